@@ -1,0 +1,56 @@
+# People and CI use the same targets. `make help` lists them.
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.PHONY: help run up down test check build lock clean
+
+BIN := .venv/bin
+EMULATOR := .venv-emulator
+DELAY ?= 60
+EVENT ?=
+export PYTHONDONTWRITEBYTECODE := 1
+# Nothing here may reach a real account by accident; `sam deploy` is called by hand (README).
+LOCAL := env -u AWS_PROFILE SAM_CLI_TELEMETRY=0 AWS_EC2_METADATA_DISABLED=true
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: .venv/installed $(EMULATOR)/installed ## the whole flow on a local AWS: make run [DELAY=5] [EVENT=file.json]
+	@$(LOCAL) $(BIN)/python -m local run --delay $(DELAY) $(if $(EVENT),--event '$(EVENT)')
+
+up: .venv/installed $(EMULATOR)/installed ## start the local AWS with everything deployed, and keep it
+	@$(LOCAL) $(BIN)/python -m local up --delay $(DELAY)
+
+down: .venv/installed ## stop what `make up` started
+	@$(LOCAL) $(BIN)/python -m local down
+
+test: .venv/installed $(EMULATOR)/installed check ## everything that must hold: checks, unit tests, coverage, end to end
+	$(LOCAL) $(BIN)/python -m pytest --cov --cov-report=term-missing
+
+check: .venv/installed ## format, lint, types, template
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none \
+	  $(BIN)/sam validate --lint --template template.yaml
+
+build: .venv/installed ## build the functions into .aws-sam/
+	$(LOCAL) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build
+
+lock: .venv/installed ## write the locked requirements anew from pyproject.toml
+	./requirements/lock
+
+clean: ## remove what the other targets made
+	rm -rf .venv $(EMULATOR) .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+
+.venv/installed: requirements/bootstrap.txt requirements/dev.txt
+	@echo "Making .venv"
+	@rm -rf .venv && "$$(local/find-python)" -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(EMULATOR)/installed: requirements/emulator.txt .venv/installed
+	@echo "Making $(EMULATOR)"
+	@rm -rf $(EMULATOR) && "$$(local/find-python)" -m venv --without-pip $(EMULATOR)
+	@$(BIN)/uv pip install --quiet --python $(EMULATOR)/bin/python --require-hashes -r requirements/emulator.txt
+	@touch $@

@@ -1,0 +1,49 @@
+"""The one story of both functions: run the pass that is ours, record it, arm the timer of the next."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from callback.log import logger
+from callback.record import NOTE
+
+if TYPE_CHECKING:
+    from callback.app import Application
+    from callback.record import Record
+
+
+def advance(app: Application, record: Record) -> Record:
+    """Do what the record says is missing now, and return what it says then.
+
+    A record whose pass is not ours to run (done, not due yet) only gets its timer; a repeat therefore resumes.
+    """
+    if record.claimed:
+        record = _run_pass(app, record)
+    if due := record.waits_until:
+        app.schedules.arm(record, due)
+    logger.info("advanced", extra={"state": record.state, "passesDone": record.passes_done})
+    return record
+
+
+def _run_pass(app: Application, record: Record) -> Record:
+    logger.append_keys(**{"pass": record.next_pass})
+    started = time.monotonic()
+    try:
+        outcome = app.paid_orders.process(record, NOTE)
+    except Exception as error:
+        _give_back(app, record, error)
+        raise
+    took = round((time.monotonic() - started) * 1000)
+    logger.info("process paid order response", extra={"outcome": outcome, "durationMs": took})
+    return app.records.completed(record, outcome, took)
+
+
+def _give_back(app: Application, record: Record, error: Exception) -> None:
+    try:
+        app.records.failed(record, error)
+    except (ClientError, BotoCoreError) as second:
+        # The pass's own error goes on; the lease runs out by itself.
+        logger.warning("the claim could not be given back", extra={"reason": str(second)})

@@ -1,0 +1,73 @@
+"""Every exception of ours.
+
+FollowUpError
+├── SettingsError             the environment is wrong                 a retry cannot help
+├── BadInput                  an event is wrong; names the field       a retry cannot help
+│   ├── InvalidNotification   ... the bank's, handed on by Notify
+│   └── InvalidRecheck        ... the timer's
+├── ChecksumRejected          the policy is `reject`                   only if the secret was unreachable
+├── NotificationConflict      one notification id, two bodies          a retry cannot help
+├── NotificationNotFound      a timer without its record               a retry cannot help
+├── PassInProgress            another process holds the claim          a retry helps
+├── PassFailed                ProcessPaidOrder did not complete        a retry helps
+│   └── PassTimedOut          ... in time; it may have finished        a retry helps
+└── ScheduleFailed            the timer could not be armed             a retry helps; so does the sweep
+"""
+
+
+class FollowUpError(Exception):
+    """The root: catch this to catch all of ours."""
+
+
+class SettingsError(FollowUpError):
+    """An environment variable is missing or malformed; the message names it."""
+
+
+class BadInput(FollowUpError):
+    """A field is not what it must be. `about` holds the ids that the refused event shows all the same."""
+
+    def __init__(self, field: str, expected: str, about: dict[str, str] | None = None) -> None:
+        super().__init__(f"{field}: expected {expected}")
+        self.field = field
+        self.expected = expected
+        self.about = about or {}
+
+
+class InvalidNotification(BadInput):
+    """The event is no notification of a card charge."""
+
+
+class InvalidRecheck(BadInput):
+    """The event is no recheck input."""
+
+
+class ChecksumRejected(FollowUpError):
+    """The checksum did not prove valid and the policy is to refuse such notifications."""
+
+
+class NotificationConflict(FollowUpError):
+    """A notification id came again with another body; neither may stand in for the other."""
+
+
+class NotificationNotFound(FollowUpError):
+    """A recheck names a notification that was never saved."""
+
+
+class PassInProgress(FollowUpError):
+    """Another process holds the claim on this pass; should it die, a retry takes over."""
+
+
+class PassFailed(FollowUpError):
+    """ProcessPaidOrder failed, was throttled or could not be reached; `answer` is what it said."""
+
+    def __init__(self, message: str, answer: str | None = None) -> None:
+        super().__init__(message)
+        self.answer = answer
+
+
+class PassTimedOut(PassFailed):
+    """ProcessPaidOrder did not answer within the pass limit; it may have finished all the same."""
+
+
+class ScheduleFailed(FollowUpError):
+    """EventBridge Scheduler refused the timer; the record still says when the pass is due."""

@@ -1,0 +1,215 @@
+"""The notification record is the truth: what was saved, which passes are done, when the next one is due.
+
+Each write is one conditional call, so that whoever dies, whatever comes twice, the record tells what is missing
+(docs/decisions/03). `attempts` only ever grows and each claim raises it, so it also tells one's own claim from
+a later one: a run that lost its claim can no longer write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from callback.clock import moment, stamp
+from callback.errors import NotificationConflict, NotificationNotFound, PassInProgress
+from callback.redact import scrub
+from callback.table import ConditionFailed
+
+if TYPE_CHECKING:
+    from callback.checksum import Verdict
+    from callback.clock import Clock
+    from callback.notification import Notification
+    from callback.payment import Payment
+    from callback.settings import Settings
+    from callback.table import Item, Table
+
+NOTE = "delayed notify"
+# The index `due` is spread over this many partitions, so that none takes all writes.
+SWEEP_SHARDS = 16
+KEEP = timedelta(days=400)
+MAX_ERROR = 1000
+
+_CLAIMABLE = (
+    "#passesDone = :before"
+    " AND (attribute_not_exists(#leaseUntil) OR #leaseUntil <= :now)"
+    # A failed notification is due no longer, yet may be replayed; a done one is neither.
+    " AND (#nextPassDue <= :now OR #state = :failed)"
+)
+_STILL_OURS = "#passesDone = :before AND #attempts = :attempts"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One saved notification, as read at one moment. `claimed`: the next pass is ours to run."""
+
+    charge_id: str
+    notification_id: str
+    order_id: str
+    state: Literal["PENDING", "DONE", "FAILED"]
+    passes_done: int
+    attempts: int
+    attempts_before: int
+    next_pass_due: datetime | None
+    leased: bool
+    claimed: bool = False
+
+    @property
+    def next_pass(self) -> int:
+        """The number of the pass after the last completed one."""
+        return self.passes_done + 1
+
+    @property
+    def waits_until(self) -> datetime | None:
+        """When the next pass is due; None where none is to come or somebody is at it."""
+        return None if self.leased else self.next_pass_due
+
+
+class Records:
+    """CreditCardNotifyTable: the notifications of this branch."""
+
+    def __init__(self, table: Table, settings: Settings, clock: Clock) -> None:
+        self._table = table
+        self._clock = clock
+        self._lease = timedelta(seconds=settings.lease_seconds)
+        self._delays = settings.recheck_delays
+        self._max_attempts = settings.max_attempts
+
+    def save(self, notification: Notification, order_id: str, payment: Payment | None, verdict: Verdict) -> Record:
+        """Write the notification with its first pass due now and claimed by us.
+
+        A repeat returns the record that stands; another body under its id raises `NotificationConflict`.
+        """
+        now = self._clock()
+        item = _new_item(notification, order_id, payment, verdict, now) | {"leaseUntil": stamp(now + self._lease)}
+        try:
+            self._table.put(item, "attribute_not_exists(#chargeId)")
+        except ConditionFailed as found:
+            standing = found.item or {}
+            if standing.get("bodyDigest") != item["bodyDigest"]:
+                raise NotificationConflict(
+                    "body: expected the same body as before under this notification id"
+                ) from found
+            return _record(standing, now)
+        return _record(item, now, claimed=True)
+
+    def claim(self, charge_id: str, notification_id: str, number: int) -> Record:
+        """Take pass `number` for ourselves if it is the next, is due and nobody is at it.
+
+        Returns the record, unclaimed where there is nothing to run. Raises `PassInProgress` where another
+        process holds the claim, `NotificationNotFound` where nothing was saved.
+        """
+        now = self._clock()
+        values = {":before": number - 1, ":now": stamp(now), ":failed": "FAILED", ":one": 1}
+        values |= {":lease": stamp(now + self._lease)}
+        update = "SET #leaseUntil = :lease ADD #attempts :one"
+        try:
+            item = self._table.update(_key(charge_id, notification_id), update, values, _CLAIMABLE)
+        except ConditionFailed as found:
+            return self._unclaimed(found, number)
+        return _record(item, now, claimed=True)
+
+    def completed(self, record: Record, outcome: str, milliseconds: int) -> Record:
+        """Record the claimed pass, and when the next one is due, in one write.
+
+        Where the claim was lost nothing is written: returns or raises as `claim` does.
+        """
+        now, number = self._clock(), record.next_pass
+        done = {"number": number, "at": stamp(now), "outcome": outcome}
+        done |= {"durationMs": milliseconds, "attempt": record.attempts}
+        update, values = self._next_due(record, now)
+        update = f"SET #passesDone = :number, #passes = list_append(#passes, :done), #state = :state{update}"
+        values |= {":number": number, ":done": [done]} | _ours(record)
+        try:
+            return _record(self._table.update(_key_of(record), update, values, _STILL_OURS), now)
+        except ConditionFailed as found:
+            return self._unclaimed(found, number)
+
+    def failed(self, record: Record, error: Exception) -> None:
+        """Keep the error and give the claim back in one write; the last allowed attempt ends in `FAILED`."""
+        values = {":error": scrub(f"{type(error).__name__}: {error}")[:MAX_ERROR]} | _ours(record)
+        update = "SET #lastError = :error REMOVE #leaseUntil"
+        if record.attempts - record.attempts_before >= self._max_attempts:
+            update = "SET #lastError = :error, #state = :state REMOVE #leaseUntil, #nextPassDue, #sweepShard"
+            values[":state"] = "FAILED"
+        with contextlib.suppress(ConditionFailed):  # the claim was lost: nothing to give back
+            self._table.update(_key_of(record), update, values, _STILL_OURS)
+
+    def _next_due(self, record: Record, now: datetime) -> tuple[str, Item]:
+        if record.next_pass > len(self._delays):
+            return " REMOVE #leaseUntil, #nextPassDue, #sweepShard", {":state": "DONE"}
+        due = now + timedelta(seconds=self._delays[record.passes_done])
+        shard = _shard(record.charge_id, record.notification_id)
+        values = {":state": "PENDING", ":due": stamp(due), ":shard": shard}
+        return ", #nextPassDue = :due, #sweepShard = :shard REMOVE #leaseUntil", values
+
+    def _unclaimed(self, found: ConditionFailed, number: int) -> Record:
+        if found.item is None:
+            raise NotificationNotFound("notificationId: expected a notification that was saved") from found
+        record = _record(found.item, self._clock())
+        if record.next_pass == number and record.leased:
+            raise PassInProgress(f"pass {number} is claimed until {found.item['leaseUntil']}") from found
+        return record
+
+
+def _new_item(
+    notification: Notification, order_id: str, payment: Payment | None, verdict: Verdict, now: datetime
+) -> Item:
+    amount, currency = notification.amount, notification.currency
+    if payment and amount is None:  # a browser return states neither
+        amount, currency = payment.amount, payment.currency
+    return _key(notification.charge_id, notification.notification_id) | {
+        "orderId": order_id,
+        "note": NOTE,
+        "status": notification.status,
+        "transactionState": notification.transaction_state,
+        "amount": amount,
+        "currency": currency,
+        "checksumStatus": verdict.status,
+        "checksumForm": verdict.form,
+        "body": notification.body,
+        "bodyDigest": notification.body_digest,
+        "receivedAt": stamp(now),
+        "state": "PENDING",
+        "passesDone": 0,
+        "passes": [],
+        "attempts": 1,
+        "nextPassDue": stamp(now),
+        "sweepShard": _shard(notification.charge_id, notification.notification_id),
+        "expiresAt": int((now + KEEP).timestamp()),
+    }
+
+
+def _record(item: Item, now: datetime, *, claimed: bool = False) -> Record:
+    passes, due = item["passes"], item.get("nextPassDue")
+    return Record(
+        charge_id=item["chargeId"],
+        notification_id=item["notificationId"],
+        order_id=item["orderId"],
+        state=item["state"],
+        passes_done=int(item["passesDone"]),
+        attempts=int(item["attempts"]),
+        attempts_before=int(passes[-1]["attempt"]) if passes else 0,
+        next_pass_due=moment(due) if due else None,
+        leased=item.get("leaseUntil", "") > stamp(now),
+        claimed=claimed,
+    )
+
+
+def _ours(record: Record) -> Item:
+    return {":before": record.passes_done, ":attempts": record.attempts}
+
+
+def _key(charge_id: str, notification_id: str) -> Item:
+    return {"chargeId": charge_id, "notificationId": notification_id}
+
+
+def _key_of(record: Record) -> Item:
+    return _key(record.charge_id, record.notification_id)
+
+
+def _shard(charge_id: str, notification_id: str) -> int:
+    digest = hashlib.sha256(f"{charge_id}\n{notification_id}".encode()).digest()
+    return digest[0] % SWEEP_SHARDS
