@@ -9,7 +9,7 @@ DELAY ?= 60
 EVENT ?=
 export PYTHONDONTWRITEBYTECODE := 1
 # Nothing here may reach a real account by accident; `sam deploy` is called by hand (README).
-LOCAL := env -u AWS_PROFILE SAM_CLI_TELEMETRY=0 AWS_EC2_METADATA_DISABLED=true
+LOCAL := env -u AWS_PROFILE SAM_CLI_TELEMETRY=0 AWS_EC2_METADATA_DISABLED=true PYTHONPATH=functions:.
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -49,7 +49,7 @@ clean: ## remove what the other targets made
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@touch $@
 
-$(EMULATOR)/installed: requirements/emulator.txt .venv/installed
+$(EMULATOR)/installed: requirements/emulator.txt | .venv/installed
 	@echo "Making $(EMULATOR)"
 	@rm -rf $(EMULATOR) && "$$(local/find-python)" -m venv --without-pip $(EMULATOR)
 	@$(BIN)/uv pip install --quiet --python $(EMULATOR)/bin/python --require-hashes -r requirements/emulator.txt

@@ -1,4 +1,4 @@
-"""What the bank sent, taken out of the proxy event that Notify hands on (reference: the bank's Notify and browser return)."""
+"""What the bank sent, taken out of the proxy event that Notify hands on (reference: Notify, browser return)."""
 
 import base64
 import binascii

@@ -1,0 +1,150 @@
+"""The commands behind `make run`, `make up` and `make down`."""
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+
+from callback.errors import FollowUpError
+from local import emulator, report, stack
+from local.emulator import Emulator, EmulatorError
+from local.progress import Screen, Watcher
+from local.samples import Sample, samples
+from local.stack import Options, Stack, StackError
+
+KEPT = emulator.STATE / "up.json"
+# A few at a time: the emulator starts a process for each invocation at once.
+AT_ONCE = 2
+# Beyond the delay: the passes, the rounding to whole seconds, and retries if the stand-in is told to fail.
+PATIENCE = 60
+_EXPECTED = (EmulatorError, StackError, FollowUpError, OSError, json.JSONDecodeError, ClientError, BotoCoreError)
+
+
+def main() -> int:
+    """Run one command; the exit code says whether everything held."""
+    arguments = _parser().parse_args()
+    console = Console()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        return int(arguments.command(console, arguments))
+    except _EXPECTED as error:
+        console.print(f"[red]{type(error).__name__}[/]: {error}", highlight=False)
+        return 2
+    except KeyboardInterrupt:
+        console.print("stopped; nothing is left running")
+        return 130
+
+
+def run(console: Console, arguments: argparse.Namespace) -> int:
+    """Deploy, send the samples, watch them to the end, and check what must hold."""
+    chosen = samples(arguments.event)
+    options = _options(arguments)
+    with _stack(console, options) as deployed:
+        _furnish(deployed, chosen)
+        watcher = _watch(console, deployed, chosen, options)
+        report.closing_table(console, watcher.rows)
+        report.print_bill(console, deployed, watcher.rows)
+        found = report.checks(deployed, watcher.rows, options)
+        report.print_checks(console, found)
+    return 0 if all(check.holds for check in found) else 1
+
+
+def up(console: Console, arguments: argparse.Namespace) -> int:
+    """Start the stack and leave it running."""
+    if _kept():
+        console.print("the local stack is up already; `make down` stops it")
+        return 2
+    stack.build()
+    started = emulator.start()
+    try:
+        deployed = stack.deploy(started, _options(arguments))
+        _furnish(deployed, samples())
+    except BaseException:
+        started.stop()
+        raise
+    KEPT.write_text(json.dumps({"pid": started.pid, "port": started.port}))
+    console.print(f"up: process {started.pid}. To use it:\n", highlight=False)
+    console.print(f"export AWS_ENDPOINT_URL={started.url} AWS_DEFAULT_REGION={emulator.REGION} \\", highlight=False)
+    console.print(f"  AWS_ACCESS_KEY_ID={emulator.ACCOUNT} AWS_SECRET_ACCESS_KEY=local", highlight=False)
+    return 0
+
+
+def down(console: Console, _arguments: argparse.Namespace) -> int:
+    """Stop what `up` started."""
+    kept = _kept()
+    KEPT.unlink(missing_ok=True)
+    if kept:
+        kept.stop()
+    console.print("down" if kept else "nothing was up")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    for command in (run, up, down):
+        one = commands.add_parser(command.__name__, help=command.__doc__)
+        one.set_defaults(command=command)
+        one.add_argument("--delay", type=int, default=60, help="seconds between the passes")
+        one.add_argument("--latency", type=int, default=300, help="how long ProcessPaidOrder takes, in ms")
+        one.add_argument("--failures", type=int, default=0, help="how often each pass fails first")
+        one.add_argument("--event", type=Path, help="an event file to send instead of the samples")
+    return parser
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    return Options(arguments.delay, arguments.latency, arguments.failures)
+
+
+@contextmanager
+def _stack(console: Console, options: Options) -> Iterator[Stack]:
+    with console.status("building the functions"):
+        stack.build()
+    with console.status("starting the emulator"):
+        started = emulator.start()
+    try:
+        with console.status("deploying template.yaml"):
+            deployed = stack.deploy(started, options)
+        yield deployed
+    finally:
+        started.stop()
+
+
+def _furnish(deployed: Stack, chosen: list[Sample]) -> None:
+    for sample in chosen:
+        stack.furnish(deployed, sample.notification)
+
+
+def _watch(console: Console, deployed: Stack, chosen: list[Sample], options: Options) -> Watcher:
+    watcher, waiting = Watcher(deployed, chosen), list(chosen)
+    notify = deployed.client("lambda")
+    deadline = time.monotonic() + options.delay + PATIENCE
+    with Screen(console, watcher.rows) as screen:
+        while not watcher.finished and time.monotonic() < deadline:
+            busy = sum(1 for row in watcher.rows if row.sample not in waiting and not row.passes)
+            for sample in waiting[: AT_ONCE - busy]:
+                function = deployed.outputs["DelayedNotifyFunction"]
+                notify.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(sample.event))
+                waiting.remove(sample)
+            watcher.look()
+            screen.show()
+            time.sleep(0.3)
+    return watcher
+
+
+def _kept() -> Emulator | None:
+    if not KEPT.exists():
+        return None
+    kept = Emulator(**json.loads(KEPT.read_text()))
+    return kept if kept.is_up() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""The emulator's process: started on 127.0.0.1 with an environment of its own, and ended by its id."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = ROOT / ".local"
+PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
+HOST = "127.0.0.1"
+REGION = "ap-southeast-1"
+ACCOUNT = "123456789012"
+# The emulator looks every 10 s for schedules that are due; the run would only show its idling.
+TICK_SECONDS = 0.2
+_MAIN = (
+    "import ministack.services.scheduler as scheduler;"
+    f"scheduler._SCHEDULE_TICK_INTERVAL = {TICK_SECONDS};"
+    "from ministack.app import main; main()"
+)
+
+
+class EmulatorError(Exception):
+    """The emulator did not come up; the message says where its log is."""
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """A running emulator."""
+
+    pid: int
+    port: int
+
+    @property
+    def url(self) -> str:
+        """What AWS_ENDPOINT_URL is to be."""
+        return f"http://{HOST}:{self.port}"
+
+    def is_up(self) -> bool:
+        """Tell whether it answers."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/_ministack/health", timeout=2) as answer:  # noqa: S310 - our own
+                return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's OK
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        """End the process group that `start` made, and what it left on disk."""
+        try:
+            os.killpg(self.pid, signal.SIGTERM)
+            _wait_for_end(self.pid)
+        except ProcessLookupError:
+            pass
+        shutil.rmtree(_room(self.port), ignore_errors=True)
+
+
+def start() -> Emulator:
+    """Start an emulator on a free port and wait until it answers."""
+    port = _free_port()
+    room = _room(port)
+    shutil.rmtree(room, ignore_errors=True)
+    room.mkdir(parents=True)
+    with (room / "emulator.log").open("wb") as log:
+        # A session of its own: Ctrl-C reaches only us, and we end it and its workers together.
+        process = subprocess.Popen(
+            [PYTHON, "-c", _MAIN],
+            cwd=room,
+            env=_environment(room, port),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    emulator = Emulator(process.pid, port)
+    deadline = time.monotonic() + 30
+    while not emulator.is_up():
+        if process.poll() is not None or time.monotonic() > deadline:
+            text = (room / "emulator.log").read_text(errors="replace")
+            emulator.stop()
+            raise EmulatorError(f"the emulator did not start:\n{text[-2000:]}")
+        time.sleep(0.05)
+    return emulator
+
+
+def _environment(room: Path, port: int) -> dict[str, str]:
+    # From nothing: the emulator hands its own environment on to the functions.
+    return {
+        "PATH": os.defpath,
+        "HOME": str(room),
+        "TMPDIR": str(room),
+        "BIND_HOST": HOST,
+        "MINISTACK_HOST": HOST,
+        "GATEWAY_PORT": str(port),
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "MINISTACK_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": ACCOUNT,
+        "AWS_SECRET_ACCESS_KEY": "local",
+    }
+
+
+def _room(port: int) -> Path:
+    return STATE / f"emulator-{port}"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for_end(pid: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            pass
+        try:
+            os.killpg(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    os.killpg(pid, signal.SIGKILL)

@@ -1,0 +1,172 @@
+"""template.yaml as it is, deployed to the emulator, and beside it what payment3 has around it."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import yaml
+from botocore.config import Config
+
+from callback.notification import Notification
+from local.emulator import ACCOUNT, PYTHON, REGION, ROOT, Emulator
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+
+BUILD = ROOT / ".aws-sam" / "local"
+BRANCH = "local"
+SECRET = {"secretKey": "skey_local_not_a_real_key"}
+SHOP = "https://shop.local.example"
+# The order of a browser return is known only to the payment record; so is that of our samples.
+RETURN_ORDER = "ORDER-BROWSER-RETURN"
+_BUCKET = "artefacts"
+
+
+class StackError(Exception):
+    """The build or the deployment failed; the message is the tool's own."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the stack is to behave."""
+
+    delay: int = 60
+    latency_ms: int = 300
+    failures: int = 0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A deployed stack, through boto3."""
+
+    emulator: Emulator
+
+    @cached_property
+    def session(self) -> boto3.Session:
+        """A session that can only reach the emulator: its keys are no account's."""
+        return boto3.Session(aws_access_key_id=ACCOUNT, aws_secret_access_key="local", region_name=REGION)
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - one of many typed clients
+        """Return a client of the emulator's."""
+        make: Any = self.session.client
+        return make(service, endpoint_url=self.emulator.url, config=Config(retries={"total_max_attempts": 2}))
+
+    def table(self, name: str) -> Any:  # noqa: ANN401 - boto3's resources are made at run time
+        """Return a table of the emulator's."""
+        resource: Any = self.session.resource("dynamodb", endpoint_url=self.emulator.url)
+        return resource.Table(name)
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        """What template.yaml says of itself: names of functions, tables and queues."""
+        [stack] = self.client("cloudformation").describe_stacks(StackName="payment3")["Stacks"]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def build() -> None:
+    """Build the functions with the SAM CLI, for the Python that the emulator runs them with; once per change."""
+    built = BUILD / "template.yaml"
+    sources = [ROOT / "template.yaml", *(ROOT / "functions").rglob("*")]
+    if built.exists() and built.stat().st_mtime > max(s.stat().st_mtime for s in sources if s.is_file()):
+        return
+    bin_folder = Path(sys.executable).parent
+    version = subprocess.run(
+        [PYTHON, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], check=True, capture_output=True, text=True
+    )
+    path = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [bin_folder / "sam", "build", "--parallel", "--build-dir", BUILD, "--template", ROOT / "template.yaml"],
+        cwd=ROOT,
+        env=os.environ | {"PATH": path, "PYTHON_VERSION": version.stdout.strip(), "SAM_CLI_TELEMETRY": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise StackError(f"sam build:\n{done.stderr}")
+
+
+def deploy(emulator: Emulator, options: Options) -> Stack:
+    """Deploy both stacks and wait until they are complete."""
+    stack = Stack(emulator)
+    cloudformation = stack.client("cloudformation")
+    _create(
+        cloudformation,
+        "surroundings",
+        (ROOT / "local" / "surroundings.yaml").read_text(),
+        Branch=BRANCH,
+        LatencyMs=str(options.latency_ms),
+        Failures=str(options.failures),
+        SecretString=json.dumps(SECRET),
+        Code=(ROOT / "local" / "process_paid_order.py").read_text(),
+    )
+    _create(
+        cloudformation,
+        "payment3",
+        _packaged(stack),
+        Branch=BRANCH,
+        RecheckDelays=str(options.delay),
+        PassTimeoutSeconds="10",
+        RedirectUrlTemplate=f"{SHOP}/orders/{{orderId}}",
+        RedirectAllowedOrigins=SHOP,
+        ErrorMailFrom="payment3@local.example",
+        ErrorMailTo="on-call@local.example",
+    )
+    stack.client("ses").verify_email_identity(EmailAddress="payment3@local.example")
+    return stack
+
+
+def furnish(stack: Stack, notification: Notification) -> str:
+    """Give a notification its payment record and its order, and return the order's id."""
+    order_id = notification.order_id or RETURN_ORDER
+    payment = {
+        "chargeId": notification.charge_id,
+        "orderId": order_id,
+        "amount": notification.amount or Decimal("200.50"),
+        "currency": notification.currency or "THB",
+    }
+    stack.table(stack.outputs["CardPaymentRecordTable"]).put_item(Item=payment)
+    order = {"orderId": order_id, "status": "PAID", "returnUrl": f"{SHOP}/thanks/{order_id}"}
+    stack.table(stack.outputs["OrderTable"]).put_item(Item=order)
+    return order_id
+
+
+def _packaged(stack: Stack) -> str:
+    # As `sam package` does it: the code goes to a bucket, and the template says where.
+    template = yaml.safe_load((BUILD / "template.yaml").read_text())
+    s3 = stack.client("s3")
+    s3.create_bucket(Bucket=_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::Function":
+            s3.put_object(Bucket=_BUCKET, Key=name, Body=_zipped(BUILD / name))
+            resource["Properties"]["CodeUri"] = f"s3://{_BUCKET}/{name}"
+    return json.dumps(template)
+
+
+def _zipped(folder: Path) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, file.relative_to(folder))
+    return buffer.getvalue()
+
+
+def _create(cloudformation: "CloudFormationClient", name: str, template: str, **parameters: str) -> None:
+    cloudformation.create_stack(
+        StackName=name,
+        TemplateBody=template,
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
