@@ -22,7 +22,7 @@ from local.stack import Options, Stack, StackError
 KEPT = emulator.STATE / "up.json"
 # A few at a time: the emulator starts a process for each invocation at once.
 AT_ONCE = 2
-# Beyond the delay: the passes, the rounding to whole seconds, and retries if the stand-in is told to fail.
+# Beyond the delay: the passes, the rounding to whole seconds, and the retries of a pass that is told to fail.
 PATIENCE = 60
 _EXPECTED = (EmulatorError, StackError, FollowUpError, OSError, json.JSONDecodeError, ClientError, BotoCoreError)
 
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         one.set_defaults(command=command)
         one.add_argument("--delay", type=int, default=60, help="seconds between the passes")
         one.add_argument("--latency", type=int, default=300, help="how long ProcessPaidOrder takes, in ms")
-        one.add_argument("--failures", type=int, default=0, help="how often each pass fails first")
+        one.add_argument("--failures", type=int, default=0, help="how often pass 1 fails first")
         one.add_argument("--event", type=Path, help="an event file to send instead of the samples")
     return parser
 

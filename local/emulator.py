@@ -1,5 +1,6 @@
 """The emulator's process: started on 127.0.0.1 with an environment of its own, and ended by its id."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -51,11 +52,9 @@ class Emulator:
 
     def stop(self) -> None:
         """End the process group that `start` made, and what it left on disk."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGTERM)
             _wait_for_end(self.pid)
-        except ProcessLookupError:
-            pass
         shutil.rmtree(_room(self.port), ignore_errors=True)
 
 
@@ -77,14 +76,21 @@ def start() -> Emulator:
             start_new_session=True,
         )
     emulator = Emulator(process.pid, port)
+    try:
+        _wait_until_up(emulator, process)
+    except BaseException:  # Ctrl-C among them: nothing is left running
+        emulator.stop()
+        raise
+    return emulator
+
+
+def _wait_until_up(emulator: Emulator, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + 30
     while not emulator.is_up():
         if process.poll() is not None or time.monotonic() > deadline:
-            text = (room / "emulator.log").read_text(errors="replace")
-            emulator.stop()
+            text = (_room(emulator.port) / "emulator.log").read_text(errors="replace")
             raise EmulatorError(f"the emulator did not start:\n{text[-2000:]}")
         time.sleep(0.05)
-    return emulator
 
 
 def _environment(room: Path, port: int) -> dict[str, str]:
@@ -118,10 +124,8 @@ def _free_port() -> int:
 def _wait_for_end(pid: int) -> None:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        try:
+        with contextlib.suppress(ChildProcessError):  # not ours to reap: `make down` after `make up`
             os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            pass
         try:
             os.killpg(pid, 0)
         except ProcessLookupError:

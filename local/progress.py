@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from rich import box
 from rich.console import Console
@@ -56,6 +56,8 @@ class Watcher:
         self._records = stack.table(stack.outputs["CreditCardNotifyTable"])
         self._scheduler = stack.client("scheduler")
         self._group = stack.outputs["ScheduleGroup"]
+        self._stack = stack
+        self._dead_letters = 0
         self.rows = [Progress(sample) for sample in samples]
 
     def look(self) -> None:
@@ -69,6 +71,7 @@ class Watcher:
             if name in armed and row.schedule_at is None:
                 row.schedule_at = self._at(name)
             row.schedule_gone = row.schedule_at is not None and name not in armed
+        self._dead_letters = sum(self._stack.messages().values())
 
     def _at(self, name: str) -> datetime:
         found = self._scheduler.get_schedule(GroupName=self._group, Name=name)
@@ -76,8 +79,8 @@ class Watcher:
 
     @property
     def finished(self) -> bool:
-        """Whether every notification is at its end."""
-        return all(row.finished for row in self.rows)
+        """Whether every notification is at its end: finished, or in a failure queue."""
+        return sum(not row.finished for row in self.rows) <= self._dead_letters
 
 
 class Screen:
@@ -88,7 +91,7 @@ class Screen:
         self._rows = rows
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
 
-    def __enter__(self) -> "Screen":
+    def __enter__(self) -> Self:
         """Take the terminal, if there is one."""
         if self._live:
             self._live.start()

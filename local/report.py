@@ -19,7 +19,6 @@ from local.stack import BRANCH, Options, Stack
 
 _REPORT = re.compile(r"REPORT RequestId: \S+\s+Duration: ([\d.]+) ms.*?Memory Size: (\d+) MB", re.DOTALL)
 _FUNCTIONS = (f"payment3-delayed-notify-{BRANCH}", f"payment3-recheck-{BRANCH}")
-_QUEUES = ("DelayedNotifyFailureQueue", "RecheckFailureQueue", "SchedulerDeadLetterQueue")
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def checks(stack: Stack, rows: list[Progress], options: Options) -> list[Check]:
     waiting = sum(_while_waiting(row, ran) for row in rows)
     schedules = stack.client("scheduler").list_schedules(GroupName=stack.outputs["ScheduleGroup"])["Schedules"]
     mails, expected_mails = _mails(stack), len(rows) if options.failures else 0
-    dead = sum(_messages(stack, queue) for queue in _QUEUES)
+    dead = sum(stack.messages().values())
     smallest = min((gap for gap in gaps if gap is not None), default=0.0)
     memory = peak_memory_mb(stack)
     return [
@@ -199,10 +198,3 @@ def _mails(stack: Stack) -> int:
     url = f"{stack.emulator.url}/_ministack/ses/messages?account={ACCOUNT}"
     with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own emulator
         return len(json.load(answer)["messages"])
-
-
-def _messages(stack: Stack, output: str) -> int:
-    attributes = stack.client("sqs").get_queue_attributes(
-        QueueUrl=stack.outputs[output], AttributeNames=["ApproximateNumberOfMessages"]
-    )
-    return int(attributes["Attributes"]["ApproximateNumberOfMessages"])

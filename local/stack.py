@@ -8,7 +8,7 @@ import sys
 import zipfile
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ SECRET = {"secretKey": "skey_local_not_a_real_key"}
 SHOP = "https://shop.local.example"
 # The order of a browser return is known only to the payment record; so is that of our samples.
 RETURN_ORDER = "ORDER-BROWSER-RETURN"
+QUEUES = ("DelayedNotifyFailureQueue", "RecheckFailureQueue", "SchedulerDeadLetterQueue")
 _BUCKET = "artefacts"
 
 
@@ -53,8 +54,9 @@ class Stack:
     @cached_property
     def session(self) -> boto3.Session:
         """A session that can only reach the emulator: its keys are no account's."""
-        return boto3.Session(aws_access_key_id=ACCOUNT, aws_secret_access_key="local", region_name=REGION)
+        return boto3.Session(aws_access_key_id=ACCOUNT, aws_secret_access_key=ACCOUNT, region_name=REGION)
 
+    @cache  # noqa: B019 - a stack lives as long as its run
     def client(self, service: str) -> Any:  # noqa: ANN401 - one of many typed clients
         """Return a client of the emulator's."""
         make: Any = self.session.client
@@ -70,6 +72,12 @@ class Stack:
         """What template.yaml says of itself: names of functions, tables and queues."""
         [stack] = self.client("cloudformation").describe_stacks(StackName="payment3")["Stacks"]
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+    def messages(self) -> dict[str, int]:
+        """How many messages wait in each failure queue."""
+        sqs, name = self.client("sqs"), "ApproximateNumberOfMessages"
+        asked = {q: sqs.get_queue_attributes(QueueUrl=self.outputs[q], AttributeNames=[name]) for q in QUEUES}
+        return {queue: int(answer["Attributes"][name]) for queue, answer in asked.items()}
 
 
 def build() -> None:

@@ -35,14 +35,13 @@ class Shape(BaseModel):
             return cls.model_validate(given)
         except ValidationError as error:
             where = error.errors(include_input=False)[0]["loc"]
-            if not where:
-                raise refusal("event", "a JSON object") from error
-            raise refusal(str(where[0]), cls._expected(str(where[0]))) from error
+            field = str(where[0]) if where else "event"
+            raise refusal(field, cls._expected().get(field, "a JSON object")) from error
 
     @classmethod
-    def _expected(cls, given_name: str) -> str:
-        for name, field in cls.model_fields.items():
-            aliases = getattr(field.validation_alias, "choices", (name, field.validation_alias))
-            if given_name in aliases:
-                return str(field.description)
-        raise LookupError(given_name)
+    def _expected(cls) -> dict[str, str]:
+        return {
+            str(alias): str(field.description)
+            for name, field in cls.model_fields.items()
+            for alias in getattr(field.validation_alias, "choices", (field.validation_alias or name,))
+        }

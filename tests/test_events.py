@@ -1,0 +1,48 @@
+"""events/: each sample is one an engineer may send, and each does what its name says."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callback.notification import parse_notification
+from local.samples import EVENTS, NAMES
+from tests.world import World, sample
+
+EXPECTED = {
+    "authorized": ("Authorized", "valid"),
+    "pre-authorized": ("Pre-Authorized", "valid"),
+    "declined": ("Declined", "valid"),
+    "large-amount": ("Authorized", "valid"),
+    "browser-return": (None, "missing"),
+    "base64": ("Authorized", "valid"),
+    "http-api-v2": ("Authorized", "valid"),
+    "wrong-checksum": ("Authorized", "invalid"),
+    "missing-checksum": ("Authorized", "missing"),
+}
+
+
+def test_every_file_is_run() -> None:
+    """No sample lies about unused."""
+    assert {file.stem for file in EVENTS.glob("*.json")} == {*NAMES, "recheck"} == {*EXPECTED, "recheck"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sample_gets_both_passes(world: World, name: str) -> None:
+    """Every kind of notification, checksum or not, is followed up twice by default."""
+    about = parse_notification(sample(name))
+    world.pay(chargeId=about.charge_id, orderId=about.order_id or "ORDER-OF-THE-RECORD")
+    world.deliver(sample(name))
+    world.wait(60)
+    ids: dict[str, Any] = {"chargeId": about.charge_id, "notificationId": about.notification_id}
+    assert world.recheck(**ids) == {"state": "DONE", "passesDone": 2}
+    record = world.record()
+    assert (record.get("transactionState"), record["checksumStatus"]) == EXPECTED[name]
+
+
+@pytest.mark.parametrize("file", sorted(EVENTS.glob("*.json")), ids=lambda file: file.stem)
+def test_sample_shows_no_real_card_or_key(file: Path) -> None:
+    """Samples use made-up charges and masked cards only."""
+    text = str(sample(file.stem))
+    assert "chrg_prod" not in text
+    assert "skey_" not in text

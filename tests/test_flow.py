@@ -1,0 +1,415 @@
+"""The flow: save, pass 1, schedule, pass 2."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from callback.clock import moment, stamp
+from callback.errors import (
+    NotificationConflict,
+    NotificationNotFound,
+    PassFailed,
+    PassInProgress,
+    PassTimedOut,
+    ScheduleFailed,
+)
+from tests.wire import Answer, Call, payload, refuse
+from tests.world import CHARGE, NOTIFICATION, ORDER, World, sample
+
+
+def test_delivery_saves_then_runs_pass_1_then_arms_the_recheck(world: World) -> None:
+    """The follow-up is durable before the work, and the work is recorded before the timer."""
+    world.pay()
+    world.order()
+    world.deliver()
+    assert world.wire.names() == [
+        "secretsmanager.GetSecretValue",
+        "dynamodb.UpdateItem",  # the payment record's mark
+        "dynamodb.PutItem",
+        "lambda.Invoke",
+        "dynamodb.UpdateItem",
+        "scheduler.CreateSchedule",
+        "dynamodb.GetItem",
+    ]
+
+
+def test_recheck_takes_three_calls(world: World) -> None:
+    """Recheck claims, runs and records: at most 4 AWS calls."""
+    world.deliver()
+    world.wait(60)
+    world.wire.calls.clear()
+    world.recheck()
+    assert world.wire.names() == ["dynamodb.UpdateItem", "lambda.Invoke", "dynamodb.UpdateItem"]
+
+
+def test_saved_record_says_all_that_the_table_is_to_hold(world: World) -> None:
+    """CreditCardNotifyTable holds the attributes of the brief, written in the very first write."""
+    world.wire.before["lambda.Invoke"] = _crash
+    with pytest.raises(Crash):
+        world.deliver()
+    record = world.record()
+    body = sample("authorized")["body"]
+    assert {name: record[name] for name in ("chargeId", "notificationId", "orderId", "note", "state")} == {
+        "chargeId": CHARGE,
+        "notificationId": NOTIFICATION,
+        "orderId": ORDER,
+        "note": "delayed notify",
+        "state": "PENDING",
+    }
+    assert (record["status"], record["transactionState"], record["currency"]) == ("success", "Authorized", "THB")
+    assert str(record["amount"]) == "200.50"
+    assert (record["checksumStatus"], record["checksumForm"], record["body"]) == ("valid", "plain", body)
+    assert (record["passesDone"], record["passes"], record["attempts"]) == (0, [], 1)
+    assert record["receivedAt"] == record["nextPassDue"] == stamp(world.now)
+    assert record["leaseUntil"] == stamp(world.now + timedelta(seconds=90))
+    assert 0 <= record["sweepShard"] < 16
+    assert record["expiresAt"] > world.now.timestamp()
+    assert len(record["bodyDigest"]) == 64
+
+
+def test_process_paid_order_is_told_order_charge_note_and_pass(world: World) -> None:
+    """ProcessPaidOrder gets exactly the payload that the README states, synchronously."""
+    world.deliver()
+    world.wait(60)
+    world.recheck()
+    common = {"orderId": ORDER, "chargeId": CHARGE, "note": "delayed notify"}
+    assert world.passes() == [common | {"pass": 1}, common | {"pass": 2}]
+    [first, _] = world.wire.of("lambda.Invoke")
+    assert first["FunctionName"] == "payment3-process-paid-order-dev"
+    assert first.get("InvocationType", "RequestResponse") == "RequestResponse"
+
+
+def test_second_pass_is_due_60_s_after_the_first_ended(world: World) -> None:
+    """The minute counts from the end of pass 1, however long that took."""
+    world.took = timedelta(seconds=7)
+    received = world.now
+    world.deliver()
+    record = world.record()
+    assert moment(record["passes"][0]["at"]) == received + timedelta(seconds=7)
+    assert moment(record["nextPassDue"]) == received + timedelta(seconds=67)
+    assert "leaseUntil" not in record
+
+
+def test_two_passes_end_the_follow_up(world: World) -> None:
+    """After the second pass the record is DONE, out of the sweep's index, and keeps both outcomes."""
+    world.deliver()
+    world.wait(60)
+    assert world.recheck() == {"state": "DONE", "passesDone": 2}
+    record = world.record()
+    assert (record["state"], record["passesDone"], record["attempts"]) == ("DONE", 2, 2)
+    assert not {"nextPassDue", "sweepShard", "leaseUntil"} & set(record)
+    assert [(p["number"], json.loads(p["outcome"])["paid"]) for p in record["passes"]] == [(1, True), (2, True)]
+
+
+def test_longer_plan_arms_every_next_pass(world: World) -> None:
+    """The plan is a list: each pass arms the timer of the one after it."""
+    world.cold_start(RECHECK_DELAYS="60,300")
+    world.deliver()
+    world.wait(60)
+    world.fire()
+    world.recheck(2)
+    [name] = world.schedules()
+    assert name.endswith("-3")
+    world.wait(300)
+    assert world.recheck(3) == {"state": "DONE", "passesDone": 3}
+
+
+def test_repeat_of_a_finished_notification_does_nothing(world: World) -> None:
+    """A retry after the end runs no pass and arms no timer; it still answers."""
+    world.deliver()
+    world.wait(60)
+    world.fire()
+    world.recheck()
+    world.wire.calls.clear()
+    answer = world.deliver()
+    assert answer["statusCode"] == 200
+    assert "lambda.Invoke" not in world.wire.names()
+    assert world.schedules() == []
+
+
+def test_retry_after_pass_1_only_arms_what_is_missing(world: World) -> None:
+    """A death between recording pass 1 and arming its timer costs no second pass 1: the retry arms the timer."""
+    world.wire.before["scheduler.CreateSchedule"] = _crash
+    with pytest.raises(Crash):
+        world.deliver()
+    del world.wire.before["scheduler.CreateSchedule"]
+    world.deliver()
+    assert len(world.passes()) == 1
+    assert len(world.schedules()) == 1
+
+
+def test_retry_runs_the_pass_that_is_overdue(world: World) -> None:
+    """A retry that comes when pass 2 is due already runs it: a duplicate resumes."""
+    world.wire.before["scheduler.CreateSchedule"] = _crash
+    with pytest.raises(Crash):
+        world.deliver()
+    world.wait(61)
+    world.deliver()
+    assert [p["pass"] for p in world.passes()] == [1, 2]
+    assert world.record()["state"] == "DONE"
+
+
+def test_retry_after_a_death_in_pass_1_waits_for_the_lease_and_runs_it_again(world: World) -> None:
+    """Whoever died in a pass keeps others out until its lease ends, which is before Lambda's second retry."""
+    world.wire.before["lambda.Invoke"] = _crash
+    with pytest.raises(Crash):
+        world.deliver()
+    del world.wire.before["lambda.Invoke"]
+    world.wait(60)
+    with pytest.raises(PassInProgress, match="claimed until"):
+        world.deliver()
+    world.wait(120)
+    world.deliver()
+    assert world.record()["passesDone"] == 1
+    assert world.record()["attempts"] == 2
+
+
+def test_timer_for_a_done_pass_does_nothing(world: World) -> None:
+    """A timer that fires twice runs its pass once."""
+    world.deliver()
+    world.wait(60)
+    world.fire()
+    world.recheck()
+    before = world.record()
+    assert world.recheck() == {"state": "DONE", "passesDone": 2}
+    assert world.record() == before
+    assert len(world.passes()) == 2
+    assert world.schedules() == []
+
+
+def test_early_timer_runs_nothing_and_leaves_the_timer_armed(world: World) -> None:
+    """No second pass sooner than 60 s after the first ended, whoever asks for it."""
+    world.deliver()
+    world.wait(59.9)
+    assert world.recheck() == {"state": "PENDING", "passesDone": 1}
+    assert len(world.passes()) == 1
+    assert len(world.schedules()) == 1
+
+
+def test_timer_of_a_pass_that_is_not_next_runs_nothing(world: World) -> None:
+    """A timer runs the pass it was made for or none."""
+    world.deliver()
+    world.wait(600)
+    world.recheck(3)
+    assert [p["pass"] for p in world.passes()] == [1]
+
+
+def test_two_rechecks_at_once_run_the_pass_once(world: World) -> None:
+    """The claim lets one through; the other is told, in a way that a retry can help."""
+    world.deliver()
+    world.wait(60)
+
+    def second_recheck(_call: Call) -> None:
+        del world.wire.before["lambda.Invoke"]
+        with pytest.raises(PassInProgress):
+            world.recheck()
+
+    world.wire.before["lambda.Invoke"] = second_recheck
+    world.recheck()
+    assert [p["pass"] for p in world.passes()] == [1, 2]
+
+
+def test_stale_run_never_overwrites_a_later_state(world: World) -> None:
+    """A run whose lease ended and whose pass another completed records nothing and says so quietly."""
+    world.deliver()
+    world.wait(60)
+
+    def outlive_the_lease(_call: Call) -> None:
+        del world.wire.before["lambda.Invoke"]
+        world.wait(91)
+        world.recheck()
+
+    world.wire.before["lambda.Invoke"] = outlive_the_lease
+    assert world.recheck() == {"state": "DONE", "passesDone": 2}
+    record = world.record()
+    assert len(record["passes"]) == 2
+    assert record["passes"][1]["attempt"] == 3
+
+
+def test_stale_run_does_not_end_a_later_claim(world: World) -> None:
+    """A failed run gives back its own claim, not the one that another process took meanwhile."""
+    world.deliver()
+    world.wait(60)
+    leases = []
+
+    def overtaken(_call: Call) -> None:
+        world.wire.before["lambda.Invoke"] = _crash
+        world.wait(91)
+        with pytest.raises(Crash):
+            world.recheck()
+        leases.append(world.record()["leaseUntil"])
+        raise ReadTimeoutError(endpoint_url="a test")
+
+    world.wire.before["lambda.Invoke"] = overtaken
+    with pytest.raises(PassTimedOut):
+        world.recheck()
+    assert world.record()["leaseUntil"] == leases[0]
+    assert "lastError" not in world.record()
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        (payload({"errorMessage": "no"}, error="Unhandled"), PassFailed),
+        (ReadTimeoutError(endpoint_url="a test"), PassTimedOut),
+        (ClientError({"Error": {"Code": "TooManyRequestsException", "Message": "slow"}}, "Invoke"), PassFailed),
+    ],
+)
+def test_failed_pass_is_not_done_and_may_be_tried_at_once(
+    world: World, failure: Answer | Exception, error: type[Exception]
+) -> None:
+    """A function error, a timeout and a throttle are failed passes: recorded, the claim given back, raised."""
+
+    def fail(_call: Call) -> Answer:
+        if isinstance(failure, Exception):
+            raise failure
+        return failure
+
+    works, world.wire.answers["lambda.Invoke"] = world.wire.answers["lambda.Invoke"], fail
+    with pytest.raises(error):
+        world.deliver()
+    record = world.record()
+    assert (record["passesDone"], record["state"]) == (0, "PENDING")
+    assert record["lastError"].startswith(error.__name__)
+    assert "leaseUntil" not in record
+    world.wire.answers["lambda.Invoke"] = works
+    world.deliver()
+    assert world.record()["passesDone"] == 1
+
+
+def test_answer_that_is_no_json_is_an_outcome_too(world: World) -> None:
+    """Whatever ProcessPaidOrder answers is kept, cut to size."""
+    world.wire.answers["lambda.Invoke"] = lambda _call: payload(b"paid\xff" + b"!" * 5000)
+    world.deliver()
+    outcome = world.record()["passes"][0]["outcome"]
+    assert outcome.startswith("paid")
+    assert len(outcome) == 1000
+
+
+def test_last_allowed_attempt_ends_in_failed_and_leaves_the_index(world: World) -> None:
+    """After MAX_ATTEMPTS at one pass the notification is FAILED, and the sweep sees it no more."""
+    world.cold_start(MAX_ATTEMPTS="2")
+    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException", times=2)
+    states = []
+    for _ in range(2):
+        with pytest.raises(PassFailed):
+            world.deliver()
+        states.append(world.record()["state"])
+    assert states == ["PENDING", "FAILED"]
+    assert not {"nextPassDue", "sweepShard", "leaseUntil"} & set(world.record())
+
+
+def test_attempts_are_counted_for_each_pass(world: World) -> None:
+    """What pass 1 cost does not shorten pass 2's allowance."""
+    world.cold_start(MAX_ATTEMPTS="2")
+    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
+    with pytest.raises(PassFailed):
+        world.deliver()
+    world.deliver()
+    world.wait(60)
+    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
+    with pytest.raises(PassFailed):
+        world.recheck()
+    assert world.record()["state"] == "PENDING"
+
+
+def test_failed_notification_can_be_replayed(world: World) -> None:
+    """Recheck runs the missing pass of a FAILED notification, and its follow-up goes on from there."""
+    world.cold_start(MAX_ATTEMPTS="1")
+    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
+    with pytest.raises(PassFailed):
+        world.deliver()
+    assert world.recheck(1) == {"state": "PENDING", "passesDone": 1}
+    assert len(world.schedules()) == 1
+    assert "sweepShard" in world.record()
+
+
+def test_claim_that_cannot_be_given_back_does_not_hide_the_pass_error(world: World) -> None:
+    """The error that is reported is the pass's own, even if recording it fails too."""
+    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
+    world.wire.before["dynamodb.UpdateItem"] = _only_on("leaseUntil", refuse("InternalServerError", times=9))
+    with pytest.raises(PassFailed):
+        world.deliver()
+
+
+def test_failed_write_of_a_pass_is_raised(world: World) -> None:
+    """A pass that could not be recorded is not taken as done."""
+    world.wire.before["dynamodb.UpdateItem"] = _only_on("passes", refuse("InternalServerError"))
+    with pytest.raises(ClientError):
+        world.deliver()
+    assert world.record()["passesDone"] == 0
+
+
+def test_recheck_of_a_notification_that_was_never_saved_is_refused(world: World) -> None:
+    """A timer without its record is an error of ours."""
+    with pytest.raises(NotificationNotFound):
+        world.recheck()
+
+
+def test_same_id_with_another_body_is_refused_loudly(world: World) -> None:
+    """One notification id with two bodies is no repeat: neither may stand in for the other."""
+    world.deliver()
+    event = sample("authorized")
+    event["body"] = event["body"].replace("200.50", "200.5")
+    saved = world.record()
+    with pytest.raises(NotificationConflict):
+        world.deliver(event)
+    assert world.record() == saved
+    assert world.error()["errorType"] == "NotificationConflict"
+
+
+def test_second_delivery_by_the_bank_has_passes_of_its_own(world: World) -> None:
+    """The bank's own repeat has another request id and so is another notification, as today."""
+    world.deliver()
+    event = sample("authorized")
+    event["requestContext"]["requestId"] = "another-delivery"
+    world.deliver(event)
+    assert len(world.rows("CREDIT_CARD_NOTIFY_TABLE")) == 2
+    assert len(world.schedules()) == 2
+
+
+def test_timer_that_is_armed_already_is_as_good(world: World) -> None:
+    """A name conflict means that this very timer exists; it is no error."""
+    world.deliver()
+    world.deliver()
+    assert len(world.schedules()) == 1
+    assert world.mails() == []
+
+
+def test_timer_that_cannot_be_armed_is_an_error_and_loses_nothing(world: World) -> None:
+    """A refused timer is raised, so that Lambda tries again; the record says when the pass is due."""
+    world.wire.before["scheduler.CreateSchedule"] = refuse("ServiceQuotaExceededException")
+    with pytest.raises(ScheduleFailed, match="pass 2"):
+        world.deliver()
+    assert "nextPassDue" in world.record()
+    world.deliver()
+    assert len(world.schedules()) == 1
+
+
+def test_warm_invocations_share_the_merchant_key(world: World) -> None:
+    """The secret is asked for once in some minutes, not once in every notification."""
+    world.deliver()
+    world.deliver()
+    assert world.wire.names().count("secretsmanager.GetSecretValue") == 1
+    world.wait(301)
+    world.deliver()
+    assert world.wire.names().count("secretsmanager.GetSecretValue") == 2
+
+
+class Crash(BaseException):
+    """The process dies: nothing of ours may catch this."""
+
+
+def _crash(_call: Call) -> None:
+    raise Crash
+
+
+def _only_on(attribute: str, hook: Callable[[Call], None]) -> Callable[[Call], None]:
+    def chosen(call: Call) -> None:
+        if f"#{attribute}" in call.request["UpdateExpression"]:
+            hook(call)
+
+    return chosen

@@ -1,0 +1,121 @@
+"""The local stack as a newcomer uses it: the real programs, the real template, a real minute made short."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+
+from local.emulator import ROOT
+from local.samples import EVENTS, NAMES
+
+pytestmark = [pytest.mark.stack, pytest.mark.enable_socket]
+COMMAND = [sys.executable, "-m", "local"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT / 'functions'}{os.pathsep}{ROOT}", "COLUMNS": "100"}
+
+
+def local(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one of the commands behind make."""
+    return subprocess.run(
+        [*COMMAND, *arguments], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=180
+    )
+
+
+def test_run_takes_every_sample_through_both_passes() -> None:
+    """`make run`: the template deployed, each notification seen through every step, all promises checked, exit 0."""
+    done = local("run", "--delay", "3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in NAMES:
+        for step in ("saved", "pass 1", "schedule armed", "pass 2", "schedule gone"):
+            assert re.search(rf"^\d\d:\d\d:\d\d {name}: {step}$", done.stdout, re.MULTILINE), done.stdout
+    assert f"{len(NAMES)} of {len(NAMES)}" in done.stdout
+    assert "✗" not in done.stdout
+    assert not _emulators()
+
+
+def test_run_of_one_event_recovers_from_a_failing_pass() -> None:
+    """`make run EVENT=… FAILURES=1`: Lambda's retry completes pass 1, with one mail for the notification."""
+    done = local("run", "--delay", "3", "--event", str(EVENTS / "declined.json"), "--failures", "1", "--latency", "50")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"✓\s+error mails, 1 expected\s+1", done.stdout)
+    assert re.search(r"✓\s+notifications with exactly 2 passes\s+1 of 1", done.stdout)
+
+
+def test_run_that_does_not_hold_its_promises_says_so() -> None:
+    """A ProcessPaidOrder that always fails ends in a failure queue, and the run with exit code 1."""
+    done = local("run", "--delay", "3", "--event", str(EVENTS / "authorized.json"), "--failures", "9", "--latency", "1")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert re.search(r"✗\s+messages in the failure queues\s+1", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("{}", "InvalidNotification: body"), ("no json", "JSONDecodeError"), (None, "FileNotFoundError")],
+)
+def test_run_refuses_a_bad_event_before_it_starts_anything(tmp_path: Path, text: str | None, says: str) -> None:
+    """One's own event is checked first: exit 2 and what is wrong with it."""
+    file = tmp_path / "event.json"
+    if text is not None:
+        file.write_text(text)
+    done = local("run", "--event", str(file))
+    assert done.returncode == 2
+    assert says in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_interrupt_leaves_nothing_running() -> None:
+    """Ctrl-C in the middle of the wait: exit 130, a word, no process left."""
+    with subprocess.Popen(
+        [*COMMAND, "run", "--event", str(EVENTS / "authorized.json")],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert any("schedule armed" in line for line in iter(process.stdout.readline, ""))
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+    assert process.returncode == 130
+    assert "nothing is left running" in rest
+    assert not _emulators()
+
+
+@pytest.fixture
+def kept_stack() -> Iterator[str]:
+    """A stack that `up` keeps and `down` ends."""
+    done = local("up", "--delay", "3")
+    try:
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield done.stdout
+    finally:
+        assert local("down").stdout == "down\n"
+
+
+def test_up_keeps_a_stack_for_other_tools(kept_stack: str) -> None:
+    """`make up` prints what other tools need, `make up` again refuses, and the functions answer."""
+    url = re.search(r"AWS_ENDPOINT_URL=(\S+)", kept_stack)
+    assert url
+    assert "already" in local("up").stdout
+    client = boto3.client(
+        "lambda", endpoint_url=url[1], aws_access_key_id="123456789012", aws_secret_access_key="local"
+    )
+    event = (EVENTS / "authorized.json").read_bytes()
+    answer = client.invoke(FunctionName="payment3-delayed-notify-local", Payload=event)
+    assert json.load(answer["Payload"])["statusCode"] == 200
+
+
+def test_down_without_up_says_so() -> None:
+    """`make down` may be called at any time."""
+    assert local("down").stdout == "nothing was up\n"
+
+
+def _emulators() -> list[str]:
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True)  # noqa: S607
+    return [line for line in listed.stdout.splitlines() if "ministack.app" in line and str(ROOT) in line]

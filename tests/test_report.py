@@ -1,0 +1,196 @@
+"""What happens to an error: a row, one mail, a re-raise; and nothing secret in any of them."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callback.errors import InvalidNotification, PassFailed
+from callback.redact import MASK, redacted_event, redacted_text, scrub
+from tests.wire import payload, refuse
+from tests.world import CHARGE, NOTIFICATION, ORDER, World, sample
+
+CARD = "4111111111111111"
+TOKEN = "tokn_test_planted"
+PLANTED = (CARD, TOKEN, "412345xxxxxx0019", "skey_planted", "planted-authorization", "planted-cavv")
+
+
+def failing(world: World, times: int = 1) -> None:
+    """Let ProcessPaidOrder be throttled."""
+    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException", times)
+
+
+def test_error_row_holds_all_that_an_engineer_needs(world: World) -> None:
+    """CallbackErrorLogTable gets the attributes of the brief."""
+    world.wire.answers["lambda.Invoke"] = lambda _call: payload({"errorMessage": "no stock"}, error="Unhandled")
+    with pytest.raises(PassFailed):
+        world.deliver()
+    row = world.error()
+    assert (row["functionName"], row["errorType"]) == ("delayednotify", "PassFailed")
+    assert (row["orderId"], row["chargeId"], row["notificationId"]) == (ORDER, CHARGE, NOTIFICATION)
+    assert row["message"] == "pass 1: ProcessPaidOrder failed (Unhandled)"
+    assert "Traceback" in row["traceback"]
+    assert json.loads(row["responseData"]) == {"errorMessage": "no stock"}
+    assert json.loads(row["event"])["requestContext"]["requestId"] == NOTIFICATION
+    assert (row["occurrences"], row["firstAt"]) == (1, row["lastAt"])
+    assert row["expiresAt"] > world.now.timestamp()
+
+
+def test_one_mail_for_a_notification_that_fails_again_and_again(world: World) -> None:
+    """Retries count up the row and send no second mail."""
+    failing(world, times=3)
+    for _ in range(3):
+        with pytest.raises(PassFailed):
+            world.deliver()
+        world.wait(60)
+    row = world.error()
+    assert row["occurrences"] == 3
+    assert row["firstAt"] < row["lastAt"]
+    assert len(world.mails()) == 1
+
+
+def test_mail_says_whom_it_is_about_and_what_happens_next(world: World) -> None:
+    """The people on call read order, charge and error in the mail, and need not open a console to begin."""
+    failing(world)
+    with pytest.raises(PassFailed):
+        world.deliver()
+    [mail] = world.mails()
+    text = mail["Message"]["Body"]["Text"]["Data"]
+    assert mail["Message"]["Subject"]["Data"] == f"[payment3 dev] delayednotify failed for order {ORDER}"
+    assert (mail["Source"], mail["Destination"]) == (
+        "payment3@local.example",
+        {"ToAddresses": ["on-call@local.example"]},
+    )
+    for told in (ORDER, CHARGE, NOTIFICATION, "PassFailed", "TooManyRequestsException", world.error()["errorId"]):
+        assert told in text
+
+
+def test_failing_log_table_does_not_hide_the_error_nor_the_mail(world: World) -> None:
+    """The first error goes on, the mail goes out, and the log says that the table failed too."""
+    failing(world)
+    world.cold_start(CALLBACK_ERROR_LOG_TABLE="no-such-table")
+    with pytest.raises(PassFailed):
+        world.deliver()
+    assert len(world.mails()) == 1
+    assert world.log("the error log failed too")[0]["errorType"] == "ResourceNotFoundException"
+
+
+def test_failing_mail_does_not_hide_the_error_and_is_sent_by_the_retry(world: World) -> None:
+    """SES down: the first error goes on; the mail is not lost, the next retry sends it."""
+    failing(world, times=2)
+    world.wire.before["ses.SendEmail"] = refuse("Throttling")
+    with pytest.raises(PassFailed):
+        world.deliver()
+    assert world.log("the error mail failed too")[0]["errorType"] == "ClientError"
+    assert "mailedAt" not in world.error()
+    with pytest.raises(PassFailed):
+        world.deliver()
+    assert "mailedAt" in world.error()
+
+
+def test_error_in_recheck_is_reported_under_its_name(world: World) -> None:
+    """The row and the mail tell which function failed."""
+    world.deliver()
+    world.wait(60)
+    failing(world)
+    with pytest.raises(PassFailed):
+        world.recheck()
+    assert world.error()["functionName"] == "recheck"
+    assert "recheck failed" in world.mails()[0]["Message"]["Subject"]["Data"]
+
+
+def test_error_without_a_notification_has_one_row_for_its_retries(world: World) -> None:
+    """An event that shows no ids is told by its content: retries count up one row."""
+    for _ in range(2):
+        with pytest.raises(InvalidNotification):
+            world.deliver({"body": "hello"})
+    assert world.error()["occurrences"] == 2
+    assert "orderId" not in world.error()
+    assert "unknown" in world.mails()[0]["Message"]["Subject"]["Data"]
+
+
+def test_huge_event_still_fits_the_error_log(world: World) -> None:
+    """What is too large to process is not too large to be reported."""
+    with pytest.raises(InvalidNotification):
+        world.deliver(sample("authorized") | {"body": "x" * 900_000, "extra": ["y" * 9_000] * 50})
+    assert len(world.error()["event"]) <= 64_000
+
+
+def test_nothing_secret_is_written_anywhere(world: World) -> None:
+    """Planted card data, tokens and secrets are in no log line, error row, mail or schedule; the raw body is kept."""
+    event = sample("authorized")
+    body = json.loads(event["body"])
+    body["source"] |= {"id": TOKEN, "number": CARD}
+    body["mpi"]["cavv"] = "planted-cavv"
+    body["description"] = f"card {CARD[:4]} {CARD[4:8]} {CARD[8:12]} {CARD[12:]} and skey_planted"
+    event |= {"body": json.dumps(body)}
+    event["headers"]["Authorization"] = "planted-authorization"
+    answer = {"errorMessage": f"card {CARD} token {TOKEN} skey_planted", "cardNumber": CARD}
+    works = world.wire.answers["lambda.Invoke"]
+    world.wire.answers["lambda.Invoke"] = lambda _call: payload(answer, error="Unhandled")
+    with pytest.raises(PassFailed):
+        world.deliver(event)
+    world.wire.answers["lambda.Invoke"] = lambda call: works(call) | payload(answer)
+    world.deliver(event)
+    world.wait(60)
+    world.recheck()
+    written = {
+        "log": world.printed.getvalue(),
+        "errors": json.dumps(world.rows("CALLBACK_ERROR_LOG_TABLE"), default=str),
+        "mails": json.dumps(world.mails()),
+        "schedules": json.dumps(world.wire.of("scheduler.CreateSchedule")),
+        "passes": json.dumps(world.record()["passes"], default=str) + world.record()["lastError"],
+    }
+    found = [(where, secret) for where, text in written.items() for secret in (*PLANTED, "4111 1111") if secret in text]
+    assert found == []
+    assert all(text for text in written.values())
+    assert CARD in world.record()["body"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"objectId=chrg_test_1&token={TOKEN}&status=true",
+        base64.b64encode(json.dumps({"token": TOKEN, "card": {"number": CARD}}).encode()).decode(),
+        f"not json, but {TOKEN} and {CARD} and 412345xxxxxx0019",
+    ],
+)
+def test_body_of_any_kind_is_redacted(body: str) -> None:
+    """A form, a base64 body, plain nonsense: what is secret in it is masked."""
+    for encoded in (True, False):
+        text = redacted_event({"body": body, "isBase64Encoded": encoded})
+        assert not any(secret in text for secret in PLANTED)
+
+
+def test_ids_and_ordinary_numbers_survive_redaction() -> None:
+    """What an operator searches for stays readable: ids, order numbers, amounts, times."""
+    kept = {"id": CHARGE, "reference_order": "202611220930151", "amount": 200.5, "created": "20180322121944000"}
+    assert json.loads(redacted_text(json.dumps(kept))) == kept
+
+
+def test_deep_events_are_cut_not_followed() -> None:
+    """An event nested without end cannot break the report."""
+    deep: dict[str, Any] = {}
+    for _ in range(500):
+        deep = {"deeper": deep}
+    assert "[deeper]" in redacted_event(deep)
+
+
+@given(st.text(), st.from_regex(r"\A4[0-9]{3}( |-|)[0-9]{4}( |-|)[0-9]{4}( |-|)[0-9]{3}\Z"), st.text())
+def test_card_number_never_survives_in_free_text(before: str, start: str, after: str) -> None:
+    """Any card number between spaces is masked, however its groups are parted."""
+    digits = [int(d) for d in start if d.isdigit()][::-1]
+    total = sum(digits[1::2]) + sum(sum(divmod(2 * d, 10)) for d in digits[::2])
+    card = f"{start}{-total % 10}"
+    text = scrub(f"{before} | {card} | {after}"[:4000])
+    assert card not in text or card in before + after
+    assert MASK in text
+
+
+@given(st.recursive(st.none() | st.text() | st.integers(), lambda inner: st.dictionaries(st.text(), inner)))
+def test_redaction_takes_any_event(event: object) -> None:
+    """The report never fails on what it reports."""
+    assert isinstance(redacted_event(event), str)

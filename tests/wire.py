@@ -1,0 +1,129 @@
+"""Every AWS call of a test, where botocore sends it: recorded, held against botocore's own model, failed at will.
+
+moto accepts nonsense (a 65-character schedule name, a time in the past), so its answer proves little.
+"""
+
+import io
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+from botocore.model import ListShape, MapShape, Shape, StructureShape
+from botocore.response import StreamingBody
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request."""
+
+    service: str
+    operation: str
+    request: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """`service.Operation`."""
+        return f"{self.service}.{self.operation}"
+
+
+@dataclass
+class Wire:
+    """What is sent while it is listened to; `before[name]` and `after[name]` run around calls of that name."""
+
+    calls: list[Call] = field(default_factory=list)
+    before: dict[str, Callable[[Call], None]] = field(default_factory=dict)
+    after: dict[str, Callable[[Call], None]] = field(default_factory=dict)
+    answers: dict[str, Callable[[Call], Answer]] = field(default_factory=dict)
+    listening: int = 0
+
+    def __enter__(self) -> Self:
+        """Listen."""
+        self.listening += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Listen no more."""
+        self.listening -= 1
+
+    def send(self, real: Callable[..., Answer], client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
+        """Stand in for `BaseClient._make_api_call`."""
+        if not self.listening:
+            return real(client, operation, request)
+        call = Call(client.meta.service_model.service_name, operation, request)
+        self.calls.append(call)
+        shape = client.meta.service_model.operation_model(operation).input_shape
+        wrong = list(violations(shape, request, call.name)) if shape else []
+        assert not wrong, wrong
+        self.before.get(call.name, _nothing)(call)
+        answer = self.answers[call.name](call) if call.name in self.answers else real(client, operation, request)
+        self.after.get(call.name, _nothing)(call)
+        return answer
+
+    def names(self) -> list[str]:
+        """The calls so far, in order."""
+        return [call.name for call in self.calls]
+
+    def of(self, name: str) -> list[dict[str, Any]]:
+        """The requests of one operation, in order."""
+        return [call.request for call in self.calls if call.name == name]
+
+
+def violations(shape: Shape, value: Any, path: str) -> list[str]:
+    """Return where a request breaks the service model: unlike botocore, by pattern, length and enumeration too."""
+    wrong: list[str] = []
+    if isinstance(shape, StructureShape) and isinstance(value, dict):
+        wrong += [f"{path}: {name} is missing" for name in shape.required_members if name not in value]
+        for name, inner in value.items():
+            member = shape.members.get(name)
+            wrong += violations(member, inner, f"{path}.{name}") if member else [f"{path}: {name} is unknown"]
+    elif isinstance(shape, ListShape) and isinstance(value, list):
+        wrong += [
+            found for index, item in enumerate(value) for found in violations(shape.member, item, f"{path}[{index}]")
+        ]
+    elif isinstance(shape, MapShape) and isinstance(value, dict):
+        wrong += [found for name, item in value.items() for found in violations(shape.value, item, f"{path}.{name}")]
+    else:
+        wrong += _leaf_violations(shape, value, path)
+    return wrong
+
+
+def _leaf_violations(shape: Shape, value: Any, path: str) -> list[str]:
+    rules = shape.metadata
+    size = value if isinstance(value, int) else len(value) if isinstance(value, str | bytes) else None
+    wrong = []
+    if size is not None and not rules.get("min", size) <= size <= rules.get("max", size):
+        wrong.append(f"{path}: size {size} is outside {rules.get('min')}..{rules.get('max')}")
+    if "pattern" in rules and isinstance(value, str) and not re.search(rules["pattern"], value):
+        wrong.append(f"{path}: {value!r} does not match {rules['pattern']}")
+    if rules.get("enum") and value not in rules["enum"]:
+        wrong.append(f"{path}: {value!r} is none of {rules['enum']}")
+    return wrong
+
+
+def refuse(code: str, times: int = 1) -> Callable[[Call], None]:
+    """Make the next calls fail as AWS does."""
+    left = [times]
+
+    def hook(call: Call) -> None:
+        if left[0] > 0:
+            left[0] -= 1
+            raise ClientError({"Error": {"Code": code, "Message": f"{code} for a test"}}, call.operation)
+
+    return hook
+
+
+def payload(answer: object, error: str | None = None) -> Answer:
+    """A Lambda function's answer, as boto3 hands it over; `error` is the FunctionError."""
+    body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+    made: Answer = {"StatusCode": 200, "Payload": StreamingBody(io.BytesIO(body), len(body))}
+    return made | ({"FunctionError": error} if error else {})
+
+
+def _nothing(_call: Call) -> None:
+    pass

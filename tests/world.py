@@ -1,0 +1,172 @@
+"""A small world around the handlers: moto's tables made from the template, a clock in hand, ProcessPaidOrder played."""
+
+import io
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+import boto3
+
+import delayednotify
+import recheck
+from callback.app import Application
+from callback.clock import stamp
+from callback.settings import read_settings
+from local.emulator import REGION, ROOT
+from local.stack import SECRET
+from tests.template import resolved
+from tests.wire import Answer, Call, Wire, payload
+
+CHARGE = "chrg_test_22500001aa11bb22cc33dd44"
+NOTIFICATION = json.loads((ROOT / "events" / "authorized.json").read_text())["requestContext"]["requestId"]
+ORDER = "ORDER-1001"
+RETURN_URL = "https://shop.local.example/thanks"
+# One for all tests: what takes time is reading AWS's service models.
+SESSION = boto3.Session(region_name=REGION, aws_access_key_id="none", aws_secret_access_key="none")
+PARAMETERS = {
+    "RedirectUrlTemplate": "https://shop.local.example/orders/{orderId}",
+    "RedirectAllowedOrigins": "https://shop.local.example",
+    "ErrorMailFrom": "payment3@local.example",
+    "ErrorMailTo": "on-call@local.example",
+}
+
+
+def sample(name: str) -> dict[str, Any]:
+    """Read a file of events/."""
+    event: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text())
+    return event
+
+
+@dataclass
+class World:
+    """What a test holds in its hands."""
+
+    wire: Wire
+    printed: io.StringIO
+    now: datetime = datetime(2026, 11, 22, 9, 30, 17, 250_000, tzinfo=UTC)
+    changes: dict[str, str] = field(default_factory=dict)
+    took: timedelta = timedelta(milliseconds=300)
+
+    def __post_init__(self) -> None:
+        """Make what the template makes."""
+        self.resources = resolved(**PARAMETERS)
+        self.environment = self.resources["RecheckFunction"]["Properties"]["Environment"]["Variables"]
+        for resource in self.resources.values():
+            if resource["Type"] == "AWS::DynamoDB::Table":
+                self._make_table(resource["Properties"])
+        self.client("scheduler").create_schedule_group(Name=self.environment["SCHEDULE_GROUP"])
+        self.client("secretsmanager").create_secret(
+            Name=self.environment["KBANK_SECRET_ID"], SecretString=json.dumps(SECRET)
+        )
+        self.client("ses").verify_email_identity(EmailAddress=self.environment["ERROR_MAIL_FROM"])
+        self.wire.answers["lambda.Invoke"] = self._process_paid_order
+        self.cold_start()
+
+    def cold_start(self, **changes: str) -> None:
+        """Forget everything in memory; later changes of the environment add to earlier ones."""
+        self.changes |= changes
+        self.app = Application(read_settings(self.environment | self.changes), lambda: self.now)
+
+    def _make_table(self, properties: dict[str, Any]) -> None:
+        names = ("TableName", "BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+        self.client("dynamodb").create_table(**{name: properties[name] for name in names if name in properties})
+
+    def _process_paid_order(self, call: Call) -> Answer:
+        self.now += self.took
+        return payload({"paid": True, "pass": json.loads(call.request["Payload"])["pass"]})
+
+    # --- what happens ---
+
+    def deliver(self, event: object = None) -> Any:
+        """Lambda invokes DelayedNotify."""
+        with self.wire:
+            return delayednotify.lambda_handler(sample("authorized") if event is None else event, None)
+
+    def recheck(self, number: int = 2, **changes: object) -> Any:
+        """A timer invokes Recheck."""
+        event = {
+            "version": 1,
+            "chargeId": CHARGE,
+            "notificationId": NOTIFICATION,
+            "orderId": ORDER,
+            "pass": number,
+            "dueAt": stamp(self.now),
+        }
+        with self.wire:
+            return recheck.lambda_handler(event | changes, None)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(seconds=seconds)
+
+    # --- what is there ---
+
+    @staticmethod
+    @cache
+    def client(service: str) -> Any:
+        """A client of moto's."""
+        make: Any = SESSION.client
+        return make(service)
+
+    def table(self, variable: str) -> Any:
+        """The table that an environment variable names."""
+        return _resource().Table(self.environment[variable])
+
+    def rows(self, variable: str) -> list[dict[str, Any]]:
+        """Everything in a table."""
+        return list(self.table(variable).scan()["Items"])
+
+    def record(self) -> dict[str, Any]:
+        """The only notification record."""
+        [record] = self.rows("CREDIT_CARD_NOTIFY_TABLE")
+        return record
+
+    def error(self) -> dict[str, Any]:
+        """The only row of the error log."""
+        [row] = self.rows("CALLBACK_ERROR_LOG_TABLE")
+        return row
+
+    def schedules(self) -> list[str]:
+        """The names of the timers that are armed."""
+        group = self.environment["SCHEDULE_GROUP"]
+        return [found["Name"] for found in self.client("scheduler").list_schedules(GroupName=group)["Schedules"]]
+
+    def fire(self) -> None:
+        """Scheduler deletes the timers that it fired."""
+        for name in self.schedules():
+            self.client("scheduler").delete_schedule(GroupName=self.environment["SCHEDULE_GROUP"], Name=name)
+
+    def log(self, containing: str = "") -> list[dict[str, Any]]:
+        """The log lines so far whose message contains a text."""
+        lines = [json.loads(line) for line in self.printed.getvalue().splitlines()]
+        return [line for line in lines if containing in line["message"]]
+
+    def mails(self) -> list[dict[str, Any]]:
+        """The mails that were sent."""
+        return self.wire.of("ses.SendEmail")
+
+    def passes(self) -> list[dict[str, Any]]:
+        """What ProcessPaidOrder was invoked with, by whom it may have failed."""
+        return [json.loads(request["Payload"]) for request in self.wire.of("lambda.Invoke")]
+
+    def pay(self, **attributes: object) -> None:
+        """Write the charge's payment record."""
+        item = {"chargeId": CHARGE, "orderId": ORDER} | attributes
+        self.table("CARD_PAYMENT_RECORD_TABLE").put_item(Item=item)
+
+    def order(self, **attributes: object) -> None:
+        """Write the order."""
+        self.table("ORDER_TABLE").put_item(Item={"orderId": ORDER, "returnUrl": RETURN_URL} | attributes)
+
+    def payment(self) -> dict[str, Any]:
+        """The only payment record."""
+        [payment] = self.rows("CARD_PAYMENT_RECORD_TABLE")
+        return payment
+
+
+@cache
+def _resource() -> Any:
+    make: Any = SESSION.resource
+    return make("dynamodb")
