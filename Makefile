@@ -7,6 +7,9 @@ BIN := .venv/bin
 EMULATOR := .venv-emulator
 DELAY ?= 60
 EVENT ?=
+LATENCY ?= 300
+FAILURES ?= 0
+STACK = --delay $(DELAY) --latency $(LATENCY) --failures $(FAILURES)
 export PYTHONDONTWRITEBYTECODE := 1
 # Nothing here may reach a real account by accident; `sam deploy` is called by hand (README).
 LOCAL := env -u AWS_PROFILE SAM_CLI_TELEMETRY=0 AWS_EC2_METADATA_DISABLED=true PYTHONPATH=functions:.
@@ -15,10 +18,10 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 run: .venv/installed $(EMULATOR)/installed ## the whole flow on a local AWS: make run [DELAY=5] [EVENT=file.json]
-	@$(LOCAL) $(BIN)/python -m local run --delay $(DELAY) $(if $(EVENT),--event '$(EVENT)')
+	@$(LOCAL) $(BIN)/python -m local run $(STACK) $(if $(EVENT),--event '$(EVENT)')
 
 up: .venv/installed $(EMULATOR)/installed ## start the local AWS with everything deployed, and keep it
-	@$(LOCAL) $(BIN)/python -m local up --delay $(DELAY)
+	@$(LOCAL) $(BIN)/python -m local up $(STACK)
 
 down: .venv/installed ## stop what `make up` started
 	@$(LOCAL) $(BIN)/python -m local down

@@ -66,13 +66,16 @@ def up(console: Console, arguments: argparse.Namespace) -> int:
     try:
         deployed = stack.deploy(started, _options(arguments))
         _furnish(deployed, samples())
+        stack.write_for_sam_local(deployed)
     except BaseException:
         started.stop()
         raise
     KEPT.write_text(json.dumps({"pid": started.pid, "port": started.port}))
-    console.print(f"up: process {started.pid}. To use it:\n", highlight=False)
-    console.print(f"export AWS_ENDPOINT_URL={started.url} AWS_DEFAULT_REGION={emulator.REGION} \\", highlight=False)
-    console.print(f"  AWS_ACCESS_KEY_ID={emulator.ACCOUNT} AWS_SECRET_ACCESS_KEY=local", highlight=False)
+    sam_local = stack.SAM_LOCAL.relative_to(emulator.ROOT)
+    console.print(f"up: process {started.pid}; `make down` ends it\n", highlight=False)
+    console.out(f"export AWS_ENDPOINT_URL={started.url} AWS_DEFAULT_REGION={emulator.REGION} \\")
+    console.out(f"  AWS_ACCESS_KEY_ID={emulator.ACCOUNT} AWS_SECRET_ACCESS_KEY=local\n")
+    console.out(f"template for sam local: {sam_local}")
     return 0
 
 

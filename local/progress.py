@@ -116,8 +116,8 @@ class Screen:
 
 def picture(rows: list[Progress], now: datetime) -> Table:
     """Return the live table: one row per notification."""
-    table = Table(box=box.SIMPLE)
-    for column in ("notification", "saved", "pass 1", "armed for", "until the recheck", "pass 2", "gone"):
+    table = Table(box=box.SIMPLE, padding=(0, 1))
+    for column in ("notification", "saved", "pass 1", "armed for", "recheck in", "pass 2", "gone"):
         table.add_column(column, no_wrap=True)
     for row in rows:
         steps = row.steps()
@@ -131,11 +131,11 @@ def picture(rows: list[Progress], now: datetime) -> Table:
 
 
 def _bar(row: Progress, now: datetime) -> Table | str:
-    if row.schedule_at is None or not row.passes:
+    if row.schedule_at is None or len(row.passes) != 1:
         return ""
     start = moment(row.passes[0]["at"])
     total = max((row.schedule_at - start).total_seconds(), 1)
     left = max((row.schedule_at - now).total_seconds(), 0)
     grid = Table.grid(padding=(0, 1))
-    grid.add_row(ProgressBar(total=total, completed=total - left, width=16), f"{left:4.0f} s" if left else "due")
+    grid.add_row(ProgressBar(total=total, completed=total - left, width=14), f"{left:4.0f} s" if left else "due")
     return grid

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from callback.record import Record
     from callback.settings import Settings
 
-VERSION = 1
 # A schedule in the past is refused or lost: leave the call time to arrive.
 LEAD = timedelta(seconds=2)
 # Scheduler fills these in when it fires, so that a log line can be traced to its timer.
@@ -82,7 +81,7 @@ class Schedules:
             "Target": {
                 "Arn": self._settings.recheck_function_arn,
                 "RoleArn": self._settings.scheduler_role_arn,
-                "Input": json.dumps(recheck_input(record, due) | _CONTEXT),
+                "Input": _input(record, due),
                 "RetryPolicy": _HAND_OVER,
                 "DeadLetterConfig": {"Arn": self._settings.scheduler_dlq_arn},
             },
@@ -94,16 +93,9 @@ class Schedules:
         return (soonest + timedelta(microseconds=999_999)).astimezone(UTC).replace(microsecond=0)
 
 
-def recheck_input(record: Record, due: datetime) -> dict[str, Any]:
-    """Return what Recheck needs to run the record's next pass (README: contracts)."""
-    return {
-        "version": VERSION,
-        "chargeId": record.charge_id,
-        "notificationId": record.notification_id,
-        "orderId": record.order_id,
-        "pass": record.next_pass,
-        "dueAt": stamp(due),
-    }
+def _input(record: Record, due: datetime) -> str:
+    ids = {"chargeId": record.charge_id, "notificationId": record.notification_id, "orderId": record.order_id}
+    return json.dumps({"version": 1, **ids, "pass": record.next_pass, "dueAt": stamp(due), **_CONTEXT})
 
 
 def schedule_name(charge_id: str, notification_id: str, number: int) -> str:
