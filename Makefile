@@ -1,7 +1,7 @@
 # People and CI use the same targets. `make help` lists them.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help run up down test check build lock clean
+.PHONY: help run up down invoke test check build lock clean
 
 BIN := .venv/bin
 EMULATOR := .venv-emulator
@@ -9,6 +9,9 @@ DELAY ?= 60
 EVENT ?=
 LATENCY ?= 300
 FAILURES ?= 0
+FUNCTION ?= DelayedNotifyFunction
+# Where a container finds this machine, on Linux: Docker's bridge.
+ADDRESS ?= 172.17.0.1
 STACK = --delay $(DELAY) --latency $(LATENCY) --failures $(FAILURES)
 export PYTHONDONTWRITEBYTECODE := 1
 # Nothing here may reach a real account by accident; `sam deploy` is called by hand (README).
@@ -25,6 +28,9 @@ up: .venv/installed $(EMULATOR)/installed ## start the local AWS with everything
 
 down: .venv/installed ## stop what `make up` started
 	@$(LOCAL) $(BIN)/python -m local down
+
+invoke: .venv/installed ## one function in a container, by sam local: make invoke [FUNCTION=RecheckFunction EVENT=events/recheck.json]
+	@$(LOCAL) $(BIN)/python -m local invoke --address $(ADDRESS) --function $(FUNCTION) $(if $(EVENT),--event '$(EVENT)')
 
 test: .venv/installed $(EMULATOR)/installed check ## everything that must hold: checks, unit tests, coverage, end to end
 	$(LOCAL) $(BIN)/python -m pytest --cov --cov-report=term-missing

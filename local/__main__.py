@@ -1,6 +1,7 @@
 """The commands behind `make run`, `make up` and `make down`."""
 
 import argparse
+import asyncio
 import json
 import signal
 import sys
@@ -13,10 +14,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from callback.errors import FollowUpError
-from local import emulator, report, stack
+from local import containers, emulator, report, stack
 from local.emulator import Emulator, EmulatorError
 from local.progress import Screen, Watcher
-from local.samples import Sample, samples
+from local.samples import EVENTS, Sample, samples
 from local.stack import Options, Stack, StackError
 
 KEPT = emulator.STATE / "up.json"
@@ -66,16 +67,14 @@ def up(console: Console, arguments: argparse.Namespace) -> int:
     try:
         deployed = stack.deploy(started, _options(arguments))
         _furnish(deployed, samples())
-        stack.write_for_sam_local(deployed)
+        containers.write_template(deployed)
     except BaseException:
         started.stop()
         raise
     KEPT.write_text(json.dumps({"pid": started.pid, "port": started.port}))
-    sam_local = stack.SAM_LOCAL.relative_to(emulator.ROOT)
     console.print(f"up: process {started.pid}; `make down` ends it\n", highlight=False)
     console.out(f"export AWS_ENDPOINT_URL={started.url} AWS_DEFAULT_REGION={emulator.REGION} \\")
-    console.out(f"  AWS_ACCESS_KEY_ID={emulator.ACCOUNT} AWS_SECRET_ACCESS_KEY=local\n")
-    console.out(f"template for sam local: {sam_local}")
+    console.out(f"  AWS_ACCESS_KEY_ID={emulator.ACCOUNT} AWS_SECRET_ACCESS_KEY=local")
     return 0
 
 
@@ -89,16 +88,28 @@ def down(console: Console, _arguments: argparse.Namespace) -> int:
     return 0
 
 
+def invoke(console: Console, arguments: argparse.Namespace) -> int:
+    """Run one function in a container, by `sam local invoke`, against what `up` started."""
+    kept = _kept()
+    if kept is None:
+        console.print("nothing is up; `make up` first")
+        return 2
+    event = arguments.event or EVENTS / "authorized.json"
+    return asyncio.run(containers.invoke(Stack(kept), arguments.function, event, arguments.address))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for command in (run, up, down):
+    for command in (run, up, down, invoke):
         one = commands.add_parser(command.__name__, help=command.__doc__)
         one.set_defaults(command=command)
         one.add_argument("--delay", type=int, default=60, help="seconds between the passes")
         one.add_argument("--latency", type=int, default=300, help="how long ProcessPaidOrder takes, in ms")
         one.add_argument("--failures", type=int, default=0, help="how often pass 1 fails first")
         one.add_argument("--event", type=Path, help="an event file to send instead of the samples")
+        one.add_argument("--function", default="DelayedNotifyFunction", help="the function to run in a container")
+        one.add_argument("--address", default="172.17.0.1", help="where containers find this machine")
     return parser
 
 

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import platform
 import subprocess
 import sys
 import zipfile
@@ -18,7 +17,7 @@ import yaml
 from botocore.config import Config
 
 from callback.notification import Notification
-from local.emulator import ACCOUNT, PYTHON, REGION, ROOT, STATE, Emulator
+from local.emulator import ACCOUNT, PYTHON, REGION, ROOT, Emulator
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -30,8 +29,6 @@ SHOP = "https://shop.local.example"
 # The order of a browser return is known only to the payment record; so is that of our samples.
 RETURN_ORDER = "ORDER-BROWSER-RETURN"
 QUEUES = ("DelayedNotifyFailureQueue", "RecheckFailureQueue", "SchedulerDeadLetterQueue")
-SAM_LOCAL = STATE / "sam-local.yaml"
-_HOST_ARCHITECTURE = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 _BUCKET = "artefacts"
 
 
@@ -134,25 +131,6 @@ def deploy(emulator: Emulator, options: Options) -> Stack:
     )
     stack.client("ses").verify_email_identity(EmailAddress="payment3@local.example")
     return stack
-
-
-def write_for_sam_local(stack: Stack) -> None:
-    """Write a template with which `sam local` runs the built functions against this stack.
-
-    It is the built one, with each function's environment as deployed: SAM cannot resolve a table's name by itself,
-    and passes no AWS_ENDPOINT_URL that the template does not declare.
-    """
-    template = yaml.safe_load((BUILD / "template.yaml").read_text())
-    for name, resource in template["Resources"].items():
-        if resource["Type"] == "AWS::Serverless::Function":
-            deployed = stack.client("lambda").get_function_configuration(FunctionName=stack.outputs[name])
-            variables = deployed["Environment"]["Variables"] | {"AWS_ENDPOINT_URL": stack.emulator.url}
-            resource["Properties"] |= {
-                "CodeUri": str(BUILD / name),
-                "Architectures": [_HOST_ARCHITECTURE],
-                "Environment": {"Variables": variables},
-            }
-    SAM_LOCAL.write_text(yaml.safe_dump(template, sort_keys=False))
 
 
 def furnish(stack: Stack, notification: Notification) -> str:

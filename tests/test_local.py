@@ -1,5 +1,6 @@
 """The local stack as a newcomer uses it: the real programs, the real template, a real minute made short."""
 
+import asyncio
 import json
 import os
 import re
@@ -8,10 +9,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
+import yaml
 
+from local.containers import TEMPLATE, bridge
 from local.emulator import ROOT
 from local.samples import EVENTS, NAMES
 
@@ -111,9 +115,52 @@ def test_up_keeps_a_stack_for_other_tools(kept_stack: str) -> None:
     assert json.load(answer["Payload"])["statusCode"] == 200
 
 
-def test_down_without_up_says_so() -> None:
-    """`make down` may be called at any time."""
-    assert local("down").stdout == "nothing was up\n"
+def test_up_writes_a_template_for_sam_local(kept_stack: str) -> None:
+    """`sam local` gets the built functions, every variable with its value, and an endpoint that containers reach."""
+    functions = [
+        r["Properties"] for r in _sam_local()["Resources"].values() if r["Type"].endswith("Serverless::Function")
+    ]
+    port = re.search(r":(\d+) AWS_DEFAULT_REGION", kept_stack)
+    assert port
+    for function in functions:
+        variables = function["Environment"]["Variables"]
+        assert variables["AWS_ENDPOINT_URL"] == f"http://host.docker.internal:{port[1]}"
+        assert variables["CREDIT_CARD_NOTIFY_TABLE"] == "payment3-credit-card-notify-local"
+        assert (Path(function["CodeUri"]) / "callback" / "app.py").is_file()
+    assert len(functions) == 2
+
+
+def test_container_reaches_the_stack_over_the_bridge() -> None:
+    """Whoever asks the bridge's address is answered by the same port of 127.0.0.1."""
+
+    async def upper(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write((await reader.readline()).upper())
+        writer.close()
+
+    async def ask() -> bytes:
+        server = await asyncio.start_server(upper, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server, await bridge("127.0.0.2", port):
+            reader, writer = await asyncio.open_connection("127.0.0.2", port)
+            writer.write(b"paid\n")
+            answer = await reader.read()
+            writer.close()
+            return answer
+
+    assert asyncio.run(ask()) == b"PAID\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "says"), [("down", "nothing was up"), ("invoke", "nothing is up; `make up` first")]
+)
+def test_command_without_up_says_so(command: str, says: str) -> None:
+    """`make down` and `make invoke` may be called at any time."""
+    assert local(command).stdout == f"{says}\n"
+
+
+def _sam_local() -> dict[str, Any]:
+    template: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text())
+    return template
 
 
 def _emulators() -> list[str]:
