@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
 BUILD = ROOT / ".aws-sam" / "local"
-BRANCH = "local"
+BRANCH = "dev"
 SECRET = {"secretKey": "skey_local_not_a_real_key"}
 SHOP = "https://shop.local.example"
 # The order of a browser return is known only to the payment record; so is that of our samples.

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from callback.checksum import verify
 from callback.errors import ChecksumRejected
-from callback.notification import parse_notification
+from callback.notification import Notification, parse_notification
 from local.stack import SECRET
 from tests.test_notification import JSON_SAMPLES
 from tests.wire import Call, refuse
@@ -21,6 +20,11 @@ from tests.world import World, sample
 
 KEYS = {"current": SECRET["secretKey"]}
 AUTHORIZED = parse_notification(sample("authorized"))
+
+
+def replace(notification: Notification, **fields: object) -> Notification:
+    """The notification with other fields."""
+    return notification.model_copy(update=fields)
 
 
 def changed(**fields: object) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from callback.errors import (
     NotificationNotFound,
     PassFailed,
     PassInProgress,
+    PassNotDue,
     PassTimedOut,
     ScheduleFailed,
 )
@@ -180,20 +181,43 @@ def test_timer_for_a_done_pass_does_nothing(world: World) -> None:
     assert world.schedules() == []
 
 
-def test_early_timer_runs_nothing_and_leaves_the_timer_armed(world: World) -> None:
-    """No second pass sooner than 60 s after the first ended, whoever asks for it."""
+def test_early_timer_runs_nothing_and_is_tried_again(world: World) -> None:
+    """No second pass sooner than 60 s after the first ended, whoever asks; its own timer is gone, so Lambda retries."""
     world.deliver()
+    world.fire()
     world.wait(59.9)
-    assert world.recheck() == {"state": "PENDING", "passesDone": 1}
+    with pytest.raises(PassNotDue, match=r"pass 2 is due at 2026-11-22T09:31:17\.550000Z"):
+        world.recheck()
     assert len(world.passes()) == 1
-    assert len(world.schedules()) == 1
+    world.wait(60)
+    assert world.recheck() == {"state": "DONE", "passesDone": 2}
+
+
+@pytest.mark.parametrize("call", ["dynamodb.PutItem", "dynamodb.UpdateItem"])
+def test_claim_whose_answer_was_lost_is_still_ours(world: World, call: str) -> None:
+    """Botocore sends a write again whose answer it never saw: the standing claim is our own, and the pass runs."""
+    if call == "dynamodb.UpdateItem":
+        world.deliver()
+        world.wait(60)
+
+    def send_again(sent: Call) -> None:
+        del world.wire.after[call]
+        operation = {"PutItem": "put_item", "UpdateItem": "update_item"}[sent.operation]
+        getattr(world.client("dynamodb"), operation)(**sent.request)
+
+    world.wire.after[call] = send_again
+    if call == "dynamodb.UpdateItem":
+        assert world.recheck() == {"state": "DONE", "passesDone": 2}
+    else:
+        world.deliver()
+        assert world.record()["passesDone"] == 1
 
 
 def test_timer_of_a_pass_that_is_not_next_runs_nothing(world: World) -> None:
     """A timer runs the pass it was made for or none."""
     world.deliver()
     world.wait(600)
-    world.recheck(3)
+    assert world.recheck(3) == {"state": "PENDING", "passesDone": 1}
     assert [p["pass"] for p in world.passes()] == [1]
 
 

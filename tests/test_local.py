@@ -111,7 +111,7 @@ def test_up_keeps_a_stack_for_other_tools(kept_stack: str) -> None:
         "lambda", endpoint_url=url[1], aws_access_key_id="123456789012", aws_secret_access_key="local"
     )
     event = (EVENTS / "authorized.json").read_bytes()
-    answer = client.invoke(FunctionName="payment3-delayed-notify-local", Payload=event)
+    answer = client.invoke(FunctionName="payment3-delayed-notify-dev", Payload=event)
     assert json.load(answer["Payload"])["statusCode"] == 200
 
 
@@ -125,7 +125,7 @@ def test_up_writes_a_template_for_sam_local(kept_stack: str) -> None:
     for function in functions:
         variables = function["Environment"]["Variables"]
         assert variables["AWS_ENDPOINT_URL"] == f"http://host.docker.internal:{port[1]}"
-        assert variables["CREDIT_CARD_NOTIFY_TABLE"] == "payment3-credit-card-notify-local"
+        assert variables["CREDIT_CARD_NOTIFY_TABLE"] == "payment3-credit-card-notify-dev"
         assert (Path(function["CodeUri"]) / "callback" / "app.py").is_file()
     assert len(functions) == 2
 

@@ -5,13 +5,14 @@ import hashlib
 import json
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from callback.errors import FollowUpError, InvalidNotification
-from callback.notification import Notification, notification_id, parse_notification
+from callback.notification import Notification, parse_notification
 from tests.world import World, sample
 
 JSON_SAMPLES = ["authorized", "pre-authorized", "declined", "large-amount", "base64", "http-api-v2"]
@@ -71,9 +72,17 @@ def test_header_names_may_have_any_case() -> None:
     assert parse_notification(event("objectId=chrg_test_1", headers=headers)).charge_id == "chrg_test_1"
 
 
+def test_headers_may_come_as_lists_only() -> None:
+    """Some proxies fill multiValueHeaders only."""
+    headers = {"headers": None, "multiValueHeaders": {"Content-Type": ["application/x-www-form-urlencoded"]}}
+    assert parse_notification(event("objectId=chrg_test_1") | headers).charge_id == "chrg_test_1"
+
+
 def test_object_id_names_the_charge_too() -> None:
     """The charge id is `id` or `objectId`."""
     assert parsed(id=..., objectId="chrg_test_2").charge_id == "chrg_test_2"
+    assert parsed(id=None, objectId="chrg_test_2").charge_id == "chrg_test_2"
+    assert parsed(id="", objectId="chrg_test_2").charge_id == "chrg_test_2"
 
 
 def test_amount_may_come_as_a_text() -> None:
@@ -90,9 +99,10 @@ def test_unknown_fields_are_tolerated_and_kept() -> None:
 def test_event_without_a_request_id_is_known_by_its_hash(context: object) -> None:
     """Without a delivery id the canonical event's SHA-256 stands in: the same for every retry."""
     one, two = event(message(), requestContext=context), event(message(), requestContext=context)
-    assert notification_id(one) == notification_id(dict(reversed(two.items())))
     canonical = json.dumps(one, sort_keys=True, separators=(",", ":"))
-    assert notification_id(one) == hashlib.sha256(canonical.encode()).hexdigest()
+    found = parse_notification(one).notification_id
+    assert found == parse_notification(dict(reversed(two.items()))).notification_id
+    assert found == hashlib.sha256(canonical.encode()).hexdigest()
 
 
 BAD_BODIES: list[tuple[str, Any, str]] = [
@@ -108,7 +118,7 @@ BAD_BODIES: list[tuple[str, Any, str]] = [
     ("an empty id", message(id=""), "id"),
     ("a blank id", message(id=" "), "id"),
     ("a number as id", message(id=5), "id"),
-    ("a number as objectId", message(id=..., objectId=5), "objectId"),
+    ("a number as objectId", message(id=..., objectId=5), "id"),
     ("a non-ASCII id", message(id="chrg_é"), "id"),
     ("an id with a newline", message(id="chrg\n"), "id"),
     ("an id longer than the key", message(id="c" * 2049), "id"),
@@ -125,6 +135,11 @@ BAD_BODIES: list[tuple[str, Any, str]] = [
     ("an amount with a comma", message(amount="1,000.00"), "amount"),
     ("an amount with an underscore", message(amount="1_000"), "amount"),
     ("an amount with five decimals", message(amount="1.00001"), "amount"),
+    ("an amount with a tail of zeros", json.dumps(message()).replace("200.5", "200.5" + "0" * 45), "amount"),
+    ("an amount with a far decimal", json.dumps(message()).replace("200.5", "1." + "0" * 34 + "1"), "amount"),
+    ("a zero with an exponent", json.dumps(message()).replace("200.5", "0E+1000"), "amount"),
+    ("a negative zero", json.dumps(message()).replace("200.5", "-0.0"), "amount"),
+    ("an amount in other digits", message(amount="๒๐๐"), "amount"),
     ("a number as currency", message(currency=764), "currency"),
     ("a list as status", message(status=["success"]), "status"),
     ("a long state", message(transaction_state="A" * 101), "transaction_state"),
@@ -173,7 +188,7 @@ def test_bad_event_is_refused_by_name(bad: object, field: str) -> None:
 def test_no_order_id_anywhere_is_refused(world: World) -> None:
     """Neither the bank nor the payment record knows the order: an error of ours, nothing saved."""
     world.pay(orderId=None)
-    with pytest.raises(InvalidNotification, match="reference_order: expected the order id"):
+    with pytest.raises(InvalidNotification, match="reference_order: expected an order id"):
         world.deliver(sample("authorized") | {"body": json.dumps(message(reference_order=...))})
     assert world.rows("CREDIT_CARD_NOTIFY_TABLE") == []
 
@@ -214,6 +229,34 @@ def test_error_names_the_ids_that_a_refused_event_shows(world: World) -> None:
     assert row["notificationId"] == "delivery-1"
 
 
+def test_unreadable_body_is_told_by_its_delivery(world: World) -> None:
+    """Even where nothing in the body can be read, the row and the mail carry the notification id."""
+    with pytest.raises(InvalidNotification):
+        world.deliver(event("hello"))
+    assert world.error()["notificationId"] == "delivery-1"
+    assert "delivery-1" in world.mails()[0]["Message"]["Body"]["Text"]["Data"]
+
+
+@pytest.mark.parametrize("order_id", ["ออเดอร์-1", " A B\n"])
+def test_order_id_of_the_payment_record_may_be_any_text(world: World, order_id: str) -> None:
+    """The shop names its orders as it likes: both passes run, and the answer leads to the order's page."""
+    world.pay(orderId=order_id)
+    response = world.deliver(event(message(reference_order=...)))
+    world.wait(60)
+    [request] = world.wire.of("scheduler.CreateSchedule")
+    given = json.loads(request["Target"]["Input"])
+    assert world.recheck(**given) == {"state": "DONE", "passesDone": 2}
+    assert [p["orderId"] for p in world.passes()] == [order_id, order_id]
+    assert quote(order_id, safe="") in response["body"]
+
+
+def test_order_id_longer_than_the_index_key_is_refused(world: World) -> None:
+    """DynamoDB would refuse the record with an error of its own."""
+    world.pay(orderId="อ" * 683)
+    with pytest.raises(InvalidNotification, match="reference_order"):
+        world.deliver(event(message(reference_order=...)))
+
+
 @given(st.text())
 def test_any_text_as_a_body_gives_a_notification_or_our_error(text: str) -> None:
     """Whatever comes, only errors of ours come out."""
@@ -244,9 +287,11 @@ def test_any_event_gives_a_notification_or_our_error(anything: object) -> None:
 @given(st.dictionaries(st.text(), st.text()), st.randoms())
 def test_identity_does_not_depend_on_the_order_of_fields(fields: dict[str, str], chance: Any) -> None:
     """The same event in another order of fields is the same notification."""
-    names = list(fields)
+    whole = {"x-" + name: value for name, value in fields.items()} | {"body": json.dumps(message())}
+    names = list(whole)
     chance.shuffle(names)
-    assert notification_id(fields) == notification_id({name: fields[name] for name in names})
+    shuffled = {name: whole[name] for name in names}
+    assert parse_notification(whole).notification_id == parse_notification(shuffled).notification_id
 
 
 def _reads_or_refuses(anything: object) -> None:

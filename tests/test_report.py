@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from callback.errors import InvalidNotification, PassFailed
 from callback.redact import MASK, redacted_event, redacted_text, scrub
-from tests.wire import payload, refuse
+from tests.wire import Call, payload, refuse
 from tests.world import CHARGE, NOTIFICATION, ORDER, World, sample
 
 CARD = "4111111111111111"
@@ -89,6 +90,36 @@ def test_failing_mail_does_not_hide_the_error_and_is_sent_by_the_retry(world: Wo
     with pytest.raises(PassFailed):
         world.deliver()
     assert "mailedAt" in world.error()
+
+
+def test_mail_sent_while_the_log_table_fails_leaves_no_lasting_row(world: World) -> None:
+    """A row that only remembers a mail expires like any other."""
+    failing(world)
+    world.wire.before["dynamodb.UpdateItem"] = _on_error_log(refuse("InternalServerError"))
+    with pytest.raises(PassFailed):
+        world.deliver()
+    assert set(world.error()) == {"errorId", "mailedAt", "expiresAt"}
+
+
+def test_end_of_a_long_traceback_is_kept(world: World) -> None:
+    """What was raised stands at the end of a traceback, so a long one loses its beginning."""
+
+    def fail(_call: Call) -> None:
+        raise RuntimeError("x" * 9000) from ValueError("y" * 9000)
+
+    world.wire.before["lambda.Invoke"] = fail
+    with pytest.raises(RuntimeError):
+        world.deliver()
+    assert world.error()["traceback"].endswith("xxx\n")
+
+
+def test_debug_mode_logs_each_write(world: World) -> None:
+    """DEBUG_MODE shows which table is written and how."""
+    world.deliver()
+    assert world.log("write") == []
+    world.cold_start(DEBUG_MODE="true")
+    world.deliver()
+    assert {line["table"] for line in world.log("write")} >= {"payment3-credit-card-notify-dev"}
 
 
 def test_error_in_recheck_is_reported_under_its_name(world: World) -> None:
@@ -171,6 +202,27 @@ def test_ids_and_ordinary_numbers_survive_redaction() -> None:
     assert json.loads(redacted_text(json.dumps(kept))) == kept
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4111111111111111 12/27",
+        "card 1 4111111111111111",
+        "4111 1111 1111 1111 123",
+        "4111.1111.1111.1111",
+        "3782 822463 10005",
+        json.dumps({"statusCode": 200, "body": json.dumps({"cvv": "987", "token": "tok-secret"})}),
+        "cvv=987&expiry=1227&cardNumber=4111+1111+1111+1111&a=b",
+        "Authorization: Bearer tok-secret",
+        '{"token": "tok-secret", "cut of',
+    ],
+)
+def test_secret_is_masked_in_any_company(text: str) -> None:
+    """Next to other numbers, in JSON within JSON, in a query string, in JSON that was cut."""
+    clean = redacted_text(text)
+    assert not any(secret in clean for secret in ("1111", "10005", "987", "tok-secret", "1227"))
+    assert MASK in clean
+
+
 def test_deep_events_are_cut_not_followed() -> None:
     """An event nested without end cannot break the report."""
     deep: dict[str, Any] = {}
@@ -190,7 +242,22 @@ def test_card_number_never_survives_in_free_text(before: str, start: str, after:
     assert MASK in text
 
 
+@pytest.mark.parametrize("unit", ["x", "4", "4 ", "card", "card ", "-", "=", "4111 ", '"', "{", "tokn_", "Bearer "])
+def test_redaction_takes_time_in_proportion(unit: str) -> None:
+    """No text that an attacker may send keeps the report busy: a quadratic pattern would hang this test for minutes."""
+    for _ in range(100):
+        assert len(scrub(unit * 8000)) <= 8 * 8000
+
+
 @given(st.recursive(st.none() | st.text() | st.integers(), lambda inner: st.dictionaries(st.text(), inner)))
 def test_redaction_takes_any_event(event: object) -> None:
     """The report never fails on what it reports."""
     assert isinstance(redacted_event(event), str)
+
+
+def _on_error_log(hook: Callable[[Call], None]) -> Callable[[Call], None]:
+    def chosen(call: Call) -> None:
+        if "error-log" in call.request["TableName"]:
+            hook(call)
+
+    return chosen

@@ -170,11 +170,13 @@ def test_default_fits_its_own_pattern(name: str) -> None:
     assert re.fullmatch(about["AllowedPattern"], str(about["Default"]))
 
 
-def test_example_values_stay_in_dev() -> None:
-    """A branch other than dev does not deploy with example addresses."""
-    rule = source()["Rules"]["NoExamplesOutsideDev"]
-    named = set(re.findall(r"Redirect\w+|ErrorMail\w+", str(rule["Assertions"])))
-    assert {"RedirectUrlTemplate", "ErrorMailFrom", "ErrorMailTo"} <= named
+def test_example_values_stay_out_of_production() -> None:
+    """Production does not deploy with example addresses, nor with empty tables in place of the shop's."""
+    rule = source()["Rules"]["NoExamplesInProduction"]
+    named = set(re.findall(r"Redirect\w+|ErrorMail\w+|Existing\w+", str(rule["Assertions"])))
+    shops = {"ExistingOrderTable", "ExistingCardPaymentRecordTable"}
+    assert {"RedirectUrlTemplate", "ErrorMailFrom", "ErrorMailTo"} | shops <= named
+    assert "prod" in str(rule["RuleCondition"])
 
 
 def test_template_uses_no_yaml_aliases() -> None:

@@ -1,26 +1,20 @@
 """The one story of both functions: run the pass that is ours, record it, arm the timer of the next."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from callback.app import Application
 from callback.log import logger
-from callback.record import NOTE
-
-if TYPE_CHECKING:
-    from callback.app import Application
-    from callback.record import Record
+from callback.record import NOTE, Record
 
 
 def advance(app: Application, record: Record) -> Record:
     """Do what the record says is missing now, and return what it says then.
 
-    A record whose pass is not ours to run (done, not due yet) only gets its timer; a repeat therefore resumes.
+    A record whose pass is not ours to run only gets its timer, if one is still to come; a repeat therefore resumes.
     """
-    if record.claimed:
+    if record.claim:
         record = _run_pass(app, record)
     if due := record.waits_until:
         app.schedules.arm(record, due)

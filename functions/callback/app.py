@@ -1,7 +1,5 @@
 """The one place that reads the environment and makes AWS clients; everything else is handed what it needs."""
 
-from __future__ import annotations
-
 import os
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
@@ -13,7 +11,6 @@ from callback.clock import Clock, utc_now
 from callback.paid_order import PaidOrders
 from callback.payment import Payments
 from callback.record import Records
-from callback.report import ErrorLog, ErrorMail
 from callback.schedule import Schedules
 from callback.secret import Secret
 from callback.settings import Settings, read_settings
@@ -21,6 +18,7 @@ from callback.table import Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_ses import SESClient
 
 _QUICK = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
 
@@ -49,24 +47,24 @@ class Application:
         return self._table(self.settings.order_table)
 
     @cached_property
-    def error_log(self) -> ErrorLog:
+    def error_log(self) -> Table:
         """CallbackErrorLogTable."""
-        return ErrorLog(self._table(self.settings.callback_error_log_table), self.clock)
+        return self._table(self.settings.callback_error_log_table)
 
     @cached_property
-    def error_mail(self) -> ErrorMail:
-        """SES."""
-        return ErrorMail(self._session.client("ses", config=_QUICK), self.settings)
+    def ses(self) -> "SESClient":
+        """The mail service."""
+        return self._session.client("ses", config=_QUICK)
 
     @cached_property
     def secret(self) -> Secret:
-        """Secrets Manager."""
+        """The merchant's keys."""
         client = self._session.client("secretsmanager", config=_QUICK)
         return Secret(client, self.settings.kbank_secret_id, self.clock)
 
     @cached_property
     def schedules(self) -> Schedules:
-        """EventBridge Scheduler."""
+        """The timers."""
         return Schedules(self._session.client("scheduler", config=_QUICK), self.settings, self.clock)
 
     @cached_property
@@ -82,7 +80,7 @@ class Application:
         return PaidOrders(client, self.settings.process_paid_order_function)
 
     @cached_property
-    def _dynamodb(self) -> DynamoDBClient:
+    def _dynamodb(self) -> "DynamoDBClient":
         return self._session.client("dynamodb", config=_QUICK)
 
     def _table(self, name: str) -> Table:

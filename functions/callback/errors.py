@@ -9,6 +9,7 @@ FollowUpError
 ├── NotificationConflict      one notification id, two bodies          a retry cannot help
 ├── NotificationNotFound      a timer without its record               a retry cannot help
 ├── PassInProgress            another process holds the claim          a retry helps
+├── PassNotDue                a timer came before its pass is due      a retry helps
 ├── PassFailed                ProcessPaidOrder did not complete        a retry helps
 │   └── PassTimedOut          ... in time; it may have finished        a retry helps
 └── ScheduleFailed            the timer could not be armed             a retry helps; so does the sweep
@@ -55,6 +56,10 @@ class NotificationNotFound(FollowUpError):
 
 class PassInProgress(FollowUpError):
     """Another process holds the claim on this pass; should it die, a retry takes over."""
+
+
+class PassNotDue(FollowUpError):
+    """A timer came early; Lambda's retry, a minute later, finds the pass due."""
 
 
 class PassFailed(FollowUpError):

@@ -1,19 +1,16 @@
 """ProcessPaidOrder, invoked synchronously: one run of it is one pass."""
 
-from __future__ import annotations
-
 import json
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from callback.errors import PassFailed, PassTimedOut
+from callback.record import Record
 from callback.redact import redacted_text
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
-
-    from callback.record import Record
 
 MAX_OUTCOME = 1000
 
@@ -21,7 +18,7 @@ MAX_OUTCOME = 1000
 class PaidOrders:
     """Speaks to ProcessPaidOrder through a client without retries: a retry would run the pass again."""
 
-    def __init__(self, client: LambdaClient, function: str) -> None:
+    def __init__(self, client: "LambdaClient", function: str) -> None:
         self._client = client
         self._function = function
 

@@ -1,18 +1,11 @@
 """The payment record of a charge: its order, and what became of the checksum. Never made here, only marked."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
-from callback.clock import stamp
-from callback.table import ConditionFailed
-
-if TYPE_CHECKING:
-    from callback.checksum import Verdict
-    from callback.clock import Clock
-    from callback.table import Item, Table
+from callback.checksum import Verdict
+from callback.clock import Clock, stamp
+from callback.table import ConditionFailed, Item, Table
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,19 @@
 """DelayedNotify's steps, in the seed's words: verify the checksum, save, process the paid order, respond."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from callback.advance import advance
+from callback.app import Application
 from callback.checksum import Verdict, verify
 from callback.errors import ChecksumRejected, InvalidNotification
 from callback.log import logger
-from callback.redirect import redirect
-
-if TYPE_CHECKING:
-    from callback.app import Application
-    from callback.notification import Notification
-    from callback.payment import Payment
-    from callback.record import Record
-    from callback.redirect import Response
+from callback.notification import Notification
+from callback.payment import Payment
+from callback.record import Record
+from callback.redirect import Response, redirect
+from callback.shape import MAX_ID
 
 
 def verify_and_handle_checksum(
@@ -65,8 +60,9 @@ class CreditCardCallbackProcessor:
     def order_id(self) -> str:
         """The bank's `reference_order`, else the payment record's order (brief: input of DelayedNotify)."""
         order_id = self.notification.order_id or (self.payment and self.payment.order_id)
-        if not order_id:
-            expected = "the order id, here or in the payment record of the charge"
+        # The shop's own record may hold any text, but an index key of DynamoDB's has its limit.
+        if not order_id or len(order_id.encode()) > MAX_ID:
+            expected = f"an order id of at most {MAX_ID} bytes, here or in the payment record of the charge"
             raise InvalidNotification("reference_order", expected)
         return order_id
 
@@ -74,12 +70,12 @@ class CreditCardCallbackProcessor:
         """Make the follow-up durable, with pass 1 due now and claimed; a repeat finds what stands."""
         self._warn_of_differences()
         self.record = self.app.records.save(self.notification, self.order_id, self.payment, self.verdict)
-        logger.info("saved" if self.record.claimed else "saved before", extra={"state": self.record.state})
+        logger.info("saved" if self.record.claim else "saved before", extra={"state": self.record.state})
 
     def process_paid_order(self) -> None:
         """Run the pass that is due and arm the timer of the next; a repeat does only what is missing."""
         record = self.record
-        if not record.claimed and record.state != "DONE":
+        if not record.claim and record.is_due(self.app.clock()):
             record = self.app.records.claim(record.charge_id, record.notification_id, record.next_pass)
         self.record = advance(self.app, record)
 

@@ -1,30 +1,24 @@
 """The notification record is the truth: what was saved, which passes are done, when the next one is due.
 
 Each write is one conditional call, so that whoever dies, whatever comes twice, the record tells what is missing
-(docs/decisions/03). `attempts` only ever grows and each claim raises it, so it also tells one's own claim from
-a later one: a run that lost its claim can no longer write.
+(docs/decisions/03). Each claim has an id of its own: only its holder can record the pass or give the claim back.
 """
-
-from __future__ import annotations
 
 import contextlib
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+from uuid import uuid4
 
-from callback.clock import moment, stamp
-from callback.errors import NotificationConflict, NotificationNotFound, PassInProgress
+from callback.checksum import Verdict
+from callback.clock import Clock, moment, stamp
+from callback.errors import NotificationConflict, NotificationNotFound, PassInProgress, PassNotDue
+from callback.notification import Notification
+from callback.payment import Payment
 from callback.redact import scrub
-from callback.table import ConditionFailed
-
-if TYPE_CHECKING:
-    from callback.checksum import Verdict
-    from callback.clock import Clock
-    from callback.notification import Notification
-    from callback.payment import Payment
-    from callback.settings import Settings
-    from callback.table import Item, Table
+from callback.settings import Settings
+from callback.table import ConditionFailed, Item, Table
 
 NOTE = "delayed notify"
 # The index `due` is spread over this many partitions, so that none takes all writes.
@@ -38,12 +32,11 @@ _CLAIMABLE = (
     # A failed notification is due no longer, yet may be replayed; a done one is neither.
     " AND (#nextPassDue <= :now OR #state = :failed)"
 )
-_STILL_OURS = "#passesDone = :before AND #attempts = :attempts"
 
 
 @dataclass(frozen=True)
 class Record:
-    """One saved notification, as read at one moment. `claimed`: the next pass is ours to run."""
+    """One saved notification, as read at one moment; with a `claim` the next pass is ours to run."""
 
     charge_id: str
     notification_id: str
@@ -54,7 +47,7 @@ class Record:
     attempts_before: int
     next_pass_due: datetime | None
     leased: bool
-    claimed: bool = False
+    claim: str | None
 
     @property
     def next_pass(self) -> int:
@@ -65,6 +58,10 @@ class Record:
     def waits_until(self) -> datetime | None:
         """When the next pass is due; None where none is to come or somebody is at it."""
         return None if self.leased else self.next_pass_due
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether a pass is missing now; a failed notification's always is."""
+        return self.state == "FAILED" or bool(self.next_pass_due and self.next_pass_due <= now)
 
 
 class Records:
@@ -82,34 +79,33 @@ class Records:
 
         A repeat returns the record that stands; another body under its id raises `NotificationConflict`.
         """
-        now = self._clock()
-        item = _new_item(notification, order_id, payment, verdict, now) | {"leaseUntil": stamp(now + self._lease)}
+        now, claim = self._clock(), uuid4().hex
+        item = _new_item(notification, order_id, payment, verdict, now)
+        item |= {"attempts": 1, "leaseUntil": stamp(now + self._lease), "claimId": claim}
         try:
             self._table.put(item, "attribute_not_exists(#chargeId)")
         except ConditionFailed as found:
             standing = found.item or {}
             if standing.get("bodyDigest") != item["bodyDigest"]:
-                raise NotificationConflict(
-                    "body: expected the same body as before under this notification id"
-                ) from found
-            return _record(standing, now)
-        return _record(item, now, claimed=True)
+                raise NotificationConflict("body: expected the same body as before under this id") from found
+            return _record(standing, now, claim)
+        return _record(item, now, claim)
 
     def claim(self, charge_id: str, notification_id: str, number: int) -> Record:
-        """Take pass `number` for ourselves if it is the next, is due and nobody is at it.
+        """Take pass `number` for ourselves, or return the record unclaimed where that pass is done.
 
-        Returns the record, unclaimed where there is nothing to run. Raises `PassInProgress` where another
-        process holds the claim, `NotificationNotFound` where nothing was saved.
+        Raises `PassInProgress` where another process holds the claim, `PassNotDue` before its time, and
+        `NotificationNotFound` where nothing was saved.
         """
-        now = self._clock()
+        now, claim = self._clock(), uuid4().hex
         values = {":before": number - 1, ":now": stamp(now), ":failed": "FAILED", ":one": 1}
-        values |= {":lease": stamp(now + self._lease)}
-        update = "SET #leaseUntil = :lease ADD #attempts :one"
+        values |= {":lease": stamp(now + self._lease), ":claim": claim}
+        update = "SET #leaseUntil = :lease, #claimId = :claim ADD #attempts :one"
         try:
             item = self._table.update(_key(charge_id, notification_id), update, values, _CLAIMABLE)
         except ConditionFailed as found:
-            return self._unclaimed(found, number)
-        return _record(item, now, claimed=True)
+            return self._standing(found, number, claim)
+        return _record(item, now, claim)
 
     def completed(self, record: Record, outcome: str, milliseconds: int) -> Record:
         """Record the claimed pass, and when the next one is due, in one write.
@@ -121,37 +117,40 @@ class Records:
         done |= {"durationMs": milliseconds, "attempt": record.attempts}
         update, values = self._next_due(record, now)
         update = f"SET #passesDone = :number, #passes = list_append(#passes, :done), #state = :state{update}"
-        values |= {":number": number, ":done": [done]} | _ours(record)
+        values |= {":number": number, ":done": [done], ":claim": record.claim}
         try:
-            return _record(self._table.update(_key_of(record), update, values, _STILL_OURS), now)
+            return _record(self._table.update(_key_of(record), update, values, "#claimId = :claim"), now)
         except ConditionFailed as found:
-            return self._unclaimed(found, number)
+            return self._standing(found, number)
 
     def failed(self, record: Record, error: Exception) -> None:
         """Keep the error and give the claim back in one write; the last allowed attempt ends in `FAILED`."""
-        values = {":error": scrub(f"{type(error).__name__}: {error}")[:MAX_ERROR]} | _ours(record)
-        update = "SET #lastError = :error REMOVE #leaseUntil"
+        values = {":error": scrub(f"{type(error).__name__}: {error}")[:MAX_ERROR], ":claim": record.claim}
+        update = "SET #lastError = :error REMOVE #leaseUntil, #claimId"
         if record.attempts - record.attempts_before >= self._max_attempts:
-            update = "SET #lastError = :error, #state = :state REMOVE #leaseUntil, #nextPassDue, #sweepShard"
+            update = "SET #lastError = :error, #state = :state REMOVE #leaseUntil, #claimId, #nextPassDue, #sweepShard"
             values[":state"] = "FAILED"
         with contextlib.suppress(ConditionFailed):  # the claim was lost: nothing to give back
-            self._table.update(_key_of(record), update, values, _STILL_OURS)
+            self._table.update(_key_of(record), update, values, "#claimId = :claim")
 
     def _next_due(self, record: Record, now: datetime) -> tuple[str, Item]:
         if record.next_pass > len(self._delays):
-            return " REMOVE #leaseUntil, #nextPassDue, #sweepShard", {":state": "DONE"}
+            return " REMOVE #leaseUntil, #claimId, #nextPassDue, #sweepShard", {":state": "DONE"}
         due = now + timedelta(seconds=self._delays[record.passes_done])
         shard = _shard(record.charge_id, record.notification_id)
         values = {":state": "PENDING", ":due": stamp(due), ":shard": shard}
-        return ", #nextPassDue = :due, #sweepShard = :shard REMOVE #leaseUntil", values
+        return ", #nextPassDue = :due, #sweepShard = :shard REMOVE #leaseUntil, #claimId", values
 
-    def _unclaimed(self, found: ConditionFailed, number: int) -> Record:
+    def _standing(self, found: ConditionFailed, number: int, claim: str | None = None) -> Record:
         if found.item is None:
             raise NotificationNotFound("notificationId: expected a notification that was saved") from found
-        record = _record(found.item, self._clock())
-        if record.next_pass == number and record.leased:
-            raise PassInProgress(f"pass {number} is claimed until {found.item['leaseUntil']}") from found
-        return record
+        now = self._clock()
+        record = _record(found.item, now, claim)
+        if record.claim or record.next_pass != number or record.state == "DONE":
+            return record
+        if record.waits_until and not record.is_due(now):
+            raise PassNotDue(f"pass {number} is due at {stamp(record.waits_until)}") from found
+        raise PassInProgress(f"pass {number} is claimed until {found.item.get('leaseUntil')}") from found
 
 
 def _new_item(
@@ -175,14 +174,13 @@ def _new_item(
         "state": "PENDING",
         "passesDone": 0,
         "passes": [],
-        "attempts": 1,
         "nextPassDue": stamp(now),
         "sweepShard": _shard(notification.charge_id, notification.notification_id),
         "expiresAt": int((now + KEEP).timestamp()),
     }
 
 
-def _record(item: Item, now: datetime, *, claimed: bool = False) -> Record:
+def _record(item: Item, now: datetime, claim: str | None = None) -> Record:
     passes, due = item["passes"], item.get("nextPassDue")
     return Record(
         charge_id=item["chargeId"],
@@ -194,12 +192,9 @@ def _record(item: Item, now: datetime, *, claimed: bool = False) -> Record:
         attempts_before=int(passes[-1]["attempt"]) if passes else 0,
         next_pass_due=moment(due) if due else None,
         leased=item.get("leaseUntil", "") > stamp(now),
-        claimed=claimed,
+        # Our own claim, even if it stood already: botocore sends a write again whose answer was lost.
+        claim=claim if claim and item.get("claimId") == claim else None,
     )
-
-
-def _ours(record: Record) -> Item:
-    return {":before": record.passes_done, ":attempts": record.attempts}
 
 
 def _key(charge_id: str, notification_id: str) -> Item:

@@ -1,27 +1,23 @@
 """The timer of a pass: a one-time EventBridge Scheduler schedule that invokes Recheck and deletes itself."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictStr
 from pydantic.alias_generators import to_camel
 
-from callback.clock import stamp
+from callback.clock import Clock, stamp
 from callback.errors import ScheduleFailed
 from callback.log import logger
-from callback.shape import Id, Shape, SortId
+from callback.record import Record
+from callback.settings import Settings
+from callback.shape import MAX_ID, Id, Shape, SortId
 
 if TYPE_CHECKING:
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
-
-    from callback.clock import Clock
-    from callback.record import Record
-    from callback.settings import Settings
 
 # A schedule in the past is refused or lost: leave the call time to arrive.
 LEAD = timedelta(seconds=2)
@@ -41,18 +37,21 @@ class RecheckInput(Shape):
 
     model_config = ConfigDict(alias_generator=to_camel)
 
-    version: Literal[1] = Field(description="1")
+    version: int = Field(strict=True, ge=1, le=1, description="1")
     charge_id: Id
     notification_id: SortId
-    order_id: Id
+    # The shop's own, of any form; the record's is what counts.
+    order_id: StrictStr = Field(min_length=1, max_length=MAX_ID, description=f"1 to {MAX_ID} characters")
     number: int = Field(alias="pass", strict=True, ge=1, le=100, description="a number from 1 to 100")
-    due_at: AwareDatetime = Field(description="a UTC time such as 2026-01-31T12:00:00Z")
+    due_at: StrictStr = Field(
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$", description="a UTC time such as 2026-01-31T12:00:00Z"
+    )
 
 
 class Schedules:
     """The schedule group of this branch."""
 
-    def __init__(self, client: EventBridgeSchedulerClient, settings: Settings, clock: Clock) -> None:
+    def __init__(self, client: "EventBridgeSchedulerClient", settings: Settings, clock: Clock) -> None:
         self._client = client
         self._settings = settings
         self._clock = clock
@@ -65,10 +64,11 @@ class Schedules:
         name = schedule_name(record.charge_id, record.notification_id, record.next_pass)
         try:
             self._client.create_schedule(Name=name, **self._request(record, due))
-        except (ClientError, BotoCoreError) as error:
+        except self._client.exceptions.ConflictException:
             # The name is the notification's and the pass's own, so whoever holds it is this very timer.
-            if not _is_conflict(error):
-                raise ScheduleFailed(f"the timer of pass {record.next_pass} could not be armed: {error}") from error
+            logger.debug("armed before")
+        except (ClientError, BotoCoreError) as error:
+            raise ScheduleFailed(f"the timer of pass {record.next_pass} could not be armed: {error}") from error
         logger.info("schedule armed", extra={"schedule": name, "pass": record.next_pass})
 
     def _request(self, record: Record, due: datetime) -> Any:  # noqa: ANN401 - a typed call's keywords
@@ -102,7 +102,3 @@ def schedule_name(charge_id: str, notification_id: str, number: int) -> str:
     """Return the one name that a pass's timer can have; ids hold no newline, so no two share it."""
     digest = hashlib.sha256(f"{charge_id}\n{notification_id}".encode()).hexdigest()
     return f"recheck-{digest[:48]}-{number}"
-
-
-def _is_conflict(error: Exception) -> bool:
-    return isinstance(error, ClientError) and error.response["Error"]["Code"] == "ConflictException"

@@ -1,15 +1,13 @@
 """The merchant's keys: from Secrets Manager, kept for minutes, never logged."""
 
-from __future__ import annotations
-
 import json
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from callback.clock import Clock
+
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
-
-    from callback.clock import Clock
 
 MerchantKeys = dict[str, str]
 """The keys to try, by the name that logs may show: `current`, and `previous` during a rotation."""
@@ -21,7 +19,7 @@ _KEEP = timedelta(minutes=5)
 class Secret:
     """A cache of one secret. A rotated key is found by asking again when a checksum fails."""
 
-    def __init__(self, client: SecretsManagerClient, secret_id: str, clock: Clock) -> None:
+    def __init__(self, client: "SecretsManagerClient", secret_id: str, clock: Clock) -> None:
         self._client = client
         self._secret_id = secret_id
         self._clock = clock

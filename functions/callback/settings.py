@@ -36,7 +36,7 @@ def _redirect(text: str) -> str:
 
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_split)]
-Delay = Annotated[int, Field(ge=1, le=86_400)]
+Delay = Annotated[int, Field(ge=1, le=99_999)]
 
 
 class Settings(BaseModel):
@@ -44,7 +44,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, alias_generator=str.upper, hide_input_in_errors=True)
 
-    branch: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,20}$")]
+    branch: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
     debug_mode: bool = False
 
     credit_card_notify_table: Name
@@ -54,7 +54,7 @@ class Settings(BaseModel):
 
     process_paid_order_function: Name
     pass_timeout_seconds: Annotated[int, Field(ge=1, le=120)] = 60
-    recheck_delays: Annotated[tuple[Delay, ...], BeforeValidator(_split), Field(min_length=1)] = (60,)
+    recheck_delays: Annotated[tuple[Delay, ...], BeforeValidator(_split), Field(min_length=1, max_length=99)] = (60,)
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 10
 
     kbank_secret_id: Name
@@ -82,10 +82,7 @@ class Settings(BaseModel):
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Build the settings, or raise `SettingsError` that names every wrong variable."""
     try:
-        return Settings.model_validate({name: environ.get(name) for name in _NAMES if name in environ})
+        return Settings.model_validate(environ)
     except ValidationError as error:
         wrong = "; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors(include_input=False))
         raise SettingsError(f"environment: {wrong}") from error
-
-
-_NAMES = tuple(field.upper() for field in Settings.model_fields)

@@ -1,16 +1,15 @@
 """One DynamoDB table, in Python values: conditional writes that say what stood in the way."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from callback.log import logger
 
+if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 Item = dict[str, Any]
@@ -30,7 +29,7 @@ class ConditionFailed(Exception):
 class Table:
     """Expressions name attributes as `#name` and values as `:value`; unset values (None) are not stored."""
 
-    def __init__(self, client: DynamoDBClient, name: str) -> None:
+    def __init__(self, client: "DynamoDBClient", name: str) -> None:
         self._client = client
         self._name = name
 
@@ -68,6 +67,7 @@ class Table:
         return _item(answer["Item"]) if "Item" in answer else None
 
     def _write(self, call: Any, **request: Any) -> Any:  # noqa: ANN401 - either of two typed calls
+        logger.debug("write", extra={"table": self._name, "update": request.get("UpdateExpression")})
         if "ConditionExpression" in request:
             request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
         try:
