@@ -15,10 +15,10 @@ from rich.table import Table
 
 from local.emulator import ACCOUNT
 from local.progress import Progress
-from local.stack import BRANCH, Options, Stack
+from local.stack import Options, Stack
 
 _REPORT = re.compile(r"REPORT RequestId: \S+\s+Duration: ([\d.]+) ms.*?Memory Size: (\d+) MB", re.DOTALL)
-_FUNCTIONS = (f"payment3-delayed-notify-{BRANCH}", f"payment3-recheck-{BRANCH}")
+_FUNCTIONS = ("DelayedNotify", "Recheck")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def invocations(stack: Stack) -> list[Invocation]:
     logs = stack.client("logs")
     found = []
     for function in _FUNCTIONS:
-        group = f"/aws/lambda/{function}"
+        group = stack.outputs[f"{function}LogGroup"]
         for stream in logs.describe_log_streams(logGroupName=group)["logStreams"]:
             events = logs.get_log_events(
                 logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True, limit=10_000
@@ -190,7 +190,8 @@ def peak_memory_mb(stack: Stack) -> float:
             environment, status = (process / "environ").read_bytes(), (process / "status").read_text()
         except OSError:  # it ended meanwhile, or is not ours to read
             continue
-        names = (f"AWS_LAMBDA_FUNCTION_NAME={name}".encode() for name in _FUNCTIONS)
+        functions = (stack.outputs[f"{function}Function"] for function in _FUNCTIONS)
+        names = (f"AWS_LAMBDA_FUNCTION_NAME={name}".encode() for name in functions)
         if any(name in environment.split(b"\0") for name in names):
             peaks += [int(kib) / 1024 for kib in re.findall(r"VmHWM:\s+(\d+) kB", status)]
     return max(peaks)
