@@ -97,7 +97,7 @@ def checks(stack: Stack, rows: list[Progress], options: Options) -> list[Check]:
     gaps = [between(row) for row in rows]
     calls = _completed_calls(stack, rows)
     ran = invocations(stack)
-    waiting = sum(_while_waiting(row, ran) for row in rows)
+    waiting = sum(while_waiting(row, ran) for row in rows)
     schedules = stack.client("scheduler").list_schedules(GroupName=stack.outputs["ScheduleGroup"])["Schedules"]
     mails, expected_mails = _mails(stack), len(rows) if options.failures else 0
     dead = sum(stack.messages().values())
@@ -170,14 +170,18 @@ def _completed_calls(stack: Stack, rows: list[Progress]) -> list[list[int]]:
     return found
 
 
-def _while_waiting(row: Progress, ran: list[Invocation]) -> float:
-    """Milliseconds that any invocation about this notification ran between DelayedNotify's end and the timer."""
-    mine = [i for i in ran if row.sample.notification.notification_id in i.notification_ids]
-    ended = max((i.ended for i in mine if i.function == _FUNCTIONS[0]), default=None)
-    if ended is None or row.schedule_at is None:
+def while_waiting(row: Progress, ran: list[Invocation]) -> float:
+    """Milliseconds that anything ran for this notification in the second half of its wait.
+
+    In the first half DelayedNotify still arms the timer and answers.
+    """
+    if row.schedule_at is None or not row.passes:
         return 0
-    inside = [i for i in mine if i.began > ended and i.began < row.schedule_at]
-    return sum(i.milliseconds for i in inside)
+    ended = _at(row.passes[0])
+    half = ended + (row.schedule_at - ended) / 2
+    mine = [i for i in ran if row.sample.notification.notification_id in i.notification_ids]
+    overlaps = [min(i.ended, row.schedule_at) - max(i.began, half) for i in mine]
+    return sum(max(overlap.total_seconds(), 0) * 1000 for overlap in overlaps)
 
 
 def peak_memory_mb(stack: Stack) -> float:

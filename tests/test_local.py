@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ import boto3
 import pytest
 import yaml
 
+from callback.clock import stamp
 from local.containers import TEMPLATE, bridge
 from local.emulator import ROOT
-from local.samples import EVENTS, NAMES
+from local.progress import Progress
+from local.report import Invocation, while_waiting
+from local.samples import EVENTS, NAMES, samples
 
 pytestmark = [pytest.mark.stack, pytest.mark.enable_socket]
 COMMAND = [sys.executable, "-m", "local"]
@@ -33,7 +37,7 @@ def local(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_run_takes_every_sample_through_both_passes() -> None:
     """`make run`: the template deployed, each notification seen through every step, all promises checked, exit 0."""
-    done = local("run", "--delay", "3")
+    done = local("run", "--delay", "5")
     assert done.returncode == 0, done.stdout + done.stderr
     for name in NAMES:
         for step in ("saved", "pass 1", "schedule armed", "pass 2", "schedule gone"):
@@ -128,6 +132,19 @@ def test_up_writes_a_template_for_sam_local(kept_stack: str) -> None:
         assert variables["CREDIT_CARD_NOTIFY_TABLE"] == "payment3-credit-card-notify-dev"
         assert (Path(function["CodeUri"]) / "callback" / "app.py").is_file()
     assert len(functions) == 2
+
+
+def test_function_that_sleeps_through_the_wait_is_seen() -> None:
+    """`function time while waiting` is no empty check: an invocation that outlasts the wait counts, a short one not."""
+    [sample] = samples(EVENTS / "authorized.json")
+    ended = datetime(2026, 1, 1, tzinfo=UTC)
+    row = Progress(sample, {"passes": [{"at": stamp(ended)}]}, schedule_at=ended + timedelta(seconds=60))
+
+    def waiting(seconds: int) -> float:
+        ids = frozenset([sample.notification.notification_id])
+        return while_waiting(row, [Invocation("", ended, ended + timedelta(seconds=seconds), 1000 * seconds, 256, ids)])
+
+    assert (waiting(1), waiting(61)) == (0, 30_000)
 
 
 def test_container_reaches_the_stack_over_the_bridge() -> None:
