@@ -32,7 +32,10 @@ def main() -> int:
     """Run one command; the exit code says whether everything held."""
     arguments = _parser().parse_args()
     console = Console()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # Each ends by an exception, so that what was started is stopped. A job in the background ignores SIGINT otherwise.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for ended in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ended, lambda number, _: sys.exit(128 + number))
     try:
         return int(arguments.command(console, arguments))
     except _EXPECTED as error:
