@@ -1,9 +1,11 @@
 """The checksum: what proves a notification, what does not, and what becomes of it."""
 
 import hashlib
+import hmac
 import json
 from decimal import Decimal
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -16,7 +18,7 @@ from callback.notification import Notification, parse_notification
 from local.stack import SECRET
 from tests.test_notification import JSON_SAMPLES
 from tests.wire import Call, refuse
-from tests.world import World, sample
+from tests.world import ORDER, World, sample
 
 KEYS = {"current": SECRET["secretKey"]}
 AUTHORIZED = parse_notification(sample("authorized"))
@@ -261,3 +263,44 @@ def _set_secret(world: World, text: str) -> None:
         world.client("secretsmanager").put_secret_value(SecretId=name, SecretString=text)
     else:
         world.client("secretsmanager").put_secret_value(SecretId=name, SecretBinary=b"no text")
+
+
+def test_checksums_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time does not tell how much of a forged checksum is right (reference: checksum)."""
+    compare = Mock(return_value=True)
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    assert verify(AUTHORIZED, KEYS).valid
+    compare.assert_called_once()
+
+
+def test_key_is_kept_for_minutes(world: World) -> None:
+    """Neither for seconds nor for hours."""
+    world.deliver()
+    world.wait(290)
+    world.deliver()
+    assert world.wire.names().count("secretsmanager.GetSecretValue") == 1
+
+
+def test_refetched_key_is_kept(world: World) -> None:
+    """After a rotation one more request is made, not one for every notification."""
+    _set_secret(world, json.dumps({"secretKey": "skey_old"}))
+    world.deliver(changed(checksum="0" * 64))
+    _set_secret(world, json.dumps(SECRET))
+    for name in ("large-amount", "declined"):
+        world.deliver(sample(name))
+    assert world.wire.names().count("secretsmanager.GetSecretValue") == 2
+
+
+def test_log_tells_which_key_matched(world: World) -> None:
+    """A rotation is over when the log shows no `previous` any more."""
+    _set_secret(world, json.dumps({"secretKey": "skey_new", "previousSecretKey": SECRET["secretKey"]}))
+    world.deliver()
+    [line] = world.log("checksum valid")
+    assert (line["checksumKey"], line["checksumForm"]) == ("previous", "plain")
+
+
+def test_browser_return_after_the_banks_proof_still_finds_its_order(world: World) -> None:
+    """A payment record that stays `valid` is not marked, yet is read: the form's order is there."""
+    world.pay(chargeId="chrg_test_22500005aa11bb22cc33dd44", checksumStatus="valid")
+    world.deliver(sample("browser-return"))
+    assert world.record()["orderId"] == ORDER

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
 from callback.clock import moment, stamp
 from callback.errors import (
@@ -17,6 +19,7 @@ from callback.errors import (
     PassTimedOut,
     ScheduleFailed,
 )
+from callback.record import SWEEP_SHARDS, _shard
 from tests.wire import Answer, Call, payload, refuse
 from tests.world import CHARGE, NOTIFICATION, ORDER, World, sample
 
@@ -437,3 +440,148 @@ def _only_on(attribute: str, hook: Callable[[Call], None]) -> Callable[[Call], N
             hook(call)
 
     return chosen
+
+
+def unreachable(_call: Call) -> None:
+    """Stand in for a service that cannot be reached."""
+    raise EndpointConnectionError(endpoint_url="a test")
+
+
+def test_stale_run_records_nothing_while_another_holds_the_claim(world: World) -> None:
+    """A run that outlived its lease may not record its pass under a later claim: it is told, and a retry helps."""
+    world.deliver()
+    world.wait(60)
+
+    def overtaken(_call: Call) -> None:
+        world.wire.before["lambda.Invoke"] = _crash
+        world.wait(91)
+        with pytest.raises(Crash):
+            world.recheck()
+        del world.wire.before["lambda.Invoke"]
+
+    world.wire.before["lambda.Invoke"] = overtaken
+    with pytest.raises(PassInProgress):
+        world.recheck()
+    assert (world.record()["passesDone"], world.record()["attempts"]) == (1, 3)
+
+
+def test_recheck_claims_for_as_long_as_it_may_live(world: World) -> None:
+    """A claim keeps others out for pass limit + margin, in Recheck as in DelayedNotify, and not a moment longer."""
+    world.deliver()
+    world.wait(60)
+    world.wire.before["lambda.Invoke"] = _crash
+    with pytest.raises(Crash):
+        world.recheck()
+    assert world.record()["leaseUntil"] == stamp(world.now + timedelta(seconds=90))
+    del world.wire.before["lambda.Invoke"]
+    world.wait(90)
+    assert world.recheck() == {"state": "DONE", "passesDone": 2}
+
+
+def test_done_notification_has_no_further_pass(world: World) -> None:
+    """A timer beyond the plan finds nothing to claim."""
+    world.deliver()
+    world.wait(60)
+    world.fire()
+    world.recheck()
+    world.wait(600)
+    assert world.recheck(3) == {"state": "DONE", "passesDone": 2}
+    assert len(world.passes()) == 2
+
+
+def test_late_timer_of_a_done_pass_returns_quietly_while_the_next_one_runs(world: World) -> None:
+    """A second fire of pass 2 during pass 3 is no error, and arms no timer for a pass that somebody is at."""
+    world.cold_start(RECHECK_DELAYS="60,60")
+    world.deliver()
+    world.wait(60)
+    world.recheck(2)
+    world.wait(60)
+    world.fire()
+
+    def late(_call: Call) -> None:
+        del world.wire.before["lambda.Invoke"]
+        assert world.recheck(2) == {"state": "PENDING", "passesDone": 2}
+        assert world.schedules() == []
+
+    world.wire.before["lambda.Invoke"] = late
+    assert world.recheck(3) == {"state": "DONE", "passesDone": 3}
+
+
+def test_each_delay_of_the_plan_counts_for_its_own_pass(world: World) -> None:
+    """The n-th delay is the wait before pass n + 1."""
+    world.cold_start(RECHECK_DELAYS="60,300")
+    world.deliver()
+    world.wait(60)
+    world.recheck(2)
+    assert moment(world.record()["nextPassDue"]) == world.now + timedelta(seconds=300)
+
+
+def test_index_is_spread_and_a_record_stays_in_its_shard() -> None:
+    """No single partition of `due` takes all writes."""
+    assert {_shard(CHARGE, str(number)) for number in range(500)} == set(range(SWEEP_SHARDS))
+
+
+def test_shard_is_the_same_after_each_write(world: World) -> None:
+    """Saving, recording a pass and replaying a failed one leave a notification in one shard."""
+    shards = set()
+    world.wire.after["dynamodb.PutItem"] = lambda call: shards.add(call.request["Item"]["sweepShard"]["N"])
+    world.deliver()
+    shards.add(str(world.record()["sweepShard"]))
+    assert len(shards) == 1
+
+
+def test_pass_keeps_how_long_it_took(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run and the operators reckon a pass's begin from `at` and `durationMs`."""
+    monkeypatch.setattr("callback.advance.time", SimpleNamespace(monotonic=world.monotonic))
+    world.took = timedelta(seconds=7)
+    world.deliver()
+    assert world.record()["passes"][0]["durationMs"] == 7000
+
+
+@pytest.mark.parametrize("error", [EndpointConnectionError, ConnectTimeoutError])
+def test_unreachable_process_paid_order_is_a_failed_pass(world: World, error: Any) -> None:
+    """Botocore's own errors are failed passes too, never a bare library error."""
+
+    def fail(_call: Call) -> None:
+        raise error(endpoint_url="a test")
+
+    world.wire.before["lambda.Invoke"] = fail
+    with pytest.raises(PassFailed, match="could not be invoked"):
+        world.deliver()
+    assert "leaseUntil" not in world.record()
+
+
+def test_unreachable_scheduler_is_an_error_of_ours(world: World) -> None:
+    """Botocore's own errors name the pass as well."""
+    world.wire.before["scheduler.CreateSchedule"] = unreachable
+    with pytest.raises(ScheduleFailed, match="pass 2"):
+        world.deliver()
+
+
+def test_unreachable_table_does_not_hide_the_pass_error(world: World) -> None:
+    """Neither giving the claim back nor the report may raise in the place of the pass's own error."""
+
+    def from_now_on(_call: Call) -> None:
+        world.wire.before["dynamodb.UpdateItem"] = unreachable
+        world.wire.before["ses.SendEmail"] = unreachable
+        raise ClientError({"Error": {"Code": "TooManyRequestsException", "Message": "slow"}}, "Invoke")
+
+    world.wire.before["lambda.Invoke"] = from_now_on
+    with pytest.raises(PassFailed):
+        world.deliver()
+    assert len(world.log("failed too")) == 2
+
+
+def test_last_error_is_cut(world: World) -> None:
+    """An endless error text does not fill the record."""
+    world.wire.before["lambda.Invoke"] = refuse("X" * 5000)
+    with pytest.raises(PassFailed):
+        world.deliver()
+    assert len(world.record()["lastError"]) == 1000
+
+
+def test_order_is_read_as_it_is_now(world: World) -> None:
+    """A consistent read: the order may have been written a moment ago."""
+    world.deliver()
+    [request] = world.wire.of("dynamodb.GetItem")
+    assert request["ConsistentRead"] is True

@@ -299,3 +299,22 @@ def _reads_or_refuses(anything: object) -> None:
         assert parse_notification(anything).charge_id
     except FollowUpError as refused:
         assert isinstance(refused, InvalidNotification)  # noqa: PT017 - either way is right
+
+
+@pytest.mark.parametrize(("attribute", "value"), [("orderId", "ORDER-X"), ("amount", 5), ("currency", "USD")])
+def test_each_difference_is_warned_of(world: World, attribute: str, value: object) -> None:
+    """Order, amount and currency are each compared."""
+    world.pay(**{"amount": Decimal("200.50"), "currency": "THB", attribute: value})
+    world.deliver()
+    assert len(world.log("differ")) == 1
+
+
+def test_body_limit_is_in_bytes() -> None:
+    """256 KB is 262,144 bytes of UTF-8, exactly that many still pass."""
+    text = json.dumps(message(description=""))
+    filler = 262_144 - len(text.encode())
+    parse_notification(event(text.replace('"description": ""', f'"description": "{"x" * filler}"')))
+    with pytest.raises(InvalidNotification):
+        parse_notification(event(text.replace('"description": ""', f'"description": "{"x" * (filler + 1)}"')))
+    with pytest.raises(InvalidNotification):
+        parse_notification(event(text.replace('"description": ""', f'"description": "{"ก" * (filler // 3 + 1)}"')))

@@ -112,3 +112,19 @@ def test_order_id_is_percent_encoded(order_id: str) -> None:
     segment = target.removeprefix(f"{SHOP}/orders/")
     assert not set(segment) & set("/?#<>\"' ")
     assert unquote(segment) == order_id
+
+
+def test_ampersands_in_a_return_url_are_not_read_as_entities() -> None:
+    """`&copy=` in a query is a parameter, not a sign."""
+    url = f"{SHOP}/?a=1&copy=2&lt=3"
+    assert Page(redirect(ORDER, url, SETTINGS)).targets == [url, url]
+    assert "&copy" not in str(redirect(ORDER, url, SETTINGS)["body"])
+
+
+def test_policy_allows_nothing_at_all(world: World) -> None:
+    """Every directive of the CSP is 'none', and the body is plain text to API Gateway."""
+    response = world.deliver()
+    directives = dict(d.split() for d in response["headers"]["Content-Security-Policy"].split("; "))
+    assert directives["default-src"] == "'none'"
+    assert set(directives.values()) == {"'none'"}
+    assert response["isBase64Encoded"] is False

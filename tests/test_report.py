@@ -3,13 +3,15 @@
 import base64
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callback.errors import InvalidNotification, PassFailed
+from callback.errors import InvalidNotification, PassFailed, PassTimedOut
 from callback.redact import MASK, redacted_event, redacted_text, scrub
 from tests.wire import Call, payload, refuse
 from tests.world import CHARGE, NOTIFICATION, ORDER, World, sample
@@ -261,3 +263,119 @@ def _on_error_log(hook: Callable[[Call], None]) -> Callable[[Call], None]:
             hook(call)
 
     return chosen
+
+
+def test_records_and_errors_expire_when_the_readme_says(world: World) -> None:
+    """400 days for a notification, 90 for an error, in the seconds that DynamoDB's TTL reads."""
+    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
+    with pytest.raises(PassFailed):
+        world.deliver()
+    assert world.record()["expiresAt"] == int((world.now + timedelta(days=400)).timestamp())
+    assert world.error()["expiresAt"] == int((world.now + timedelta(days=90)).timestamp())
+
+
+def test_every_log_line_says_whom_it_is_about(world: World) -> None:
+    """orderId, chargeId and notificationId are in every line of both functions (brief: decision 5)."""
+    world.pay()
+    world.deliver()
+    world.wait(60)
+    world.recheck()
+    assert len(world.log()) > 5
+    for line in world.log():
+        assert (line["orderId"], line["chargeId"], line["notificationId"]) == (ORDER, CHARGE, NOTIFICATION), line
+
+
+def test_warm_invocation_forgets_whom_the_last_one_was_about(world: World) -> None:
+    """A refused event is not logged under the order of the invocation before it."""
+    world.deliver()
+    with pytest.raises(InvalidNotification):
+        world.deliver({"body": "hello"})
+    [line] = [line for line in world.log() if line["level"] == "ERROR"]
+    assert not {"orderId", "chargeId", "pass"} & set(line)
+    assert line["notificationId"] != NOTIFICATION
+
+
+def test_one_mail_for_a_notification_whichever_function_fails_and_how(world: World) -> None:
+    """DelayedNotify's failure and Recheck's, of whatever kind, are one row and one mail: the notification's."""
+    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
+    with pytest.raises(PassFailed):
+        world.deliver()
+    world.deliver()
+    world.wait(60)
+
+    def late(_call: Call) -> None:
+        raise ReadTimeoutError(endpoint_url="a test")
+
+    world.wire.before["lambda.Invoke"] = late
+    with pytest.raises(PassTimedOut):
+        world.recheck()
+    assert world.error()["occurrences"] == 2
+    assert len(world.mails()) == 1
+
+
+def test_secret_in_an_error_text_is_masked_wherever_the_error_goes(world: World) -> None:
+    """What AWS or a library quotes back may hold card data: masked in record, row, mail and log."""
+    planted = "card 4111111111111111 of tokn_test_planted"
+
+    def quoting(call: Call) -> None:
+        raise ClientError({"Error": {"Code": "InvalidRequestContentException", "Message": planted}}, call.operation)
+
+    world.wire.before["lambda.Invoke"] = quoting
+    world.wire.before["ses.SendEmail"] = quoting
+    with pytest.raises(PassFailed):
+        world.deliver()
+    row, mails = world.error(), json.dumps(world.mails())
+    for text in (world.record()["lastError"], row["message"], row["traceback"], mails, world.printed.getvalue()):
+        assert "ClientError" in text or "InvalidRequestContentException" in text
+        assert "4111111111111111" not in text
+        assert "tokn_test_planted" not in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "token",
+        "clientSecret",
+        "password",
+        "Authorization",
+        "Set-Cookie",
+        "x-api-key",
+        "apiKey",
+        "card",
+        "card_masking",
+        "last4",
+        "pan",
+        "number",
+        "cvv",
+        "cvc",
+        "expiry",
+        "mpi",
+        "cavv",
+        "xid",
+        "approval_code",
+    ],
+)
+def test_field_that_holds_a_secret_is_masked_by_its_name(name: str) -> None:
+    """Whatever its value looks like."""
+    assert "harmless" not in redacted_event({"headers": {name: "harmless"}})
+    assert "harmless" not in redacted_event({"body": json.dumps({"deep": [{name: "harmless"}]})})
+
+
+def test_error_in_recheck_names_order_and_charge(world: World) -> None:
+    """Who asks where an order is finds Recheck's failures by it too."""
+    world.deliver()
+    world.wait(60)
+    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
+    with pytest.raises(PassFailed):
+        world.recheck()
+    row = world.error()
+    assert (row["orderId"], row["chargeId"], row["notificationId"]) == (ORDER, CHARGE, NOTIFICATION)
+
+
+def test_error_names_the_order_that_only_the_payment_record_knew(world: World) -> None:
+    """A browser return that fails is found by its order as well."""
+    world.pay(chargeId="chrg_test_22500005aa11bb22cc33dd44")
+    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
+    with pytest.raises(PassFailed):
+        world.deliver(sample("browser-return"))
+    assert world.error()["orderId"] == ORDER

@@ -2,14 +2,16 @@
 
 from typing import Any
 
+import boto3
 import pytest
 from pydantic import ValidationError
 
-from callback.app import application
+from callback.app import Application, application
 from callback.errors import SettingsError
 from callback.settings import MARGIN_SECONDS, Settings, read_settings
 from tests.template import resolved, source
-from tests.world import PARAMETERS
+from tests.test_template import properties
+from tests.world import PARAMETERS, SESSION
 
 ENVIRONMENT: dict[str, str] = resolved(**PARAMETERS)["RecheckFunction"]["Properties"]["Environment"]["Variables"]
 WITH_DEFAULT = {
@@ -119,3 +121,26 @@ def test_function_outlives_its_pass_and_the_lease_outlives_the_function(limit: s
     for function in ("DelayedNotifyFunction", "RecheckFunction"):
         timeout = resources[function]["Properties"]["Timeout"]
         assert timeout == settings.lease_seconds == int(limit) + MARGIN_SECONDS < 180
+
+
+def test_synchronous_invoke_has_a_client_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No retries, a read timeout well under the function's, keep-alive; every other client gives up within seconds."""
+    monkeypatch.setattr(boto3, "Session", lambda: SESSION)
+    app: Any = Application(read_settings(ENVIRONMENT))
+    patient = app.paid_orders._client.meta.config
+    assert patient.retries["total_max_attempts"] == 1
+    assert patient.tcp_keepalive
+    assert patient.read_timeout == app.settings.pass_timeout_seconds <= properties("RecheckFunction")["Timeout"] - 30
+    assert patient.connect_timeout <= 5
+    others = (app._dynamodb, app.schedules._client, app.secret._client, app.ses)
+    for quick in (client.meta.config for client in others):
+        worst = (quick.connect_timeout + quick.read_timeout) * quick.retries["total_max_attempts"]
+        assert worst < 30
+
+
+def test_allowed_origin_may_be_configured_in_any_case() -> None:
+    """Hosts have no case, in the settings either; a wildcard is no origin."""
+    settings = read_settings(ENVIRONMENT | {"REDIRECT_ALLOWED_ORIGINS": "https://Shop.Example"})
+    assert settings.redirect_allowed_origins == ("https://shop.example",)
+    with pytest.raises(SettingsError):
+        read_settings(ENVIRONMENT | {"REDIRECT_ALLOWED_ORIGINS": "https://*.example"})

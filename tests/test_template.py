@@ -186,3 +186,41 @@ def test_template_uses_no_yaml_aliases() -> None:
 
 def _keys(of: dict[str, Any]) -> list[str]:
     return [key["AttributeName"] for key in of["KeySchema"]]
+
+
+def test_named_process_paid_order_is_invoked_and_allowed() -> None:
+    """ProcessPaidOrderFunction replaces the default name in the environment and in both roles."""
+    made = resolved(**PARAMETERS, ProcessPaidOrderFunction="another-function")
+    assert (
+        made["RecheckFunction"]["Properties"]["Environment"]["Variables"]["PROCESS_PAID_ORDER_FUNCTION"]
+        == "another-function"
+    )
+    for role in ("DelayedNotifyRole", "RecheckRole"):
+        assert ":function:another-function" in str(made[role])
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        ("RecheckDelays", "0"),
+        ("RecheckDelays", "60,"),
+        ("RecheckDelays", ""),
+        ("Branch", "a b"),
+        ("Branch", ""),
+        ("RedirectUrlTemplate", "https://{orderId}.shop.example/"),
+        ("RedirectAllowedOrigins", "shop.example"),
+        ("ErrorMailTo", "nobody"),
+        ("KBankSecretId", "a*"),
+        ("ProcessPaidOrderFunction", "a:b"),
+    ],
+)
+def test_malformed_parameter_does_not_deploy(name: str, bad: str) -> None:
+    """A value that Settings or IAM would choke on is refused by the parameter's own pattern."""
+    assert not re.fullmatch(source()["Parameters"][name]["AllowedPattern"], bad)
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_queues_survive_replacement_and_are_standard(queue: str) -> None:
+    """Scheduler's and Lambda's failures go to standard queues only, and no update throws messages away."""
+    assert RESOURCES[queue]["UpdateReplacePolicy"] == "Retain"
+    assert "FifoQueue" not in properties(queue)

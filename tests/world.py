@@ -97,6 +97,10 @@ class World:
         with self.wire:
             return recheck.lambda_handler(event | changes, None)
 
+    def monotonic(self) -> float:
+        """The world's clock as `time.monotonic` tells it."""
+        return self.now.timestamp()
+
     def wait(self, seconds: float) -> None:
         """Let time pass."""
         self.now += timedelta(seconds=seconds)

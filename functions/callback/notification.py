@@ -56,6 +56,11 @@ class Notification(Shape):
     body: str = Field(alias=":body")
 
     @property
+    def ids(self) -> dict[str, str | None]:
+        """What every log line about it carries."""
+        return {"chargeId": self.charge_id, "notificationId": self.notification_id, "orderId": self.order_id}
+
+    @property
     def body_digest(self) -> str:
         """SHA-256 of the body: what tells a repeat from another body under the same id."""
         return hashlib.sha256(self.body.encode()).hexdigest()

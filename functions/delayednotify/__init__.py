@@ -15,7 +15,7 @@ def lambda_handler(event: object, _context: object) -> Response:
     app = application()
     with reported(app, "delayednotify", event) as subject:
         notification = parse_notification(event)
-        subject.learn(chargeId=notification.charge_id, notificationId=notification.notification_id)
+        subject.learn(**notification.ids)
         verdict, payment = verify_and_handle_checksum(app, notification, "delayednotify")
         processor = CreditCardCallbackProcessor(app, notification, verdict, payment)
         subject.learn(orderId=processor.order_id)
