@@ -21,8 +21,8 @@ from local.samples import EVENTS, Sample, samples
 from local.stack import Options, Stack, StackError
 
 KEPT = emulator.STATE / "up.json"
-# A few at a time: the emulator starts a process for each invocation at once.
-AT_ONCE = 2
+# One after the other: the emulator starts a process for each invocation at once, and so for each timer that fires.
+AT_ONCE = 1
 # Beyond the delay: the passes, the rounding to whole seconds, and the retries of a pass that is told to fail.
 PATIENCE = 60
 _EXPECTED = (EmulatorError, StackError, FollowUpError, OSError, json.JSONDecodeError, ClientError, BotoCoreError)
@@ -152,7 +152,7 @@ def _watch(console: Console, deployed: Stack, chosen: list[Sample], options: Opt
                 waiting.remove(sample)
             watcher.look()
             screen.show()
-            time.sleep(0.3)
+            time.sleep(0.2)
     return watcher
 
 
