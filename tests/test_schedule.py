@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from callback.clock import moment, stamp, utc_now
 from callback.errors import InvalidRecheck
-from callback.schedule import RecheckInput, schedule_name
+from callback.rechecks import RecheckInput
+from callback.schedule import schedule_name
 from callback.shape import MAX_ID, MAX_SORT_ID
 from tests.template import resolved
 from tests.wire import Call

@@ -5,6 +5,7 @@ import time
 from botocore.exceptions import BotoCoreError, ClientError
 
 from callback.app import Application
+from callback.errors import AttemptsExhausted
 from callback.log import logger
 from callback.record import NOTE, Record
 
@@ -28,16 +29,18 @@ def _run_pass(app: Application, record: Record) -> Record:
     try:
         outcome = app.paid_orders.process(record, NOTE)
     except Exception as error:
-        _give_back(app, record, error)
+        if _gave_up(app, record, error):
+            raise AttemptsExhausted(record.next_pass, str(error), getattr(error, "answer", None)) from error
         raise
     took = round((time.monotonic() - started) * 1000)
     logger.info("process paid order response", extra={"outcome": outcome, "durationMs": took})
     return app.records.completed(record, outcome, took)
 
 
-def _give_back(app: Application, record: Record, error: Exception) -> None:
+def _gave_up(app: Application, record: Record, error: Exception) -> bool:
     try:
-        app.records.failed(record, error)
+        return app.records.failed(record, error)
     except (ClientError, BotoCoreError) as second:
         # The pass's own error goes on; the lease runs out by itself.
         logger.warning("the claim could not be given back", extra={"reason": str(second)})
+        return False

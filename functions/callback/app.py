@@ -8,8 +8,10 @@ import boto3
 from botocore.config import Config
 
 from callback.clock import Clock, utc_now
+from callback.mail_limit import MailLimit
 from callback.paid_order import PaidOrders
 from callback.payment import Payments
+from callback.rechecks import Rechecks
 from callback.record import Records
 from callback.schedule import Schedules
 from callback.secret import Secret
@@ -52,6 +54,11 @@ class Application:
         return self._table(self.settings.callback_error_log_table)
 
     @cached_property
+    def mail_limit(self) -> MailLimit:
+        """What is left of this hour's error mails."""
+        return MailLimit(self.error_log, self.clock)
+
+    @cached_property
     def ses(self) -> "SESClient":
         """The mail service."""
         return self._session.client("ses", config=_QUICK)
@@ -66,6 +73,11 @@ class Application:
     def schedules(self) -> Schedules:
         """The timers."""
         return Schedules(self._session.client("scheduler", config=_QUICK), self.settings, self.clock)
+
+    @cached_property
+    def rechecks(self) -> Rechecks:
+        """Recheck, as the sweep invokes it."""
+        return Rechecks(self._session.client("lambda", config=_QUICK), self.settings.recheck_function_arn)
 
     @cached_property
     def paid_orders(self) -> PaidOrders:

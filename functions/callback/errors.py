@@ -4,20 +4,25 @@ FollowUpError
 ├── SettingsError             the environment is wrong                 a retry cannot help
 ├── BadInput                  an event is wrong; names the field       a retry cannot help
 │   ├── InvalidNotification   ... the bank's, handed on by Notify
-│   └── InvalidRecheck        ... the timer's
+│   ├── InvalidRecheck        ... the timer's
+│   └── InvalidRecord         ... what stands in the index `due`       somebody must mend it
 ├── ChecksumRejected          the policy is `reject`                   only if the secret was unreachable
 ├── NotificationConflict      one notification id, two bodies          a retry cannot help
 ├── NotificationNotFound      a timer without its record               a retry cannot help
 ├── PassInProgress            another process holds the claim          a retry helps
 ├── PassNotDue                a timer came before its pass is due      a retry helps
 ├── PassFailed                ProcessPaidOrder did not complete        a retry helps
-│   └── PassTimedOut          ... in time; it may have finished        a retry helps
-└── ScheduleFailed            the timer could not be armed             a retry helps; so does the sweep
+│   ├── PassTimedOut          ... in time; it may have finished        a retry helps
+│   └── AttemptsExhausted     ... nor after all its attempts           somebody must replay it
+├── ScheduleFailed            the timer could not be armed             a retry helps; so does the sweep
+└── SweepIncomplete           the sweep could not do all it found      a retry helps; so does the next one
 """
 
 
 class FollowUpError(Exception):
-    """The root: catch this to catch all of ours."""
+    """The root: catch this to catch all of ours. A `final` one leaves its notification `FAILED`."""
+
+    final = False
 
 
 class SettingsError(FollowUpError):
@@ -40,6 +45,12 @@ class InvalidNotification(BadInput):
 
 class InvalidRecheck(BadInput):
     """The event is no recheck input."""
+
+
+class InvalidRecord(BadInput):
+    """An overdue record is none of ours, or was changed by another hand: Recheck could not read it."""
+
+    final = True
 
 
 class ChecksumRejected(FollowUpError):
@@ -76,3 +87,17 @@ class PassTimedOut(PassFailed):
 
 class ScheduleFailed(FollowUpError):
     """EventBridge Scheduler refused the timer; the record still says when the pass is due."""
+
+
+class AttemptsExhausted(PassFailed):
+    """The last allowed attempt at pass `number` ended without it: the notification is FAILED until it is replayed."""
+
+    final = True
+
+    def __init__(self, number: int, last: str, answer: str | None = None) -> None:
+        super().__init__(f"pass {number} is given up after its last allowed attempt: {last}", answer)
+        self.number = number
+
+
+class SweepIncomplete(FollowUpError):
+    """A part of the index could not be read, or a notification not handed to Recheck; the log says which."""

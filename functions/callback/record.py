@@ -4,7 +4,6 @@ Each write is one conditional call, so that whoever dies, whatever comes twice, 
 (docs/decisions/03). Each claim has an id of its own: only its holder can record the pass or give the claim back.
 """
 
-import contextlib
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +12,7 @@ from uuid import uuid4
 
 from callback.checksum import Verdict
 from callback.clock import Clock, moment, stamp
-from callback.errors import NotificationConflict, NotificationNotFound, PassInProgress, PassNotDue
+from callback.errors import InvalidRecord, NotificationConflict, NotificationNotFound, PassInProgress, PassNotDue
 from callback.notification import Notification
 from callback.payment import Payment
 from callback.redact import scrub
@@ -33,6 +32,10 @@ _CLAIMABLE = (
     " AND (#nextPassDue <= :now OR #state = :failed)"
 )
 
+_RELEASE = "SET #lastError = :error REMOVE #leaseUntil, #claimId"
+# Out of the index `due`: from here on it waits for a person.
+_FAIL = "SET #lastError = :error, #state = :state REMOVE #leaseUntil, #claimId, #nextPassDue, #sweepShard"
+
 
 @dataclass(frozen=True)
 class Record:
@@ -44,7 +47,7 @@ class Record:
     state: Literal["PENDING", "DONE", "FAILED"]
     passes_done: int
     attempts: int
-    attempts_before: int
+    attempts_before: int  # of the passes that are done
     next_pass_due: datetime | None
     leased: bool
     claim: str | None
@@ -53,6 +56,11 @@ class Record:
     def next_pass(self) -> int:
         """The number of the pass after the last completed one."""
         return self.passes_done + 1
+
+    @property
+    def attempts_made(self) -> int:
+        """How often the next pass was claimed."""
+        return self.attempts - self.attempts_before
 
     @property
     def waits_until(self) -> datetime | None:
@@ -107,6 +115,32 @@ class Records:
             return self._standing(found, number, claim)
         return _record(item, now, claim)
 
+    def overdue(self, shard: int, before: datetime, limit: int) -> list[Item]:
+        """Return what the index `due` holds of the notifications of a shard that were due before then, oldest first.
+
+        As they stand there: whoever goes on from one must expect that it has moved on (`read`, `give_up`).
+        """
+        values = {":shard": shard, ":before": stamp(before)}
+        return self._table.query("due", "#sweepShard = :shard AND #nextPassDue < :before", values, limit)
+
+    def read(self, item: Item) -> Record:
+        """Read an item of the index, or raise `InvalidRecord` where another hand has spoilt it."""
+        try:
+            return _record(item, self._clock())
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+            raise InvalidRecord(str(error), "what `save` writes") from error
+
+    def give_up(self, item: Item, error: Exception) -> bool:
+        """End an overdue notification in `FAILED`, unless it is claimed or has moved on since it was read."""
+        values = {":error": _told(error), ":due": item["nextPassDue"], ":now": stamp(self._clock())}
+        idle = "#nextPassDue = :due AND (attribute_not_exists(#leaseUntil) OR #leaseUntil <= :now)"
+        try:
+            key = _key(item["chargeId"], item["notificationId"])
+            self._table.update(key, _FAIL, values | {":state": "FAILED"}, idle)
+        except ConditionFailed:
+            return False
+        return True
+
     def completed(self, record: Record, outcome: str, milliseconds: int) -> Record:
         """Record the claimed pass, and when the next one is due, in one write.
 
@@ -116,22 +150,23 @@ class Records:
         done = {"number": number, "at": stamp(now), "outcome": outcome}
         done |= {"durationMs": milliseconds, "attempt": record.attempts}
         update, values = self._next_due(record, now)
-        update = f"SET #passesDone = :number, #passes = list_append(#passes, :done), #state = :state{update}"
-        values |= {":number": number, ":done": [done], ":claim": record.claim}
+        update = f", #attemptsBefore = :attempts, #state = :state{update}"
+        update = f"SET #passesDone = :number, #passes = list_append(#passes, :done){update}"
+        values |= {":number": number, ":done": [done], ":attempts": record.attempts, ":claim": record.claim}
         try:
             return _record(self._table.update(_key_of(record), update, values, "#claimId = :claim"), now)
         except ConditionFailed as found:
             return self._standing(found, number)
 
-    def failed(self, record: Record, error: Exception) -> None:
-        """Keep the error and give the claim back in one write; the last allowed attempt ends in `FAILED`."""
-        values = {":error": scrub(f"{type(error).__name__}: {error}")[:MAX_ERROR], ":claim": record.claim}
-        update = "SET #lastError = :error REMOVE #leaseUntil, #claimId"
-        if record.attempts - record.attempts_before >= self._max_attempts:
-            update = "SET #lastError = :error, #state = :state REMOVE #leaseUntil, #claimId, #nextPassDue, #sweepShard"
-            values[":state"] = "FAILED"
-        with contextlib.suppress(ConditionFailed):  # the claim was lost: nothing to give back
-            self._table.update(_key_of(record), update, values, "#claimId = :claim")
+    def failed(self, record: Record, error: Exception) -> bool:
+        """Keep the error and give the claim back in one write; whether this attempt was the last, and ends `FAILED`."""
+        last = record.attempts_made >= self._max_attempts
+        values = {":error": _told(error), ":claim": record.claim} | ({":state": "FAILED"} if last else {})
+        try:
+            self._table.update(_key_of(record), _FAIL if last else _RELEASE, values, "#claimId = :claim")
+        except ConditionFailed:  # the claim was lost: nothing to give back
+            return False
+        return last
 
     def _next_due(self, record: Record, now: datetime) -> tuple[str, Item]:
         if record.next_pass > len(self._delays):
@@ -181,7 +216,7 @@ def _new_item(
 
 
 def _record(item: Item, now: datetime, claim: str | None = None) -> Record:
-    passes, due = item["passes"], item.get("nextPassDue")
+    due = item.get("nextPassDue")
     return Record(
         charge_id=item["chargeId"],
         notification_id=item["notificationId"],
@@ -189,12 +224,16 @@ def _record(item: Item, now: datetime, claim: str | None = None) -> Record:
         state=item["state"],
         passes_done=int(item["passesDone"]),
         attempts=int(item["attempts"]),
-        attempts_before=int(passes[-1]["attempt"]) if passes else 0,
+        attempts_before=int(item.get("attemptsBefore", 0)),
         next_pass_due=moment(due) if due else None,
         leased=item.get("leaseUntil", "") > stamp(now),
         # Our own claim, even if it stood already: botocore sends a write again whose answer was lost.
         claim=claim if claim and item.get("claimId") == claim else None,
     )
+
+
+def _told(error: Exception) -> str:
+    return scrub(f"{type(error).__name__}: {error}")[:MAX_ERROR]
 
 
 def _key(charge_id: str, notification_id: str) -> Item:

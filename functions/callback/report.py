@@ -1,7 +1,11 @@
-"""What happens to an error: a row in the error log, one mail per failing notification, and on it goes."""
+"""What happens to an error: a row in the error log, one mail per failing notification, and on it goes.
+
+A notification that ends in `FAILED` has a row and a mail of its own: it waits for a person from then on.
+"""
 
 import hashlib
 import json
+import shlex
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +13,9 @@ from datetime import timedelta
 
 from callback.app import Application
 from callback.clock import stamp
+from callback.errors import FollowUpError
 from callback.log import logger
+from callback.metric import emit
 from callback.redact import MAX_TEXT, redacted_event, redacted_text, scrub
 from callback.table import Item
 
@@ -21,9 +27,14 @@ Charge:        {chargeId}
 Notification:  {notificationId}
 Function:      {functionName}, branch {branch}
 
-Lambda tries again after about one minute and, if need be, two minutes later. What fails then too is kept in
-the function's OnFailure queue. This is the one mail about this notification; further failures are counted in
-the error log, table {table}, errorId {errorId}
+{next}
+Further failures are counted in the error log, table {table}, errorId {errorId}
+{held}"""
+_RETRIED = """Lambda tries again after about one minute and, if need be, two minutes later; the sweep looks for what was
+saved and did not move on. What fails in all tries is kept in the function's OnFailure queue."""
+_FAILED = """The notification is FAILED: nothing tries again by itself. Once the cause is gone, replay it:
+
+    .venv/bin/python -m followups replay {quoted}
 """
 
 
@@ -47,12 +58,12 @@ def reported(app: Application, function_name: str, event: object) -> Iterator[Su
         yield subject
     except Exception as error:
         subject.learn(**getattr(error, "about", {}))
-        _report(app, error, function_name, event, subject)
+        report(app, error, function_name, event, subject)
         raise
 
 
-def _report(app: Application, error: Exception, function_name: str, event: object, subject: Subject) -> None:
-    # What fails in here is second to the error that is being reported: logged, and never in its place.
+def report(app: Application, error: Exception, function_name: str, event: object, subject: Subject) -> None:
+    """Log, keep, count and mail an error. What fails in here is second to it: logged, and never in its place."""
     answer = getattr(error, "answer", None)
     row: Item = {
         "functionName": function_name,
@@ -63,15 +74,25 @@ def _report(app: Application, error: Exception, function_name: str, event: objec
         **subject,
     }
     logger.error(row["message"], extra={"errorType": row["errorType"], "traceback": row["traceback"]})
-    # One row for a notification, whatever its retries meet; an event that shows none stands for itself.
-    whole = subject.get("notificationId") or json.dumps(event, sort_keys=True, default=str)
-    error_id, logged = hashlib.sha256(whole.encode()).hexdigest(), Item()
+    error_id, logged = _error_id(error, event, subject), Item()
     with _never_hiding("the error log"):
         logged = log_callback_error(app, error_id, row | {"event": redacted_event(event)})
+    if _is_final(error):
+        emit(app.settings.branch, "Failed", 1, "Count")
     if "mailedAt" not in logged:
         with _never_hiding("the error mail"):
-            send_callback_error_email(app, error_id, row)
-            _remember_mail(app, error_id)
+            _mail_once(app, error, error_id, row)
+
+
+def _error_id(error: Exception, event: object, subject: Subject) -> str:
+    # One row for a notification, whatever its retries meet; an event that shows none stands for itself.
+    whole = subject.get("notificationId") or json.dumps(event, sort_keys=True, default=str)
+    ending = f"\nFAILED {getattr(error, 'number', '')}" if _is_final(error) else ""
+    return hashlib.sha256(f"{whole}{ending}".encode()).hexdigest()
+
+
+def _is_final(error: Exception) -> bool:
+    return isinstance(error, FollowUpError) and error.final
 
 
 def log_callback_error(app: Application, error_id: str, row: Item) -> Item:
@@ -85,10 +106,23 @@ def log_callback_error(app: Application, error_id: str, row: Item) -> Item:
     return app.error_log.update({"errorId": error_id}, update, values)
 
 
+def _mail_once(app: Application, error: Exception, error_id: str, row: Item) -> None:
+    held = app.mail_limit.take()
+    if held is None:
+        logger.warning("the error mail is held back: this hour has had its number")
+        return
+    more = f"\n{held} mails about other failures were held back before this one.\n" if held else ""
+    send_callback_error_email(app, error_id, row | {"next": _FAILED if _is_final(error) else _RETRIED, "held": more})
+    now = app.clock()
+    values = {":now": stamp(now), ":expires": int((now + KEEP).timestamp())}
+    app.error_log.update({"errorId": error_id}, "SET #mailedAt = :now, #expiresAt = :expires", values)
+
+
 def send_callback_error_email(app: Application, error_id: str, row: Item) -> None:
     """Tell the people on call, by SES, what failed, for whom, and what happens next."""
     settings, unknown = app.settings, dict.fromkeys(("orderId", "chargeId", "notificationId"), "unknown")
     about = unknown | row | {"branch": settings.branch, "table": settings.callback_error_log_table, "errorId": error_id}
+    about["next"] = about["next"].format(quoted=shlex.quote(about["orderId"]))
     subject = f"[payment3 {settings.branch}] {row['functionName']} failed for order {about['orderId']}"
     text, subject = scrub(_MAIL.format_map(about)), " ".join(scrub(subject).split())[:200]
     app.ses.send_email(
@@ -99,12 +133,6 @@ def send_callback_error_email(app: Application, error_id: str, row: Item) -> Non
             "Body": {"Text": {"Data": text, "Charset": "UTF-8"}},
         },
     )
-
-
-def _remember_mail(app: Application, error_id: str) -> None:
-    now = app.clock()
-    values = {":now": stamp(now), ":expires": int((now + KEEP).timestamp())}
-    app.error_log.update({"errorId": error_id}, "SET #mailedAt = :now, #expiresAt = :expires", values)
 
 
 @contextmanager

@@ -6,15 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import ConfigDict, Field, StrictStr
-from pydantic.alias_generators import to_camel
 
-from callback.clock import Clock, stamp
+from callback.clock import Clock
 from callback.errors import ScheduleFailed
 from callback.log import logger
+from callback.rechecks import recheck_input
 from callback.record import Record
 from callback.settings import Settings
-from callback.shape import MAX_ID, Id, Shape, SortId
 
 if TYPE_CHECKING:
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
@@ -30,22 +28,6 @@ _CONTEXT = {
 }
 # Only the hand-over to Lambda is retried here; what Recheck itself fails at is Lambda's to retry.
 _HAND_OVER = {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 10}
-
-
-class RecheckInput(Shape):
-    """What a timer hands to Recheck: which pass of which notification it was made for."""
-
-    model_config = ConfigDict(alias_generator=to_camel)
-
-    version: int = Field(strict=True, ge=1, le=1, description="1")
-    charge_id: Id
-    notification_id: SortId
-    # The shop's own, of any form; the record's is what counts.
-    order_id: StrictStr = Field(min_length=1, max_length=MAX_ID, description=f"1 to {MAX_ID} characters")
-    number: int = Field(alias="pass", strict=True, ge=1, le=100, description="a number from 1 to 100")
-    due_at: StrictStr = Field(
-        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$", description="a UTC time such as 2026-01-31T12:00:00Z"
-    )
 
 
 class Schedules:
@@ -81,7 +63,7 @@ class Schedules:
             "Target": {
                 "Arn": self._settings.recheck_function_arn,
                 "RoleArn": self._settings.scheduler_role_arn,
-                "Input": _input(record, due),
+                "Input": json.dumps(recheck_input(record, due) | _CONTEXT),
                 "RetryPolicy": _HAND_OVER,
                 "DeadLetterConfig": {"Arn": self._settings.scheduler_dlq_arn},
             },
@@ -91,11 +73,6 @@ class Schedules:
         soonest = max(due, self._clock() + LEAD)
         # Whole seconds only: round up, since early is the one thing a second pass must not be.
         return (soonest + timedelta(microseconds=999_999)).astimezone(UTC).replace(microsecond=0)
-
-
-def _input(record: Record, due: datetime) -> str:
-    ids = {"chargeId": record.charge_id, "notificationId": record.notification_id, "orderId": record.order_id}
-    return json.dumps({"version": 1, **ids, "pass": record.next_pass, "dueAt": stamp(due), **_CONTEXT})
 
 
 def schedule_name(charge_id: str, notification_id: str, number: int) -> str:

@@ -66,6 +66,18 @@ class Table:
         )
         return _item(answer["Item"]) if "Item" in answer else None
 
+    def query(self, index: str, condition: str, values: Item, limit: int) -> list[Item]:
+        """Read the first `limit` items of an index that meet the key condition, in the order of its sort key."""
+        answer = self._client.query(
+            TableName=self._name,
+            IndexName=index,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues={name: _write(value) for name, value in values.items()},
+            Limit=limit,
+            **_names(condition),
+        )
+        return [_item(found) for found in answer["Items"]]
+
     def _write(self, call: Any, **request: Any) -> Any:  # noqa: ANN401 - either of two typed calls
         logger.debug("write", extra={"table": self._name, "update": request.get("UpdateExpression")})
         if "ConditionExpression" in request:
