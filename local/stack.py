@@ -28,7 +28,7 @@ SECRET = {"secretKey": "skey_local_not_a_real_key"}
 SHOP = "https://shop.local.example"
 # The order of a browser return is known only to the payment record; so is that of our samples.
 RETURN_ORDER = "ORDER-BROWSER-RETURN"
-QUEUES = ("DelayedNotifyFailureQueue", "RecheckFailureQueue", "SchedulerDeadLetterQueue")
+QUEUES = ("DelayedNotifyFailureQueue", "RecheckFailureQueue", "SweepFailureQueue", "SchedulerDeadLetterQueue")
 _BUCKET = "artefacts"
 
 

@@ -13,12 +13,13 @@ PSEUDO = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCO
 # What GetAtt X.Arn gives, by type; `{}` is the resource's name.
 _ARNS = {
     "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{{}}",
+    "AWS::Events::Rule": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{{}}",
     "AWS::IAM::Role": f"arn:aws:iam::{ACCOUNT}:role/{{}}",
     "AWS::Lambda::Function": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{{}}",
     "AWS::Logs::LogGroup": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{{}}:*",
     "AWS::SQS::Queue": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{{}}",
 }
-_NAMES = ("TableName", "FunctionName", "LogGroupName", "Name")
+_NAMES = ("TableName", "FunctionName", "LogGroupName", "TopicName", "Name")
 
 
 class _NoPolicies:
@@ -76,6 +77,8 @@ class _Resolver:
 
     def _getatt(self, argument: Any) -> str:
         logical, attribute = argument if isinstance(argument, list) else argument.split(".")
+        if attribute == "QueueName":
+            return self._name(logical)
         assert attribute == "Arn", argument
         return _ARNS[self._template["Resources"][logical]["Type"]].format(self._name(logical))
 

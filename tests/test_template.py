@@ -11,10 +11,10 @@ from tests.template import resolved, source
 from tests.world import PARAMETERS
 
 RESOURCES = resolved(**PARAMETERS)
-FUNCTIONS = ("DelayedNotify", "Recheck")
-QUEUES = ("DelayedNotifyFailureQueue", "RecheckFailureQueue", "SchedulerDeadLetterQueue")
+FUNCTIONS = ("DelayedNotify", "Recheck", "Sweep")
+QUEUES = ("DelayedNotifyFailureQueue", "RecheckFailureQueue", "SweepFailureQueue", "SchedulerDeadLetterQueue")
 TABLES = ("CreditCardNotifyTable", "CardPaymentRecordTable", "OrderTable", "CallbackErrorLogTable")
-ROLES = ("DelayedNotifyRole", "RecheckRole", "SchedulerRole")
+ROLES = ("DelayedNotifyRole", "RecheckRole", "SweepRole", "SchedulerRole")
 
 
 def properties(name: str) -> dict[str, Any]:
@@ -33,6 +33,7 @@ def statements(role: str) -> list[dict[str, Any]]:
     [
         ("DelayedNotifyFunction", "payment3-delayed-notify-dev", "delayednotify.lambda_handler"),
         ("RecheckFunction", "payment3-recheck-dev", "recheck.lambda_handler"),
+        ("SweepFunction", "payment3-sweep-dev", "recheck.sweep_handler"),
     ],
 )
 def test_functions_have_their_public_names(function: str, name: str, handler: str) -> None:
@@ -121,9 +122,10 @@ def test_statements_name_single_actions_on_single_resources(role: str) -> None:
 
 def test_roles_allow_what_the_seed_asks_and_nothing_more() -> None:
     """The whole list: write, mark, read, invoke, secret, mail, schedule; Recheck reads neither secret nor order."""
-    common = {"OpenLog", "WriteLog", "RecordPass", "RunPass", "ArmSchedule", "PassSchedulerRole", "LogError"}
-    common |= {"MailError", "KeepFailure"}
+    every = {"OpenLog", "WriteLog", "LogError", "MailError", "KeepFailure"}
+    common = every | {"RecordPass", "RunPass", "ArmSchedule", "PassSchedulerRole"}
     own = {"ReadMerchantKey", "MarkPayment", "SaveNotification", "ReadOrder"}
+    assert {s["Sid"] for s in statements("SweepRole")} == every | {"FindOverdue", "HandOver", "GiveUp"}
     assert {s["Sid"] for s in statements("RecheckRole")} == common
     assert {s["Sid"] for s in statements("DelayedNotifyRole")} == common | own
     assert {s["Sid"] for s in statements("SchedulerRole")} == {"InvokeRecheck", "KeepHandOver"}
@@ -224,3 +226,91 @@ def test_queues_survive_replacement_and_are_standard(queue: str) -> None:
     """Scheduler's and Lambda's failures go to standard queues only, and no update throws messages away."""
     assert RESOURCES[queue]["UpdateReplacePolicy"] == "Retain"
     assert "FifoQueue" not in properties(queue)
+
+
+# --- alarms: what wakes somebody ---
+
+
+def alarms(metric: str) -> list[dict[str, Any]]:
+    """The alarms on a metric."""
+    found = [r["Properties"] for r in RESOURCES.values() if r["Type"] == "AWS::CloudWatch::Alarm"]
+    return [alarm for alarm in found if alarm["MetricName"] == metric]
+
+
+def dimension(alarm: dict[str, Any]) -> str:
+    """The one thing that an alarm watches."""
+    [only] = alarm["Dimensions"]
+    return str(only["Value"])
+
+
+def test_every_queue_has_an_alarm_on_its_first_message() -> None:
+    """A dead letter wakes somebody within a minute or so, whichever of the stack's queues it lies in."""
+    made = {f"stack-{name}" for name, r in RESOURCES.items() if r["Type"] == "AWS::SQS::Queue"}
+    watching = alarms("ApproximateNumberOfMessagesVisible")
+    assert {dimension(alarm) for alarm in watching} == made == {f"stack-{queue}" for queue in QUEUES}
+    assert {(a["Threshold"], a["Period"], a["Statistic"]) for a in watching} == {(1, 60, "Maximum")}
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "TargetErrorCount",
+        "InvocationDroppedCount",
+        "InvocationsSentToDeadLetterCount",
+        "InvocationsFailedToBeSentToDeadLetterCount",
+    ],
+)
+def test_schedule_groups_errors_wake_somebody(metric: str) -> None:
+    """AWS/Scheduler knows no dimension but the group, which is ours alone."""
+    [alarm] = alarms(metric)
+    assert (alarm["Namespace"], alarm["Statistic"], alarm["Threshold"]) == ("AWS/Scheduler", "Sum", 1)
+    assert alarm["Dimensions"] == [{"Name": "ScheduleGroup", "Value": properties("ScheduleGroup")["Name"]}]
+
+
+@pytest.mark.parametrize("metric", ["Errors", "Throttles"])
+def test_every_functions_errors_and_throttles_wake_somebody(metric: str) -> None:
+    """Each function of the stack, the sweep too: a safety net that fails unseen is none."""
+    names = {properties(f"{function}Function")["FunctionName"] for function in FUNCTIONS}
+    assert {dimension(alarm) for alarm in alarms(metric)} == names
+    assert {(a["Namespace"], a["Statistic"], a["Threshold"]) for a in alarms(metric)} == {("AWS/Lambda", "Sum", 1)}
+
+
+def test_silent_sweep_wakes_somebody() -> None:
+    """The age of the oldest overdue follow-up is told by every sweep: 15 minutes of age, or of silence, is an alarm."""
+    [alarm] = alarms("OldestOverdue")
+    assert (alarm["Threshold"], alarm["Period"], alarm["TreatMissingData"]) == (900, 900, "breaching")
+    assert alarm["Statistic"] == "Maximum"
+
+
+def test_failed_notification_wakes_somebody() -> None:
+    """FAILED is an end that a person must see."""
+    [alarm] = alarms("Failed")
+    assert (alarm["Threshold"], alarm["Statistic"], alarm["TreatMissingData"]) == (1, "Sum", "notBreaching")
+
+
+def test_every_alarm_tells_the_topic_and_says_what_it_means() -> None:
+    """One topic, the stack's own or a given one; nothing needs alarms that CloudWatch joins or reckons."""
+    for given, topic in (("", "payment3-follow-up-alarms-dev"), ("arn:aws:sns:x:1:t", "arn:aws:sns:x:1:t")):
+        made = resolved(**PARAMETERS, AlarmTopicArn=given).values()
+        found = [r["Properties"] for r in made if r["Type"] == "AWS::CloudWatch::Alarm"]
+        assert {tuple(alarm["AlarmActions"]) for alarm in found} == {(topic,)}
+        assert all(alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold" for alarm in found)
+        assert all(len(alarm["AlarmDescription"]) > 10 for alarm in found)
+
+
+def test_sweep_comes_every_five_minutes_and_ends_before_the_next() -> None:
+    """A schedule of the template invokes the sweep, and may; two sweeps never run at once."""
+    [rule] = [r["Properties"] for r in RESOURCES.values() if r["Type"] == "AWS::Events::Rule"]
+    assert rule["ScheduleExpression"] == "rate(5 minutes)"
+    assert [target["Arn"].rsplit(":", 1)[1] for target in rule["Targets"]] == ["payment3-sweep-dev"]
+    [allowed] = [r["Properties"] for r in RESOURCES.values() if r["Type"] == "AWS::Lambda::Permission"]
+    assert (allowed["Principal"], allowed["FunctionName"]) == ("events.amazonaws.com", "payment3-sweep-dev")
+    assert ":rule/" in allowed["SourceArn"]
+    assert properties("SweepFunction")["Timeout"] == 120
+
+
+def test_index_holds_what_the_sweep_reads() -> None:
+    """The sweep decides by the index alone: no second read for each notification."""
+    [due] = [i for i in properties("CreditCardNotifyTable")["GlobalSecondaryIndexes"] if i["IndexName"] == "due"]
+    read = {"orderId", "state", "passesDone", "attempts", "attemptsBefore", "leaseUntil"}
+    assert set(due["Projection"]["NonKeyAttributes"]) == read

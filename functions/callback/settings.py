@@ -55,7 +55,7 @@ class Settings(BaseModel):
     process_paid_order_function: Name
     pass_timeout_seconds: Annotated[int, Field(ge=1, le=120)] = 60
     recheck_delays: Annotated[tuple[Delay, ...], BeforeValidator(_split), Field(min_length=1, max_length=99)] = (60,)
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = 10
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 30
 
     kbank_secret_id: Name
     checksum_policy: Literal["warn", "reject"] = "warn"
