@@ -6,10 +6,12 @@ moto accepts nonsense (a 65-character schedule name, a time in the past), so its
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from botocore.model import ListShape, MapShape, Shape, StructureShape
@@ -34,12 +36,16 @@ class Call:
 
 @dataclass
 class Wire:
-    """What is sent while it is listened to; `before[name]` and `after[name]` run around calls of that name."""
+    """What is sent while it is listened to; `before[name]` and `after[name]` run around calls of that name.
+
+    `around`, if set, is given every call and its effect, which it may prevent, repeat or fail.
+    """
 
     calls: list[Call] = field(default_factory=list)
     before: dict[str, Callable[[Call], None]] = field(default_factory=dict)
     after: dict[str, Callable[[Call], None]] = field(default_factory=dict)
     answers: dict[str, Callable[[Call], Answer]] = field(default_factory=dict)
+    around: Callable[[Call, Callable[[], Answer]], Answer] | None = None
     listening: int = 0
 
     def __enter__(self) -> Self:
@@ -51,6 +57,13 @@ class Wire:
         """Listen no more."""
         self.listening -= 1
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Look at moto in the middle of a call, unheard."""
+        self.listening, before = 0, self.listening
+        yield
+        self.listening = before
+
     def send(self, real: Callable[..., Answer], client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
         """Stand in for `BaseClient._make_api_call`."""
         if not self.listening:
@@ -60,10 +73,14 @@ class Wire:
         shape = client.meta.service_model.operation_model(operation).input_shape
         wrong = list(violations(shape, request, call.name)) if shape else []
         assert not wrong, wrong
-        self.before.get(call.name, _nothing)(call)
-        answer = self.answers[call.name](call) if call.name in self.answers else real(client, operation, request)
-        self.after.get(call.name, _nothing)(call)
-        return answer
+
+        def effect() -> Answer:
+            self.before.get(call.name, _nothing)(call)
+            answer = self.answers[call.name](call) if call.name in self.answers else real(client, operation, request)
+            self.after.get(call.name, _nothing)(call)
+            return answer
+
+        return self.around(call, effect) if self.around else effect()
 
     def names(self) -> list[str]:
         """The calls so far, in order."""
@@ -72,6 +89,17 @@ class Wire:
     def of(self, name: str) -> list[dict[str, Any]]:
         """The requests of one operation, in order."""
         return [call.request for call in self.calls if call.name == name]
+
+
+def listening(monkeypatch: pytest.MonkeyPatch) -> Wire:
+    """Return a wire that every client of boto3's goes through."""
+    wire, real = Wire(), BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def send(client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
+        return wire.send(real, client, operation, request)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", send)
+    return wire
 
 
 def violations(shape: Shape, value: Any, path: str) -> list[str]:
