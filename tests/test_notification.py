@@ -31,6 +31,14 @@ def message(**changes: object) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not ...}
 
 
+def nested(depth: int) -> list[Any]:
+    """Lists in lists, deeper than most code recurses."""
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 def parsed(**changes: object) -> Notification:
     """The notification in a changed message."""
     return parse_notification(event(message(**changes)))
@@ -176,6 +184,8 @@ def test_bad_body_is_refused_by_name_and_nothing_is_written(world: World, body: 
         (event(message(), requestContext={"requestId": 5}), "requestContext.requestId"),
         (event(message(), requestContext={"requestId": "é"}), "requestContext.requestId"),
         (event(message(), requestContext={"requestId": "r" * 1025}), "requestContext.requestId"),
+        (event(message(), requestContext=None, extra=nested(100_000)), "event"),
+        (event(message(), headers={"content-type": nested(100_000)}), "event"),
     ],
 )
 def test_bad_event_is_refused_by_name(bad: object, field: str) -> None:
@@ -227,6 +237,23 @@ def test_error_names_the_ids_that_a_refused_event_shows(world: World) -> None:
     assert row["orderId"] == "ORDER-1001"
     assert row["chargeId"] == "chrg_test_22500001aa11bb22cc33dd44"
     assert row["notificationId"] == "delivery-1"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        event(message(reference_order="\ud800")),
+        event(message(), requestContext={"requestId": "\ud800"}),
+        event(message(), requestContext=None, extra=nested(100_000)),
+    ],
+    ids=["order", "delivery", "depth"],
+)
+def test_refusal_is_reported_whatever_the_event_holds(world: World, bad: object) -> None:
+    """Half a surrogate in an id, or an event nested too deep to be written: one row and one mail, as for any other."""
+    with pytest.raises(InvalidNotification):
+        world.deliver(bad)
+    assert world.error()["errorType"] == "InvalidNotification"
+    assert len(world.mails()) == 1
 
 
 def test_unreadable_body_is_told_by_its_delivery(world: World) -> None:

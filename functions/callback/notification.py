@@ -70,16 +70,24 @@ def parse_notification(event: object) -> Notification:
     """Read a REST (v1) or HTTP API / function URL (v2) proxy event, or raise `InvalidNotification`."""
     if not isinstance(event, Mapping):
         raise InvalidNotification("event", "an API Gateway proxy event")
-    fields: dict[str, Any] = {"requestContext.requestId": _notification_id(event)}
+    fields: dict[str, Any] = {}
     try:
+        fields = {"requestContext.requestId": _notification_id(event)}
         body = _body(event)
         fields = (_form(body) if _is_form(event, body) else _json(body)) | fields
         return Notification.read(fields | {":body": body}, InvalidNotification)
+    except RecursionError as error:
+        raise InvalidNotification("event", "an API Gateway proxy event, nested less deeply") from error
     except InvalidNotification as error:
-        names = {"chargeId": "id", "notificationId": "requestContext.requestId", "orderId": "reference_order"}
-        shown = {ours: fields.get(theirs) for ours, theirs in names.items()}
-        error.about = {name: value[:200] for name, value in shown.items() if isinstance(value, str)}
+        error.about = _shown(fields)
         raise
+
+
+def _shown(fields: Mapping[str, Any]) -> dict[str, str]:
+    names = {"chargeId": "id", "notificationId": "requestContext.requestId", "orderId": "reference_order"}
+    shown = {ours: fields.get(theirs) for ours, theirs in names.items()}
+    # JSON can hold half a surrogate, which can be written nowhere: neither in the error log nor in a mail.
+    return {ours: id_[:200].encode(errors="replace").decode() for ours, id_ in shown.items() if isinstance(id_, str)}
 
 
 def _notification_id(event: Mapping[str, Any]) -> object:

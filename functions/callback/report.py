@@ -4,7 +4,6 @@ A notification that ends in `FAILED` has a row and a mail of its own: it waits f
 """
 
 import hashlib
-import json
 import shlex
 import traceback
 from collections.abc import Iterator
@@ -86,7 +85,7 @@ def report(app: Application, error: Exception, function_name: str, event: object
 
 def _error_id(error: Exception, event: object, subject: Subject) -> str:
     # One row for a notification, whatever its retries meet; an event that shows none stands for itself.
-    whole = subject.get("notificationId") or json.dumps(event, sort_keys=True, default=str)
+    whole = subject.get("notificationId") or redacted_event(event)
     ending = f"\nFAILED {getattr(error, 'number', '')}" if _is_final(error) else ""
     return hashlib.sha256(f"{whole}{ending}".encode()).hexdigest()
 
