@@ -1,7 +1,7 @@
 # People and CI use the same targets. `make help` lists them.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help run up down invoke test check build lock clean
+.PHONY: help run up down invoke test fuzz check build lock clean
 
 BIN := .venv/bin
 EMULATOR := .venv-emulator
@@ -9,6 +9,8 @@ DELAY ?= 60
 EVENT ?=
 LATENCY ?= 300
 FAILURES ?= 0
+COUNT ?= 200000
+SEED ?=
 FUNCTION ?= DelayedNotifyFunction
 # Where a container finds this machine, on Linux: Docker's bridge.
 ADDRESS ?= 172.17.0.1
@@ -38,6 +40,9 @@ WORKERS := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test: .venv/installed $(EMULATOR)/installed check ## everything that must hold: checks, unit tests, coverage, end to end
 	$(LOCAL) $(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term-missing tests/test_local.py tests
+
+fuzz: .venv/installed ## random events for the parsers: make fuzz [COUNT=200000] [SEED=7, to repeat a run]
+	@$(LOCAL) $(BIN)/python -m tests.fuzz --count $(COUNT) $(if $(SEED),--seed $(SEED))
 
 check: .venv/installed ## format, lint, types, template
 	$(BIN)/ruff format --check .

@@ -1,0 +1,176 @@
+"""Random events for the parsers: the samples of events/, broken in many ways by chance; its seed repeats a run."""
+
+import argparse
+import base64
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from reprlib import repr as shortened
+from typing import Any
+from urllib.parse import urlencode
+
+from callback.checksum import verify
+from callback.errors import BadInput, FollowUpError, InvalidRecheck
+from callback.notification import Notification, parse_notification
+from callback.schedule import RecheckInput
+from local.samples import EVENTS, NAMES
+from local.stack import SECRET
+
+KEYS = {"current": SECRET["secretKey"], "previous": "skey_not_this_one"}
+NOTIFICATION, TIMER = (
+    {"event"} | {about.alias or name for name, about in shape.model_fields.items()}
+    for shape in (Notification, RecheckInput)
+)
+FIELDS = NOTIFICATION | TIMER | {"body"}
+# A third of the events are timers: what is no timer never gets past Recheck's first field.
+_SAMPLES = [(EVENTS / f"{name}.json").read_text() for name in [*NAMES, *["recheck"] * (len(NAMES) // 2)]]
+_FORM = {"headers": {"Content-Type": "application/x-www-form-urlencoded"}}
+_DEEP = 20_000
+
+_TEXTS = ["", " ", "chrg\n", "é", "๒๐๐", "\x00", "\ud800", "x" * 101, "x" * 2049, "1e999", "-0.0", "0" * 64, "%%%"]
+_VALUES = [*_TEXTS, None, True, False, 0, 1, -1, 10**12, 10**400, 0.1, 1e308, float("nan"), float("inf")]
+# What no value can be written as: it stands only in a text of JSON, or of almost JSON.
+_NUMBERS = ["1E+1000", "1e999999999999999999999", "9" * 5000, "1." + "0" * 40, "NaN", "-Infinity"]
+_SIGNS = ["{", "}", "[", "]", '"', ",", ":", "\\", "&", "=", "%ff", "+", "[" * _DEEP, "&a=1" * 101]
+_TOKENS = [*_NUMBERS, *_SIGNS, *_TEXTS, '"\\ud800"', '"\\u0000"', '{"id":"a","id":"b"}']
+_AROUND = ["headers", "multiValueHeaders", "requestContext", "requestId", "isBase64Encoded", "content-type", "extra"]
+_NAMES = [*_AROUND, "objectId", "checksum", *sorted(FIELDS)]
+
+Change = Callable[[random.Random, dict[str, Any]], None]
+
+
+def broken(chance: random.Random) -> object:
+    """A sample after up to three changes, or, once in a while, something that is no event at all."""
+    if chance.random() < 0.01:
+        return _value(chance)
+    event = json.loads(chance.choice(_SAMPLES))
+    for _ in range(chance.randrange(4)):
+        chance.choice(_CHANGES)(chance, event)
+    return event
+
+
+def outcomes(event: object) -> Iterator[str]:
+    """What each parser made of an event; whatever is no error of ours comes out as it is."""
+    yield f"notification {_outcome(lambda: _verified(event))}"
+    yield f"timer {_outcome(lambda: f'of pass {min(RecheckInput.read(event, InvalidRecheck).number, 3)}')}"
+
+
+def fuzz(count: int, seed: int) -> Counter[str]:
+    """Feed the parsers that many events, and count the kinds of outcome."""
+    chance, found = random.Random(seed), Counter[str]()  # noqa: S311 - a seed must repeat it
+    for number in range(count):
+        event = broken(chance)
+        try:
+            found.update(outcomes(event))
+        except Exception as error:
+            error.add_note(f"seed {seed}, event {number}: {shortened(event)}")
+            raise
+    return found
+
+
+def _verified(event: object) -> str:
+    notification = parse_notification(event)
+    assert len(notification.body_digest) == 64
+    return verify(notification, KEYS).status
+
+
+def _outcome(read: Callable[[], str]) -> str:
+    try:
+        return read()
+    except FollowUpError as refused:
+        assert isinstance(refused, BadInput), refused  # noqa: PT017 - either way is right
+        assert refused.field in FIELDS, refused  # noqa: PT017 - same
+        "".join([*refused.about.values(), str(refused)]).encode()  # what the error log and the mail will say
+        return f"refused for {refused.field}"
+
+
+def _value(chance: random.Random) -> Any:
+    if chance.random() < 0.02:
+        return _nested(_DEEP)
+    return chance.choice([chance.choice(_VALUES), [], {}, [chance.choice(_TEXTS)], {chance.choice(_NAMES): None}])
+
+
+def _nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def _somewhere(chance: random.Random, tree: Any) -> tuple[Any, Any]:
+    key = chance.choice(list(tree) if isinstance(tree, dict) else range(len(tree)))
+    inside = isinstance(tree[key], dict | list) and tree[key] and chance.random() < 0.7
+    return _somewhere(chance, tree[key]) if inside else (tree, key)
+
+
+def _put(chance: random.Random, tree: dict[str, Any]) -> None:
+    place, key = _somewhere(chance, tree) if tree else (tree, "id")
+    place[key] = _value(chance)
+
+
+def _drop(chance: random.Random, tree: dict[str, Any]) -> None:
+    if tree:
+        place, key = _somewhere(chance, tree)
+        del place[key]
+
+
+def _add(chance: random.Random, tree: dict[str, Any]) -> None:
+    tree[chance.choice(_NAMES)] = _value(chance)
+
+
+def _wrap(chance: random.Random, tree: dict[str, Any]) -> None:
+    if tree:
+        place, key = _somewhere(chance, tree)
+        place[key] = chance.choice([[place[key]], {"id": place[key]}, shortened(place[key])])
+
+
+def _in_body(chance: random.Random, event: dict[str, Any]) -> None:
+    try:
+        message = json.loads(event["body"])
+        chance.choice([_put, _drop, _add, _wrap])(chance, message)
+        event["body"] = json.dumps(message)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        event["body"] = chance.choice(_TOKENS)
+
+
+def _body(event: dict[str, Any]) -> str:
+    body = event.get("body")
+    return body if isinstance(body, str) else "{}"
+
+
+def _spliced(chance: random.Random, event: dict[str, Any]) -> None:
+    body = _body(event)
+    start, end = sorted(chance.choices(range(len(body) + 1), k=2))
+    event["body"] = body[:start] + chance.choice(_TOKENS) + body[chance.choice([start, end]) :]
+
+
+def _as_base64(chance: random.Random, event: dict[str, Any]) -> None:
+    raw = _body(event).encode(errors="replace") + chance.choice([b"", b"", b"\xff\xfe", b"\xed\xa0\x80"])
+    event |= {"body": base64.b64encode(raw).decode(), "isBase64Encoded": chance.choice([True, True, "yes", 1, False])}
+
+
+def _as_form(chance: random.Random, event: dict[str, Any]) -> None:
+    name = chance.choice(["id", "objectId", "status"])
+    event |= _FORM | {"body": urlencode({name: chance.choice(_TEXTS), "objectId": "chrg_1"}, errors="replace")}
+
+
+_CHANGES: list[Change] = [_put, _drop, _add, _wrap, _in_body, _in_body, _in_body, _spliced, _as_base64, _as_form]
+
+
+def main() -> None:
+    """`make fuzz`: print what was fed, and what came of it."""
+    parser = argparse.ArgumentParser(prog="fuzz")
+    parser.add_argument("--count", type=int, default=200_000)
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
+    asked, began = parser.parse_args(), time.monotonic()
+    print(f"{asked.count} events, seed {asked.seed}", flush=True)
+    found = fuzz(asked.count, asked.seed)
+    for kind, count in sorted(found.items()):
+        print(f"  {count:8} {kind}")
+    print(f"{time.monotonic() - began:.0f} s, nothing but errors of ours")
+
+
+if __name__ == "__main__":
+    main()
