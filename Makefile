@@ -1,10 +1,11 @@
 # People and CI use the same targets. `make help` lists them.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help run up down invoke test fuzz check build lock clean
+.PHONY: help run up down invoke test fuzz audit check build lock clean
 
 BIN := .venv/bin
 EMULATOR := .venv-emulator
+AUDIT := .venv-audit
 DELAY ?= 60
 EVENT ?=
 LATENCY ?= 300
@@ -44,6 +45,10 @@ test: .venv/installed $(EMULATOR)/installed check ## everything that must hold: 
 fuzz: .venv/installed ## random events for the parsers: make fuzz [COUNT=200000] [SEED=7, to repeat a run]
 	@$(LOCAL) $(BIN)/python -m tests.fuzz --count $(COUNT) $(if $(SEED),--seed $(SEED))
 
+audit: $(AUDIT)/installed ## known vulnerabilities of what is locked, and the template by checkov's rules
+	@$(AUDIT)/bin/python requirements/audit.py functions/requirements.txt requirements/dev.txt requirements/emulator.txt
+	@env -u BC_API_KEY $(AUDIT)/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
+
 check: .venv/installed ## format, lint, types, template
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -58,7 +63,7 @@ lock: .venv/installed ## write the locked requirements anew from pyproject.toml
 	./requirements/lock
 
 clean: ## remove what the other targets made
-	rm -rf .venv $(EMULATOR) .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv $(EMULATOR) $(AUDIT) .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 .venv/installed: requirements/bootstrap.txt requirements/dev.txt
 	@echo "Making .venv"
@@ -71,4 +76,10 @@ $(EMULATOR)/installed: requirements/emulator.txt | .venv/installed
 	@echo "Making $(EMULATOR)"
 	@rm -rf $(EMULATOR) && "$$(local/find-python)" -m venv --without-pip $(EMULATOR)
 	@$(BIN)/uv pip install --quiet --python $(EMULATOR)/bin/python --require-hashes -r requirements/emulator.txt
+	@touch $@
+
+$(AUDIT)/installed: requirements/audit.txt | .venv/installed
+	@echo "Making $(AUDIT)"
+	@rm -rf $(AUDIT) && "$$(local/find-python)" -m venv --without-pip $(AUDIT)
+	@$(BIN)/uv pip install --quiet --python $(AUDIT)/bin/python --require-hashes -r requirements/audit.txt
 	@touch $@
