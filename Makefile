@@ -1,7 +1,7 @@
 # People and CI use the same targets. `make help` lists them.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help run up down invoke test fuzz audit check build lock clean
+.PHONY: help run up down invoke test fuzz audit check failure-table build lock clean
 
 BIN := .venv/bin
 EMULATOR := .venv-emulator
@@ -55,6 +55,9 @@ check: .venv/installed ## format, lint, types, template
 	$(BIN)/mypy
 	$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none \
 	  $(BIN)/sam validate --lint --template template.yaml
+
+failure-table: .venv/installed ## write docs/failure-table.md anew from what the tests' stories show
+	$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.failure_table
 
 build: .venv/installed ## build the functions into .aws-sam/
 	$(LOCAL) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build

@@ -19,11 +19,12 @@ Written by `make failure-table` from the stories that the test suite tells; a te
 
 One notification is delivered and one AWS call fails in one way: the process **dies before** or **after** the call took
 effect; the call's **answer is lost** after its effect; the call is **throttled**, **denied**, or met by a
-**server error**. Each of that is told with and without Lambda's retries, and with a timer that fires once, twice, 40
-minutes late or never; the sweep comes as late as "every 5 minutes" allows. Then the world comes to rest, and the promise
-is checked: two passes at least 60 s apart, or a failure store from which one command brings the notification back.
+**server error**. Each of that is told with and without Lambda's retries, and with a timer that fires once, twice,
+40 minutes late or never; the sweep comes as late as "every 5 minutes" allows. Then the world comes to rest, and the
+promise is checked: two passes at least 60 s apart, or a failure store from which one command brings the notification
+back.
 
-**{cells} stories, {lost} lost.** {duplicates} of them ran a pass once more than needed, which ProcessPaidOrder must bear.
+**{cells} stories, {lost} lost.** In {duplicates} of them a pass ran once more than needed, as it must bear.
 
 "Redelivered" is with Lambda's retries; "not" is without any, the event going straight to its dead-letter queue. The
 times count from the delivery to `DONE`, `FAILED` or the dead letter, and are the longest of all timers: where the timer
@@ -43,12 +44,12 @@ _TAIL = """
 
 {not_covered}
 """
-NOT_COVERED = """- **Two faults at once** are covered by the random stories of `tests/test_stories.py` only, not one by one.
+NOT_COVERED = """- **Two faults at once** are covered by the random stories of `tests/test_promise.py`, not one by one.
 - **A fault that lasts** ends in `FAILED` or in a dead letter, and with an alarm; how long it may last before that is
   `MAX_ATTEMPTS`: three attempts come in each 5 minutes or so.
 - **Loss inside AWS**: DynamoDB is taken to keep what it acknowledged, and Lambda to deliver what it accepted or to hand
-  it to OnFailure. An event that Lambda drops before its first attempt was never saved, and nobody here can know of it; the
-  bank's own repeat is what is left.
+  it to OnFailure. An event that Lambda drops before its first attempt was never saved, and nobody here can know of it;
+  the bank's own repeat is what is left.
 - **Notify** failing to invoke DelayedNotify: it is not part of this project.
 - **The same id with another body** is refused loudly and ends in the dead-letter queue; redrive refuses it again.
 - **An invalid event** likewise: it was never saved, and only a mended copy can be processed.

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from callback.checksum import verify
 from callback.errors import BadInput, FollowUpError, InvalidRecheck
 from callback.notification import Notification, parse_notification
-from callback.schedule import RecheckInput
+from callback.rechecks import RecheckInput
 from local.samples import EVENTS, NAMES
 from local.stack import SECRET
 
