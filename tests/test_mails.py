@@ -1,0 +1,113 @@
+"""Mails have a limit an hour; what is held back is counted, and nothing depends on it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from callback.errors import InvalidNotification, PassFailed
+from callback.mail_limit import MAILS_AN_HOUR
+from tests.wire import Call, refuse
+from tests.world import ORDER, World, sample
+
+
+def failing(world: World, number: int) -> None:
+    """Let a notification of its own be refused."""
+    with pytest.raises(InvalidNotification):
+        world.deliver({"body": "hello", "requestContext": {"requestId": f"n-{number}"}})
+
+
+def text(mail: dict[str, Any]) -> str:
+    """What a mail says."""
+    told: str = mail["Message"]["Body"]["Text"]["Data"]
+    return told
+
+
+def test_an_outage_sends_a_set_number_of_mails_an_hour(world: World) -> None:
+    """Hundreds of failing notifications fill no mailbox; each still has its row in the error log."""
+    for number in range(MAILS_AN_HOUR + 5):
+        failing(world, number)
+    assert len(world.mails()) == MAILS_AN_HOUR
+    assert len(world.errors()) == MAILS_AN_HOUR + 5
+    assert len(world.log("held back")) == 5
+
+
+def test_next_hours_first_mail_counts_what_was_held_back(world: World) -> None:
+    """None is lost silently: the next mail says how many were not sent, once."""
+    for number in range(MAILS_AN_HOUR + 5):
+        failing(world, number)
+    world.wait(3600)
+    failing(world, 100)
+    failing(world, 101)
+    counted, plain = map(text, world.mails()[-2:])
+    assert "5 mails about other failures were held back" in counted
+    assert "held back" not in plain
+
+
+def test_held_back_notification_is_mailed_when_it_fails_again(world: World) -> None:
+    """Held back is not forgotten: a later failure of the same notification is mailed if there is room by then."""
+    for number in range(MAILS_AN_HOUR + 1):
+        failing(world, number)
+    world.wait(3600)
+    failing(world, MAILS_AN_HOUR)
+    assert f"n-{MAILS_AN_HOUR}" in text(world.mails()[-1])
+
+
+def test_hours_do_not_add_up(world: World) -> None:
+    """Each hour has its whole number, whether or not the one before used its own."""
+    failing(world, 0)
+    world.wait(3600)
+    for number in range(1, MAILS_AN_HOUR + 2):
+        failing(world, number)
+    assert len(world.mails()) == 1 + MAILS_AN_HOUR
+
+
+def test_two_first_mails_of_an_hour_are_two(world: World) -> None:
+    """Functions that fail at the same time each take one of the hour's mails."""
+    failing(world, 0)
+    world.wait(3600)
+
+    def another(call: Call) -> None:
+        if "#held = :none" in call.request["UpdateExpression"]:
+            world.wire.before.clear()
+            failing(world, 1)
+
+    world.wire.before["dynamodb.UpdateItem"] = another
+    failing(world, 2)
+    [row] = [row for row in world.rows("CALLBACK_ERROR_LOG_TABLE") if row["errorId"] == "mail-limit"]
+    assert (row["sent"], row["held"]) == (2, 0)
+    assert len(world.mails()) == 3
+
+
+def test_unreachable_limit_lets_one_mail_an_hour_through(world: World) -> None:
+    """With the error log down nobody can count: each warm function mails once an hour, not once a failure."""
+    world.cold_start(CALLBACK_ERROR_LOG_TABLE="no-such-table")
+    for number in range(3):
+        failing(world, number)
+    assert len(world.mails()) == 1
+    world.wait(3600)
+    failing(world, 4)
+    assert len(world.mails()) == 2
+
+
+def test_mail_about_a_failed_notification_gives_a_command_that_is_safe_to_paste(world: World) -> None:
+    """The order id is the bank's or the shop's text: it is quoted for the shell."""
+    world.cold_start(MAX_ATTEMPTS="1")
+    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException", times=2)
+    event = sample("authorized")
+    event["body"] = event["body"].replace(ORDER, "O$(reboot)'1")
+    with pytest.raises(PassFailed):
+        world.deliver(event)
+    assert "followups replay 'O$(reboot)'\"'\"'1'\n" in text(world.mails()[0])
+
+
+def test_mail_with_braces_in_its_fields_is_sent_as_it_is(world: World) -> None:
+    """An order id that looks like a template is only text."""
+    world.took = timedelta(0)
+    world.cold_start(MAX_ATTEMPTS="1")
+    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException", times=2)
+    event = sample("authorized")
+    event["body"] = event["body"].replace(ORDER, "{branch}{0}")
+    with pytest.raises(PassFailed):
+        world.deliver(event)
+    assert "Order:         {branch}{0}" in text(world.mails()[0])
