@@ -1,7 +1,7 @@
 # People and CI use the same targets. `make help` lists them.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help run up down invoke test fuzz audit check failure-table build lock clean
+.PHONY: help run up down invoke test fuzz audit check soak failure-table build lock clean
 
 BIN := .venv/bin
 EMULATOR := .venv-emulator
@@ -10,6 +10,7 @@ DELAY ?= 60
 EVENT ?=
 LATENCY ?= 300
 FAILURES ?= 0
+MINUTES ?= 10
 COUNT ?= 200000
 SEED ?=
 FUNCTION ?= DelayedNotifyFunction
@@ -55,6 +56,9 @@ check: .venv/installed ## format, lint, types, template
 	$(BIN)/mypy
 	$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none \
 	  $(BIN)/sam validate --lint --template template.yaml
+
+soak: .venv/installed ## random stories of faults for as long as you like: make soak [MINUTES=10] [SEED=7, to repeat one]
+	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 failure-table: .venv/installed ## write docs/failure-table.md anew from what the tests' stories show
 	$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.failure_table

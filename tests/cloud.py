@@ -18,7 +18,7 @@ from botocore.exceptions import ReadTimeoutError
 
 import delayednotify
 import recheck
-from callback.clock import moment, stamp
+from callback.clock import moment
 from callback.sweep import GRACE
 from tests.wire import Answer, Call, payload
 from tests.world import World
@@ -90,9 +90,11 @@ class Cloud:
         self._queue: list[tuple[datetime, int, Callable[[], None]]] = []
         self._count = itertools.count()
         self._swept: datetime | None = None
+        self._holder = ""
         self._due: dict[str, datetime | None] = {}
         self.world.wire.answers["lambda.Invoke"] = self._invoke
         self.world.wire.after["scheduler.CreateSchedule"] = self._armed
+        self.world.wire.after |= dict.fromkeys(("dynamodb.PutItem", "dynamodb.UpdateItem"), self._claims)
 
     # --- Lambda ---
 
@@ -128,7 +130,7 @@ class Cloud:
         return self._process_paid_order(json.loads(call.request["Payload"]))
 
     def _process_paid_order(self, asked: dict[str, Any]) -> Answer:
-        run = Run(self._claimed(asked), asked["pass"], self.world.now)
+        run = Run(self._holder, asked["pass"], self.world.now)
         self.runs.append(run)
         behaviour = self.behaviour(run.number)
         match behaviour:
@@ -148,12 +150,12 @@ class Cloud:
         run.completed = True
         return payload({"paid": behaviour != "says no"})
 
-    def _claimed(self, asked: dict[str, Any]) -> str:
-        # The payload names the charge only: of its notifications, this is the one that holds a claim on this pass.
-        now = stamp(self.world.now)
-        rows = [row for row in self.world.rows("CREDIT_CARD_NOTIFY_TABLE") if row["chargeId"] == asked["chargeId"]]
-        [mine] = [r for r in rows if r.get("leaseUntil", "") > now and r["passesDone"] == asked["pass"] - 1]
-        return str(mine["notificationId"])
+    def _claims(self, call: Call) -> None:
+        # ProcessPaidOrder is told the charge only: whose pass it runs is known from the claim before.
+        if ":lease" in call.request.get("ExpressionAttributeValues", ()):
+            self._holder = call.request["Key"]["notificationId"]["S"]
+        if "Item" in call.request:
+            self._holder = call.request["Item"]["notificationId"]["S"]
 
     # --- EventBridge Scheduler ---
 
@@ -210,6 +212,11 @@ class Cloud:
         self._swept = self.world.now
         at = {"time": f"{self.world.now:%Y-%m-%dT%H:%M:%SZ}", "detail-type": "Scheduled Event"}
         self.accept(SWEEP, at, "sweep")
+
+    def now(self) -> None:
+        """Let happen what is due at this moment."""
+        while self.step(self.world.now):
+            pass
 
     def rest(self, within: timedelta = timedelta(hours=12)) -> None:
         """Let happen all that will; a world that finds no rest breaks the promise."""

@@ -1,0 +1,34 @@
+"""`make soak`: random stories, for as long as one likes. It prints each seed, and stops at the first that breaks."""
+
+import argparse
+import contextlib
+import io
+import random
+import time
+from collections import Counter
+
+from tests.stories import tell, worlds
+
+EXAMPLES = 20
+
+
+def main() -> None:
+    """Tell stories until the time is over, or those of one seed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--seed", type=int, help="tell the stories of this seed only")
+    given = parser.parse_args()
+    until, total = time.monotonic() + 60 * given.minutes, Counter[str]()
+    with worlds():
+        while True:
+            seed = given.seed or random.randrange(1, 2**32)  # noqa: S311 - it picks stories, it guards nothing
+            print(f"seed {seed} ", end="", flush=True)
+            with contextlib.redirect_stdout(io.StringIO()):  # the metrics
+                total.update(tell(EXAMPLES, seed))
+            print(", ".join(f"{name} {count}" for name, count in sorted(total.items())), flush=True)
+            if given.seed or time.monotonic() > until:
+                return
+
+
+if __name__ == "__main__":
+    main()

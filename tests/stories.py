@@ -1,0 +1,190 @@
+"""Stories that nobody thought of: hypothesis delivers, repeats, waits, breaks and repairs, in any order.
+
+It counts what was acknowledged (saved), lost, duplicated (a pass run more than once) and indeterminate (a call whose
+answer was lost). Lost is to be 0.
+"""
+
+import copy
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.cloud import DELAYED_NOTIFY, RECHECK, Cloud
+from tests.faults import FAULTS, START, Effect
+from tests.promise import broken, replayed
+from tests.wire import Answer, Call, listening
+from tests.world import World, made, sample
+
+STEPS = 40
+
+
+class Stories(RuleBasedStateMachine):
+    """One world, from its first delivery to its rest."""
+
+    world: ClassVar[World]
+    counts: ClassVar[Counter[str]] = Counter()
+
+    @initialize(timer=st.sampled_from(["once", "twice", "late", "never", "refused"]), attempts=st.sampled_from("359"))
+    def begin(self, timer: str, attempts: str) -> None:
+        """A branch with a timer of some temper, and an allowance of attempts."""
+        self.world.empty()
+        self.world.now = START
+        self.world.cold_start(RECHECK_DELAYS="60", MAX_ATTEMPTS=attempts)
+        self.paid, self.fault, self.events = "works", ("", 0), list[dict[str, Any]]()
+        self.cloud = Cloud(self.world, timer=timer, behaviour=lambda _number: self.paid)
+        self.world.wire.around = self._around
+
+    # --- what the world does ---
+
+    @rule(charge=st.integers(1, 3))
+    def deliver(self, charge: int) -> None:
+        """The bank notifies: a charge may be told of more than once."""
+        event = sample("authorized")
+        event["requestContext"]["requestId"] = f"n-{len(self.events)}"
+        body = json.loads(event["body"]) | {"id": f"chrg_test_{charge}", "reference_order": f"ORDER-{charge}"}
+        event["body"] = json.dumps(body)
+        self.events.append(event)
+        self._accept(DELAYED_NOTIFY, event)
+
+    @precondition(lambda self: self.events)
+    @rule(which=st.integers(0, 99))
+    def redeliver(self, which: int) -> None:
+        """Lambda may deliver an event twice without any error."""
+        self._accept(DELAYED_NOTIFY, self.events[which % len(self.events)])
+
+    @precondition(lambda self: self.events)
+    @rule(which=st.integers(0, 99))
+    def same_id_other_body(self, which: int) -> None:
+        """Another body under a known id must not stand in for it."""
+        event = copy.deepcopy(self.events[which % len(self.events)])
+        event["body"] = event["body"].replace("}", ', "description": "another"}', 1)
+        self._accept(DELAYED_NOTIFY, event)
+
+    @rule(seconds=st.sampled_from([1, 30, 61, 95, 200, 600, 3000]))
+    def time_passes(self, seconds: int) -> None:
+        """What is due by then happens: retries, timers, sweeps."""
+        until = self.world.now + timedelta(seconds=seconds)
+        while self.cloud.step(until):
+            pass
+        self.world.now = max(self.world.now, until)
+
+    @precondition(lambda self: self.world.rows("CREDIT_CARD_NOTIFY_TABLE"))
+    @rule(which=st.integers(0, 99), number=st.integers(1, 3), times=st.integers(1, 2))
+    def fire(self, which: int, number: int, times: int) -> None:
+        """A timer fires now, early or late, for whatever pass, once or twice."""
+        rows = self.world.rows("CREDIT_CARD_NOTIFY_TABLE")
+        row = rows[which % len(rows)]
+        ids = {name: row[name] for name in ("chargeId", "notificationId", "orderId")}
+        for _ in range(times):
+            self._accept(RECHECK, {"version": 1, **ids, "pass": number, "dueAt": "2026-11-22T09:31:17Z"})
+
+    @rule()
+    def sweep(self) -> None:
+        """A sweep out of its turn."""
+        self.cloud.sweep()
+        self.cloud.now()
+
+    @rule(fault=st.sampled_from(sorted(FAULTS)), ahead=st.integers(1, 9))
+    def a_call_will_fail(self, fault: str, ahead: int) -> None:
+        """One of the next calls fails, in one of the ways there are."""
+        self.fault = (fault, ahead)
+
+    @rule(how=st.sampled_from(["works", "works", "fails", "slow", "times out", "says no", "dies"]))
+    def process_paid_order(self, how: str) -> None:
+        """The shop's own function has its days."""
+        self.paid = how
+
+    @rule()
+    def operator_replays(self) -> None:
+        """Somebody brings back what lies in the failure stores, whether or not the cause is gone."""
+        replayed(self.cloud)
+        self.cloud.now()
+
+    @invariant()
+    def step(self) -> None:
+        """Count the steps, which hypothesis chooses."""
+        self.counts["steps"] += 1
+
+    # --- the end ---
+
+    def teardown(self) -> None:
+        """The causes are gone, the world comes to rest, what failed is brought back: then nothing may be missing."""
+        if not hasattr(self, "cloud"):
+            return
+        self.fault, self.paid = ("", 0), "works"
+        self.cloud.rest()
+        wrong = broken(self.cloud)
+        replayed(self.cloud)
+        self.cloud.rest()
+        wrong += broken(self.cloud)
+        wrong += [f"{row['notificationId']} is {row['state']}" for row in self._rows() if row["state"] != "DONE"]
+        missing = {event["requestContext"]["requestId"] for event in self.events} - self._saved()
+        wrong += [f"{name} was delivered and is nowhere" for name in missing]
+        self._count(len({what.split()[0] for what in wrong}))
+        assert wrong == []
+
+    def _count(self, lost: int) -> None:
+        completed = Counter((run.notification, run.number) for run in self.cloud.runs if run.completed)
+        self.counts["acknowledged"] += len(self._rows())
+        self.counts["lost"] += lost
+        self.counts["duplicated"] += sum(count - 1 for count in completed.values())
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return self.world.rows("CREDIT_CARD_NOTIFY_TABLE")
+
+    def _saved(self) -> set[str]:
+        return {row["notificationId"] for row in self._rows()}
+
+    def _accept(self, function: str, event: dict[str, Any]) -> None:
+        self.cloud.accept(function, event, "a story")
+        self.cloud.now()
+
+    def _around(self, call: Call, effect: Effect) -> Answer:
+        kind, left = self.fault
+        self.fault = (kind, left - 1)
+        if left != 1:
+            return effect()
+        self.counts["indeterminate"] += kind in {"answer lost", "dies after"}
+        return FAULTS[kind](call, effect)
+
+
+@contextmanager
+def worlds() -> Iterator[None]:
+    """Give the stories a world."""
+    with pytest.MonkeyPatch.context() as patch:
+        wire = listening(patch)
+        with made(wire, patch) as world:
+            Stories.world = world
+            yield
+
+
+def tell(examples: int, number: int) -> Counter[str]:
+    """Tell so many stories of up to `STEPS` steps, from this seed; what they counted."""
+    Stories.counts.clear()
+    how = settings(
+        max_examples=examples,
+        stateful_step_count=STEPS,
+        database=None,
+        derandomize=False,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        # No search for a shorter story: it takes minutes, and the seed tells this one again.
+        phases=[Phase.generate],
+    )
+    run_state_machine_as_test(seed(number)(Stories), settings=how)
+    return Stories.counts
