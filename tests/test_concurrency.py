@@ -1,0 +1,196 @@
+"""Two at once: every order in which their AWS calls can fall is told, and none breaks what must hold."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from callback.clock import stamp
+from callback.errors import FollowUpError
+from callback.record import Record
+from tests.faults import START
+from tests.sites import site
+from tests.wire import Answer, Call, payload
+from tests.world import CHARGE, NOTIFICATION, World
+
+Story = Callable[[], Any]
+# The calls that one process can see of the other; between these nothing else matters.
+SHARED = {"save the notification", "claim the pass", "run the pass", "record the pass", "give the claim back"}
+SHARED |= {"arm the schedule", "give the notification up"}
+
+
+@dataclass
+class Two:
+    """Two processes that take turns, one AWS call at a time, in a given order."""
+
+    world: World
+    stories: tuple[Story, Story]
+    turns: list[int]
+    paying: list[str] = field(default_factory=list)
+    states: list[tuple[int, int]] = field(default_factory=list)
+    answers: list[Any] = field(default_factory=lambda: [None, None])
+
+    def __post_init__(self) -> None:
+        """Take the wire, and ProcessPaidOrder's place."""
+        self._turn = threading.Condition()
+        self._ended = [False, False]
+        self._who = threading.local()
+        self.world.wire.around = self._around
+        self.world.wire.answers["lambda.Invoke"] = self._pay
+
+    def run(self) -> None:
+        """Let both come to their end."""
+        threads = [threading.Thread(target=self._live, args=(number,), daemon=True) for number in (0, 1)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=30)
+            assert not thread.is_alive(), "the two wait for each other"
+        for answer in self.answers:
+            assert not isinstance(answer, AssertionError), answer
+
+    def _live(self, number: int) -> None:
+        self._who.number = number
+        try:
+            self.answers[number] = self.stories[number]()
+        except (FollowUpError, AssertionError) as error:
+            self.answers[number] = error
+        finally:
+            with self._turn:
+                self._ended[number] = True
+                self._turn.notify_all()
+
+    def _around(self, call: Call, effect: Callable[[], Answer]) -> Answer:
+        if site(call) not in SHARED:
+            return effect()
+        with self._turn:
+            self._await_turn()
+            try:
+                return effect()
+            finally:
+                self._look()
+                self._turn.notify_all()
+
+    def _await_turn(self) -> None:
+        me: int = self._who.number
+        mine = self._turn.wait_for(lambda: self._ended[1 - me] or not self.turns or self.turns[0] == me, timeout=20)
+        assert mine, "the two wait for each other"
+        if self.turns:
+            self.turns.pop(0)
+
+    def _look(self) -> None:
+        for row in self.world.rows("CREDIT_CARD_NOTIFY_TABLE"):
+            self.states.append((int(row["passesDone"]), int(row["attempts"])))
+
+    def _pay(self, _call: Call) -> Answer:
+        # Begins in one turn and ends in another: between the two the other process may do what it likes.
+        claim = self._live_claim()
+        assert claim, "a pass without a claim"
+        assert claim not in self.paying, "two passes under one claim"
+        self.paying.append(claim)
+        self._turn.notify_all()
+        self._await_turn()
+        assert self._live_claim() == claim, "another claimed the pass while this one ran"
+        return payload({"paid": True})
+
+    def _live_claim(self) -> str | None:
+        row = self.world.record()
+        live = row.get("leaseUntil", "") > stamp(self.world.now)
+        return str(row["claimId"]) if live else None
+
+
+def orders(first: int, second: int) -> Iterator[list[int]]:
+    """Every way to mix so many calls of one with so many of the other."""
+    for mine in combinations(range(first + second), first):
+        yield [0 if place in mine else 1 for place in range(first + second)]
+
+
+def told(world: World, prepare: Story, stories: tuple[Story, Story], counts: tuple[int, int]) -> Iterator[Two]:
+    """Tell the two in every order, each time in a world made ready anew."""
+    paid = world.wire.answers["lambda.Invoke"]
+    for turns in orders(*counts):
+        world.empty()
+        world.now, world.wire.around, world.wire.answers["lambda.Invoke"] = START, None, paid
+        prepare()
+        two = Two(world, stories, turns)
+        two.run()
+        yield two
+
+
+def holds(two: Two) -> None:
+    """No pass is recorded twice, and no later state is overwritten by an earlier one."""
+    row = two.world.record()
+    numbers = [int(done["number"]) for done in row["passes"]]
+    assert numbers == list(range(1, int(row["passesDone"]) + 1))
+    assert two.states == sorted(two.states), "a later state was overwritten"
+
+
+def once_due(world: World) -> Story:
+    """A notification whose pass 2 is due."""
+
+    def prepare() -> None:
+        world.deliver()
+        world.wait(61)
+
+    return prepare
+
+
+def test_two_rechecks_in_any_order_run_the_pass_once(world: World) -> None:
+    """A timer that fires twice at the same moment: one claims, the other is told; pass 2 runs once."""
+    seen = 0
+    for two in told(world, once_due(world), (world.recheck, world.recheck), (4, 4)):
+        holds(two)
+        assert len(two.paying) == 1
+        assert world.record()["state"] == "DONE"
+        seen += 1
+    assert seen == 70
+
+
+def test_recheck_beside_a_retry_of_delayednotify_in_any_order(world: World) -> None:
+    """The retry that lands as the timer fires: whoever claims runs pass 2, once, and nothing is armed after it."""
+
+    def prepare() -> None:
+        once_due(world)()
+        world.fire()
+
+    for two in told(world, prepare, (world.deliver, world.recheck), (5, 4)):
+        holds(two)
+        assert len(two.paying) == 1
+        assert world.record()["state"] == "DONE"
+
+
+def test_two_deliveries_at_once_in_any_order(world: World) -> None:
+    """Lambda hands the same event to two: one saves and runs pass 1; the record has one pass 1 and one timer."""
+    for two in told(world, lambda: None, (world.deliver, world.deliver), (5, 5)):
+        holds(two)
+        assert len(two.paying) == 1
+        assert world.record()["passesDone"] == 1
+        assert len(world.schedules()) == 1
+
+
+@pytest.mark.parametrize("ends", ["completes", "fails"])
+def test_stale_recheck_ending_beside_the_sweeps_in_any_order(world: World, ends: str) -> None:
+    """A run that outlived its lease, whichever way it ends, writes nothing over what the sweep's Recheck does."""
+    held: list[Record] = []
+
+    def prepare() -> None:
+        once_due(world)()
+        record = world.app.records
+        held[:] = [record.claim(CHARGE, NOTIFICATION, 2)]
+        world.wait(91)
+
+    def end() -> object:
+        with world.wire:
+            if ends == "completes":
+                return world.app.records.completed(held[0], "paid by the stale one", 1)
+            return world.app.records.failed(held[0], RuntimeError("too late"))
+
+    for place, two in enumerate(told(world, prepare, (end, world.recheck), (1, 4))):
+        holds(two)
+        row, still_its_own = world.record(), place == 0
+        assert row["state"] == "DONE"
+        assert ("stale" in row["passes"][1]["outcome"]) == (still_its_own and ends == "completes")
+        assert ("lastError" in row) == (still_its_own and ends == "fails")
