@@ -1,7 +1,7 @@
 # People and CI use the same targets. `make help` lists them.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help run up down invoke test fuzz audit check soak failure-table build lock clean
+.PHONY: help run up down invoke redrive replay test fuzz soak audit check failure-table build lock clean
 
 BIN := .venv/bin
 EMULATOR := .venv-emulator
@@ -16,7 +16,9 @@ SEED ?=
 FUNCTION ?= DelayedNotifyFunction
 # Where a container finds this machine, on Linux: Docker's bridge.
 ADDRESS ?= 172.17.0.1
-STACK = --delay $(DELAY) --latency $(LATENCY) --failures $(FAILURES)
+OPTIONS = --delay $(DELAY) --latency $(LATENCY) --failures $(FAILURES)
+STACK ?= payment3-follow-up-dev
+ORDER ?=
 export PYTHONDONTWRITEBYTECODE := 1
 # Nothing here may reach a real account by accident; `sam deploy` is called by hand (README).
 LOCAL := env -u AWS_PROFILE SAM_CLI_TELEMETRY=0 AWS_EC2_METADATA_DISABLED=true PYTHONPATH=functions:.
@@ -25,16 +27,26 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 run: .venv/installed $(EMULATOR)/installed ## the whole flow on a local AWS: make run [DELAY=5] [EVENT=file.json]
-	@$(LOCAL) $(BIN)/python -m local run $(STACK) $(if $(EVENT),--event '$(EVENT)')
+	@$(LOCAL) $(BIN)/python -m local run $(OPTIONS) $(if $(EVENT),--event '$(EVENT)')
 
 up: .venv/installed $(EMULATOR)/installed ## start the local AWS with everything deployed, and keep it
-	@$(LOCAL) $(BIN)/python -m local up $(STACK)
+	@$(LOCAL) $(BIN)/python -m local up $(OPTIONS)
 
 down: .venv/installed ## stop what `make up` started
 	@$(LOCAL) $(BIN)/python -m local down
 
 invoke: .venv/installed ## one function in a container, by sam local: make invoke [FUNCTION=RecheckFunction EVENT=events/recheck.json]
 	@$(LOCAL) $(BIN)/python -m local invoke --address $(ADDRESS) --function $(FUNCTION) $(if $(EVENT),--event '$(EVENT)')
+
+# These act on the account that the environment's profile, region and endpoint name: not LOCAL.
+FOLLOWUPS := PYTHONPATH=functions:. $(BIN)/python -m followups
+
+redrive: .venv/installed ## send what failed back to its function: make redrive [STACK=payment3-follow-up-prod]
+	@$(FOLLOWUPS) redrive --stack '$(STACK)'
+
+replay: .venv/installed ## run an order's missing passes now: make replay ORDER=... [STACK=...]
+	$(if $(ORDER),,$(error say which order: make replay ORDER=...))
+	@$(FOLLOWUPS) replay --stack '$(STACK)' -- '$(ORDER)'
 
 # One worker runs the local stack's tests, which share it, and begins with them, the longest; the other runs the rest.
 # By file: the lock's pytest and xdist together ignore the mark for groups.

@@ -7,6 +7,7 @@ import hypothesis
 import pytest
 
 from local.emulator import REGION
+from tests.deployed import Deployed
 from tests.wire import Wire, listening
 from tests.world import World, made
 
@@ -30,3 +31,9 @@ def world(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A fresh world, with the handlers in it."""
     with made(wire, monkeypatch) as world:
         yield world
+
+
+@pytest.fixture
+def deployed(world: World) -> Deployed:
+    """A fresh world as operators reach it."""
+    return Deployed(world)

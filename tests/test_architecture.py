@@ -11,6 +11,7 @@ import pytest
 from local.emulator import ROOT
 
 DEPLOYED = sorted((ROOT / "functions").rglob("*.py"))
+TOOLS = sorted((ROOT / "followups").rglob("*.py"))
 
 
 def test_composition_is_in_one_place() -> None:
@@ -42,6 +43,13 @@ def test_what_is_deployed_imports_nothing_of_the_other_rooms(file: Path) -> None
     """functions/ stands alone: the local stack, the tests and the tools may import it, never the other way."""
     imported = {name.split(".")[0] for name in _imports(file)}
     assert not imported & {"local", "tests", "followups", "bench"}
+
+
+@pytest.mark.parametrize("file", TOOLS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_operators_tools_need_only_what_is_deployed(file: Path) -> None:
+    """followups/ acts on real accounts: nothing of the local stack or the tests comes with it."""
+    imported = {name.split(".")[0] for name in _imports(file)}
+    assert not imported & {"local", "tests", "bench"}
 
 
 @pytest.mark.parametrize("file", DEPLOYED, ids=lambda file: str(file.relative_to(ROOT)))

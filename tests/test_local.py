@@ -17,11 +17,13 @@ import pytest
 import yaml
 
 from callback.clock import stamp
+from local import emulator
 from local.containers import TEMPLATE, bridge
-from local.emulator import ROOT
+from local.emulator import ACCOUNT, REGION, ROOT
 from local.progress import Progress
 from local.report import Invocation, while_waiting
 from local.samples import EVENTS, NAMES, samples
+from local.stack import Options, Stack, build, deploy
 
 pytestmark = [pytest.mark.stack, pytest.mark.enable_socket]
 COMMAND = [sys.executable, "-m", "local"]
@@ -137,6 +139,44 @@ def test_up_writes_a_template_for_sam_local(kept_stack: str) -> None:
         assert variables["CREDIT_CARD_NOTIFY_TABLE"] == "payment3-credit-card-notify-dev"
         assert (Path(function["CodeUri"]) / "callback" / "app.py").is_file()
     assert len(functions) == 2
+
+
+@pytest.fixture
+def stubborn_stack() -> Iterator[Stack]:
+    """A local stack whose ProcessPaidOrder fails until Lambda's three tries are over."""
+    build()
+    started = emulator.start()
+    try:
+        yield deploy(started, Options(delay=3, latency_ms=1, failures=3))
+    finally:
+        started.stop()
+
+
+# An emulator is let go as a process and ended by its id, which Popen does not like.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_real_dead_letter_goes_back_by_the_command(stubborn_stack: Stack) -> None:
+    """A notification that the emulator's Lambda gave up is redriven, and its pass is recorded."""
+    function, url = (stubborn_stack.outputs[name] for name in ("DelayedNotifyFunction", "DelayedNotifyFailureQueue"))
+    event = (EVENTS / "authorized.json").read_bytes()
+    stubborn_stack.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=event)
+    sqs = stubborn_stack.client("sqs")
+    assert sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20, VisibilityTimeout=0).get("Messages")
+    reach = {"AWS_ENDPOINT_URL": stubborn_stack.emulator.url, "AWS_DEFAULT_REGION": REGION}
+    keys = {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": ACCOUNT}
+    done = subprocess.run(
+        [sys.executable, "-m", "followups", "redrive", "--stack", "payment3"],
+        cwd=ROOT,
+        env=ENVIRONMENT | reach | keys,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "went back to payment3-delayed-notify-dev\nDead letters: 1, staying: 0.\n" in done.stdout
+    assert "Messages" not in sqs.receive_message(QueueUrl=url)
+    [record] = stubborn_stack.table(stubborn_stack.outputs["CreditCardNotifyTable"]).scan()["Items"]
+    assert record["passesDone"] >= 1
 
 
 def test_function_that_sleeps_through_the_wait_is_seen() -> None:
