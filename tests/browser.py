@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-OURS = "callback.example"
+OURS, SHOP = "callback.example", "shop.example"
 TLS = "a host by https"
+_NEXT = f"http://{OURS}/next"
+# A stranger may be asked for a frame as well, and a frame that is led on would walk beside its page.
+_STRANGER = f"<script>if (self === top) location = '{_NEXT}'</script>"
 _FLAGS = [
     "--headless=new",
     "--no-sandbox",  # root, as in most containers, cannot have one
@@ -87,11 +90,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, page.headers, page.body)
         else:
             self.server.asked[-1].append(host + self.path)
-            # Only a navigation is led on: an image, a script or a beacon goes nowhere.
-            document = "text/html" in self.headers.get("Accept", "")
-            self._answer(302 if document else 404, {"Location": f"http://{OURS}/next"})
+            self._lead_on(host)
 
     do_POST = do_GET  # noqa: N815 - http.server's own spelling; a beacon posts
+
+    def _lead_on(self, host: str) -> None:
+        if "text/html" not in self.headers.get("Accept", ""):  # an image, a sheet, a beacon
+            self._answer(404)
+        elif host == SHOP:
+            self._answer(302, {"Location": _NEXT})
+        else:
+            self._answer(200, {"Content-Type": "text/html"}, _STRANGER)
 
     def _answer(self, status: int, headers: dict[str, str] | None = None, body: str = "") -> None:
         data = body.encode()
@@ -109,7 +118,7 @@ def walk(browser: str, pages: list[Page], profile: Path, limit: float = 60) -> l
     """Open each page in turn, and return what was asked for from each; shorter where the browser got stuck."""
     with _listening(Recorder(pages)) as recorder:
         hosts = _HOSTS.format(port=recorder.server_port)
-        command = [browser, *_FLAGS, f"--user-data-dir={profile}", hosts, f"http://{OURS}/next"]
+        command = [browser, *_FLAGS, f"--user-data-dir={profile}", hosts, _NEXT]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             recorder.walked.wait(limit)
             process.terminate()
