@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 from unittest.mock import Mock
@@ -70,9 +71,10 @@ def test_blank_failure_code_adds_no_form() -> None:
     assert not verify(forged, KEYS).valid
 
 
-def test_upper_case_hex_is_accepted() -> None:
-    """The reference allows upper-case hex."""
-    assert verify(replace(AUTHORIZED, checksum=str(AUTHORIZED.checksum).upper()), KEYS).valid
+@pytest.mark.parametrize("written", [str.upper, str.title])
+def test_case_of_the_hex_does_not_matter(written: Callable[[str], str]) -> None:
+    """The reference allows upper-case hex; a mixture says the same."""
+    assert verify(replace(AUTHORIZED, checksum=written(str(AUTHORIZED.checksum))), KEYS).valid
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,15 @@ def test_upper_case_hex_is_accepted() -> None:
         ("0" * 64, "invalid"),
         (str(AUTHORIZED.checksum)[:-1], "invalid"),
         (str(AUTHORIZED.checksum) + "0", "invalid"),
+        (str(AUTHORIZED.checksum)[:32], "invalid"),
+        (str(AUTHORIZED.checksum)[:1], "invalid"),
         (f" {AUTHORIZED.checksum}", "invalid"),
+        (f"{AUTHORIZED.checksum}\n", "invalid"),
+        (f"{AUTHORIZED.checksum}\0", "invalid"),
+        (
+            str(AUTHORIZED.checksum).translate({ord("0") + n: ord("\N{FULLWIDTH DIGIT ZERO}") + n for n in range(10)}),
+            "invalid",
+        ),
         ("é" * 64, "invalid"),
         ("\ud800", "invalid"),
     ],
@@ -99,16 +109,39 @@ def test_forged_checksum_is_never_valid(checksum: object, status: str) -> None:
 
 @pytest.mark.parametrize(
     "secret",
-    ["", "no JSON", "[]", "{}", '{"secretKey": ""}', '{"secretKey": " "}', '{"secretKey": null}', '{"secretKey": 5}'],
+    [
+        "",
+        "no JSON",
+        "[]",
+        "{}",
+        '{"secretKey": ""}',
+        '{"secretKey": " "}',
+        '{"secretKey": "\\t\\n"}',
+        '{"secretKey": null}',
+        '{"secretKey": 5}',
+    ],
 )
 def test_unset_secret_never_makes_a_checksum_valid(world: World, secret: str) -> None:
     """An empty, blank or malformed secret proves nothing, even to who hashes with the empty key."""
     key = json.loads(secret)["secretKey"] if secret.startswith('{"secretKey": "') else ""
-    text = f"{AUTHORIZED.charge_id}200.5000THBsuccessAuthorized{key}"
     _set_secret(world, secret)
     world.pay()
-    world.deliver(changed(checksum=hashlib.sha256(text.encode()).hexdigest()))
+    world.deliver(_signed_with(key))
     assert world.record()["checksumStatus"] == world.payment()["checksumStatus"] == "unverifiable"
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n", "\N{NO-BREAK SPACE}", None, 0, []])
+@pytest.mark.parametrize(
+    ("secret", "status"),
+    [({"secretKey": SECRET["secretKey"]}, "invalid"), ({}, "unverifiable"), ({"secretKey": ""}, "unverifiable")],
+)
+def test_unset_previous_key_never_makes_a_checksum_valid(
+    world: World, blank: object, secret: dict[str, str], status: str
+) -> None:
+    """Nor does a previous key that is empty, blank or no text, with a current one beside it or without."""
+    _set_secret(world, json.dumps(secret | {"previousSecretKey": blank}))
+    world.deliver(_signed_with(blank if isinstance(blank, str) else ""))
+    assert world.record()["checksumStatus"] == status
 
 
 @pytest.mark.parametrize("field", ["amount", "currency", "status", "transaction_state"])
@@ -257,6 +290,11 @@ def test_reject_policy_lets_the_bank_through(world: World) -> None:
     assert world.record()["passesDone"] == 1
 
 
+def _signed_with(key: str) -> dict[str, Any]:
+    text = f"{AUTHORIZED.charge_id}200.5000THBsuccessAuthorized{key}"
+    return changed(checksum=hashlib.sha256(text.encode()).hexdigest())
+
+
 def _set_secret(world: World, text: str) -> None:
     name = world.environment["KBANK_SECRET_ID"]
     if text:
@@ -266,11 +304,14 @@ def _set_secret(world: World, text: str) -> None:
 
 
 def test_checksums_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time does not tell how much of a forged checksum is right (reference: checksum)."""
+    """Time does not tell how much of a forged checksum is right (reference: checksum): compare_digest alone decides."""
     compare = Mock(return_value=True)
     monkeypatch.setattr(hmac, "compare_digest", compare)
-    assert verify(AUTHORIZED, KEYS).valid
-    compare.assert_called_once()
+    for checksum in ("0" * 64, "short", "é"):
+        assert verify(replace(AUTHORIZED, checksum=checksum), KEYS).valid
+    compare.return_value = False
+    assert not verify(AUTHORIZED, KEYS).valid
+    assert compare.call_count == 4
 
 
 def test_key_is_kept_for_minutes(world: World) -> None:

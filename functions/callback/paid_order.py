@@ -7,7 +7,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from callback.errors import PassFailed, PassTimedOut
 from callback.record import Record
-from callback.redact import redacted_text
+from callback.redact import redacted_text, scrub
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -40,7 +40,9 @@ class PaidOrders:
             message = f"pass {record.next_pass}: ProcessPaidOrder did not answer in time; it may have finished"
             raise PassTimedOut(message) from error
         except (ClientError, BotoCoreError) as error:
-            raise PassFailed(f"pass {record.next_pass}: ProcessPaidOrder could not be invoked: {error}") from error
+            raise PassFailed(
+                f"pass {record.next_pass}: ProcessPaidOrder could not be invoked: {scrub(str(error))}"
+            ) from error
         if "FunctionError" in answer:  # comes with HTTP 200 and raises nothing by itself
             raise PassFailed(
                 f"pass {record.next_pass}: ProcessPaidOrder failed ({answer['FunctionError']})", answer=outcome

@@ -5,21 +5,32 @@ import re
 from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote_plus
 
 MASK = "[redacted]"
 MAX_TEXT = 8_000
 _MAX_DEPTH = 12
 
-_PARTS = "token|secret|passw|passcode|credential|authorization|cookie|api[-_]?key|card|last4|cvv|cvc|cavv|expir"
-_SECRET_NAME = re.compile(rf"{_PARTS}|approval_code|^(?:pan|pin|number|mpi|xid)$", re.IGNORECASE)
-# The same names in what is no JSON, or none any more: `name=value`, `name: value`, `"name":"value`. No pattern
-# repeats without a bound before it can fail: a long text must not take time that grows with its square.
-_SECRET_FIELD = re.compile(rf"((?:{_PARTS})[\w-]{{0,20}}[\"']?\s?[=:]\s?[\"']?)[^&\s\"',}}]+", re.IGNORECASE)
+_PARTS = (
+    "token|secret|security|passw|passcode|credential|authorization|cookie|api[-_]?key|card|holder|last4|cvv|cvc|cavv"
+    "|expir|exp[-_]?(?:month|year)"
+)
+_SECRET_NAME = re.compile(rf"{_PARTS}|approval_code|^(?:pan|pin|csc|number|mpi|xid)$", re.IGNORECASE)
+# The same names in what is no JSON, or none any more: `name=value`, `name[part]=value`, `name: value`, `"name":"value`,
+# and JSON in JSON, where each quote has backslashes before it. No pattern repeats without a bound before it can fail:
+# a long text must not take time that grows with its square.
+_SECRET_FIELD = re.compile(
+    rf"((?:{_PARTS})[\w%\[\]-]{{0,30}}\\{{0,4}}[\"']?\s?[=:]\s?\\{{0,4}}[\"']?)"
+    r"(?:(?<=\")(?:[^\"\\]|\\[^\"])*|(?<=')(?:[^'\\]|\\[^'])*|[^&\s\"',}]+)",
+    re.IGNORECASE,
+)
 _SECRET_TEXT = re.compile(
-    r"\b[sp]key_\w+|\btokn?_\w+|\bBearer \S+|(?<!\w)\d{4,6}[- ]?[xX*•][- xX*•]{0,12}\d{2,4}(?!\w)", re.IGNORECASE
+    r"\b[sp]key_\w+|\btokn?_\w+|\b(?:Bearer|Basic) [^\s\"',]+|(?<=Cookie: )[^\r\n\"']+"
+    r"|(?<!\w)\d{4,6}[- ]?[xX*•][- xX*•]{0,12}\d{2,4}(?!\w)",
+    re.IGNORECASE,
 )
 _CARD_NUMBER = re.compile(
-    r"(?<!\w)(?:\d{13,19}|\d{4}[ .-]?\d{4}[ .-]?\d{4}[ .-]?\d{1,7}|\d{4}[ .-]\d{6}[ .-]\d{5})(?!\w)", re.ASCII
+    r"(?<!\w)(?:\d{13,19}|\d{4}[ .+-]?\d{4}[ .+-]?\d{4}[ .+-]?\d{1,7}|\d{4}[ .+-]\d{6}[ .+-]\d{5})(?!\w)", re.ASCII
 )
 
 
@@ -46,9 +57,11 @@ def scrub(text: str) -> str:
 
 def _plain_body(event: Mapping[str, Any]) -> str:
     try:
-        return b64decode(event["body"], validate=True).decode() if event.get("isBase64Encoded") else event["body"]
+        body = b64decode(event["body"], validate=True).decode() if event.get("isBase64Encoded") else event["body"]
     except ValueError:
-        return str(event["body"])
+        body = str(event["body"])
+    # A form is masked by its names while a value has no spaces; its looks (`%28514950xxxxxx9007%29`) show only after.
+    return body if body.lstrip()[:1] in {"{", "["} else unquote_plus(scrub(body))
 
 
 def _redacted(value: object, depth: int = 0) -> object:

@@ -12,6 +12,7 @@ from callback.errors import ScheduleFailed
 from callback.log import logger
 from callback.rechecks import recheck_input
 from callback.record import Record
+from callback.redact import scrub
 from callback.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ class Schedules:
             # The name is the notification's and the pass's own, so whoever holds it is this very timer.
             logger.debug("armed before")
         except (ClientError, BotoCoreError) as error:
-            raise ScheduleFailed(f"the timer of pass {record.next_pass} could not be armed: {error}") from error
+            raise ScheduleFailed(
+                f"the timer of pass {record.next_pass} could not be armed: {scrub(str(error))}"
+            ) from error
         logger.info("schedule armed", extra={"schedule": name, "pass": record.next_pass})
 
     def _request(self, record: Record, due: datetime) -> Any:  # noqa: ANN401 - a typed call's keywords
