@@ -249,6 +249,24 @@ def test_payment_record_is_marked_and_processing_continues(world: World, name: s
     assert world.record()["passesDone"] == 1
 
 
+@pytest.mark.parametrize(
+    ("changes", "secret", "error"),
+    [
+        ({"checksum": 12}, SECRET, "the checksum is not a text"),
+        ({"amount": None}, SECRET, "amount, currency, status or transaction_state is absent"),
+        ({}, {}, "no merchant key is set"),
+    ],
+)
+def test_payment_record_says_why_nothing_was_proved(
+    world: World, changes: dict[str, Any], secret: dict[str, str], error: str
+) -> None:
+    """The mark tells the bank's fault from our own, in the very words that one searches for."""
+    _set_secret(world, json.dumps(secret))
+    world.pay()
+    world.deliver(changed(**changes))
+    assert world.payment()["checksumError"] == error
+
+
 def test_charge_without_a_payment_record_is_not_given_one(world: World) -> None:
     """The payment record is the shop's: we mark it, we do not make it."""
     world.deliver()

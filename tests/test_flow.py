@@ -358,8 +358,10 @@ def test_claim_that_cannot_be_given_back_does_not_hide_the_pass_error(world: Wor
     """The error that is reported is the pass's own, even if recording it fails too."""
     world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
     world.wire.before["dynamodb.UpdateItem"] = _only_on("leaseUntil", refuse("InternalServerError", times=9))
-    with pytest.raises(PassFailed):
+    with pytest.raises(PassFailed) as failed:
         world.deliver()
+    assert failed.type is PassFailed  # and not that nothing tries again: the record still waits
+    assert world.record()["state"] == "PENDING"
 
 
 def test_failed_write_of_a_pass_is_raised(world: World) -> None:
