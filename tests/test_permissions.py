@@ -24,8 +24,13 @@ def of_type(kind: str) -> list[str]:
     return [name for name, resource in RESOURCES.items() if resource["Type"] == kind]
 
 
+def arn_of(name: str) -> str:
+    """The ARN of a resource."""
+    return arn(name, **PARAMETERS)
+
+
 FUNCTIONS = of_type("AWS::Lambda::Function")
-ROLES = {arn(name, **PARAMETERS): name for name in of_type("AWS::IAM::Role")}
+ROLES = {arn_of(name): name for name in of_type("AWS::IAM::Role")}
 ROLE_OF = {function: ROLES[properties(function)["Role"]] for function in FUNCTIONS}
 STATEMENTS = [(role, s["Sid"]) for role in ROLES.values() for s in statements(role)]
 CONDITIONS = [
@@ -230,20 +235,20 @@ def _trust(role: str) -> list[Statement]:
 
 
 def test_timers_name_what_the_template_makes(timers: list[dict[str, Any]]) -> None:
-    """Target, role, group and dead-letter queue of every timer, whichever function arms it."""
-    made_here = {"Arn": "RecheckFunction", "RoleArn": "SchedulerRole"}
+    """Group, target, role and dead-letter queue of every timer, whichever function arms it."""
+    assert timers
     for timer in timers:
+        target = timer["Target"]
         assert timer["GroupName"] == properties("ScheduleGroup")["Name"]
-        target = timer["Target"] | {"Dead": timer["Target"]["DeadLetterConfig"]["Arn"]}
-        wanted = {key: arn(name, **PARAMETERS) for key, name in made_here.items()}
-        wanted["Dead"] = arn("SchedulerDeadLetterQueue", **PARAMETERS)
-        assert {key: target[key] for key in wanted} == wanted
+        assert target["Arn"] == arn_of("RecheckFunction")
+        assert target["RoleArn"] == arn_of("SchedulerRole")
+        assert target["DeadLetterConfig"]["Arn"] == arn_of("SchedulerDeadLetterQueue")
 
 
 def test_sweep_hands_over_to_recheck_alone(heard: list[tuple[Point, Call]]) -> None:
     """What the sweep invokes is the template's Recheck."""
     invoked = {call.request["FunctionName"] for (f, *_), call in heard if (f, call.name) == ("Sweep", "lambda.Invoke")}
-    assert invoked == {arn("RecheckFunction", **PARAMETERS)}
+    assert invoked == {arn_of("RecheckFunction")}
 
 
 def test_only_the_rule_invokes_and_only_the_sweep() -> None:
@@ -253,21 +258,21 @@ def test_only_the_rule_invokes_and_only_the_sweep() -> None:
         "Action": "lambda:InvokeFunction",
         "FunctionName": properties("SweepFunction")["FunctionName"],
         "Principal": "events.amazonaws.com",
-        "SourceArn": arn(rule, **PARAMETERS),
+        "SourceArn": arn_of(rule),
     }
-    assert [target["Arn"] for target in properties(rule)["Targets"]] == [arn("SweepFunction", **PARAMETERS)]
+    assert [target["Arn"] for target in properties(rule)["Targets"]] == [arn_of("SweepFunction")]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_what_a_function_cannot_finish_goes_to_a_queue_that_its_role_may_write_to(function: str) -> None:
     """All are invoked asynchronously, so each needs OnFailure; a destination that refuses is no destination."""
-    assert on_failure(function) in {arn(queue, **PARAMETERS) for queue in of_type("AWS::SQS::Queue")}
+    assert on_failure(function) in {arn_of(queue) for queue in of_type("AWS::SQS::Queue")}
     assert is_allowed(statements(ROLE_OF[function]), Need("sqs:SendMessage", on_failure(function)))
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_function_writes_to_a_log_of_the_template(function: str) -> None:
-    """A group that the template makes, and so keeps for a time; no role may make another."""
+    """A group that the template makes, with its retention, not one that Lambda would make for itself."""
     groups = {properties(name)["LogGroupName"] for name in of_type("AWS::Logs::LogGroup")}
     assert properties(function)["LoggingConfig"]["LogGroup"] in groups
 
@@ -276,6 +281,6 @@ def test_function_writes_to_a_log_of_the_template(function: str) -> None:
 def test_queue_is_written_to_and_watched(needed: Needs, queue: str) -> None:
     """Each queue is somebody's failure store, and an alarm of its own tells of the first message."""
     asked = {need for asked in needed.values() for need in asked}
-    assert Need("sqs:SendMessage", arn(queue, **PARAMETERS)) in asked
+    assert Need("sqs:SendMessage", arn_of(queue)) in asked
     watched = [properties(alarm)["Dimensions"] for alarm in of_type("AWS::CloudWatch::Alarm")]
     assert watched.count([{"Name": "QueueName", "Value": f"stack-{queue}"}]) == 1
