@@ -11,7 +11,7 @@ import pytest
 from local.emulator import ACCOUNT, REGION
 from tests.faults import SCENARIOS, Point, Story
 from tests.iam import Statement, allowed, conditions, trusted
-from tests.needs import SCHEDULER, Need, assuming_for, needs, needs_of_lambda, needs_of_scheduler
+from tests.needs import SCHEDULER, SUFFIX, Need, assuming_for, needs, needs_of_lambda, needs_of_scheduler
 from tests.template import arn, resolved
 from tests.test_failures import SITES
 from tests.test_template import RESOURCES, TABLES, properties, statements
@@ -146,13 +146,23 @@ def _kind(need: Need) -> Need:
     return need._replace(resource=re.sub(r"/recheck-[^/]*$", "/recheck-", need.resource))
 
 
-@pytest.mark.parametrize("role", ROLES.values())
-@pytest.mark.parametrize(("here", "there"), [(ACCOUNT, "210987654321"), (REGION, "us-east-1"), ("-dev", "-prod")])
-def test_role_reaches_into_no_other_account_region_or_branch(needed: Needs, role: str, here: str, there: str) -> None:
-    """The same call on the like-named resource next door is denied."""
-    elsewhere = {n._replace(resource=n.resource.replace(here, there)) for n in needed[role] if here in n.resource}
-    assert elsewhere
-    assert denied(statements(role), elsewhere) == elsewhere
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [
+        (ACCOUNT, "210987654321"),
+        (REGION, "us-east-1"),
+        ("-dev", "-prod"),
+        ("/recheck-", "/another-"),
+        ("/index/due", "/index/order"),
+        (f"-{SUFFIX}", f"-another-{SUFFIX}"),
+    ],
+)
+def test_no_role_reaches_next_door(needed: Needs, here: str, there: str) -> None:
+    """The same call in another account, region or branch, or on a resource of a name like ours, is denied."""
+    for role, asked in needed.items():
+        elsewhere = {n._replace(resource=n.resource.replace(here, there)) for n in asked if here in n.resource}
+        assert denied(statements(role), elsewhere) == elsewhere
+    assert any(here in need.resource for asked in needed.values() for need in asked)
 
 
 def test_nothing_else_grants_anything() -> None:
