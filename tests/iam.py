@@ -34,7 +34,7 @@ def conditions(statement: Statement) -> Iterator[tuple[str, str, Any]]:
 def like(pattern: str, text: str) -> bool:
     """`*` is any number of characters and `?` exactly one; the brackets of fnmatch are themselves."""
     wild = {"*": ".*", "?": "."}
-    return bool(re.fullmatch("".join(wild.get(c, re.escape(c)) for c in pattern), text, re.DOTALL))
+    return bool(re.fullmatch("".join(wild.get(c, re.escape(c)) for c in pattern), text))
 
 
 def listed(value: Any) -> list[str]:
