@@ -98,7 +98,7 @@ def test_mail_about_a_failed_notification_gives_a_command_that_is_safe_to_paste(
     event["body"] = event["body"].replace(ORDER, "O$(reboot)'1")
     with pytest.raises(PassFailed):
         world.deliver(event)
-    assert "followups replay 'O$(reboot)'\"'\"'1'\n" in text(world.mails()[0])
+    assert "replay --stack payment3-follow-up-dev -- 'O$(reboot)'\"'\"'1'\n" in text(world.mails()[0])
 
 
 def test_mail_with_braces_in_its_fields_is_sent_as_it_is(world: World) -> None:

@@ -33,7 +33,7 @@ _RETRIED = """Lambda tries again after about one minute and, if need be, two min
 saved and did not move on. What fails in all tries is kept in the function's OnFailure queue."""
 _FAILED = """The notification is FAILED: nothing tries again by itself. Once the cause is gone, replay it:
 
-    .venv/bin/python -m followups replay {quoted}
+    PYTHONPATH=functions .venv/bin/python -m followups replay --stack payment3-follow-up-{branch} -- {quoted}
 """
 
 
@@ -121,7 +121,7 @@ def send_callback_error_email(app: Application, error_id: str, row: Item) -> Non
     """Tell the people on call, by SES, what failed, for whom, and what happens next."""
     settings, unknown = app.settings, dict.fromkeys(("orderId", "chargeId", "notificationId"), "unknown")
     about = unknown | row | {"branch": settings.branch, "table": settings.callback_error_log_table, "errorId": error_id}
-    about["next"] = about["next"].format(quoted=shlex.quote(about["orderId"]))
+    about["next"] = about["next"].format(branch=settings.branch, quoted=shlex.quote(about["orderId"]))
     subject = f"[payment3 {settings.branch}] {row['functionName']} failed for order {about['orderId']}"
     text, subject = scrub(_MAIL.format_map(about)), " ".join(scrub(subject).split())[:200]
     app.ses.send_email(
