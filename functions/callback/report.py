@@ -68,7 +68,7 @@ def report(app: Application, error: Exception, function_name: str, event: object
         "functionName": function_name,
         "errorType": type(error).__name__,
         "message": scrub(str(error)),
-        "traceback": scrub("".join(traceback.format_exception(error))[-MAX_TEXT:]),
+        "traceback": scrub(_end_of("".join(traceback.format_exception(error)))),
         "responseData": redacted_text(answer) if answer else None,
         **subject,
     }
@@ -81,6 +81,12 @@ def report(app: Application, error: Exception, function_name: str, event: object
     if "mailedAt" not in logged:
         with _never_hiding("the error mail"):
             _mail_once(app, error, error_id, row)
+
+
+def _end_of(text: str) -> str:
+    # Whole lines, so that no card number is cut in two before it is looked for.
+    kept = text[-MAX_TEXT:]
+    return kept if kept == text else kept.partition("\n")[2] or kept
 
 
 def _error_id(error: Exception, event: object, subject: Subject) -> str:
