@@ -46,15 +46,16 @@ redrive: .venv/installed ## send what failed back to its function: make redrive 
 	@$(FOLLOWUPS) redrive --stack '$(STACK)'
 
 replay: .venv/installed ## run an order's missing passes now: make replay ORDER=... [STACK=...]
-	$(if $(ORDER),,$(error say which order: make replay ORDER=...))
-	@$(FOLLOWUPS) replay --stack '$(STACK)' -- '$(ORDER)'
+	$(if $(findstring $$,$(value ORDER)),$(error make would run what follows a dollar sign: use the command that it calls))
+	$(if $(value ORDER),,$(error say which order: make replay ORDER=...))
+	@$(FOLLOWUPS) replay --stack '$(STACK)' -- '$(subst ','\'',$(value ORDER))'
 
-# One worker runs the local stack's tests, which share it, and begins with them, the longest; the other runs the rest.
+# One worker begins with the local stack's tests, which share it; the other with the stories of faults, the longest.
 # By file: the lock's pytest and xdist together ignore the mark for groups.
 WORKERS := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test: .venv/installed $(EMULATOR)/installed check ## everything that must hold: checks, unit tests, coverage, end to end
-	$(LOCAL) $(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term-missing tests/test_local.py tests
+	$(LOCAL) $(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term-missing tests/test_local.py tests/test_failures.py tests
 
 fuzz: .venv/installed ## random events for the parsers: make fuzz [COUNT=200000] [SEED=7, to repeat a run]
 	@$(LOCAL) $(BIN)/python -m tests.fuzz --count $(COUNT) $(if $(SEED),--seed $(SEED))

@@ -1,9 +1,22 @@
 """What AWS does around the handlers, as rules over the world's clock: the asynchronous queue, Scheduler, the sweep.
 
-No emulator is faithful here, so each rule states what it models. Sources: the Lambda Developer Guide ("How Lambda
-handles errors and retries with asynchronous invocation", "Capturing records of Lambda asynchronous invocations") and
-the EventBridge Scheduler User Guide ("What is", "Schedule types", "Deleting a schedule", "Configuring a dead-letter
-queue"), as `aws.md` of the project's references sums them up.
+No emulator is faithful here, so each rule says what AWS states, and on which page.
+
+L1  Lambda runs a failed asynchronous event twice more, a minute and then two minutes later, under the same request id.
+L2  The same event may be delivered more than once without any error. (`accept` it again.)
+L3  After the last attempt, or when the event is too old, the whole request goes to the OnFailure destination.
+L4  An asynchronous invocation is accepted before anything runs: the caller hears of no error in the function.
+    Lambda Developer Guide: "How Lambda handles errors and retries with asynchronous invocation" (L1, L2),
+    "Capturing records of Lambda asynchronous invocations" (L3), "Invoking a Lambda function asynchronously" (L4).
+S1  A schedule fires within the minute that its time names: at(1:00:00) between 1:00:00 and 1:00:59.
+S2  Each schedule fires at least once: it may fire twice; above the quota it is delayed. Here also: not at all.
+S3  A hand-over that is refused is tried again for as long as the retry policy says, then goes to the dead-letter queue.
+S4  A schedule with ActionAfterCompletion=DELETE is deleted some time after its last invocation; its name is then free.
+S5  A name that exists is refused with ConflictException. (That one is moto's.)
+    EventBridge Scheduler User Guide: "Schedule types" (S1), "What is Amazon EventBridge Scheduler?" and "Quotas" (S2),
+    "Configuring a dead-letter queue" (S3), "Deleting a schedule" (S4); API Reference: CreateSchedule (S5).
+E1  A rule with rate(5 minutes) invokes its target asynchronously every 5 minutes; at the worst one has just been.
+    EventBridge User Guide: "Creating a rule that runs on a schedule".
 """
 
 import heapq
@@ -12,7 +25,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 from botocore.exceptions import ReadTimeoutError
 
@@ -29,10 +44,11 @@ HANDLERS: dict[str, Callable[[Any, Any], Any]] = {
     RECHECK: recheck.lambda_handler,
     SWEEP: recheck.sweep_handler,
 }
-# Lambda: two more attempts, a minute after the first and two minutes after the second.
+# L1
 RETRIES = (timedelta(minutes=1), timedelta(minutes=2))
-# Scheduler: 60-second precision. The timer of 1:00:00 fires between 1:00:00 and 1:00:59.
+# S1, at its latest
 PRECISION = timedelta(seconds=59)
+# E1
 EVERY = timedelta(minutes=5)
 
 
@@ -47,7 +63,7 @@ class Event:
     function: str
     payload: Any
     source: str
-    request_id: int
+    request_id: str
     tries: int = 0
 
 
@@ -99,14 +115,14 @@ class Cloud:
     # --- Lambda ---
 
     def accept(self, function: str, event: Any, source: str) -> None:
-        """Take an asynchronous invocation: the caller gets 202 and hears no more of it."""
-        self._at(self.world.now, lambda: self._try(Event(function, event, source, next(self._count))))
+        """Take an asynchronous invocation: the caller gets 202 and hears no more of it (L2, L4)."""
+        self._at(self.world.now, lambda: self._try(Event(function, event, source, str(uuid4()))))
 
     def _try(self, event: Event) -> None:
         self.running, self.source = event.function, event.source if not event.tries else "retry"
         try:
             with self.world.wire:
-                HANDLERS[event.function](event.payload, None)
+                HANDLERS[event.function](event.payload, SimpleNamespace(aws_request_id=event.request_id))
         except Died:
             self.world.cold_start()
             self._failed(event)
@@ -116,7 +132,7 @@ class Cloud:
             self.running = self.source = ""
 
     def _failed(self, event: Event) -> None:
-        # "the same request id" on each attempt; after the last one, or the event's age, the whole request to OnFailure
+        # L1, L3
         if self.redelivers and event.tries < len(RETRIES):
             again = Event(event.function, event.payload, event.source, event.request_id, event.tries + 1)
             self._at(self.world.now + RETRIES[event.tries], lambda: self._try(again))
@@ -162,17 +178,17 @@ class Cloud:
     def _armed(self, call: Call) -> None:
         when = datetime.strptime(call.request["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
         name, asked = call.request["Name"], json.loads(call.request["Target"]["Input"])
-        # "at least once": a timer may fire twice; above the quota it is delayed; and nothing is a guarantee
+        # S2
         fires = {"once": [0], "twice": [0, 20], "late": [2400], "never": [], "refused": []}[self.timer]
         for late in fires:
             fired = when + PRECISION + timedelta(seconds=late)
             self._at(fired, lambda: self.accept(RECHECK, asked, "timer"))
-        if self.timer == "refused":  # the hand-over fails for as long as RetryPolicy says, then the queue
+        if self.timer == "refused":  # S3
             given_up = when + timedelta(seconds=call.request["Target"]["RetryPolicy"]["MaximumEventAgeInSeconds"])
             self._at(
                 given_up, lambda: self.letters.append(Letter(RECHECK, asked, "SchedulerDeadLetterQueue", given_up))
             )
-        # ActionAfterCompletion=DELETE: shortly after it fired or was given up, and then the name is free again
+        # S4
         self._at(when + PRECISION + timedelta(seconds=max([*fires, 0]) + 30), lambda: self._delete(name))
 
     def _delete(self, name: str) -> None:
@@ -226,7 +242,7 @@ class Cloud:
         assert not self._queue, "no rest"
 
     def _next_sweep(self) -> datetime | None:
-        # The worst that "every 5 minutes" allows: one came just before the first follow-up was overdue.
+        # E1
         overdue = [due + GRACE for due in self._due.values() if due]
         if not overdue:
             return None

@@ -36,11 +36,22 @@ def source() -> dict[str, Any]:
 @cache
 def resolved(**parameters: str) -> dict[str, Any]:
     """The resources that would be made, with every reference replaced by its value."""
+    return _resolver(**parameters).resources()
+
+
+def arn(name: str, **parameters: str) -> str:
+    """The ARN of a resource of the template."""
+    found: str = _resolver(**parameters).value({"Fn::GetAtt": f"{name}.Arn"})
+    return found
+
+
+@cache
+def _resolver(**parameters: str) -> "_Resolver":
     written = source()
     written["Globals"]["Function"]["CodeUri"] = "s3://a-bucket/the-code"  # as `sam package` leaves it
     template = transform(written, {}, _NoPolicies())
     given = {name: str(about["Default"]) for name, about in template["Parameters"].items()} | parameters
-    return _Resolver(template, given).resources()
+    return _Resolver(template, given)
 
 
 class _Resolver:

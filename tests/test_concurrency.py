@@ -13,6 +13,7 @@ from callback.errors import FollowUpError
 from callback.record import Record
 from tests.faults import START
 from tests.sites import site
+from tests.unmeasured import unmeasured
 from tests.wire import Answer, Call, payload
 from tests.world import CHARGE, NOTIFICATION, World
 
@@ -106,6 +107,12 @@ def orders(first: int, second: int) -> Iterator[list[int]]:
     """Every way to mix so many calls of one with so many of the other."""
     for mine in combinations(range(first + second), first):
         yield [0 if place in mine else 1 for place in range(first + second)]
+
+
+@pytest.fixture(autouse=True)
+def _unmeasured() -> Iterator[None]:
+    with unmeasured():
+        yield
 
 
 def told(world: World, prepare: Story, stories: tuple[Story, Story], counts: tuple[int, int]) -> Iterator[Two]:

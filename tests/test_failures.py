@@ -6,6 +6,7 @@ import pytest
 
 from tests.failure_table import FILE, written
 from tests.faults import FAULTS, Cell, cells
+from tests.unmeasured import unmeasured
 from tests.wire import listening
 from tests.world import made
 
@@ -26,8 +27,9 @@ def stories() -> Iterator[list[Cell]]:
     """Every story, told once for all tests here."""
     with pytest.MonkeyPatch.context() as patch:
         wire = listening(patch)
-        with made(wire, patch) as world:
-            yield list(cells(world))
+        with made(wire, patch) as world, unmeasured():
+            told = list(cells(world))
+        yield told
 
 
 def test_every_call_has_its_rows(stories: list[Cell]) -> None:

@@ -1,113 +1,296 @@
-"""Who may do what: each function's role against the calls that the function really makes."""
+"""Who may do what: the template's policies against the calls that the functions really make, as IAM would judge."""
 
-from fnmatch import fnmatchcase
+import json
+import re
+from collections import defaultdict
+from copy import deepcopy
 from typing import Any
 
 import pytest
 
-from callback.errors import NotificationNotFound, PassFailed
 from local.emulator import ACCOUNT, REGION
-from tests.template import resolved
-from tests.test_template import properties, statements
-from tests.wire import Call, refuse
-from tests.world import PARAMETERS, World, sample
+from tests.faults import SCENARIOS, Point, Story
+from tests.iam import Statement, allowed, conditions, trusted
+from tests.needs import SCHEDULER, SUFFIX, Need, assuming_for, needs, needs_of_lambda, needs_of_scheduler
+from tests.template import arn, resolved
+from tests.test_failures import SITES
+from tests.test_template import RESOURCES, TABLES, properties, statements
+from tests.wire import Call, listening
+from tests.world import PARAMETERS, made
 
 
-def _needs(call: Call) -> tuple[str, str]:
-    arn, request = f"arn:aws:{call.service}:{REGION}:{ACCOUNT}:", call.request
-    match call.service:
-        case "dynamodb":
-            return f"dynamodb:{call.operation}", f"{arn}table/{request['TableName']}"
-        case "lambda":
-            return "lambda:InvokeFunction", f"{arn}function:{request['FunctionName']}"
-        case "scheduler":
-            return "scheduler:CreateSchedule", f"{arn}schedule/{request['GroupName']}/{request['Name']}"
-        case "secretsmanager":
-            return "secretsmanager:GetSecretValue", f"{arn}secret:{request['SecretId']}-AbCd12"
-    return "ses:SendEmail", f"{arn}identity/{request['Source']}"
+def of_type(kind: str) -> list[str]:
+    """The names of all resources of a type."""
+    return [name for name, resource in RESOURCES.items() if resource["Type"] == kind]
 
 
-def _allows(statement: dict[str, Any], action: str, resource: str) -> bool:
-    return (
-        statement["Effect"] == "Allow"
-        and statement["Action"] == action
-        and fnmatchcase(resource, statement["Resource"])
-    )
+def arn_of(name: str) -> str:
+    """The ARN of a resource."""
+    return arn(name, **PARAMETERS)
 
 
-def test_each_role_allows_every_call_that_its_function_makes_and_no_other(world: World) -> None:
-    """Each request is allowed by a statement on its very resource, and no statement is without its request."""
-    made: dict[str, list[Call]] = {}
-    for role, invoke in (("DelayedNotifyRole", world.deliver), ("RecheckRole", world.recheck)):
-        world.wire.calls.clear()
-        world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
-        with pytest.raises(PassFailed):
-            invoke()
-        invoke()
-        made[role] = list(world.wire.calls)
-        world.wait(60)
-    world.cold_start(RECHECK_DELAYS="60,60")
-    world.wire.calls.clear()
-    second = sample("authorized") | {"requestContext": {"requestId": "another"}}
-    world.deliver(second)
-    world.wait(60)
-    world.wire.calls.clear()
-    world.recheck(notificationId="another")  # of a longer plan: it arms a timer too
-    with pytest.raises(NotificationNotFound):
-        world.recheck(notificationId="never-saved")  # its first failure: it mails too
-    made["RecheckRole"] += world.wire.calls
-    for role, calls in made.items():
-        needed = {_needs(call) for call in calls}
-        ours = [
-            s for s in statements(role) if s["Sid"] not in {"OpenLog", "WriteLog", "PassSchedulerRole", "KeepFailure"}
-        ]
-        assert [need for need in needed if not any(_allows(s, *need) for s in ours)] == []
-        assert [s["Sid"] for s in ours if not any(_allows(s, *need) for need in needed)] == []
+FUNCTIONS = of_type("AWS::Lambda::Function")
+ROLES = {arn_of(name): name for name in of_type("AWS::IAM::Role")}
+ROLE_OF = {function: ROLES[properties(function)["Role"]] for function in FUNCTIONS}
+STATEMENTS = [(role, s["Sid"]) for role in ROLES.values() for s in statements(role)]
+CONDITIONS = [
+    (role, s["Sid"], operator, key)
+    for role in ROLES.values()
+    for s in statements(role)
+    for operator, key, _ in conditions(s)
+]
+Needs = dict[str, set[Need]]
+
+
+def is_allowed(policy: list[Statement], need: Need) -> bool:
+    """IAM's answer to a need."""
+    return allowed(policy, need.action, need.resource, dict(need.context))
+
+
+def denied(policy: list[Statement], asked: set[Need]) -> set[Need]:
+    """The needs that a policy does not meet."""
+    return {need for need in asked if not is_allowed(policy, need)}
+
+
+def on_failure(function: str) -> str:
+    """Where Lambda is told to keep the events that a function could not finish."""
+    configured = [properties(name) for name in of_type("AWS::Lambda::EventInvokeConfig")]
+    [mine] = [c for c in configured if c["FunctionName"] == properties(function)["FunctionName"]]
+    return str(mine["DestinationConfig"]["OnFailure"]["Destination"])
+
+
+@pytest.fixture(scope="module")
+def heard() -> list[tuple[Point, Call]]:
+    """Every call of stories in which all goes well, passes fail, no timer fires, and the sweep gives up."""
+    calls: list[tuple[Point, Call]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        wire = listening(patch)
+        with made(wire, patch) as world:
+            for scenario in SCENARIOS.values():
+                for crossing in ((True, "once"), (False, "never")):
+                    points = Story(world, scenario, crossing).told().points
+                    calls += zip(points, wire.calls, strict=True)
+    return calls
+
+
+@pytest.fixture(scope="module")
+def timers(heard: list[tuple[Point, Call]]) -> list[dict[str, Any]]:
+    """Every request for a timer."""
+    return [call.request for _, call in heard if call.name == "scheduler.CreateSchedule"]
+
+
+@pytest.fixture(scope="module")
+def needed(heard: list[tuple[Point, Call]], timers: list[dict[str, Any]]) -> Needs:
+    """By role, what was asked of IAM in its name."""
+    asked: Needs = defaultdict(set)
+    for (function, *_), call in heard:
+        asked[ROLE_OF[f"{function}Function"]].update(needs(call))
+    for timer in timers:
+        asked[ROLES[timer["Target"]["RoleArn"]]].update(needs_of_scheduler(timer))
+    for function in FUNCTIONS:
+        asked[ROLE_OF[function]].update(needs_of_lambda(properties(function), on_failure(function)))
+    return asked
+
+
+# --- the roles: what is needed, and nothing else ---
+
+
+def test_stories_make_every_call_there_is(heard: list[tuple[Point, Call]]) -> None:
+    """A call that no story here makes would need a permission that nobody checks."""
+    assert {point[:2] for point, _ in heard} == set(SITES)
+
+
+@pytest.mark.parametrize("role", ROLES.values())
+def test_role_allows_every_call_that_is_made_in_its_name(needed: Needs, role: str) -> None:
+    """Each call is allowed by the role of the very function that makes it, on its very resource."""
+    assert needed[role]
+    assert denied(statements(role), needed[role]) == set()
+
+
+@pytest.mark.parametrize(("role", "sid"), STATEMENTS)
+def test_no_statement_is_without_its_use(needed: Needs, role: str, sid: str) -> None:
+    """Without any one statement some call is denied: none is unused, and none says what another says too."""
+    assert denied([s for s in statements(role) if s["Sid"] != sid], needed[role])
+
+
+@pytest.mark.parametrize(("role", "sid", "operator", "key"), CONDITIONS)
+def test_no_condition_asks_for_another_value(needed: Needs, role: str, sid: str, operator: str, key: str) -> None:
+    """With another value in any one condition, the call that it guards is denied."""
+    policy = deepcopy(statements(role))
+    [altered] = [s for s in policy if s["Sid"] == sid]
+    altered["Condition"][operator][key] = "another"
+    assert denied(policy, needed[role])
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES.values() if role != "SchedulerRole"])
+def test_call_with_another_context_is_denied(needed: Needs, role: str) -> None:
+    """No mail as another sender, no role passed to another service: neither named, nor left unsaid."""
+    guarded = [need for need in needed[role] if need.context]
+    others = [need._replace(context=((key, "another"),)) for need in guarded for key, _ in need.context]
+    unsaid = [need._replace(context=()) for need in guarded]
+    assert guarded
+    assert [need for need in others + unsaid if is_allowed(statements(role), need)] == []
+
+
+@pytest.mark.parametrize("role", ROLES.values())
+def test_role_allows_nothing_that_only_others_need(needed: Needs, role: str) -> None:
+    """Each function may do its own: the sweep runs no pass, Recheck reads no secret, Scheduler writes no record."""
+    own = {_kind(need) for need in needed[role]}
+    others = {need for asked in needed.values() for need in asked if _kind(need) not in own}
+    assert others
+    assert denied(statements(role), others) == others
+
+
+def _kind(need: Need) -> Need:
+    # Which pass of which notification a timer is for: no policy could know.
+    return need._replace(resource=re.sub(r"/recheck-[^/]*$", "/recheck-", need.resource))
+
+
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [
+        (ACCOUNT, "210987654321"),
+        (REGION, "us-east-1"),
+        ("-dev", "-prod"),
+        ("/recheck-", "/another-"),
+        ("/index/due", "/index/order"),
+        (f"-{SUFFIX}", f"-another-{SUFFIX}"),
+    ],
+)
+def test_no_role_reaches_next_door(needed: Needs, here: str, there: str) -> None:
+    """The same call in another account, region or branch, or on a resource of a name like ours, is denied."""
+    for role, asked in needed.items():
+        elsewhere = {n._replace(resource=n.resource.replace(here, there)) for n in asked if here in n.resource}
+        assert denied(statements(role), elsewhere) == elsewhere
+    assert any(here in need.resource for asked in needed.values() for need in asked)
+
+
+def test_nothing_else_grants_anything() -> None:
+    """Permissions stand in the roles' own statements and in the sweep's rule: no managed, attached or other policy."""
+    granting = {r["Type"] for r in RESOURCES.values() if re.search("IAM|Polic|Permission", r["Type"])}
+    assert granting == {"AWS::IAM::Role", "AWS::Lambda::Permission"}
+    assert {key for role in ROLES.values() for key in properties(role)} == {"AssumeRolePolicyDocument", "Policies"}
+
+
+def test_statements_have_names_of_their_own() -> None:
+    """IAM refuses a policy in which two statements share a Sid, and the tests here go by it."""
+    assert len(set(STATEMENTS)) == len(STATEMENTS)
 
 
 def test_mail_may_be_sent_only_as_the_sender() -> None:
     """A verified domain can send as anyone in it: the policy says who."""
-    for role in ("DelayedNotifyRole", "RecheckRole"):
+    for role in ROLE_OF.values():
         [mail] = [s for s in statements(role) if s["Action"] == "ses:SendEmail"]
         assert mail["Condition"] == {"StringEquals": {"ses:FromAddress": "payment3@local.example"}}
 
 
-@pytest.mark.parametrize("function", ["DelayedNotify", "Recheck"])
-def test_functions_role_trusts_lambda_alone_and_writes_to_its_own_log(function: str) -> None:
-    """Nobody else assumes the role, and each function logs to its own group."""
-    [trust] = properties(f"{function}Role")["AssumeRolePolicyDocument"]["Statement"]
-    assert (trust["Principal"], trust["Action"]) == ({"Service": "lambda.amazonaws.com"}, "sts:AssumeRole")
-    group = properties(f"{function}LogGroup")["LogGroupName"]
-    logs = {s["Action"]: s["Resource"] for s in statements(f"{function}Role") if s["Action"].startswith("logs:")}
-    assert set(logs) == {"logs:CreateLogStream", "logs:PutLogEvents"}
-    assert {r.split("log-group:")[1] for r in logs.values()} == {f"{group}:*"}
+@pytest.mark.parametrize("role", sorted(set(ROLE_OF.values())))
+def test_given_mail_identity_takes_the_place_of_the_sender(role: str) -> None:
+    """Where the verified identity is a domain, mail is sent from it, and still as the sender alone."""
+    given = resolved(**PARAMETERS, ErrorMailIdentity="local.example")[role]["Properties"]["Policies"]
+    domain = Need("ses:SendEmail", f"arn:aws:ses:{REGION}:{ACCOUNT}:identity/local.example")
+    policy = [s for p in given for s in p["PolicyDocument"]["Statement"]]
+    assert is_allowed(policy, domain._replace(context=(("ses:FromAddress", "payment3@local.example"),)))
+    assert not is_allowed(policy, domain._replace(context=(("ses:FromAddress", "boss@local.example"),)))
 
 
-def test_schedulers_role_may_do_what_the_timer_asks_of_it(world: World) -> None:
-    """The role that the timer names invokes the timer's target and writes to the timer's dead-letter queue."""
-    world.deliver()
-    [request] = world.wire.of("scheduler.CreateSchedule")
-    allowed = {s["Action"]: s["Resource"] for s in statements("SchedulerRole")}
-    assert allowed == {
-        "lambda:InvokeFunction": request["Target"]["Arn"],
-        "sqs:SendMessage": request["Target"]["DeadLetterConfig"]["Arn"],
-    }
-
-
-@pytest.mark.parametrize("role", ["DelayedNotifyRole", "RecheckRole"])
+@pytest.mark.parametrize("role", ROLES.values())
 def test_given_tables_take_the_place_of_made_ones_in_every_statement(role: str) -> None:
-    """With all four tables given, each statement names the one it named before, by its new name."""
-    tables = ("CreditCardNotifyTable", "CardPaymentRecordTable", "OrderTable", "CallbackErrorLogTable")
-    made, given = resolved(**PARAMETERS), resolved(**PARAMETERS, **{f"Existing{t}": f"live-{t}" for t in tables})
-    names = {made[t]["Properties"]["TableName"]: f"live-{t}" for t in tables}
+    """With all four tables given, a policy is the same word for word but for the names."""
+    given = resolved(**PARAMETERS, **{f"Existing{table}": f"live-{table}" for table in TABLES})
+    policies = json.dumps(RESOURCES[role]["Properties"]["Policies"])
+    for table in TABLES:
+        policies = policies.replace(f":table/{properties(table)['TableName']}", f":table/live-{table}")
+    assert policies == json.dumps(given[role]["Properties"]["Policies"])
+    assert (":table/live-" in policies) is (role != "SchedulerRole")
 
-    def named(resources: dict[str, Any]) -> dict[str, str]:
-        policies = resources[role]["Properties"]["Policies"]
-        return {
-            s["Sid"]: s["Resource"].split(":table/")[1]
-            for p in policies
-            for s in p["PolicyDocument"]["Statement"]
-            if ":table/" in s["Resource"]
-        }
 
-    assert named(given) == {sid: names[table] for sid, table in named(made).items()}
+# --- who may act in a role's name ---
+
+
+@pytest.mark.parametrize("role", ROLES.values())
+def test_only_its_own_service_assumes_a_role(role: str) -> None:
+    """Lambda acts as the functions and Scheduler as the timers; no account, no user, no other service as anyone."""
+    service = "lambda.amazonaws.com" if role in ROLE_OF.values() else SCHEDULER
+    [trust] = properties(role)["AssumeRolePolicyDocument"]["Statement"]
+    assert (trust["Principal"], trust["Action"]) == ({"Service": service}, "sts:AssumeRole")
+
+
+def test_functions_have_a_role_each() -> None:
+    """What one function may do is no other's; Lambda assumes its role without any condition."""
+    assert len(set(ROLE_OF.values())) == len(FUNCTIONS)
+    for role in ROLE_OF.values():
+        assert trusted(_trust(role), "lambda.amazonaws.com", {})
+
+
+def test_scheduler_assumes_its_role_for_our_group_alone(timers: list[dict[str, Any]]) -> None:
+    """Another group, another account, or a Scheduler that says nothing of either gets nothing."""
+    assert timers
+    for timer in timers:
+        ours, trust = assuming_for(timer), _trust(ROLES[timer["Target"]["RoleArn"]])
+        assert trusted(trust, SCHEDULER, ours)
+        for key, value in ours.items():
+            assert not trusted(trust, SCHEDULER, ours | {key: f"{value}x"})
+            assert not trusted(trust, SCHEDULER, {other: v for other, v in ours.items() if other != key})
+        another = assuming_for({"GroupName": "default"})
+        assert not trusted(trust, SCHEDULER, another)
+
+
+def _trust(role: str) -> list[Statement]:
+    found: list[Statement] = properties(role)["AssumeRolePolicyDocument"]["Statement"]
+    return found
+
+
+# --- what the code names is what the template makes ---
+
+
+def test_timers_name_what_the_template_makes(timers: list[dict[str, Any]]) -> None:
+    """Group, target, role and dead-letter queue of every timer, whichever function arms it."""
+    assert timers
+    for timer in timers:
+        target = timer["Target"]
+        assert timer["GroupName"] == properties("ScheduleGroup")["Name"]
+        assert target["Arn"] == arn_of("RecheckFunction")
+        assert target["RoleArn"] == arn_of("SchedulerRole")
+        assert target["DeadLetterConfig"]["Arn"] == arn_of("SchedulerDeadLetterQueue")
+
+
+def test_sweep_hands_over_to_recheck_alone(heard: list[tuple[Point, Call]]) -> None:
+    """What the sweep invokes is the template's Recheck."""
+    invoked = {call.request["FunctionName"] for (f, *_), call in heard if (f, call.name) == ("Sweep", "lambda.Invoke")}
+    assert invoked == {arn_of("RecheckFunction")}
+
+
+def test_only_the_rule_invokes_and_only_the_sweep() -> None:
+    """The one permission on a function is EventBridge's, on the sweep, for the one rule that has it as its target."""
+    [rule], [permission] = of_type("AWS::Events::Rule"), of_type("AWS::Lambda::Permission")
+    assert properties(permission) == {
+        "Action": "lambda:InvokeFunction",
+        "FunctionName": properties("SweepFunction")["FunctionName"],
+        "Principal": "events.amazonaws.com",
+        "SourceArn": arn_of(rule),
+    }
+    assert [target["Arn"] for target in properties(rule)["Targets"]] == [arn_of("SweepFunction")]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_what_a_function_cannot_finish_goes_to_a_queue_that_its_role_may_write_to(function: str) -> None:
+    """All are invoked asynchronously, so each needs OnFailure; a destination that refuses is no destination."""
+    assert on_failure(function) in {arn_of(queue) for queue in of_type("AWS::SQS::Queue")}
+    assert is_allowed(statements(ROLE_OF[function]), Need("sqs:SendMessage", on_failure(function)))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_function_writes_to_a_log_of_the_template(function: str) -> None:
+    """A group that the template makes, with its retention, not one that Lambda would make for itself."""
+    groups = {properties(name)["LogGroupName"] for name in of_type("AWS::Logs::LogGroup")}
+    assert properties(function)["LoggingConfig"]["LogGroup"] in groups
+
+
+@pytest.mark.parametrize("queue", of_type("AWS::SQS::Queue"))
+def test_queue_is_written_to_and_watched(needed: Needs, queue: str) -> None:
+    """Each queue is somebody's failure store, and an alarm of its own tells of the first message."""
+    asked = {need for asked in needed.values() for need in asked}
+    assert Need("sqs:SendMessage", arn_of(queue)) in asked
+    watched = [properties(alarm)["Dimensions"] for alarm in of_type("AWS::CloudWatch::Alarm")]
+    assert watched.count([{"Name": "QueueName", "Value": f"stack-{queue}"}]) == 1

@@ -115,6 +115,19 @@ def test_end_of_a_long_traceback_is_kept(world: World) -> None:
     assert world.error()["traceback"].endswith("xxx\n")
 
 
+def test_long_traceback_begins_with_a_whole_line(world: World) -> None:
+    """A card number where a long traceback is cut does not stay by half."""
+
+    def fail(_call: Call) -> None:
+        raise RuntimeError("\n".join(["card 4111111111111111"] * 600))
+
+    world.wire.before["lambda.Invoke"] = fail
+    with pytest.raises(RuntimeError):
+        world.deliver()
+    assert "111" not in world.error()["traceback"]
+    assert world.error()["traceback"].startswith("card [redacted]")
+
+
 def test_debug_mode_logs_each_write(world: World) -> None:
     """DEBUG_MODE shows which table is written and how."""
     world.deliver()
@@ -223,6 +236,15 @@ def test_secret_is_masked_in_any_company(text: str) -> None:
     clean = redacted_text(text)
     assert not any(secret in clean for secret in ("1111", "10005", "987", "tok-secret", "1227"))
     assert MASK in clean
+
+
+@pytest.mark.parametrize("secret", ["4111111111111111", "4111 1111 1111 1111", "skey_planted_and_long", "cvv=98712345"])
+def test_secret_across_the_cut_leaves_no_part(secret: str) -> None:
+    """A text is cut after it is masked: no first digits of a card number stay at its end."""
+    for ahead in range(len(secret)):
+        clean = scrub("." * (8000 - ahead - 1) + " " + secret + " more")
+        assert not any(part in clean for part in ("4111", "skey_p", "987"))
+        assert len(clean) <= 8000
 
 
 def test_deep_events_are_cut_not_followed() -> None:

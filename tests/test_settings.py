@@ -10,7 +10,7 @@ from callback.app import Application, application
 from callback.errors import SettingsError
 from callback.settings import MARGIN_SECONDS, Settings, read_settings
 from tests.template import resolved, source
-from tests.test_template import properties
+from tests.test_template import FUNCTIONS, RESOURCES, properties
 from tests.world import PARAMETERS, SESSION
 
 ENVIRONMENT: dict[str, str] = resolved(**PARAMETERS)["RecheckFunction"]["Properties"]["Environment"]["Variables"]
@@ -111,6 +111,12 @@ def test_application_is_composed_once_from_the_environment(monkeypatch: pytest.M
 def test_template_gives_exactly_the_settings() -> None:
     """Every setting comes from the template, and the template gives no variable that nobody reads."""
     assert set(ENVIRONMENT) == {name.upper() for name in Settings.model_fields}
+
+
+def test_all_functions_have_one_environment() -> None:
+    """One set of variables for every function that the template makes: none reads a setting of its own."""
+    functions = [r["Properties"] for r in RESOURCES.values() if r["Type"] == "AWS::Lambda::Function"]
+    assert [function["Environment"] for function in functions] == [{"Variables": ENVIRONMENT}] * len(FUNCTIONS)
 
 
 @pytest.mark.parametrize("limit", source()["Parameters"]["PassTimeoutSeconds"]["AllowedValues"])

@@ -165,7 +165,7 @@ def test_last_attempt_that_died_ends_failed_and_loud(world: World) -> None:
     assert not {"sweepShard", "nextPassDue", "leaseUntil", "claimId"} & set(row)
     assert (error["errorType"], error["orderId"], error["notificationId"]) == ("AttemptsExhausted", "ORDER-1", "n-1")
     [mail] = world.mails()
-    assert "replay ORDER-1" in mail["Message"]["Body"]["Text"]["Data"]
+    assert "-- ORDER-1\n" in mail["Message"]["Body"]["Text"]["Data"]
 
 
 def test_attempts_of_an_earlier_pass_do_not_count(world: World) -> None:

@@ -267,9 +267,9 @@ def test_schedule_groups_errors_wake_somebody(metric: str) -> None:
     assert alarm["Dimensions"] == [{"Name": "ScheduleGroup", "Value": properties("ScheduleGroup")["Name"]}]
 
 
-@pytest.mark.parametrize("metric", ["Errors", "Throttles"])
+@pytest.mark.parametrize("metric", ["Errors", "Throttles", "DestinationDeliveryFailures"])
 def test_every_functions_errors_and_throttles_wake_somebody(metric: str) -> None:
-    """Each function of the stack, the sweep too: a safety net that fails unseen is none."""
+    """Each function of the stack, the sweep too, and a dead letter that could not be written most of all."""
     names = {properties(f"{function}Function")["FunctionName"] for function in FUNCTIONS}
     assert {dimension(alarm) for alarm in alarms(metric)} == names
     assert {(a["Namespace"], a["Statistic"], a["Threshold"]) for a in alarms(metric)} == {("AWS/Lambda", "Sum", 1)}

@@ -10,6 +10,7 @@ from urllib.parse import unquote_plus
 MASK = "[redacted]"
 MAX_TEXT = 8_000
 _MAX_DEPTH = 12
+_ACROSS = 100
 
 _PARTS = (
     "token|secret|security|passw|passcode|credential|authorization|cookie|api[-_]?key|card|holder|last4|cvv|cvc|cavv"
@@ -51,8 +52,9 @@ def redacted_text(text: str, depth: int = 0) -> str:
 
 def scrub(text: str) -> str:
     """Mask what looks like a card number, a key or a token in free text, and cut it to size."""
-    text = _SECRET_FIELD.sub(rf"\1{MASK}", _SECRET_TEXT.sub(MASK, text[:MAX_TEXT]))
-    return _CARD_NUMBER.sub(lambda found: MASK if _adds_up(found[0]) else found[0], text)
+    # What lies across the cut is masked whole before it is cut.
+    text = _SECRET_FIELD.sub(rf"\1{MASK}", _SECRET_TEXT.sub(MASK, text[: MAX_TEXT + _ACROSS]))
+    return _CARD_NUMBER.sub(lambda found: MASK if _adds_up(found[0]) else found[0], text)[:MAX_TEXT]
 
 
 def _plain_body(event: Mapping[str, Any]) -> str:

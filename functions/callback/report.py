@@ -33,7 +33,7 @@ _RETRIED = """Lambda tries again after about one minute and, if need be, two min
 saved and did not move on. What fails in all tries is kept in the function's OnFailure queue."""
 _FAILED = """The notification is FAILED: nothing tries again by itself. Once the cause is gone, replay it:
 
-    .venv/bin/python -m followups replay {quoted}
+    PYTHONPATH=functions .venv/bin/python -m followups replay --stack payment3-follow-up-{branch} -- {quoted}
 """
 
 
@@ -68,7 +68,7 @@ def report(app: Application, error: Exception, function_name: str, event: object
         "functionName": function_name,
         "errorType": type(error).__name__,
         "message": scrub(str(error)),
-        "traceback": scrub("".join(traceback.format_exception(error))[-MAX_TEXT:]),
+        "traceback": scrub(_end_of("".join(traceback.format_exception(error)))),
         "responseData": redacted_text(answer) if answer else None,
         **subject,
     }
@@ -81,6 +81,12 @@ def report(app: Application, error: Exception, function_name: str, event: object
     if "mailedAt" not in logged:
         with _never_hiding("the error mail"):
             _mail_once(app, error, error_id, row)
+
+
+def _end_of(text: str) -> str:
+    # Whole lines, so that no card number is cut in two before it is looked for.
+    kept = text[-MAX_TEXT:]
+    return kept if kept == text else kept.partition("\n")[2] or kept
 
 
 def _error_id(error: Exception, event: object, subject: Subject) -> str:
@@ -121,7 +127,7 @@ def send_callback_error_email(app: Application, error_id: str, row: Item) -> Non
     """Tell the people on call, by SES, what failed, for whom, and what happens next."""
     settings, unknown = app.settings, dict.fromkeys(("orderId", "chargeId", "notificationId"), "unknown")
     about = unknown | row | {"branch": settings.branch, "table": settings.callback_error_log_table, "errorId": error_id}
-    about["next"] = about["next"].format(quoted=shlex.quote(about["orderId"]))
+    about["next"] = about["next"].format(branch=settings.branch, quoted=shlex.quote(about["orderId"]))
     subject = f"[payment3 {settings.branch}] {row['functionName']} failed for order {about['orderId']}"
     text, subject = scrub(_MAIL.format_map(about)), " ".join(scrub(subject).split())[:200]
     app.ses.send_email(
