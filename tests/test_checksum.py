@@ -227,6 +227,8 @@ def test_unreachable_secret_is_a_warning_not_an_end(world: World) -> None:
     assert world.record()["checksumStatus"] == "unverifiable"
     warnings = world.log("Checksum verification failed. Continuing with processing.")
     assert [line["checksumStatus"] for line in warnings] == ["unverifiable", "unverifiable"]
+    why = [f"the merchant key could not be read ({kind})" for kind in ("ClientError", "EndpointConnectionError")]
+    assert [line["checksumError"] for line in warnings] == why
 
 
 @pytest.mark.parametrize(

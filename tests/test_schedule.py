@@ -174,7 +174,7 @@ def test_recheck_refuses_what_does_not_validate(world: World, changes: dict[str,
 def test_refusal_tells_who_replays_by_hand_what_to_write(world: World, field: str, expected: str) -> None:
     """The message is the manual of the one who typed the input."""
     with pytest.raises(InvalidRecheck) as refused:
-        world.recheck(**{field: None})
+        world.recheck(2, **{field: None})
     assert str(refused.value) == f"{field}: expected {expected}"
 
 
