@@ -42,8 +42,10 @@ class Runner:
 
     modules: list[str]
     workers: int
-    made: dict[str, int] = field(default_factory=dict)
-    survivors: list[str] = field(default_factory=list)
+    known: set[str]
+    made: int = 0
+    survived: int = 0
+    wrong: list[str] = field(default_factory=list)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Stand in for pytest's own loop."""
@@ -83,9 +85,9 @@ class Runner:
                 survived += [name for name in [running.pop(process)] if status == 0]
             if mutant:
                 running[self._forked(mutant, name)] = mutant.name
-        self.made[name] = len(found)
-        self.survivors += survived
-        print(f"{name:<12}{_score(len(found), len(survived))}", flush=True)
+        wrong = judged(name, survived, self.known)
+        print("\n".join([f"{name:<12}{_score(len(found), len(survived))}", *wrong]), flush=True)
+        self.made, self.survived, self.wrong = self.made + len(found), self.survived + len(survived), self.wrong + wrong
 
     def _forked(self, mutant: Mutant, name: str) -> int:
         if process := os.fork():
@@ -168,12 +170,11 @@ def listed(text: str) -> set[str]:
     return {name for reason in tomllib.loads(text)["because"] for name in reason["mutants"]}
 
 
-def judged(made: dict[str, int], survivors: list[str], known: set[str]) -> list[str]:
+def judged(module: str, survivors: list[str], known: set[str]) -> list[str]:
     """Say what is wrong: a survivor that is not listed, a listed one that survives no more."""
-    looked_at = {name for name in known if name.partition(":")[0].partition(".")[0] in made}
-    return [f"NOT NOTICED by any test: {name}" for name in survivors if name not in known] + [
-        f"LISTED, but survives no more: {name}" for name in sorted(looked_at - set(survivors))
-    ]
+    gone = sorted(name for name in known - set(survivors) if name.partition(":")[0].partition(".")[0] == module)
+    new = [name for name in survivors if name not in known]
+    return [f"  NOT NOTICED by any test: {name}" for name in new] + [f"  LISTED, yet noticed: {name}" for name in gone]
 
 
 def main() -> int:
@@ -183,14 +184,18 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
     os.environ["CI"] = "1"  # hypothesis tries the same examples for every mutant, and keeps none
-    runner = Runner([given.only] if given.only else MODULES, given.workers)
+    runner = Runner([given.only] if given.only else MODULES, given.workers, listed(LISTED.read_text()))
     files = [str(ROOT / "tests" / f"test_{name}.py") for name in TESTS]
     if status := pytest.main([*_OPTIONS, *files], plugins=[runner]):
         return int(status)
-    print(f"{'all':<12}{_score(sum(runner.made.values()), len(runner.survivors))}")
-    wrong = judged(runner.made, runner.survivors, listed(LISTED.read_text()))
-    print("\n".join(wrong) or f"each survivor is listed, with its reason, in {LISTED.relative_to(ROOT)}")
-    return int(bool(wrong))
+    print(f"{'all':<12}{_score(runner.made, runner.survived)}")
+    told = (
+        f"{len(runner.wrong)} to look at; the reasons are"
+        if runner.wrong
+        else "each survivor is listed, with its reason,"
+    )
+    print(f"{told} in {LISTED.relative_to(ROOT)}")
+    return int(bool(runner.wrong))
 
 
 if __name__ == "__main__":

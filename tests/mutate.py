@@ -71,11 +71,11 @@ def _is_wording(node: ast.AST, parent: ast.AST) -> bool:
         return True  # a key is dropped with its value
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant) or ast.unparse(node).startswith("logger.")
-    if isinstance(node, ast.AnnAssign) and node.value is None:
-        return True
-    if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Literal":
-        return True
-    return isinstance(parent, ast.Raise) or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    if isinstance(node, ast.AnnAssign):
+        return node.value is None or ast.unparse(node.value).startswith("field(")
+    if isinstance(node, ast.If):
+        return ast.unparse(node.test) == "TYPE_CHECKING"
+    return isinstance(parent, ast.Raise) or ast.unparse(node).startswith(("Literal[", "super().__init__("))
 
 
 def _put(parent: Any, field: str, index: int, node: ast.AST) -> None:
@@ -91,7 +91,7 @@ def _variants(node: Any, parent: ast.AST) -> Iterator[tuple[str, ast.AST]]:
             yield f"not ({ast.unparse(node.test)})", _but(node, test=ast.UnaryOp(ast.Not(), node.test))
         case ast.Raise() | ast.AugAssign() | ast.Expr():
             yield f"without `{_short(ast.unparse(node))}`", ast.Pass()
-        case ast.Return(value=ast.expr()):
+        case ast.Return(value=ast.expr()) if ast.unparse(node) != "return None":
             yield f"nothing for `{_short(ast.unparse(node))}`", _but(node, value=None)
         case ast.ExceptHandler(type=ast.Tuple(elts=kinds)):
             for kind in kinds:

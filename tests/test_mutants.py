@@ -46,8 +46,8 @@ def test_names_stay_while_lines_move() -> None:
 
 def test_survivor_that_nobody_listed_is_told_and_so_is_a_listed_one_that_is_gone() -> None:
     """The list says neither less nor more than what is true of the modules that were looked at."""
-    said = judged({"record": 3}, ["record.f: new", "record.f: known"], {"record.f: known", "record: old", "sweep: old"})
-    assert said == ["NOT NOTICED by any test: record.f: new", "LISTED, but survives no more: record: old"]
+    said = judged("record", ["record.f: new", "record.f: known"], {"record.f: known", "record: old", "sweep: old"})
+    assert said == ["  NOT NOTICED by any test: record.f: new", "  LISTED, yet noticed: record: old"]
 
 
 def test_listed_survivors_are_mutants_that_are_made() -> None:
