@@ -6,8 +6,10 @@ survivors.toml, with the reason. Needs Python 3.12.
 """
 
 import argparse
+import contextlib
 import gc
 import importlib
+import io
 import os
 import signal
 import sys
@@ -31,6 +33,8 @@ MODULES += ["sweep", "mail_limit"]
 TESTS = ("checksum", "events", "flow", "mails", "notification", "redirect", "report", "schedule", "sweep")
 PACKAGE = ROOT / "functions" / "callback"
 LISTED = ROOT / "tests" / "survivors.toml"
+# How the process of a mutant ends.
+SURVIVED, NOTICED, NOT_TRIED = range(3)
 SECONDS = 300  # a mutant that never ends is noticed, by who waits for it
 _MONITORING: Any = getattr(sys, "monitoring", None)  # of Python 3.12: it can watch single functions
 _OPTIONS = ["-q", "-s", "--no-header", "--no-summary", "--tb=native", "-p", "no:cacheprovider", "-p", "no:xdist"]
@@ -50,7 +54,7 @@ class Runner:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Stand in for pytest's own loop."""
         self._session, self._functions = session, _functions()
-        self._seen: dict[Any, set[tuple[str, str | None]]] = {}
+        self._seen: dict[Any, set[tuple[str, str]]] = {}
         self._took: dict[Any, float] = {}
         _watch(self._functions)
         for item in session.items:
@@ -65,12 +69,12 @@ class Runner:
         seen = self._seen.setdefault(item, set())
 
         def started(code: CodeType, _offset: int) -> None:
-            module = Path(code.co_filename).stem
-            seen.update({(module, code.co_qualname), (module, None)})
+            seen.add((Path(code.co_filename).stem, code.co_qualname))
 
         _MONITORING.register_callback(_MONITORING.PROFILER_ID, _MONITORING.events.PY_START, started)
         began = time.monotonic()
-        _run(item, None)
+        with contextlib.redirect_stdout(io.StringIO()):
+            _run(item, None)
         self._took[item] = time.monotonic() - began
         if self._session.testsfailed:
             pytest.exit(f"{item.nodeid} fails without a mutant", returncode=2)
@@ -78,37 +82,41 @@ class Runner:
     def _run_module(self, name: str) -> None:
         running: dict[int, str] = {}
         found = list(mutants((PACKAGE / f"{name}.py").read_text(), name))
-        survived = []
+        ended: dict[int, list[str]] = {SURVIVED: [], NOT_TRIED: []}
         for mutant in [*found, *[None] * self.workers]:
             if running and (mutant is None or len(running) == self.workers):
                 process, status = os.wait()
-                survived += [name for name in [running.pop(process)] if status == 0]
+                ended.setdefault(os.waitstatus_to_exitcode(status), []).append(running.pop(process))
             if mutant:
                 running[self._forked(mutant, name)] = mutant.name
-        wrong = judged(name, survived, self.known)
+        survived = ended[SURVIVED]
+        wrong = judged(name, survived, self.known) + [f"  NOT TRIED: {mutant}" for mutant in ended[NOT_TRIED]]
         print("\n".join([f"{name:<12}{_score(len(found), len(survived))}", *wrong]), flush=True)
         self.made, self.survived, self.wrong = self.made + len(found), self.survived + len(survived), self.wrong + wrong
 
     def _forked(self, mutant: Mutant, name: str) -> int:
         if process := os.fork():
             return process
-        status = 1
+        status = NOT_TRIED
         try:
             os.dup2(os.open(os.devnull, os.O_RDWR), 1)
             os.dup2(1, 2)
             signal.alarm(SECONDS)
             install(mutant, importlib.import_module(f"callback.{name}"), self._functions)
-            status = self._noticed([item for item, seen in self._seen.items() if (name, mutant.function) in seen])
+            # What stands outside functions may matter anywhere.
+            places = {(name, mutant.function)} if mutant.function else None
+            status = NOTICED
+            status = self._tried([i for i, seen in self._seen.items() if places is None or places & seen])
         finally:
             os._exit(status)
 
-    def _noticed(self, items: list[Any]) -> bool:
+    def _tried(self, items: list[Any]) -> int:
         items.sort(key=self._took.__getitem__)
         for item, following in pairwise([*items, None]):
             _run(item, following)
             if self._session.testsfailed:
-                return True
-        return False
+                return NOTICED
+        return SURVIVED
 
 
 def _run(item: Any, following: Any) -> None:

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from callback.clock import stamp
 from callback.errors import SweepIncomplete
+from callback.mail_limit import MAILS_AN_HOUR
 from callback.record import SWEEP_SHARDS
 from callback.sweep import GRACE, PER_SHARD
 from tests.test_template import alarms
@@ -83,6 +84,12 @@ def test_what_a_timer_may_still_do_is_left_to_it(world: World) -> None:
     world.recheck()
     world.wait(0)
     assert swept(world) == []
+
+
+def test_numbers_are_those_of_the_readme() -> None:
+    """More than 2 minutes overdue, the oldest 100 of each of the 16 shards, 20 mails an hour."""
+    assert timedelta(minutes=2) == GRACE
+    assert [PER_SHARD, SWEEP_SHARDS, MAILS_AN_HOUR] == [100, 16, 20]
 
 
 def test_ended_lease_is_no_lease(world: World) -> None:
