@@ -1,7 +1,7 @@
 # People and CI use the same targets. `make help` lists them.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help run up down invoke redrive replay test fuzz soak audit check failure-table build lock clean
+.PHONY: help run up down invoke redrive replay test fuzz mutants soak audit check failure-table build lock clean
 
 BIN := .venv/bin
 EMULATOR := .venv-emulator
@@ -13,6 +13,7 @@ FAILURES ?= 0
 MINUTES ?= 10
 COUNT ?= 200000
 SEED ?=
+ONLY ?=
 FUNCTION ?= DelayedNotifyFunction
 # Where a container finds this machine, on Linux: Docker's bridge.
 ADDRESS ?= 172.17.0.1
@@ -58,6 +59,9 @@ test: .venv/installed $(EMULATOR)/installed check ## everything that must hold: 
 
 fuzz: .venv/installed ## random events for the parsers: make fuzz [COUNT=200000] [SEED=7, to repeat a run]
 	@$(LOCAL) $(BIN)/python -m tests.fuzz --count $(COUNT) $(if $(SEED),--seed $(SEED))
+
+mutants: .venv/installed ## faults put into the code that carries the promise: make mutants [ONLY=record]
+	@$(LOCAL) $(BIN)/python -m tests.mutants $(if $(ONLY),--only $(ONLY))
 
 audit: $(AUDIT)/installed ## known vulnerabilities of what is locked, and the template by checkov's rules
 	@$(AUDIT)/bin/python requirements/audit.py functions/requirements.txt requirements/dev.txt requirements/emulator.txt

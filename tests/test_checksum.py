@@ -227,6 +227,8 @@ def test_unreachable_secret_is_a_warning_not_an_end(world: World) -> None:
     assert world.record()["checksumStatus"] == "unverifiable"
     warnings = world.log("Checksum verification failed. Continuing with processing.")
     assert [line["checksumStatus"] for line in warnings] == ["unverifiable", "unverifiable"]
+    why = [f"the merchant key could not be read ({kind})" for kind in ("ClientError", "EndpointConnectionError")]
+    assert [line["checksumError"] for line in warnings] == why
 
 
 @pytest.mark.parametrize(
@@ -247,6 +249,24 @@ def test_payment_record_is_marked_and_processing_continues(world: World, name: s
     assert payment["checksumCheckedAt"].startswith("2026-11-22T09:30:17")
     assert payment["amount"] == Decimal("320.00")
     assert world.record()["passesDone"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "secret", "error"),
+    [
+        ({"checksum": 12}, SECRET, "the checksum is not a text"),
+        ({"amount": None}, SECRET, "amount, currency, status or transaction_state is absent"),
+        ({}, {}, "no merchant key is set"),
+    ],
+)
+def test_payment_record_says_why_nothing_was_proved(
+    world: World, changes: dict[str, Any], secret: dict[str, str], error: str
+) -> None:
+    """The mark tells the bank's fault from our own, in the very words that one searches for."""
+    _set_secret(world, json.dumps(secret))
+    world.pay()
+    world.deliver(changed(**changes))
+    assert world.payment()["checksumError"] == error
 
 
 def test_charge_without_a_payment_record_is_not_given_one(world: World) -> None:

@@ -1,8 +1,10 @@
 """The flow: save, pass 1, schedule, pass 2."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +13,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnec
 
 from callback.clock import moment, stamp
 from callback.errors import (
+    InvalidNotification,
     NotificationConflict,
     NotificationNotFound,
     PassFailed,
@@ -216,6 +219,61 @@ def test_claim_whose_answer_was_lost_is_still_ours(world: World, call: str) -> N
         assert world.record()["passesDone"] == 1
 
 
+def test_pass_is_recorded_once_though_the_write_was_sent_twice(world: World) -> None:
+    """Botocore sends again a write whose answer it never saw: each pass stands in the record once."""
+    world.wire.after["dynamodb.UpdateItem"] = _only_on(
+        "passes", lambda sent: _ignoring_refusals(world.client("dynamodb").update_item, sent)
+    )
+    world.deliver()
+    world.wait(60)
+    world.recheck()
+    assert [done["number"] for done in world.record()["passes"]] == [1, 2]
+
+
+def _ignoring_refusals(call: Callable[..., Any], sent: Call) -> None:
+    with contextlib.suppress(ClientError):
+        call(**sent.request)
+
+
+def test_lease_that_ends_while_we_ask_is_still_anothers(world: World) -> None:
+    """Who is refused is told that the pass is claimed, not that it is not due: it has long been due."""
+    world.deliver()
+    world.wait(60)
+    world.wire.before["lambda.Invoke"] = _crash
+    with pytest.raises(Crash):
+        world.recheck()
+    world.wait(89)
+    world.wire.before["dynamodb.UpdateItem"] = lambda _call: world.wait(1)
+    with pytest.raises(PassInProgress):
+        world.recheck()
+
+
+def test_record_holds_what_the_bank_said_not_what_the_shop_expected(world: World) -> None:
+    """Amount and currency come from the payment record only where the notification states none."""
+    world.pay(amount=Decimal(1), currency="USD")
+    world.deliver()
+    assert (world.record()["amount"], world.record()["currency"]) == (Decimal("200.50"), "THB")
+
+
+def test_difference_between_bank_and_shop_is_told(world: World) -> None:
+    """A warning names the field that differs; what one of the two does not state is no difference."""
+    world.pay(orderId=ORDER)
+    world.deliver()
+    world.pay(chargeId="chrg_test_22500005aa11bb22cc33dd44", amount=Decimal(1), currency="USD")
+    world.deliver(sample("browser-return"))
+    assert world.log("differ") == []
+    world.pay(amount=Decimal(1))
+    world.deliver()
+    assert [line["field"] for line in world.log("differ")] == ["amount"]
+
+
+def test_browser_return_of_an_unknown_charge_is_refused(world: World) -> None:
+    """Nobody says which order it is: an error of ours, which tells what is missing."""
+    with pytest.raises(InvalidNotification, match="an order id of at most 2048 bytes, here or in the payment record"):
+        world.deliver(sample("browser-return"))
+    assert world.rows("CREDIT_CARD_NOTIFY_TABLE") == []
+
+
 def test_timer_of_a_pass_that_is_not_next_runs_nothing(world: World) -> None:
     """A timer runs the pass it was made for or none."""
     world.deliver()
@@ -300,8 +358,8 @@ def test_failed_pass_is_not_done_and_may_be_tried_at_once(
         world.deliver()
     record = world.record()
     assert (record["passesDone"], record["state"]) == (0, "PENDING")
-    assert record["lastError"].startswith(error.__name__)
-    assert "leaseUntil" not in record
+    assert record["lastError"].startswith(f"{error.__name__}: pass 1: ProcessPaidOrder ")
+    assert not {"leaseUntil", "claimId"} & set(record)
     world.wire.answers["lambda.Invoke"] = works
     world.deliver()
     assert world.record()["passesDone"] == 1
@@ -326,7 +384,7 @@ def test_last_allowed_attempt_ends_in_failed_and_leaves_the_index(world: World) 
             world.deliver()
         states.append(world.record()["state"])
     assert states == ["PENDING", "FAILED"]
-    assert not {"nextPassDue", "sweepShard", "leaseUntil"} & set(world.record())
+    assert not {"nextPassDue", "sweepShard", "leaseUntil", "claimId"} & set(world.record())
 
 
 def test_attempts_are_counted_for_each_pass(world: World) -> None:
@@ -358,8 +416,10 @@ def test_claim_that_cannot_be_given_back_does_not_hide_the_pass_error(world: Wor
     """The error that is reported is the pass's own, even if recording it fails too."""
     world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
     world.wire.before["dynamodb.UpdateItem"] = _only_on("leaseUntil", refuse("InternalServerError", times=9))
-    with pytest.raises(PassFailed):
+    with pytest.raises(PassFailed) as failed:
         world.deliver()
+    assert failed.type is PassFailed  # and not that nothing tries again: the record still waits
+    assert world.record()["state"] == "PENDING"
 
 
 def test_failed_write_of_a_pass_is_raised(world: World) -> None:

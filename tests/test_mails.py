@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from callback.errors import InvalidNotification, PassFailed
 from callback.mail_limit import MAILS_AN_HOUR
@@ -39,7 +40,7 @@ def test_next_hours_first_mail_counts_what_was_held_back(world: World) -> None:
     failing(world, 100)
     failing(world, 101)
     counted, plain = map(text, world.mails()[-2:])
-    assert "5 mails about other failures were held back" in counted
+    assert counted.endswith("\n\n5 mails about other failures were held back before this one.\n")
     assert "held back" not in plain
 
 
@@ -87,6 +88,51 @@ def test_unreachable_limit_lets_one_mail_an_hour_through(world: World) -> None:
     world.wait(3600)
     failing(world, 4)
     assert len(world.mails()) == 2
+    assert not any("held back" in text(mail) for mail in world.mails())
+
+
+def test_unreachable_limit_is_no_second_error(world: World) -> None:
+    """Botocore's own errors count as "nobody can count", too."""
+
+    def unreachable(_call: Call) -> None:
+        raise EndpointConnectionError(endpoint_url="a test")
+
+    world.wire.before["dynamodb.UpdateItem"] = unreachable
+    failing(world, 1)
+    assert len(world.mails()) == 1
+
+
+def test_mail_reads_like_this(world: World) -> None:
+    """The whole text, as the people on call get it, of a failure that is tried again."""
+    failing(world, 1)
+    [mail] = world.mails()
+    error, table = world.error(), world.environment["CALLBACK_ERROR_LOG_TABLE"]
+    told = f"""InvalidNotification: {error["message"]}
+
+Order:         unknown
+Charge:        unknown
+Notification:  n-1
+Function:      delayednotify, branch dev
+
+Lambda tries again after about one minute and, if need be, two minutes later; the sweep looks for what was
+saved and did not move on. What fails in all tries is kept in the function's OnFailure queue.
+Further failures are counted in the error log, table {table}, errorId {error["errorId"]}
+"""
+    assert text(mail) == told
+    assert mail["Message"]["Subject"]["Data"] == "[payment3 dev] delayednotify failed for order unknown"
+
+
+def test_mail_may_hold_any_letters(world: World) -> None:
+    """An order id of the shop's in Thai arrives as it is; a long one is cut in the subject only."""
+    order = "ใบสั่ง" * 40
+    world.pay(chargeId="chrg_test_22500005aa11bb22cc33dd44", orderId=order)
+    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
+    with pytest.raises(PassFailed):
+        world.deliver(sample("browser-return"))
+    message = world.mails()[0]["Message"]
+    assert (message["Subject"]["Charset"], message["Body"]["Text"]["Charset"]) == ("UTF-8", "UTF-8")
+    assert len(message["Subject"]["Data"]) == 200
+    assert f"Order:         {order}\n" in message["Body"]["Text"]["Data"]
 
 
 def mail_of_a_failed(world: World, order: str) -> str:
@@ -103,7 +149,7 @@ def mail_of_a_failed(world: World, order: str) -> str:
 def test_mail_about_a_failed_notification_gives_a_command_that_is_safe_to_paste(world: World) -> None:
     """The order id is the bank's or the shop's text: it is quoted for the shell."""
     told = mail_of_a_failed(world, "O$(reboot)'1")
-    assert "replay --stack payment3-follow-up-dev -- 'O$(reboot)'\"'\"'1'\n" in told
+    assert "replay --stack payment3-follow-up-dev -- 'O$(reboot)'\"'\"'1'\n\nFurther failures" in told
 
 
 def test_mail_with_braces_in_its_fields_is_sent_as_it_is(world: World) -> None:

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callback.errors import InvalidNotification, PassFailed, PassTimedOut
+from callback.errors import AttemptsExhausted, InvalidNotification, PassFailed, PassTimedOut
 from callback.redact import MASK, redacted_event, redacted_text, scrub
 from tests.wire import Call, payload, refuse
 from tests.world import CHARGE, NOTIFICATION, ORDER, World, sample
@@ -35,7 +35,7 @@ def test_error_row_holds_all_that_an_engineer_needs(world: World) -> None:
     assert (row["functionName"], row["errorType"]) == ("delayednotify", "PassFailed")
     assert (row["orderId"], row["chargeId"], row["notificationId"]) == (ORDER, CHARGE, NOTIFICATION)
     assert row["message"] == "pass 1: ProcessPaidOrder failed (Unhandled)"
-    assert "Traceback" in row["traceback"]
+    assert row["traceback"].startswith("Traceback (most recent call last):\n  File ")
     assert json.loads(row["responseData"]) == {"errorMessage": "no stock"}
     assert json.loads(row["event"])["requestContext"]["requestId"] == NOTIFICATION
     assert (row["occurrences"], row["firstAt"]) == (1, row["lastAt"])
@@ -156,6 +156,38 @@ def test_error_without_a_notification_has_one_row_for_its_retries(world: World) 
     assert world.error()["occurrences"] == 2
     assert "orderId" not in world.error()
     assert "unknown" in world.mails()[0]["Message"]["Subject"]["Data"]
+
+
+def test_errors_without_a_notification_are_told_apart(world: World) -> None:
+    """Two events that show no id and are not the same are two rows and two mails."""
+    for event in ([1], "text"):
+        with pytest.raises(InvalidNotification):
+            world.deliver(event)
+    assert len(world.errors()) == len(world.mails()) == 2
+
+
+def test_row_that_is_counted_up_is_kept_from_then_on(world: World) -> None:
+    """90 days after the last failure, not after the mail about the first."""
+    failing(world, times=2)
+    for _ in range(2):
+        world.wait(3600)
+        with pytest.raises(PassFailed):
+            world.deliver()
+    assert world.error()["expiresAt"] == int((world.now + timedelta(days=90)).timestamp())
+
+
+def test_notification_that_fails_for_good_again_is_mailed_again(world: World) -> None:
+    """Replayed after pass 1 was given up, and given up at pass 2: the second end is as loud as the first."""
+    world.cold_start(MAX_ATTEMPTS="1")
+    failing(world)
+    with pytest.raises(AttemptsExhausted):
+        world.deliver()
+    world.recheck(1)
+    world.wait(60)
+    failing(world)
+    with pytest.raises(AttemptsExhausted):
+        world.recheck(2)
+    assert len(world.errors()) == len(world.mails()) == 2
 
 
 def test_huge_event_still_fits_the_error_log(world: World) -> None:

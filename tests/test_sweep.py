@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from callback.clock import stamp
 from callback.errors import SweepIncomplete
@@ -117,6 +117,10 @@ def test_every_shard_is_swept(world: World) -> None:
         {"chargeId": "chrg_tést"},
         {"nextPassDue": "1999"},
         {"nextPassDue": "0"},
+        {"nextPassDue": "1999-01-01"},
+        {"nextPassDue": "1999-01-01T00:00:00"},
+        {"nextPassDue": "0001-01-01T00:00:00+14:00"},
+        {"nextPassDue": "0001-01-01T00:00:00Z"},
         {"attempts": [1]},
     ],
     ids=str,
@@ -155,15 +159,25 @@ def test_refused_hand_over_does_not_stop_the_others(world: World) -> None:
     assert len(world.wire.of("lambda.Invoke")) == 3
 
 
+def test_unreachable_service_ends_no_sweep_halfway(world: World) -> None:
+    """Botocore's own errors, too, are one part of the sweep that could not be done."""
+    overdue(world, 9)
+    world.wire.before["dynamodb.Query"] = _once_unreachable(world)
+    with pytest.raises(SweepIncomplete, match="1 part"):
+        swept(world)
+    assert len(world.wire.of("lambda.Invoke")) == 1
+
+
 def test_last_attempt_that_died_ends_failed_and_loud(world: World) -> None:
     """Nobody reported the attempt that died: the sweep ends the notification, with a row, a mail and a metric."""
-    overdue(world, 1, attempts=31)
+    overdue(world, 1, attempts=31, leaseUntil=stamp(world.now), claimId="of the dead")
     overdue(world, 2)
     assert [asked["notificationId"] for asked in swept(world)] == ["n-2"]
     row, error = row_of(world), world.error()
     assert (row["state"], row["lastError"][:17]) == ("FAILED", "AttemptsExhausted")
     assert not {"sweepShard", "nextPassDue", "leaseUntil", "claimId"} & set(row)
-    assert (error["errorType"], error["orderId"], error["notificationId"]) == ("AttemptsExhausted", "ORDER-1", "n-1")
+    assert error["errorType"] == "AttemptsExhausted"
+    assert (error["orderId"], error["chargeId"], error["notificationId"]) == ("ORDER-1", "chrg_test_1", "n-1")
     [mail] = world.mails()
     assert "-- ORDER-1\n" in mail["Message"]["Body"]["Text"]["Data"]
 
@@ -190,7 +204,8 @@ def test_notification_that_moved_on_is_not_ended(world: World, meanwhile: dict[s
             overdue(world, 1, attempts=31, **meanwhile)
 
     world.wire.after["dynamodb.Query"] = _on_last_shard(changed)
-    swept(world)
+    counts = world.sweep()
+    assert (counts["failed"], counts["leased"]) == (0, 1)
     assert row_of(world)["state"] == "PENDING"
 
 
@@ -250,13 +265,15 @@ def test_silent_shards_do_not_hide_the_age(world: World, capsys: pytest.CaptureF
 
 
 def test_answer_counts_what_was_found(world: World) -> None:
-    """Who invokes the sweep by hand, and who reads its log line, sees what it did."""
+    """Who invokes the sweep by hand, and who reads its log line, sees what it did, even if that was nothing."""
+    counts = dict.fromkeys(("overdue", "handedOver", "leased", "failed", "undone"), 0)
+    assert world.sweep() == counts
     overdue(world, 1)
     overdue(world, 2, leaseUntil="2027")
     overdue(world, 3, attempts=31)
-    counts = {"overdue": 3, "handedOver": 1, "leased": 1, "failed": 1, "undone": 0}
+    counts |= {"overdue": 3, "handedOver": 1, "leased": 1, "failed": 1}
     assert world.sweep() == counts
-    assert counts.items() <= world.log("swept")[0].items()
+    assert counts.items() <= world.log("swept")[1].items()
 
 
 def test_sweep_costs_what_is_overdue_not_what_is_there(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -291,6 +308,14 @@ def _read(world: World) -> dict[str, float]:
     swept(world)
     world.wire.around = None
     return read
+
+
+def _once_unreachable(world: World) -> Callable[[Call], None]:
+    def unreachable(_call: Call) -> None:
+        del world.wire.before["dynamodb.Query"]
+        raise EndpointConnectionError(endpoint_url="a test")
+
+    return unreachable
 
 
 def _on_last_shard(hook: Callable[[Call], None]) -> Callable[[Call], None]:

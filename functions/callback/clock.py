@@ -17,5 +17,7 @@ def stamp(moment: datetime) -> str:
 
 
 def moment(text: str) -> datetime:
-    """Read what `stamp` wrote."""
+    """Read what `stamp` wrote, or raise `ValueError`: a time without its zone compares with none of ours."""
+    if not text.endswith("Z"):
+        raise ValueError(f"{text} is no time in UTC")
     return datetime.fromisoformat(text)

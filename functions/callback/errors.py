@@ -32,11 +32,11 @@ class SettingsError(FollowUpError):
 class BadInput(FollowUpError):
     """A field is not what it must be. `about` holds the ids that the refused event shows all the same."""
 
-    def __init__(self, field: str, expected: str, about: dict[str, str] | None = None) -> None:
+    def __init__(self, field: str, expected: str) -> None:
         super().__init__(f"{field}: expected {expected}")
         self.field = field
         self.expected = expected
-        self.about = about or {}
+        self.about: dict[str, str] = {}
 
 
 class InvalidNotification(BadInput):

@@ -127,7 +127,7 @@ class Records:
         """Read an item of the index, or raise `InvalidRecord` where another hand has spoilt it."""
         try:
             return _record(item, self._clock())
-        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise InvalidRecord(str(error), "what `save` writes") from error
 
     def give_up(self, item: Item, error: Exception) -> bool:
@@ -228,7 +228,7 @@ def _record(item: Item, now: datetime, claim: str | None = None) -> Record:
         next_pass_due=moment(due) if due else None,
         leased=item.get("leaseUntil", "") > stamp(now),
         # Our own claim, even if it stood already: botocore sends a write again whose answer was lost.
-        claim=claim if claim and item.get("claimId") == claim else None,
+        claim=claim if item.get("claimId") == claim else None,
     )
 
 

@@ -74,8 +74,8 @@ class Schedules:
 
     def _at(self, due: datetime) -> datetime:
         soonest = max(due, self._clock() + LEAD)
-        # Whole seconds only: round up, since early is the one thing a second pass must not be.
-        return (soonest + timedelta(microseconds=999_999)).astimezone(UTC).replace(microsecond=0)
+        # `at()` knows whole seconds only: round up, since early is the one thing a second pass must not be.
+        return (soonest + timedelta(microseconds=999_999)).astimezone(UTC)
 
 
 def schedule_name(charge_id: str, notification_id: str, number: int) -> str:

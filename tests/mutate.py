@@ -1,0 +1,187 @@
+"""The mutants of a module: the same code with one small fault in it, of the kinds that the flow could suffer from.
+
+Left out is what no requirement speaks of: log lines, the wording of errors, docstrings, annotations.
+"""
+
+import ast
+import copy
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any
+
+LONG = 60  # characters of code that a name shows
+_PAIRS = [(ast.Lt, ast.LtE), (ast.Gt, ast.GtE), (ast.Eq, ast.NotEq), (ast.Is, ast.IsNot), (ast.In, ast.NotIn)]
+_SWAPPED: dict[type[ast.AST], Any] = {a: b for pair in _PAIRS for a, b in (pair, pair[::-1])}
+_SWAPPED |= {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.FloorDiv, ast.Mod: ast.FloorDiv}
+_OTHER = {"min": "max", "max": "min"}
+_FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
+# One condition of DynamoDB's, and one assignment or name of an update.
+_CONDITION = r"(?:\w+\(#\w+\)|[#:]\w+ (?:=|<>|<=?) :\w+|\((?:[^()]|\([^()]*\))*\))"
+_CLAUSES = [
+    re.compile(rf" (?:AND|OR) {_CONDITION}"),
+    re.compile(rf"{_CONDITION} (?:AND|OR) "),
+    re.compile(r", #\w+(?: = [^,#]+)?(?=,| REMOVE| ADD|$)"),
+    re.compile(r"(?<=[TE] )#\w+(?: = :\w+)?, "),
+]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`code` is the module with the fault, which is in `function`, or outside of all functions where that is None."""
+
+    name: str
+    function: str | None
+    code: CodeType
+
+
+def mutants(source: str, module: str) -> Iterator[Mutant]:
+    """Make each mutant of a module's source; its name stays while the code around it changes."""
+    tree, names = ast.parse(source), Counter[str]()
+    for function, parent, field, index, node in list(_places(tree, None)):
+        for what, variant in _variants(node, parent):
+            _put(parent, field, index, ast.copy_location(variant, node))
+            code = compile(ast.fix_missing_locations(tree), f"callback/{module}.py", "exec")
+            _put(parent, field, index, node)
+            name = f"{module}.{function}: {what}" if function else f"{module}: {what}"
+            names[name] += 1
+            yield Mutant(name if names[name] == 1 else f"{name} ({names[name]})", function, code)
+
+
+def _places(node: ast.AST, function: str | None, within: str = "") -> Iterator[tuple[str | None, Any, str, int, Any]]:
+    for field, value in ast.iter_fields(node):
+        if field in {"annotation", "returns", "args", "decorator_list", "bases"} and not isinstance(node, ast.Call):
+            continue
+        for index, child in enumerate(value if isinstance(value, list) else [value]):
+            if not isinstance(child, ast.AST) or _is_wording(child, node):
+                continue
+            yield function, node, field, index if isinstance(value, list) else -1, child
+            if isinstance(child, (ast.ClassDef, *_FUNCTION)):
+                path = f"{within}{child.name}"
+                yield from _places(child, function or (path if isinstance(child, _FUNCTION) else None), f"{path}.")
+            else:
+                yield from _places(child, function, within)
+
+
+def _is_wording(node: ast.AST, parent: ast.AST) -> bool:
+    if isinstance(parent, ast.Dict) and node in parent.keys:
+        return True  # a key is dropped with its value
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant) or ast.unparse(node).startswith("logger.")
+    if isinstance(node, ast.AnnAssign):
+        return node.value is None or ast.unparse(node.value).startswith("field(")
+    if isinstance(node, ast.If):
+        return ast.unparse(node.test) == "TYPE_CHECKING"
+    return isinstance(parent, ast.Raise) or ast.unparse(node).startswith(("Literal[", "super().__init__("))
+
+
+def _put(parent: Any, field: str, index: int, node: ast.AST) -> None:
+    if index < 0:
+        setattr(parent, field, node)
+    else:
+        getattr(parent, field)[index] = node
+
+
+def _variants(node: Any, parent: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    match node:
+        case ast.If() | ast.IfExp() | ast.While():
+            yield f"not ({ast.unparse(node.test)})", _but(node, test=ast.UnaryOp(ast.Not(), node.test))
+        case ast.Raise() | ast.AugAssign() | ast.Expr():
+            yield f"without `{_short(ast.unparse(node))}`", ast.Pass()
+        case ast.Return(value=ast.expr()) if ast.unparse(node) != "return None":
+            yield f"nothing for `{_short(ast.unparse(node))}`", _but(node, value=None)
+        case ast.ExceptHandler(type=ast.Tuple(elts=kinds)):
+            for kind in kinds:
+                rest = [other for other in kinds if other is not kind]
+                yield f"`{ast.unparse(kind)}` not caught", _but(node, type=ast.Tuple(rest, ast.Load()))
+        case ast.ExceptHandler(type=ast.expr() as kind):
+            yield f"`{ast.unparse(kind)}` not caught", _but(node, body=[ast.Raise()])
+        case ast.expr():
+            for variant in _expressions(node, parent):
+                yield _change(ast.unparse(node), ast.unparse(variant)), variant
+            yield from _parts(node)
+
+
+def _expressions(node: Any, parent: ast.AST) -> Iterator[ast.expr]:
+    match node:
+        case ast.Compare(ops=[op]) if type(op) in _SWAPPED:
+            yield _but(node, ops=[_SWAPPED[type(op)]()])
+        case ast.BinOp(op=ast.BitOr()):
+            yield node.left
+        case ast.BinOp() if type(node.op) in _SWAPPED:
+            yield _but(node, op=_SWAPPED[type(node.op)]())
+        case ast.BoolOp():
+            for value in node.values:
+                rest = [other for other in node.values if other is not value]
+                yield _but(node, values=rest) if len(rest) > 1 else rest[0]
+        case ast.UnaryOp(op=ast.Not()):
+            yield node.operand
+        case ast.Call(func=ast.Name(id=name)) if name in _OTHER:
+            yield _but(node, func=ast.Name(_OTHER[name], ast.Load()))
+        case ast.Constant() if not isinstance(parent, ast.Subscript) or isinstance(node.value, int):
+            yield from map(ast.Constant, values(node.value))
+
+
+def _parts(node: Any) -> Iterator[tuple[str, ast.expr]]:
+    match node:
+        case ast.Dict():
+            for index, (key, value) in enumerate(zip(node.keys, node.values, strict=True)):
+                keys, values = list(node.keys), list(node.values)
+                del keys[index], values[index]
+                told = f"{ast.unparse(key)}: " if key else "**"
+                yield f"without `{_short(told + ast.unparse(value))}`", _but(node, keys=keys, values=values)
+        case ast.Call():
+            for given in node.keywords:
+                rest = [other for other in node.keywords if other is not given]
+                told = _short(f"{ast.unparse(given)}` of `{ast.unparse(node.func)}")
+                yield f"without `{told}`", _but(node, keywords=rest)
+
+
+def _short(code: str) -> str:
+    return code if len(code) <= LONG else f"{code[:LONG]}..."
+
+
+def _change(code: str, changed: str) -> str:
+    """Say what changed; of a long expression no more than that, between whole words."""
+    if len(code) <= LONG:
+        return f"`{code}` is `{changed}`"
+    old, new = code.split(" "), changed.split(" ")
+    start = _alike(old, new)
+    end = _alike(old[: start - 1 : -1], new[: start - 1 : -1])
+    parts = [" ".join(words[start : len(words) - end]) for words in (old, new)]
+    return f"`{_short(parts[0])}` is `{_short(parts[1])}` in `{_short(code)}`"
+
+
+def _alike(old: list[str], new: list[str]) -> int:
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
+
+
+def _but(node: Any, **fields: Any) -> Any:
+    other = copy.copy(node)
+    for name, value in fields.items():
+        setattr(other, name, value)
+    return other
+
+
+def values(value: object) -> Iterator[Any]:
+    """The values that a constant may have instead."""
+    match value:
+        case bool():
+            yield not value
+        case int():
+            yield value + 1
+        case str() if "#" in value:
+            yield from expressions(value)
+        case str():
+            yield f"{value}~"
+
+
+def expressions(text: str) -> Iterator[str]:
+    """An expression of DynamoDB's without one of its clauses, or with another bound."""
+    found = {text[: m.start()] + text[m.end() :]: None for clause in _CLAUSES for m in clause.finditer(text)}
+    for bound in re.finditer("<=|<(?!>)", text):
+        found[text[: bound.start()] + ("<" if bound[0] == "<=" else "<=") + text[bound.end() :]] = None
+    yield from found

@@ -1,0 +1,56 @@
+"""The mutants: which faults are made, and what is said of those that no test notices."""
+
+import pytest
+
+from tests.mutants import LISTED, MODULES, PACKAGE, judged, listed
+from tests.mutate import mutants
+
+
+def _names(source: str) -> set[str]:
+    return {mutant.name.removeprefix("m: ").removeprefix("m.f: ") for mutant in mutants(source, "m")}
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("x = a < b", {"`a < b` is `a <= b`"}),
+        ("x = a and b", {"`a and b` is `a`", "`a and b` is `b`"}),
+        ("d = {'k': v}", {"without `'k': v`"}),
+        ("f(a=b)", {"without `f(a=b)`", "without `a=b` of `f`"}),
+        ("LIMIT = 5", {"`5` is `6`"}),
+        ("if a: pass", {"not (a)"}),
+        ("def f():\n return a", {"nothing for `return a`"}),
+        ("def f():\n raise Mine('its wording is free')", {"without `raise Mine('its wording is free')`"}),
+        ("logger.info('a log line', extra={'a': 1})", set()),
+        ("def f(a: int | None = None): 'A docstring.'", set()),
+    ],
+)
+def test_fault_is_of_a_kind_that_the_flow_could_suffer_from(source: str, expected: set[str]) -> None:
+    """A bound, a condition, a field or a write less; not what no requirement speaks of."""
+    assert _names(source) == expected
+
+
+def test_clauses_of_a_condition_are_taken_away_one_by_one() -> None:
+    """What DynamoDB checks for us is code too, though it stands in a text."""
+    mutated = _names("C = '#a = :a AND (attribute_not_exists(#b) OR #b <= :b)'")
+    assert len(mutated) == 4
+    assert any("attribute_not_exists(#b) OR" not in name.partition(" is ")[2] for name in mutated)
+
+
+def test_names_stay_while_lines_move() -> None:
+    """A listed survivor is found again after an edit elsewhere; two alike in one function are told apart."""
+    source = "def f():\n return g(a < b, a < b)"
+    assert _names(source) == _names("\n\n" + source)
+    assert {"`a < b` is `a <= b`", "`a < b` is `a <= b` (2)"} <= _names(source)
+
+
+def test_survivor_that_nobody_listed_is_told_and_so_is_a_listed_one_that_is_gone() -> None:
+    """The list says neither less nor more than what is true of the modules that were looked at."""
+    said = judged("record", ["record.f: new", "record.f: known"], {"record.f: known", "record: old", "sweep: old"})
+    assert said == ["  NOT NOTICED by any test: record.f: new", "  LISTED, yet noticed: record: old"]
+
+
+def test_listed_survivors_are_mutants_that_are_made() -> None:
+    """No entry outlives the code that it was about, even if nobody runs the mutants for a while."""
+    made = {mutant.name for name in MODULES for mutant in mutants((PACKAGE / f"{name}.py").read_text(), name)}
+    assert listed(LISTED.read_text()) <= made
