@@ -138,7 +138,7 @@ def test_up_writes_a_template_for_sam_local(kept_stack: str) -> None:
         assert variables["AWS_ENDPOINT_URL"] == f"http://host.docker.internal:{port[1]}"
         assert variables["CREDIT_CARD_NOTIFY_TABLE"] == "payment3-credit-card-notify-dev"
         assert (Path(function["CodeUri"]) / "callback" / "app.py").is_file()
-    assert len(functions) == 2
+    assert len(functions) == 3
 
 
 @pytest.fixture
