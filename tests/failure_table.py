@@ -8,6 +8,7 @@ import pytest
 
 from local.emulator import ROOT
 from tests.faults import Cell, cells
+from tests.quietly import quietly
 from tests.wire import listening
 from tests.world import made
 
@@ -108,7 +109,7 @@ def main() -> None:
     """Write the document anew."""
     with pytest.MonkeyPatch.context() as patch:
         wire = listening(patch)
-        with made(wire, patch) as world:
+        with made(wire, patch) as world, quietly():
             FILE.write_text(written(cells(world)))
 
 

@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter
 
+from tests.quietly import quietly
 from tests.stories import tell, worlds
 
 EXAMPLES = 20
@@ -19,7 +20,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="tell the stories of this seed only")
     given = parser.parse_args()
     until, total = time.monotonic() + 60 * given.minutes, Counter[str]()
-    with worlds():
+    with worlds(), quietly():
         while True:
             seed = given.seed or random.randrange(1, 2**32)  # noqa: S311 - it picks stories, it guards nothing
             print(f"seed {seed} ", end="", flush=True)

@@ -12,8 +12,8 @@ from callback.clock import stamp
 from callback.errors import FollowUpError
 from callback.record import Record
 from tests.faults import START
+from tests.quietly import quietly
 from tests.sites import site
-from tests.unmeasured import unmeasured
 from tests.wire import Answer, Call, payload
 from tests.world import CHARGE, NOTIFICATION, World
 
@@ -110,8 +110,8 @@ def orders(first: int, second: int) -> Iterator[list[int]]:
 
 
 @pytest.fixture(autouse=True)
-def _unmeasured() -> Iterator[None]:
-    with unmeasured():
+def _quietly() -> Iterator[None]:
+    with quietly():
         yield
 
 

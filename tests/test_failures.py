@@ -6,7 +6,7 @@ import pytest
 
 from tests.failure_table import FILE, written
 from tests.faults import FAULTS, Cell, cells
-from tests.unmeasured import unmeasured
+from tests.quietly import quietly
 from tests.wire import listening
 from tests.world import made
 
@@ -27,7 +27,7 @@ def stories() -> Iterator[list[Cell]]:
     """Every story, told once for all tests here."""
     with pytest.MonkeyPatch.context() as patch:
         wire = listening(patch)
-        with made(wire, patch) as world, unmeasured():
+        with made(wire, patch) as world, quietly():
             told = list(cells(world))
         yield told
 

@@ -7,12 +7,12 @@ import pytest
 
 from callback.checksum import Status
 from tests import fuzz
-from tests.unmeasured import unmeasured
+from tests.quietly import quietly
 
 
 def test_parsers_let_nothing_out_but_our_own_errors() -> None:
     """20,000 broken events: each is read or refused by a field's name, and every kind of outcome is met."""
-    with unmeasured():
+    with quietly():
         found = fuzz.fuzz(20_000, seed=1)
     refusable = fuzz.NOTIFICATION - {"checksum", ":body"} | {"body"}
     assert found.total() == 2 * 20_000

@@ -111,7 +111,8 @@ class World:
             self._kept(variable).items.clear()
         self.fire()
         self.wire.calls.clear()
-        self.printed.truncate(0)
+        self.printed.seek(0)
+        self.printed.truncate()
         self.cold_start()
 
     def _process_paid_order(self, call: Call) -> Answer:
