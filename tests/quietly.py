@@ -1,5 +1,6 @@
 """Makes thousands of stories bearable."""
 
+import gc
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +15,11 @@ def quietly() -> Iterator[None]:
     if measuring:
         measuring.stop()
     logging.disable(logging.CRITICAL)
+    gc.freeze()  # botocore's models are large, and none of them is ever garbage
     try:
         yield
     finally:
+        gc.unfreeze()
         logging.disable(logging.NOTSET)
         if measuring:
             measuring.start()
