@@ -50,12 +50,13 @@ replay: .venv/installed ## run an order's missing passes now: make replay ORDER=
 	$(if $(value ORDER),,$(error say which order: make replay ORDER=...))
 	@$(FOLLOWUPS) replay --stack '$(STACK)' -- '$(subst ','\'',$(value ORDER))'
 
-# One worker begins with the local stack's tests, which share it; the other with the stories of faults, the longest.
+# The longest first: one worker begins with the local stack's tests, which share it, the other with the stories of faults.
 # By file: the lock's pytest and xdist together ignore the mark for groups.
+LONGEST := $(addprefix tests/test_,local.py failures.py promise.py concurrency.py)
 WORKERS := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test: .venv/installed $(EMULATOR)/installed check ## everything that must hold: checks, unit tests, coverage, end to end
-	$(LOCAL) $(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term-missing tests/test_local.py tests/test_failures.py tests
+	$(LOCAL) $(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term-missing $(LONGEST) tests
 
 fuzz: .venv/installed ## random events for the parsers: make fuzz [COUNT=200000] [SEED=7, to repeat a run]
 	@$(LOCAL) $(BIN)/python -m tests.fuzz --count $(COUNT) $(if $(SEED),--seed $(SEED))
