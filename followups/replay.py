@@ -31,10 +31,10 @@ def replay(stack: Stack, order_id: str, clock: Clock = utc_now) -> Iterator[Outc
 def _left_alone(saved: Saved, now: str) -> str:
     if saved.state == "DONE":
         return f"left: DONE, {saved.passes_done} passes are completed"
-    if saved.lease_until > now:
-        return f"left: pass {saved.next_pass} is claimed until {saved.lease_until}"
-    if saved.state == "PENDING" and saved.next_pass_due > now:
-        return f"left: pass {saved.next_pass} is due at {saved.next_pass_due}"
+    if (lease := saved.time("leaseUntil")) > now:
+        return f"left: pass {saved.next_pass} is claimed until {lease}"
+    if (due := saved.time("nextPassDue")) > now:
+        return f"left: pass {saved.next_pass} is due at {due}"
     return ""
 
 
@@ -50,5 +50,5 @@ def _replay(stack: Stack, saved: Saved, now: str) -> Outcome:
 
 def _input(saved: Saved, now: str) -> str:
     # A failed notification is due no longer: its pass is due now.
-    about = {"version": 1, "pass": saved.next_pass, "dueAt": saved.next_pass_due or now}
+    about = {"version": 1, "pass": saved.next_pass, "dueAt": saved.time("nextPassDue") or now}
     return RecheckInput.read(saved.ids | about, InvalidRecheck).model_dump_json(by_alias=True)

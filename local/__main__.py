@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -20,6 +21,7 @@ from local.progress import Screen, Watcher
 from local.samples import EVENTS, Sample, samples
 from local.stack import Options, Stack, StackError
 
+# Read by `followups --local`, too.
 KEPT = emulator.STATE / "up.json"
 # One after the other: the emulator starts a process for each invocation at once, and so for each timer that fires.
 AT_ONCE = 1
@@ -74,7 +76,7 @@ def up(console: Console, arguments: argparse.Namespace) -> int:
     except BaseException:
         started.stop()
         raise
-    KEPT.write_text(json.dumps({"pid": started.pid, "port": started.port}))
+    KEPT.write_text(json.dumps({"emulator": asdict(started), "session": deployed.reach}))
     console.print(f"up: process {started.pid}; `make down` ends it\n", highlight=False)
     console.out(f"export AWS_ENDPOINT_URL={started.url} AWS_DEFAULT_REGION={emulator.REGION} \\")
     console.out(f"  AWS_ACCESS_KEY_ID={emulator.ACCOUNT} AWS_SECRET_ACCESS_KEY=local")
@@ -159,7 +161,7 @@ def _watch(console: Console, deployed: Stack, chosen: list[Sample], options: Opt
 def _kept() -> Emulator | None:
     if not KEPT.exists():
         return None
-    kept = Emulator(**json.loads(KEPT.read_text()))
+    kept = Emulator(**json.loads(KEPT.read_text())["emulator"])
     return kept if kept.is_up() else None
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 BUILD = ROOT / ".aws-sam" / "local"
 BRANCH = "dev"
+NAME = f"payment3-follow-up-{BRANCH}"
 SECRET = {"secretKey": "skey_local_not_a_real_key"}
 SHOP = "https://shop.local.example"
 # The order of a browser return is known only to the payment record; so is that of our samples.
@@ -51,9 +52,15 @@ class Stack:
 
     emulator: Emulator
 
+    @property
+    def reach(self) -> dict[str, str]:
+        """What a client needs to reach the emulator, and can only reach the emulator with: no account has such keys."""
+        keys = {"aws_access_key_id": ACCOUNT, "aws_secret_access_key": ACCOUNT}
+        return keys | {"region_name": REGION, "endpoint_url": self.emulator.url}
+
     @cached_property
     def session(self) -> boto3.Session:
-        """A session that can only reach the emulator: its keys are no account's."""
+        """A session with the emulator's keys."""
         return boto3.Session(aws_access_key_id=ACCOUNT, aws_secret_access_key=ACCOUNT, region_name=REGION)
 
     @cache  # noqa: B019 - a stack lives as long as its run
@@ -70,7 +77,7 @@ class Stack:
     @cached_property
     def outputs(self) -> dict[str, str]:
         """What template.yaml says of itself: names of functions, tables and queues."""
-        [stack] = self.client("cloudformation").describe_stacks(StackName="payment3")["Stacks"]
+        [stack] = self.client("cloudformation").describe_stacks(StackName=NAME)["Stacks"]
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
     def messages(self) -> dict[str, int]:
@@ -119,7 +126,7 @@ def deploy(emulator: Emulator, options: Options) -> Stack:
     )
     _create(
         cloudformation,
-        "payment3",
+        NAME,
         _packaged(stack),
         Branch=BRANCH,
         RecheckDelays=str(options.delay),

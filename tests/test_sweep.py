@@ -229,16 +229,16 @@ def test_failed_by_the_last_attempt_has_a_mail_of_its_own(world: World) -> None:
     assert {row["errorType"] for row in world.errors()} == {"PassFailed", "AttemptsExhausted"}
 
 
-def test_sweep_tells_the_age_of_the_oldest(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sweep_tells_the_age_of_the_oldest(world: World) -> None:
     """The metric that the alarm watches: 0 where nothing is overdue, else the age of the oldest, leased ones too."""
     swept(world)
     overdue(world, 1, nextPassDue=stamp(world.now - timedelta(seconds=1000)), leaseUntil="2027")
     overdue(world, 2, nextPassDue=stamp(world.now - timedelta(seconds=400)))
     swept(world)
-    assert [told["OldestOverdue"] for told in metrics(capsys)] == [[0], [1000]]
+    assert [told["OldestOverdue"] for told in world.metrics("OldestOverdue")] == [0, 1000]
 
 
-def test_failed_is_counted_where_the_alarm_looks(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failed_is_counted_where_the_alarm_looks(world: World) -> None:
     """One for each notification that ended, from whichever function."""
     overdue(world, 1, attempts=31)
     swept(world)
@@ -246,29 +246,29 @@ def test_failed_is_counted_where_the_alarm_looks(world: World, capsys: pytest.Ca
     world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
     with pytest.raises(Exception, match="could not be invoked"):
         world.deliver()
-    assert [told["Failed"] for told in metrics(capsys) if "Failed" in told] == [[1], [1]]
+    assert [told["Failed"] for told in world.metrics("Failed")] == [1, 1]
 
 
 @pytest.mark.parametrize("name", ["OldestOverdue", "Failed"])
-def test_alarm_watches_the_metric_as_it_is_told(world: World, capsys: pytest.CaptureFixture[str], name: str) -> None:
+def test_alarm_watches_the_metric_as_it_is_told(world: World, name: str) -> None:
     """Namespace, dimension and its value in the template are those of the log line, else an alarm watches nothing."""
     overdue(world, 1, attempts=31)
     swept(world)
-    [told] = [told for told in metrics(capsys) if name in told]
+    [told] = world.metrics(name)
     [declared], [alarm] = told["_aws"]["CloudWatchMetrics"], alarms(name)
     [dimension] = declared["Dimensions"][0]
     assert declared["Namespace"] == alarm["Namespace"]
     assert alarm["Dimensions"] == [{"Name": dimension, "Value": told[dimension]}]
 
 
-def test_silent_shards_do_not_hide_the_age(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_silent_shards_do_not_hide_the_age(world: World) -> None:
     """A sweep that fails in part still tells what it saw."""
     overdue(world, 9)
     world.wire.before["dynamodb.Query"] = refuse("InternalServerError")
     with pytest.raises(SweepIncomplete):
         swept(world)
-    [told] = metrics(capsys)
-    assert told["OldestOverdue"][0] > 0
+    [told] = world.metrics("OldestOverdue")
+    assert told["OldestOverdue"] > 0
 
 
 def test_answer_counts_what_was_found(world: World) -> None:
@@ -331,12 +331,6 @@ def _on_last_shard(hook: Callable[[Call], None]) -> Callable[[Call], None]:
             hook(call)
 
     return chosen
-
-
-def metrics(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """What was told to CloudWatch in log lines."""
-    lines = capsys.readouterr().out.splitlines()
-    return [json.loads(line) for line in lines if "CloudWatchMetrics" in line]
 
 
 def test_sweep_that_cannot_even_begin_is_reported(world: World) -> None:

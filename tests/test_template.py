@@ -85,11 +85,16 @@ def test_what_grows_expires(table: str) -> None:
 
 
 def test_notify_table_has_its_keys_and_indexes() -> None:
-    """Keys and index names are contracts; `due` is by shard and time, `order` by order."""
+    """Keys and index names are contracts; `due` is what waits and `ended` what does not, each by shard and time."""
     table = properties("CreditCardNotifyTable")
     keys = {index["IndexName"]: _keys(index) for index in table["GlobalSecondaryIndexes"]}
     assert _keys(table) == ["chargeId", "notificationId"]
-    assert keys == {"due": ["sweepShard", "nextPassDue"], "order": ["orderId"]}
+    assert keys == {
+        "due": ["sweepShard", "nextPassDue"],
+        "order": ["orderId"],
+        "notification": ["notificationId"],
+        "ended": ["endedShard", "endedAt"],
+    }
     types = {a["AttributeName"]: a["AttributeType"] for a in table["AttributeDefinitions"]}
     assert types["sweepShard"] == "N"
 
@@ -121,10 +126,10 @@ def test_statements_name_single_actions_on_single_resources(role: str) -> None:
 
 
 def test_roles_allow_what_the_seed_asks_and_nothing_more() -> None:
-    """The whole list: write, mark, read, invoke, secret, mail, schedule; Recheck reads neither secret nor order."""
+    """The whole list: write, mark, read, invoke, secret, mail, schedule; Recheck reads no secret."""
     every = {"OpenLog", "WriteLog", "LogError", "MailError", "KeepFailure"}
-    common = every | {"RecordPass", "RunPass", "ArmSchedule", "PassSchedulerRole"}
-    own = {"ReadMerchantKey", "MarkPayment", "SaveNotification", "ReadOrder"}
+    common = every | {"RecordPass", "RunPass", "ArmSchedule", "PassSchedulerRole", "ReadOrder"}
+    own = {"ReadMerchantKey", "MarkPayment", "SaveNotification"}
     assert {s["Sid"] for s in statements("SweepRole")} == every | {"FindOverdue", "HandOver", "GiveUp"}
     assert {s["Sid"] for s in statements("RecheckRole")} == common
     assert {s["Sid"] for s in statements("DelayedNotifyRole")} == common | own

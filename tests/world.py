@@ -211,6 +211,10 @@ class World:
         lines = [json.loads(line) for line in self.printed.getvalue().splitlines()]
         return [line for line in lines if containing in line["message"]]
 
+    def metrics(self, name: str) -> list[dict[str, Any]]:
+        """The log lines so far that carry a value of a metric."""
+        return [line for line in self.log() if "_aws" in line and name in line]
+
     def mails(self) -> list[dict[str, Any]]:
         """The mails that were sent."""
         return self.wire.of("ses.SendEmail")

@@ -5,9 +5,11 @@ import time
 from botocore.exceptions import BotoCoreError, ClientError
 
 from callback.app import Application
-from callback.errors import AttemptsExhausted
+from callback.errors import AttemptsExhausted, OrderUnsettled
 from callback.log import logger
+from callback.metric import counted
 from callback.record import NOTE, Record
+from callback.report import Subject, report
 
 
 def advance(app: Application, record: Record) -> Record:
@@ -24,17 +26,47 @@ def advance(app: Application, record: Record) -> Record:
 
 
 def _run_pass(app: Application, record: Record) -> Record:
-    logger.append_keys(**{"pass": record.next_pass})
+    _begin(app, record)
     started = time.monotonic()
     try:
         outcome = app.paid_orders.process(record, NOTE)
+        # A part of the pass: where the order cannot be read, the pass is tried again.
+        settled, unsettled = _order(app, record)
     except Exception as error:
+        logger.warning("pass failed", extra=_outcome(app, record, "failed"))
         if _gave_up(app, record, error):
             raise AttemptsExhausted(record.next_pass, str(error), getattr(error, "answer", None)) from error
         raise
     took = round((time.monotonic() - started) * 1000)
-    logger.info("process paid order response", extra={"outcome": outcome, "durationMs": took})
-    return app.records.completed(record, outcome, took)
+    about = {"outcome": outcome, "durationMs": took} | _outcome(app, record, "completed")
+    logger.info("process paid order response", extra=about)
+    if unsettled:  # told first, ended then (docs/decisions/15)
+        report(app, unsettled, "recheck", record.ids, Subject(record.ids))
+    return app.records.completed(record, outcome, took, settled=settled, failure=unsettled)
+
+
+def _begin(app: Application, record: Record) -> None:
+    logger.append_keys(**{"pass": record.next_pass})
+    due = record.next_pass_due
+    if record.passes_done and due:  # pass 1 has no timer, and a failed notification is due no longer
+        late = int((app.clock() - due).total_seconds())
+        logger.info("recheck begins", extra=counted(app.settings.branch, "RecheckLateness", late, "Seconds"))
+
+
+def _outcome(app: Application, record: Record, outcome: str) -> dict[str, object]:
+    return counted(app.settings.branch, "Passes", 1, "Count", Pass=str(record.next_pass), Outcome=outcome)
+
+
+def _order(app: Application, record: Record) -> tuple[bool, OrderUnsettled | None]:
+    """Tell whether the order has settled; where it has not and the plan is over, the error that says so."""
+    statuses = app.settings.settled_order_statuses
+    if not statuses or record.next_pass == 1:  # two passes are the promise, whatever the order says
+        return False, None
+    order = app.orders.get({"orderId": record.order_id}, "#status") or {}
+    if order.get("status") in statuses:
+        return True, None
+    is_last = record.next_pass > len(app.settings.recheck_delays)
+    return False, OrderUnsettled(record.next_pass, order.get("status")) if is_last else None
 
 
 def _gave_up(app: Application, record: Record, error: Exception) -> bool:

@@ -14,6 +14,7 @@ FollowUpError
 ├── PassFailed                ProcessPaidOrder did not complete        a retry helps
 │   ├── PassTimedOut          ... in time; it may have finished        a retry helps
 │   └── AttemptsExhausted     ... nor after all its attempts           somebody must replay it
+├── OrderUnsettled            the plan is over, the order not settled  somebody must look and replay it
 ├── ScheduleFailed            the timer could not be armed             a retry helps; so does the sweep
 └── SweepIncomplete           the sweep could not do all it found      a retry helps; so does the next one
 """
@@ -96,6 +97,16 @@ class AttemptsExhausted(PassFailed):
 
     def __init__(self, number: int, last: str, answer: str | None = None) -> None:
         super().__init__(f"pass {number} is given up after its last allowed attempt: {last}", answer)
+        self.number = number
+
+
+class OrderUnsettled(FollowUpError):
+    """Pass `number`, the last of the plan, left the order in no settled status: the notification is FAILED."""
+
+    final = True
+
+    def __init__(self, number: int, status: object) -> None:
+        super().__init__(f"unsettled: after pass {number}, the last of the plan, the order's status is {status}")
         self.number = number
 
 

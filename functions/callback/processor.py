@@ -9,6 +9,7 @@ from callback.app import Application
 from callback.checksum import Verdict, verify
 from callback.errors import ChecksumRejected, InvalidNotification
 from callback.log import logger
+from callback.metric import counted
 from callback.notification import Notification
 from callback.payment import Payment
 from callback.record import Record
@@ -22,15 +23,15 @@ def verify_and_handle_checksum(
     """Verify, mark the payment record, and go on with a warning, or raise `ChecksumRejected` by policy."""
     verdict = _verdict(app, notification)
     payment = app.payments.mark(notification.charge_id, verdict, function_name)
+    count = counted(app.settings.branch, "Checksums", 1, "Count", Status=verdict.status)
     if verdict.valid:
-        logger.info("checksum valid", extra={"checksumForm": verdict.form, "checksumKey": verdict.key})
+        logger.info("checksum valid", extra={"checksumForm": verdict.form, "checksumKey": verdict.key} | count)
         return verdict, payment
     if app.settings.checksum_policy == "reject":
+        logger.warning("Checksum verification failed. Refused by policy.", extra=count)
         raise ChecksumRejected(f"checksum {verdict.status}: {verdict.error}")
-    logger.warning(
-        "Checksum verification failed. Continuing with processing.",
-        extra={"checksumStatus": verdict.status, "checksumError": verdict.error},
-    )
+    about = {"checksumStatus": verdict.status, "checksumError": verdict.error}
+    logger.warning("Checksum verification failed. Continuing with processing.", extra=about | count)
     return verdict, payment
 
 
@@ -70,7 +71,10 @@ class CreditCardCallbackProcessor:
         """Make the follow-up durable, with pass 1 due now and claimed; a repeat finds what stands."""
         self._warn_of_differences()
         self.record = self.app.records.save(self.notification, self.order_id, self.payment, self.verdict)
-        logger.info("saved" if self.record.claim else "saved before", extra={"state": self.record.state})
+        if self.record.claim:
+            logger.info("saved", extra=counted(self.app.settings.branch, "Saved", 1, "Count"))
+        else:
+            logger.info("saved before", extra={"state": self.record.state})
 
     def process_paid_order(self) -> None:
         """Run the pass that is due and arm the timer of the next; a repeat does only what is missing."""

@@ -32,8 +32,7 @@ class RecheckInput(Shape):
 
 def recheck_input(record: Record, due: datetime) -> dict[str, object]:
     """Ask for the record's next pass, which is due then."""
-    ids = {"chargeId": record.charge_id, "notificationId": record.notification_id, "orderId": record.order_id}
-    return {"version": 1, **ids, "pass": record.next_pass, "dueAt": stamp(due)}
+    return {"version": 1, **record.ids, "pass": record.next_pass, "dueAt": stamp(due)}
 
 
 class Rechecks:

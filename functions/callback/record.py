@@ -33,8 +33,12 @@ _CLAIMABLE = (
 )
 
 _RELEASE = "SET #lastError = :error REMOVE #leaseUntil, #claimId"
-# Out of the index `due`: from here on it waits for a person.
-_FAIL = "SET #lastError = :error, #state = :state REMOVE #leaseUntil, #claimId, #nextPassDue, #sweepShard"
+# Out of the index `due` and into the index `ended`, where operators find it.
+_END = "#state = :state, #endedAt = :now, #endedShard = :ended REMOVE #leaseUntil, #claimId, #nextPassDue, #sweepShard"
+# From here on it waits for a person.
+_FAIL = f"SET #lastError = :error, {_END}"
+# A replay may bring a failed notification back before its last pass.
+_WAIT = "#state = :state, #nextPassDue = :due, #sweepShard = :shard REMOVE #leaseUntil, #claimId, #endedAt, #endedShard"
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,11 @@ class Record:
     def next_pass(self) -> int:
         """The number of the pass after the last completed one."""
         return self.passes_done + 1
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """What every log line about it carries."""
+        return {"chargeId": self.charge_id, "notificationId": self.notification_id, "orderId": self.order_id}
 
     @property
     def attempts_made(self) -> int:
@@ -132,26 +141,36 @@ class Records:
 
     def give_up(self, item: Item, error: Exception) -> bool:
         """End an overdue notification in `FAILED`, unless it is claimed or has moved on since it was read."""
-        values = {":error": _told(error), ":due": item["nextPassDue"], ":now": stamp(self._clock())}
+        key = _key(item["chargeId"], item["notificationId"])
+        values = _ended("FAILED", key, self._clock()) | {":error": _told(error), ":due": item["nextPassDue"]}
         idle = "#nextPassDue = :due AND (attribute_not_exists(#leaseUntil) OR #leaseUntil <= :now)"
         try:
-            key = _key(item["chargeId"], item["notificationId"])
-            self._table.update(key, _FAIL, values | {":state": "FAILED"}, idle)
+            self._table.update(key, _FAIL, values, idle)
         except ConditionFailed:
             return False
         return True
 
-    def completed(self, record: Record, outcome: str, milliseconds: int) -> Record:
-        """Record the claimed pass, and when the next one is due, in one write.
+    def completed(
+        self,
+        record: Record,
+        outcome: str,
+        milliseconds: int,
+        *,
+        settled: bool = False,
+        failure: Exception | None = None,
+    ) -> Record:
+        """Record the claimed pass, and what comes next, in one write.
 
-        Where the claim was lost nothing is written: returns or raises as `claim` does.
+        That is the next pass of the plan, or the end: where the plan has none, where the order is `settled`, or in
+        `FAILED` with the `failure` that is given. Where the claim was lost nothing is written: returns or raises as
+        `claim` does.
         """
         now, number = self._clock(), record.next_pass
         done = {"number": number, "at": stamp(now), "outcome": outcome}
         done |= {"durationMs": milliseconds, "attempt": record.attempts}
-        update, values = self._next_due(record, now)
-        update = f", #attemptsBefore = :attempts, #state = :state{update}"
-        update = f"SET #passesDone = :number, #passes = list_append(#passes, :done){update}"
+        update, values = self._next(record, now, settled=settled, failure=failure)
+        update = f"#passes = list_append(#passes, :done), #attemptsBefore = :attempts, {update}"
+        update = f"SET #passesDone = :number, {update}"
         values |= {":number": number, ":done": [done], ":attempts": record.attempts, ":claim": record.claim}
         try:
             return _record(self._table.update(_key_of(record), update, values, "#claimId = :claim"), now)
@@ -161,20 +180,25 @@ class Records:
     def failed(self, record: Record, error: Exception) -> bool:
         """Keep the error and give the claim back in one write; whether this attempt was the last, and ends `FAILED`."""
         last = record.attempts_made >= self._max_attempts
-        values = {":error": _told(error), ":claim": record.claim} | ({":state": "FAILED"} if last else {})
+        values = {":error": _told(error), ":claim": record.claim}
+        values |= _ended("FAILED", _key_of(record), self._clock()) if last else {}
         try:
             self._table.update(_key_of(record), _FAIL if last else _RELEASE, values, "#claimId = :claim")
         except ConditionFailed:  # the claim was lost: nothing to give back
             return False
         return last
 
-    def _next_due(self, record: Record, now: datetime) -> tuple[str, Item]:
-        if record.next_pass > len(self._delays):
-            return " REMOVE #leaseUntil, #claimId, #nextPassDue, #sweepShard", {":state": "DONE"}
+    def _next(self, record: Record, now: datetime, *, settled: bool, failure: Exception | None) -> tuple[str, Item]:
+        if failure:
+            return f"#lastError = :error, {_END}", _ended("FAILED", _key_of(record), now) | {":error": _told(failure)}
+        if settled or record.next_pass > len(self._delays):
+            return _END, _ended("DONE", _key_of(record), now)
         due = now + timedelta(seconds=self._delays[record.passes_done])
-        shard = _shard(record.charge_id, record.notification_id)
-        values = {":state": "PENDING", ":due": stamp(due), ":shard": shard}
-        return ", #nextPassDue = :due, #sweepShard = :shard REMOVE #leaseUntil, #claimId", values
+        return _WAIT, {
+            ":state": "PENDING",
+            ":due": stamp(due),
+            ":shard": _shard(record.charge_id, record.notification_id),
+        }
 
     def _standing(self, found: ConditionFailed, number: int, claim: str | None = None) -> Record:
         if found.item is None:
@@ -230,6 +254,10 @@ def _record(item: Item, now: datetime, claim: str | None = None) -> Record:
         # Our own claim, even if it stood already: botocore sends a write again whose answer was lost.
         claim=claim if item.get("claimId") == claim else None,
     )
+
+
+def _ended(state: str, key: Item, now: datetime) -> Item:
+    return {":state": state, ":now": stamp(now), ":ended": f"{state}#{_shard(key['chargeId'], key['notificationId'])}"}
 
 
 def _told(error: Exception) -> str:

@@ -14,7 +14,7 @@ from callback.app import Application
 from callback.clock import stamp
 from callback.errors import FollowUpError
 from callback.log import logger
-from callback.metric import emit
+from callback.metric import counted
 from callback.redact import MAX_TEXT, redacted_event, redacted_text, scrub
 from callback.table import Item
 
@@ -72,12 +72,11 @@ def report(app: Application, error: Exception, function_name: str, event: object
         "responseData": redacted_text(answer) if answer else None,
         **subject,
     }
-    logger.error(row["message"], extra={"errorType": row["errorType"], "traceback": row["traceback"]})
+    final = counted(app.settings.branch, "Failed", 1, "Count") if _is_final(error) else {}
+    logger.error(row["message"], extra={"errorType": row["errorType"], "traceback": row["traceback"]} | final)
     error_id, logged = _error_id(error, event, subject), Item()
     with _never_hiding("the error log"):
         logged = log_callback_error(app, error_id, row | {"event": redacted_event(event)})
-    if _is_final(error):
-        emit(app.settings.branch, "Failed", 1, "Count")
     if "mailedAt" not in logged:
         with _never_hiding("the error mail"):
             _mail_once(app, error, error_id, row)
@@ -114,7 +113,8 @@ def log_callback_error(app: Application, error_id: str, row: Item) -> Item:
 def _mail_once(app: Application, error: Exception, error_id: str, row: Item) -> None:
     held = app.mail_limit.take()
     if held is None:
-        logger.warning("the error mail is held back: this hour has had its number")
+        held_back = counted(app.settings.branch, "MailsHeld", 1, "Count")
+        logger.warning("the error mail is held back: this hour has had its number", extra=held_back)
         return
     more = f"\n{held} mails about other failures were held back before this one.\n" if held else ""
     send_callback_error_email(app, error_id, row | {"next": _FAILED if _is_final(error) else _RETRIED, "held": more})

@@ -14,7 +14,7 @@ from callback.app import Application
 from callback.clock import moment
 from callback.errors import AttemptsExhausted, FollowUpError, InvalidRecord, SweepIncomplete
 from callback.log import logger
-from callback.metric import emit
+from callback.metric import counted
 from callback.rechecks import RecheckInput, recheck_input
 from callback.record import SWEEP_SHARDS
 from callback.report import Subject, report
@@ -42,8 +42,8 @@ def sweep(app: Application) -> Counter[str]:
             oldest = min(oldest, _due(item, oldest))
             with _apart(counts, "a notification could not be dealt with"):
                 counts[_dealt_with(app, item)] += 1
-    logger.info("swept", extra=dict(counts))
-    emit(app.settings.branch, "OldestOverdue", int((now - oldest).total_seconds()), "Seconds")
+    age = int((now - oldest).total_seconds())
+    logger.info("swept", extra=counts | counted(app.settings.branch, "OldestOverdue", age, "Seconds"))
     if counts["undone"]:
         raise SweepIncomplete(f"{counts['undone']} parts of the sweep could not be done")
     return counts
