@@ -14,8 +14,10 @@ from botocore.exceptions import ClientError
 from callback.settings import MARGIN_SECONDS
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_sqs import SQSClient
 
 DEFAULT = "payment3-follow-up-dev"
@@ -45,9 +47,19 @@ class Stack:
         """The account and region that the environment names."""
         return boto3.Session()
 
-    @cached_property
+    @property
     def outputs(self) -> dict[str, str]:
         """What template.yaml says of itself. Raises `StackError` where there is no such stack."""
+        return {output["OutputKey"]: output["OutputValue"] for output in self._described.get("Outputs", [])}
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What it was deployed with. Raises `StackError` where there is no such stack."""
+        given = self._described.get("Parameters", [])
+        return {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in given}
+
+    @cached_property
+    def _described(self) -> "StackTypeDef":
         client = self.session.client("cloudformation", config=_QUICK)
         try:
             [stack] = client.describe_stacks(StackName=self.name)["Stacks"]
@@ -56,13 +68,34 @@ class Stack:
                 raise
             where = f"no stack {self.name} in {client.meta.region_name}"
             raise StackError(f"{where}: name it (--stack), or set AWS_PROFILE and AWS_DEFAULT_REGION") from error
-        return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        return stack
 
     def output(self, key: str) -> str:
         """Return one output, or raise `StackError`: the stack is another one's, or older than these tools."""
         if key not in self.outputs:
             raise StackError(f"stack {self.name} has no output {key}: name another (--stack), or deploy it anew")
         return self.outputs[key]
+
+    def parameter(self, key: str) -> str:
+        """Return one parameter, or raise `StackError` as `output` does."""
+        if key not in self.parameters:
+            raise StackError(f"stack {self.name} has no parameter {key}: name another (--stack), or deploy it anew")
+        return self.parameters[key]
+
+    @property
+    def delays(self) -> tuple[int, ...]:
+        """Seconds from each pass to the next: one less than there are passes."""
+        return tuple(int(delay) for delay in self.parameter("RecheckDelays").split(","))
+
+    @property
+    def max_attempts(self) -> int:
+        """Attempts at one pass before a notification is FAILED."""
+        return int(self.parameter("MaxAttempts"))
+
+    @property
+    def settled_statuses(self) -> tuple[str, ...]:
+        """The statuses of an order that end its follow-up before the plan does; none where the plan alone ends it."""
+        return tuple(status.strip() for status in self.parameter("SettledOrderStatuses").split(",") if status.strip())
 
     @property
     def delayed_notify(self) -> str:
@@ -93,3 +126,8 @@ class Stack:
     def dynamodb(self) -> "DynamoDBClient":
         """The tables' service."""
         return self.session.client("dynamodb", config=_QUICK)
+
+    @cached_property
+    def scheduler(self) -> "EventBridgeSchedulerClient":
+        """The timers' service."""
+        return self.session.client("scheduler", config=_QUICK)

@@ -22,6 +22,13 @@ STACK = "payment3-follow-up-dev"
 REQUEST = "8f0c5a55-1b0e-4c53-9d0e-3f1f6ae0f0aa"
 GROUP = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/payment3-recheck-dev"
 NOTIFY_QUEUE, RECHECK_QUEUE, SCHEDULER_QUEUE, SWEEP_QUEUE = QUEUES
+# What CloudFormation tells of a deployment, and the variable that the template makes of it.
+PARAMETERS = {
+    "RecheckDelays": "RECHECK_DELAYS",
+    "MaxAttempts": "MAX_ATTEMPTS",
+    "SettledOrderStatuses": "SETTLED_ORDER_STATUSES",
+    "KBankSecretId": "KBANK_SECRET_ID",
+}
 Handler = Callable[[object, None], object]
 
 
@@ -108,15 +115,21 @@ class Deployed:
             "SweepFunctionArn": arn(resources["SweepFunction"]["Properties"]["FunctionName"]),
             "ScheduleGroup": environment["SCHEDULE_GROUP"],
             "CreditCardNotifyTable": environment["CREDIT_CARD_NOTIFY_TABLE"],
+            "CallbackErrorLogTable": environment["CALLBACK_ERROR_LOG_TABLE"],
         }
-        assert set(values) <= _outputs(), "no output of the template's"
+        given = environment | self.world.changes
+        parameters = {name: given[variable] for name, variable in PARAMETERS.items()}
+        assert set(values) <= _written("Outputs"), "no output of the template's"
+        assert set(parameters) <= _written("Parameters"), "no parameter of the template's"
         assert call.request == {"StackName": STACK}
-        return {"Stacks": [{"Outputs": [{"OutputKey": k, "OutputValue": v} for k, v in values.items()]}]}
+        outputs = [{"OutputKey": key, "OutputValue": value} for key, value in values.items()]
+        deployed_with = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+        return {"Stacks": [{"Outputs": outputs, "Parameters": deployed_with}]}
 
 
 @cache
-def _outputs() -> set[str]:
-    return set(source()["Outputs"])
+def _written(section: str) -> set[str]:
+    return set(source()[section])
 
 
 def _without_waiting(call: Call) -> None:
