@@ -111,7 +111,7 @@ class World:
 
     def empty(self) -> None:
         """Forget all that happened: a world for the next story, made sooner than a new one."""
-        for variable in ("CREDIT_CARD_NOTIFY_TABLE", "CALLBACK_ERROR_LOG_TABLE"):
+        for variable in ("CREDIT_CARD_NOTIFY_TABLE", "CALLBACK_ERROR_LOG_TABLE", "ORDER_TABLE"):
             self._kept(variable).items.clear()
         self.fire()
         self.wire.calls.clear()
