@@ -35,6 +35,7 @@ import delayednotify
 import recheck
 from callback.clock import moment
 from callback.sweep import GRACE
+from tests.quietly import roomily
 from tests.wire import Answer, Call, payload
 from tests.world import World
 
@@ -122,7 +123,7 @@ class Cloud:
         self.running, self.source = event.function, event.source if not event.tries else "retry"
         try:
             with self.world.wire:
-                HANDLERS[event.function](event.payload, SimpleNamespace(aws_request_id=event.request_id))
+                roomily(HANDLERS[event.function], event.payload, SimpleNamespace(aws_request_id=event.request_id))
         except Died:
             self.world.cold_start()
             self._failed(event)
