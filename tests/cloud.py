@@ -190,12 +190,7 @@ class Cloud:
                 given_up, lambda: self.letters.append(Letter(RECHECK, asked, "SchedulerDeadLetterQueue", given_up))
             )
         # S4
-        self._at(when + PRECISION + timedelta(seconds=max([*fires, 0]) + 30), lambda: self._delete(name))
-
-    def _delete(self, name: str) -> None:
-        if name in self.world.schedules():
-            group = self.world.environment["SCHEDULE_GROUP"]
-            self.world.client("scheduler").delete_schedule(GroupName=group, Name=name)
+        self._at(when + PRECISION + timedelta(seconds=max([*fires, 0]) + 30), lambda: self.world.delete(name))
 
     # --- time ---
 
