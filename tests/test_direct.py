@@ -35,8 +35,8 @@ class BothWays:
         _restore(before)
         with asked_directly(Wire()):
             self.outcomes.append((operation, by_the_long_way, _outcome(lambda: directly(client, operation, request))))
-        _restore(before)
-        return by_http(client, operation, request)
+            _restore(before)
+            return directly(client, operation, request)
 
     def kinds(self) -> set[tuple[str, str]]:
         """Return which operations were asked, and how they ended."""
