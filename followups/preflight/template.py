@@ -48,8 +48,8 @@ class Template:
     def __init__(self, content: Mapping[str, Node], values: Mapping[str, str]) -> None:
         self._content = content
         self._values = values
-        known = (self._ref, self._sub, self._if, self._equals, self._not, self._or, self._and, self._find_in_map)
-        names = ("Ref", "Fn::Sub", "Fn::If", "Fn::Equals", "Fn::Not", "Fn::Or", "Fn::And", "Fn::FindInMap")
+        known = (self._holds, self._ref, self._sub, self._if, self._equals, self._not, self._or, self._and, self._find_in_map)
+        names = ("Condition", "Ref", "Fn::Sub", "Fn::If", "Fn::Equals", "Fn::Not", "Fn::Or", "Fn::And", "Fn::FindInMap")
         self._functions = dict(zip(names, known, strict=True))
 
     @property
