@@ -43,6 +43,10 @@ class _Session:
     """What the functions take for a session: each client is made once for all tests, since that takes long."""
 
     _made: ClassVar[dict[tuple[str, Any], Any]] = {}
+    asked: ClassVar[list[dict[str, str]]] = []
+
+    def __init__(self, **asked: str) -> None:
+        self.asked.append(asked)
 
     def client(self, service: str, config: Any) -> Any:
         make: Any = SESSION.client

@@ -74,12 +74,12 @@ def report(app: Application, error: Exception, function_name: str, event: object
     }
     final = counted(app.settings.branch, "Failed", 1, "Count") if _is_final(error) else {}
     logger.error(row["message"], extra={"errorType": row["errorType"], "traceback": row["traceback"]} | final)
-    error_id, logged = _error_id(error, event, subject), Item()
+    row_id, logged = _row_id(error, event, subject), Item()
     with _never_hiding("the error log"):
-        logged = log_callback_error(app, error_id, row | {"event": redacted_event(event)})
+        logged = log_callback_error(app, row_id, row | {"event": redacted_event(event)})
     if "mailedAt" not in logged:
         with _never_hiding("the error mail"):
-            _mail_once(app, error, error_id, row)
+            _mail_once(app, error, row_id, row)
 
 
 def _end_of(text: str) -> str:
@@ -88,11 +88,20 @@ def _end_of(text: str) -> str:
     return kept if kept == text else kept.partition("\n")[2] or kept
 
 
-def _error_id(error: Exception, event: object, subject: Subject) -> str:
+def _row_id(error: Exception, event: object, subject: Subject) -> str:
     # One row for a notification, whatever its retries meet; an event that shows none stands for itself.
     whole = subject.get("notificationId") or redacted_event(event)
-    ending = f"\nFAILED {getattr(error, 'number', '')}" if _is_final(error) else ""
-    return hashlib.sha256(f"{whole}{ending}".encode()).hexdigest()
+    return error_id(whole, getattr(error, "number", "") if _is_final(error) else None)
+
+
+def error_id(notification_id: str, final: int | str | None = None) -> str:
+    """Return the key of a notification's row in CallbackErrorLogTable.
+
+    `final` asks for the row of its end in `FAILED`: the number of the pass that ended it, or "" where the error had
+    none (`InvalidRecord`).
+    """
+    ending = "" if final is None else f"\nFAILED {final}"
+    return hashlib.sha256(f"{notification_id}{ending}".encode()).hexdigest()
 
 
 def _is_final(error: Exception) -> bool:
