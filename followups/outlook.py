@@ -68,13 +68,8 @@ def _tried(stack: Stack, saved: Saved) -> str:
     return f", tried {saved.attempts_made} of at most {stack.max_attempts} times" if saved.attempts_made else ""
 
 
-def replay_command(stack: Stack, order_id: str) -> str:
-    """Return the command that runs an order's missing passes, as a shell takes it."""
-    return f"followups replay --stack {shlex.quote(stack.name)} -- {shlex.quote(order_id)}"
-
-
 def _replay(stack: Stack, saved: Saved) -> str:
-    return replay_command(stack, saved.order_id)
+    return f"followups replay --stack {shlex.quote(stack.name)} -- {shlex.quote(saved.order_id)}"
 
 
 def _claimed(saved: Saved) -> datetime | None:

@@ -10,8 +10,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from followups.look import HOUR, Look, Part, Seen
 from followups.notifications import Wanted
+from followups.overview import HOUR, Look, Part
 from followups.problems import Problem
 from followups.row import Row, shortened
 from followups.times import clock_time, span
@@ -21,6 +21,7 @@ Cell = RenderableType
 URGENCY: tuple[Wanted, ...] = ("overdue", "failed", "pending", "done")
 _FEWEST_ROWS = 2
 _ROWS_ANYWHERE = 10  # where the picture goes to no terminal, whose height would say
+_PROBLEM_LINES = 4
 _SHORT = 17
 _NEVER = "?"
 
@@ -44,42 +45,42 @@ _SECTIONS: dict[Wanted, _Section] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """What was seen, drawn as of `now` into whatever space there is: rich asks again after a resize."""
+    """A look, drawn as of `now` into whatever space there is: rich asks again after a resize.
+
+    Where a later look failed, `problem` says so above the last picture there is.
+    """
 
     name: str
-    seen: Seen
+    look: Look
     now: datetime
     wanted: tuple[Wanted, ...]
-
-    @property
-    def delays(self) -> tuple[int, ...]:
-        """The plan, as far as it is known."""
-        return self.seen.look.delays if self.seen.look else ()
+    problem: Problem | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """Draw all of it, cut to the terminal's height."""
-        looked = f"  looked at {clock_time(self.seen.look.at, self.now)}" if self.seen.look else ""
+        looked = f"  looked at {clock_time(self.look.at, self.now)}"
         yield Text.assemble((f"Follow-ups of {self.name}", "bold"), (looked, "dim"), no_wrap=True)
-        if self.seen.problem:
-            yield from _problem(self.seen, self.seen.problem, self.now)
-        if look := self.seen.look:
-            yield _totals(look, self.now)
-            rows = self._rows(look, options.height or (console.height if console.is_terminal else None))
-            for wanted, count in rows.items():
-                yield from self._section(wanted, look.part(wanted), count)
+        if self.problem:
+            yield Text(f"The last look failed, this is an older one: {self.problem.what}", "bold red")
+            yield Text(self.problem.advice, "red")
+        yield _totals(self.look, self.now)
+        rows = self._rows(options.height or (console.height if console.is_terminal else None))
+        for wanted, count in rows.items():
+            yield from self._section(wanted, self.look.part(wanted), count)
 
-    def _rows(self, look: Look, height: int | None) -> dict[Wanted, int]:
+    def _rows(self, height: int | None) -> dict[Wanted, int]:
         asked = [wanted for wanted in URGENCY if wanted in self.wanted]
         if height is None:
             return dict.fromkeys(asked, _ROWS_ANYWHERE)
-        left = height - 2 - 2 * bool(self.seen.problem)
+        left = height - 2 - _PROBLEM_LINES * bool(self.problem)
         rows: dict[Wanted, int] = {}
         for position, wanted in enumerate(asked):
             # An empty line, the title, the head and the line of what is left out; a section that needs less leaves it.
             fair = left // (len(asked) - position) - 4
-            lines = 1 + any(row.reason for row in look.part(wanted).rows)
+            there = self.look.part(wanted).rows
+            lines = 1 + any(row.reason for row in there)
             rows[wanted] = max(fair // lines, _FEWEST_ROWS)
-            left -= 4 + lines * min(rows[wanted], len(look.part(wanted).rows))
+            left -= 4 + lines * min(rows[wanted], len(there))
         return rows
 
     def _section(self, wanted: Wanted, part: Part, count: int) -> Iterator[RenderableType]:
@@ -106,7 +107,8 @@ class Picture:
         cells = {"overdue": self._late, "failed": self._failed, "pending": self._waiting, "done": self._done}[wanted]
         # Of what is done, the last pass; of all else, the one that is missing.
         number = row.number - (wanted == "done")
-        return shortened(row.order, _SHORT), shortened(row.charge, _SHORT), str(number), str(row.attempts), *cells(row)
+        ids = (Text(shortened(row.order, _SHORT)), Text(shortened(row.charge, _SHORT)))
+        return *ids, str(number), str(row.attempts), *cells(row)
 
     def _late(self, row: Row) -> tuple[Cell, Cell]:
         return Text(_since(row.due, self.now), "red"), "claimed" if row.is_claimed(self.now) else ""
@@ -119,7 +121,7 @@ class Picture:
             return Text("claimed"), ""
         if row.due is None:
             return _NEVER, ""
-        left, wait = (row.due - self.now).total_seconds(), row.wait(self.delays)
+        left, wait = (row.due - self.now).total_seconds(), row.wait(self.look.delays)
         bar = _bar(wait, left) if wait else ""
         return (span(row.due - self.now) if left > 0 else "due"), bar
 
@@ -169,10 +171,3 @@ def _totals(look: Look, now: datetime) -> Text:
     parts = [said[one] for one in ("pending", "overdue", "failed", "done") if one in look.parts]
     separated = [piece for part in parts for piece in (part, (" · ", "dim"))][:-1]
     return Text.assemble(*separated)
-
-
-def _problem(seen: Seen, problem: Problem, now: datetime) -> Iterator[Text]:
-    kept = f", the picture is of {clock_time(seen.look.at, now)}" if seen.look else ""
-    failed = f"The look at {clock_time(seen.at, now)} failed" if seen.at else "No look yet"
-    yield Text(f"{failed}{kept}: {problem.what}", "bold red")
-    yield Text(problem.advice, "red")

@@ -13,7 +13,10 @@ _SPOILT = "the record is not what `save` writes: mend it by hand"
 
 @dataclass(frozen=True)
 class Row:
-    """What a board says of a notification; `number` is the pass that is missing."""
+    """What a board says of a notification: `number` is the pass that is missing, `attempts` the tries at it.
+
+    Of one that is done they are all tries there were.
+    """
 
     charge: str
     notification: str
@@ -50,7 +53,7 @@ def row(saved: Saved) -> Row:
         return Row(
             *ids,
             number=saved.next_pass,
-            attempts=saved.attempts_made,
+            attempts=int(saved.item["attempts"]) if saved.state == "DONE" else saved.attempts_made,
             due=_time(saved, "nextPassDue"),
             lease=_time(saved, "leaseUntil"),
             received=_time(saved, "receivedAt"),

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.live import Live
 
 from callback.clock import stamp
-from followups.look import Look, Looker
 from followups.notifications import Wanted
+from followups.overview import Look, Looker
 from followups.picture import Picture
 
 Sleep = Callable[[float], None]
@@ -19,21 +19,25 @@ _A_SECOND = 4  # redraws, so that countdowns move while a look takes its time
 
 def watch(looker: Looker, shown: Sequence[Wanted], console: Console, every: float, sleep: Sleep) -> None:
     """Show the board until Ctrl-C, with a new look after each pause; one that fails is said, and costs no picture."""
-    looker.start()
+    first = looker.start()
     # A screen of its own, given back in the end: a resize leaves no halves of pictures behind.
     live = Live(
-        get_renderable=lambda: _picture(looker, shown), console=console, screen=True, refresh_per_second=_A_SECOND
+        get_renderable=lambda: _picture(looker, first, shown),
+        console=console,
+        screen=True,
+        refresh_per_second=_A_SECOND,
     )
     with suppress(KeyboardInterrupt), live:
         while True:
+            live.refresh()
             sleep(every)
             looker.look()
 
 
 def show_once(looker: Looker, shown: Sequence[Wanted], console: Console) -> None:
     """Print one picture."""
-    looker.start()
-    console.print(_picture(looker, shown))
+    first = looker.start()
+    console.print(_picture(looker, first, shown))
 
 
 def as_data(look: Look) -> dict[str, object]:
@@ -44,5 +48,6 @@ def as_data(look: Look) -> dict[str, object]:
     return {"at": stamp(look.at), **parts}
 
 
-def _picture(looker: Looker, shown: Sequence[Wanted]) -> Picture:
-    return Picture(looker.stack.name, looker.seen, looker.clock(), tuple(shown))
+def _picture(looker: Looker, first: Look, shown: Sequence[Wanted]) -> Picture:
+    seen = looker.seen
+    return Picture(looker.stack.name, seen.look or first, looker.clock(), tuple(shown), seen.problem)

@@ -39,12 +39,13 @@ class BrowserError(Exception):
 
 @dataclass
 class Page:
-    """One page; `events` is all that the browser has told of it."""
+    """One page; `told` is all that the browser has said of it, beside its answers."""
 
     _to: int
     _from: int
     session: str = ""
-    events: list[Event] = field(default_factory=list)
+    context: str = ""
+    told: list[Event] = field(default_factory=list)
     _sent: int = 0
     _rest: bytes = b""
 
@@ -54,18 +55,33 @@ class Page:
         message = {"id": self._sent, "method": method, "params": parameters}
         message |= {"sessionId": self.session} if self.session else {}
         os.write(self._to, json.dumps(message).encode() + b"\0")
-        while (told := self._read()).get("id") != self._sent:
-            self.events.append(told)
-        if "error" in told:
-            raise BrowserError(f"{method}: {told['error']['message']}")
-        return told["result"]
+        while (answer := self._read()).get("id") != self._sent:
+            self.told.append(answer)
+        if "error" in answer:
+            raise BrowserError(f"{method}: {answer['error']['message']}")
+        return answer["result"]
+
+    @contextmanager
+    def fresh(self) -> Iterator["Page"]:
+        """Open a page that knows nothing of any other, and close it after use."""
+        context = self.send("Target.createBrowserContext")["browserContextId"]
+        target = self.send("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
+        session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        page = Page(self._to, self._from, session, context, _sent=self._sent)
+        for domain in ("Page", "Runtime", "Network", "Log", "Accessibility"):
+            page.send(f"{domain}.enable")
+        try:
+            yield page
+        finally:
+            self._sent, self._rest = page._sent, page._rest
+            self.send("Target.disposeBrowserContext", browserContextId=context)
 
     def go(self, address: str) -> None:
         """Open an address and wait until it is loaded."""
-        self.events.clear()
+        before = len(self.told)
         self.send("Page.navigate", url=address)
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
-            self.events.append(self._read())
+        while not any(event["method"] == "Page.loadEventFired" for event in self.told[before:]):
+            self.told.append(self._read())
 
     def run(self, script: str) -> Any:  # noqa: ANN401 - whatever the script returns
         """Evaluate a script, wait for its promise, and return its value."""
@@ -100,13 +116,13 @@ class Page:
                 raise BrowserError("the browser ended")
             self._rest += more
         message, _, self._rest = self._rest.partition(b"\0")
-        told: Event = json.loads(message)
-        return told
+        event: Event = json.loads(message)
+        return event
 
 
 @contextmanager
-def browser(program: str, profile: Path, limit: float = 60) -> Iterator[Page]:
-    """Start a browser with one empty page, and end it after use, or where it takes longer than the limit."""
+def browser(program: str, profile: Path, limit: float = 120) -> Iterator[Page]:
+    """Start a browser and end it after use, or where it takes longer than the limit; what it yields opens pages."""
     (theirs_in, ours_out), (ours_in, theirs_out) = _pipe(), _pipe()
     command = [sys.executable, "-c", _BEGIN, str(theirs_in), str(theirs_out), program, *_FLAGS]
     with subprocess.Popen(
@@ -121,20 +137,12 @@ def browser(program: str, profile: Path, limit: float = 60) -> Iterator[Page]:
         watchdog = threading.Timer(limit, process.kill)
         watchdog.start()
         try:
-            yield _page(Page(ours_out, ours_in))
+            yield Page(ours_out, ours_in)
         finally:
             watchdog.cancel()
             process.terminate()
             os.close(ours_out)
             os.close(ours_in)
-
-
-def _page(whole: Page) -> Page:
-    [target] = [one for one in whole.send("Target.getTargets")["targetInfos"] if one["type"] == "page"]
-    whole.session = whole.send("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
-    for domain in ("Page", "Runtime", "Network", "Log", "Accessibility"):
-        whole.send(f"{domain}.enable")
-    return whole
 
 
 def _pipe() -> tuple[int, int]:

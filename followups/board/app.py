@@ -1,6 +1,6 @@
 """The board's web application: one page, and what it is made of."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from flask import Flask, render_template, request
 from werkzeug.exceptions import HTTPException
@@ -9,18 +9,19 @@ from followups.board import plots
 from followups.board.guard import guard
 from followups.board.page import Asked, hour, panel
 from followups.board.records import Records
-from followups.look import HOUR, Looker
-from followups.outlook import replay_command
+from followups.overview import HOUR, Looker
 from followups.row import shortened, shown
 from followups.times import clock_time, span
 
+Command = Callable[[str], str]
 _UNAVAILABLE = 503
 _SHORT = 18
 
 
-def application(looker: Looker) -> Flask:
-    """Return the application over one stack."""
+def application(looker: Looker, replay: Command) -> Flask:
+    """Return the application over one stack; `replay` words the command that replays an order."""
     app, records = Flask(__name__), Records(looker.stack)
+    app.jinja_env.globals["replay"] = replay
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters |= {"shown": shown, "shortened": lambda text: shortened(text, _SHORT), "span": span}
     guard(app)
@@ -48,7 +49,6 @@ def _about(looker: Looker, records: Records, asked: Asked) -> dict[str, object]:
         "hour_ago": now - HOUR,
         "plots": plots,
         "clock": lambda at: clock_time(at, now),
-        "replay": lambda order: replay_command(looker.stack, order),
     }
 
 

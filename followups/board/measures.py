@@ -15,8 +15,8 @@ from typing import Literal
 
 from callback.clock import moment
 from callback.sweep import GRACE
-from followups.look import Look
 from followups.notifications import Saved
+from followups.overview import Look
 
 MINUTES = 60
 
@@ -53,13 +53,20 @@ def minutes(look: Look) -> list[Minute]:
 
 def rechecks(read: Sequence[Saved], delays: Sequence[int], earliest: datetime) -> list[Recheck]:
     """Tell of each recheck since then how late it began, the earliest first."""
-    found = [recheck for saved in read for recheck in _of_record(saved, delays) if recheck.began >= earliest]
+    found = [recheck for saved in read for recheck in _readable(saved, delays) if recheck.began >= earliest]
     return sorted(found, key=lambda recheck: recheck.began)
 
 
 def _ended_ago(look: Look, wanted: Literal["done", "failed"]) -> Counter[int]:
     ended = (row.ended for row in look.part(wanted).rows)
     return Counter(int((look.at - at).total_seconds() // 60) for at in ended if at)
+
+
+def _readable(saved: Saved, delays: Sequence[int]) -> list[Recheck]:
+    try:
+        return list(_of_record(saved, delays))
+    except (KeyError, TypeError, ValueError):  # spoilt by another hand: its timeline says so
+        return []
 
 
 def _of_record(saved: Saved, delays: Sequence[int]) -> Iterator[Recheck]:

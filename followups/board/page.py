@@ -9,9 +9,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from callback.shape import MAX_ID, MAX_SORT_ID
 from followups.board.measures import Minute, Recheck, minutes, rechecks
 from followups.board.records import Records
-from followups.look import HOUR, Look
 from followups.moments import Moment
 from followups.notifications import Saved, found, one
+from followups.overview import HOUR, Look
 from followups.problems import Problem, problem
 from followups.stack import Stack, StackError
 from followups.timeline import timeline

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from callback.sweep import GRACE
 from followups.board.measures import MINUTES, Minute, Recheck
-from followups.look import HOUR
 from followups.outlook import TIMER_LATE
+from followups.overview import HOUR
 from followups.times import span
 
 WIDTH, HEIGHT = 340, 136

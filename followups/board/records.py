@@ -2,8 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from followups.look import Look
 from followups.notifications import Saved, one
+from followups.overview import Look
 from followups.row import Row
 from followups.stack import Stack
 
