@@ -44,7 +44,6 @@ class Page:
     _to: int
     _from: int
     session: str = ""
-    context: str = ""
     told: list[Event] = field(default_factory=list)
     _sent: int = 0
     _rest: bytes = b""
@@ -67,7 +66,7 @@ class Page:
         context = self.send("Target.createBrowserContext")["browserContextId"]
         target = self.send("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
         session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        page = Page(self._to, self._from, session, context, _sent=self._sent)
+        page = Page(self._to, self._from, session, _sent=self._sent)
         for domain in ("Page", "Runtime", "Network", "Log", "Accessibility"):
             page.send(f"{domain}.enable")
         try:
