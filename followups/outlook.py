@@ -43,11 +43,11 @@ def _waits(stack: Stack, saved: Saved, due: datetime, now: datetime) -> str:
 def _next(stack: Stack, saved: Saved, due: datetime, armed: datetime | None, now: datetime) -> Moment:
     if armed and now <= armed + TIMER_LATE:
         last = clock_time(armed + TIMER_LATE, now)
-        return Moment(max(armed, now), "next", f"the timer starts pass {saved.next_pass}, until {last} at the latest")
+        return Moment(max(armed, now), "next", f"the timer starts pass {saved.next_pass}, by {last}")
     sweep = clock_time(due + GRACE + SWEEP_EVERY, now)
     if not saved.is_overdue(now):
         retries = "" if due > now or (saved.passes_done and not saved.attempts_made) else "Lambda tries again, else "
-        return Moment(due + GRACE, "next", f"{retries}the sweep starts pass {saved.next_pass}, until {sweep}", "warn")
+        return Moment(due + GRACE, "next", f"{retries}the sweep starts pass {saved.next_pass}, by {sweep}", "warn")
     if saved.attempts_made >= stack.max_attempts:
         return Moment(None, "next", f"the sweep ends it in FAILED, within {span(SWEEP_EVERY)}", "bad")
     text = f"the sweep starts pass {saved.next_pass}, within {span(SWEEP_EVERY)}; or now: {_replay(stack, saved)}"

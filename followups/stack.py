@@ -1,11 +1,12 @@
 """A deployed stack, found by its name: what its outputs say of itself, and the clients that reach it.
 
-Profile, region and endpoint come from the environment, as for any AWS tool.
+Profile, region and endpoint come from the environment, as for any AWS tool, unless they are named.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -14,10 +15,12 @@ from botocore.exceptions import ClientError
 from callback.settings import MARGIN_SECONDS
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
 DEFAULT = "payment3-follow-up-dev"
@@ -37,15 +40,25 @@ class StackError(Exception):
 
 
 @dataclass(frozen=True)
+class Account:
+    """Where the stack is: boto3.Session's own keywords, and the endpoint where it is not AWS's. Empty: as ever."""
+
+    session: Mapping[str, str] = field(default_factory=dict)
+    endpoint_url: str | None = None
+
+
+@dataclass(frozen=True)
 class Stack:
     """A deployed stack; nothing is asked of AWS before it is needed."""
 
     name: str = DEFAULT
+    account: Account = field(default_factory=Account)
 
     @cached_property
     def session(self) -> boto3.Session:
-        """The account and region that the environment names."""
-        return boto3.Session()
+        """The account and region that were named, or those of the environment."""
+        named: Any = self.account.session
+        return boto3.Session(**named)
 
     @property
     def outputs(self) -> dict[str, str]:
@@ -60,7 +73,7 @@ class Stack:
 
     @cached_property
     def _described(self) -> "StackTypeDef":
-        client = self.session.client("cloudformation", config=_QUICK)
+        client: CloudFormationClient = self._client("cloudformation")
         try:
             [stack] = client.describe_stacks(StackName=self.name)["Stacks"]
         except ClientError as error:
@@ -115,19 +128,34 @@ class Stack:
     @cached_property
     def sqs(self) -> "SQSClient":
         """The failure queues' service."""
-        return self.session.client("sqs", config=_QUICK)
+        client: SQSClient = self._client("sqs")
+        return client
 
     @cached_property
     def functions(self) -> "LambdaClient":
         """Lambda, through a client that waits for the longest invocation and never makes a second."""
-        return self.session.client("lambda", config=_PATIENT)
+        client: LambdaClient = self._client("lambda", _PATIENT)
+        return client
 
     @cached_property
     def dynamodb(self) -> "DynamoDBClient":
         """The tables' service."""
-        return self.session.client("dynamodb", config=_QUICK)
+        client: DynamoDBClient = self._client("dynamodb")
+        return client
 
     @cached_property
     def scheduler(self) -> "EventBridgeSchedulerClient":
         """The timers' service."""
-        return self.session.client("scheduler", config=_QUICK)
+        client: EventBridgeSchedulerClient = self._client("scheduler")
+        return client
+
+    @cached_property
+    def secrets(self) -> "SecretsManagerClient":
+        """The merchant's keys' service."""
+        client: SecretsManagerClient = self._client("secretsmanager")
+        return client
+
+    def _client(self, service: str, config: Config = _QUICK) -> Any:  # noqa: ANN401 - one of many typed clients
+        make: Any = self.session.client
+        endpoint = {"endpoint_url": self.account.endpoint_url} if self.account.endpoint_url else {}
+        return make(service, config=config, **endpoint)

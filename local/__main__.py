@@ -13,6 +13,7 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
+from rich.markup import escape
 
 from callback.errors import FollowUpError
 from local import containers, emulator, report, stack
@@ -41,7 +42,7 @@ def main() -> int:
     try:
         return int(arguments.command(console, arguments))
     except _EXPECTED as error:
-        console.print(f"[red]{type(error).__name__}[/]: {error}", highlight=False)
+        console.print(f"[red]{type(error).__name__}[/]: {escape(str(error))}", highlight=False)
         return 2
     except KeyboardInterrupt:
         console.print("stopped; nothing is left running")

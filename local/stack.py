@@ -117,7 +117,7 @@ def deploy(emulator: Emulator, options: Options) -> Stack:
     _create(
         cloudformation,
         "surroundings",
-        (ROOT / "local" / "surroundings.yaml").read_text(),
+        {"TemplateBody": (ROOT / "local" / "surroundings.yaml").read_text()},
         Branch=BRANCH,
         LatencyMs=str(options.latency_ms),
         Failures=str(options.failures),
@@ -127,7 +127,7 @@ def deploy(emulator: Emulator, options: Options) -> Stack:
     _create(
         cloudformation,
         NAME,
-        _packaged(stack),
+        {"TemplateURL": _packaged(stack)},
         Branch=BRANCH,
         RecheckDelays=str(options.delay),
         PassTimeoutSeconds="10",
@@ -156,7 +156,8 @@ def furnish(stack: Stack, notification: Notification) -> str:
 
 
 def _packaged(stack: Stack) -> str:
-    # As `sam package` does it: the code goes to a bucket, and the template says where.
+    # As `sam deploy` does it: the code goes to a bucket, and the template, which says where, does too: by itself it is
+    # larger than a call may be.
     template = yaml.safe_load((BUILD / "template.yaml").read_text())
     s3 = stack.client("s3")
     s3.create_bucket(Bucket=_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -164,7 +165,8 @@ def _packaged(stack: Stack) -> str:
         if resource["Type"] == "AWS::Serverless::Function":
             s3.put_object(Bucket=_BUCKET, Key=name, Body=_zipped(BUILD / name))
             resource["Properties"]["CodeUri"] = f"s3://{_BUCKET}/{name}"
-    return json.dumps(template)
+    s3.put_object(Bucket=_BUCKET, Key="template.json", Body=json.dumps(template).encode())
+    return f"{stack.emulator.url}/{_BUCKET}/template.json"
 
 
 def _zipped(folder: Path) -> bytes:
@@ -175,10 +177,11 @@ def _zipped(folder: Path) -> bytes:
     return buffer.getvalue()
 
 
-def _create(cloudformation: "CloudFormationClient", name: str, template: str, **parameters: str) -> None:
+def _create(cloudformation: "CloudFormationClient", name: str, template: dict[str, str], **parameters: str) -> None:
+    source: Any = template  # its body, or where it lies
     cloudformation.create_stack(
         StackName=name,
-        TemplateBody=template,
+        **source,
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
     )

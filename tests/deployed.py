@@ -10,8 +10,9 @@ from moto.sqs.models import sqs_backends
 
 import delayednotify
 import recheck
-from followups import __main__ as followups
+from followups.cli import main
 from followups.dead_letters import QUEUES
+from followups.operator import Operator
 from local.emulator import ACCOUNT, REGION
 from tests.letters import Letter, function_error, on_failure, scheduler_letter
 from tests.template import source
@@ -43,6 +44,7 @@ class Deployed:
 
     world: World
     urls: dict[str, str] = field(default_factory=dict)
+    sent: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Make the queues, and answer for CloudFormation and Lambda, which moto does not play without containers."""
@@ -60,12 +62,13 @@ class Deployed:
             "payment3-process-paid-order-dev": answers["lambda.Invoke"],
         }
         answers["lambda.Invoke"] = lambda call: self.functions[call.request["FunctionName"]](call)
-        self.world.wire.before["sqs.ReceiveMessage"] = _without_waiting
+        answers["sqs.ReceiveMessage"] = self._receive_message
 
     def run(self, *arguments: str) -> int:
-        """Run a command of the operators' and return its exit code."""
+        """Run a command of the operators' and return its exit code; who waits in it lets the world's time pass."""
+        operator = Operator(lambda: self.world.now, self.world.monotonic, self.world.wait)
         with self.world.wire:
-            return followups.main(arguments)
+            return main(arguments, operator)
 
     def invoked(self, function: str) -> list[Any]:
         """The payloads that a function was invoked with."""
@@ -76,7 +79,8 @@ class Deployed:
 
     def put(self, queue: str, letter: Letter) -> None:
         """A letter arrives."""
-        self.world.client("sqs").send_message(QueueUrl=self.urls[queue], **letter)
+        sent = self.world.client("sqs").send_message(QueueUrl=self.urls[queue], **letter)
+        self.sent[sent["MessageId"]] = str(int(self.world.now.timestamp() * 1000))
 
     def put_each_kind(self) -> None:
         """A letter of each of three notifications: failed for good, timed out, never handed over."""
@@ -107,6 +111,15 @@ class Deployed:
             for message in self.messages(queue):
                 message.visible_at = 0.0
 
+    def _receive_message(self, call: Call) -> Answer:
+        # A long poll, so that AWS asks all its servers; the tests' one server need not be waited for.
+        assert call.request["WaitTimeSeconds"] > 0
+        with self.world.wire.aside():
+            answer: Answer = self.world.client("sqs").receive_message(**call.request | {"WaitTimeSeconds": 0})
+        for message in answer.get("Messages", []):  # sent by the world's clock, not by moto's
+            message["Attributes"]["SentTimestamp"] = self.sent[message["MessageId"]]
+        return answer
+
     def _describe_stacks(self, call: Call) -> Answer:
         resources, environment = self.world.resources, self.world.environment
         values = self.urls | {
@@ -130,12 +143,6 @@ class Deployed:
 @cache
 def _written(section: str) -> set[str]:
     return set(source()[section])
-
-
-def _without_waiting(call: Call) -> None:
-    # A long poll, so that AWS asks all its servers; the tests' one server need not be waited for.
-    assert call.request["WaitTimeSeconds"] > 0
-    call.request["WaitTimeSeconds"] = 0
 
 
 def _run(handler: Handler) -> Callable[[Call], Answer]:

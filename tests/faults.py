@@ -59,21 +59,29 @@ FAULTS = {
 
 @dataclass(frozen=True)
 class Scenario:
-    """What happens apart from the fault: how ProcessPaidOrder behaves at its n-th run of a pass; other settings."""
+    """What happens apart from the fault: how ProcessPaidOrder behaves at its n-th run of a pass; other settings.
+
+    `settles` is the pass from which on the order is paid, for who asks; `patience` is how long after the end somebody
+    brings back what failed.
+    """
 
     behaviour: Callable[[int, int], str] = lambda _pass, _nth: "works"
     settings: dict[str, str] = field(default_factory=dict)
+    settles: int = 1
+    patience: timedelta = timedelta()
 
 
 SCENARIOS = {
     "as it should": Scenario(),
     "pass 1 fails once": Scenario(lambda number, nth: "fails" if (number, nth) == (1, 1) else "works"),
     "pass 2 fails once": Scenario(lambda number, nth: "fails" if (number, nth) == (2, 1) else "works"),
+    "the order's status is asked for": Scenario(settings={"SETTLED_ORDER_STATUSES": "PAID"}),
     "three passes": Scenario(settings={"RECHECK_DELAYS": "60,60"}),
     "pass 2 is the death of its last attempt": Scenario(
         lambda number, nth: "dies" if (number, nth) == (2, 1) else "works", {"MAX_ATTEMPTS": "1"}
     ),
 }
+USUAL = {"RECHECK_DELAYS": "60", "MAX_ATTEMPTS": "30", "SETTLED_ORDER_STATUSES": ""}
 CROSSINGS = tuple(itertools.product((True, False), ("once", "twice", "late", "never")))
 
 
@@ -99,7 +107,7 @@ class Story:
     def __init__(self, world: World, scenario: Scenario, crossing: tuple[bool, str]) -> None:
         world.empty()
         world.now = START
-        world.cold_start(**{"RECHECK_DELAYS": "60", "MAX_ATTEMPTS": "30"} | scenario.settings)
+        world.cold_start(**USUAL | scenario.settings)
         self.nth: Counter[int] = Counter()
         self.cloud = Cloud(world, redelivers=crossing[0], timer=crossing[1], behaviour=self._behaviour)
         self.scenario, self.world, self.crossing = scenario, world, crossing
@@ -126,6 +134,7 @@ class Story:
             wrong.append("neither saved nor in a failure store")
         took = (ended or self.cloud.letters[0].at) - self.began
         end = "DONE" if ended and not self._is_failed() else "FAILED" if ended else "dead letter"
+        self.world.now += self.scenario.patience
         if replayed(self.cloud):
             self.cloud.rest()
             wrong += broken(self.cloud)
@@ -138,6 +147,9 @@ class Story:
 
     def _behaviour(self, number: int) -> str:
         self.nth[number] += 1
+        if number >= self.scenario.settles:
+            with self.world.wire.aside():
+                self.world.order(status="PAID")
         return self.scenario.behaviour(number, self.nth[number])
 
     def _around(self, call: Call, effect: Effect) -> Answer:

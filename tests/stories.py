@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 )
 
 from tests.cloud import DELAYED_NOTIFY, RECHECK, Cloud
-from tests.faults import FAULTS, START, Effect
+from tests.faults import FAULTS, START, USUAL, Effect
 from tests.promise import broken, replayed
 from tests.wire import Answer, Call, listening
 from tests.world import World, made, sample
@@ -44,7 +44,7 @@ class Stories(RuleBasedStateMachine):
         """A branch with a timer of some temper, and an allowance of attempts."""
         self.world.empty()
         self.world.now = START
-        self.world.cold_start(RECHECK_DELAYS="60", MAX_ATTEMPTS=attempts)
+        self.world.cold_start(**USUAL | {"MAX_ATTEMPTS": attempts})
         self.paid, self.fault, self.events = "works", ("", 0), list[dict[str, Any]]()
         self.cloud = Cloud(self.world, timer=timer, behaviour=lambda _number: self.paid)
         self.world.wire.around = self._around

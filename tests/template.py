@@ -12,6 +12,7 @@ from local.emulator import ACCOUNT, REGION, ROOT
 PSEUDO = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "AWS::URLSuffix": "amazonaws.com"}
 # What GetAtt X.Arn gives, by type; `{}` is the resource's name.
 _ARNS = {
+    "AWS::CloudWatch::Alarm": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{{}}",
     "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{{}}",
     "AWS::Events::Rule": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{{}}",
     "AWS::IAM::Role": f"arn:aws:iam::{ACCOUNT}:role/{{}}",
@@ -96,7 +97,14 @@ class _Resolver:
     def _sub(self, argument: Any) -> str:
         text, own = argument if isinstance(argument, list) else (argument, {})
         own = {name: str(self.value(value)) for name, value in own.items()}
-        return re.sub(r"\$\{([^}]+)\}", lambda found: own.get(found[1]) or self._ref(found[1]), text)
+
+        def value(found: re.Match[str]) -> str:
+            name = found[1]
+            if name.startswith("!"):  # `${!Literal}` is CloudWatch's own
+                return f"${{{name[1:]}}}"
+            return own.get(name) or (self._getatt(name) if "." in name else self._ref(name))
+
+        return re.sub(r"\$\{([^}]+)\}", value, text)
 
     def _if(self, argument: list[Any]) -> Any:
         name, yes, no = argument

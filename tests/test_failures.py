@@ -16,7 +16,7 @@ SITES = [
     *(("DelayedNotify", site) for site in ("read the merchant key", "mark the payment record", "read the order")),
     *(("DelayedNotify", site) for site in ("save the notification", "claim the pass", "run the pass")),
     *(("DelayedNotify", site) for site in ("record the pass", "arm the schedule", "give the claim back", *ERROR_PATH)),
-    *(("Recheck", site) for site in ("claim the pass", "run the pass", "record the pass")),
+    *(("Recheck", site) for site in ("claim the pass", "run the pass", "read the order", "record the pass")),
     *(("Recheck", site) for site in ("arm the schedule", "give the claim back", *ERROR_PATH)),
     *(("Sweep", site) for site in ("read a shard", "hand over to Recheck", "give the notification up", *ERROR_PATH)),
 ]

@@ -79,6 +79,13 @@ def test_run_refuses_a_bad_event_before_it_starts_anything(tmp_path: Path, text:
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_error_is_printed_as_it_is() -> None:
+    """What looks like rich's markup in an error's text, a pattern of the template's say, is only text."""
+    done = local("run", "--event", "[/no]such[/?#].json")
+    assert done.returncode == 2
+    assert "'[/no]such[/?#].json'" in done.stdout
+
+
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=str)
 def test_interrupt_leaves_nothing_running(sent: signal.Signals, code: int) -> None:
     """Ctrl-C, a kill or a closed terminal in the middle of the wait: its exit code, and no process left.

@@ -16,11 +16,6 @@ NAMED = f"chargeId={CHARGE} notificationId={NOTIFICATION} orderId={ORDER}"
 Print = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(autouse=True)
-def _clock(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("followups.replay.replay.__defaults__", (lambda: deployed.world.now,))
-
-
 @pytest.fixture
 def failed(deployed: Deployed) -> Deployed:
     """A notification whose only allowed attempt at pass 1 failed."""
@@ -114,8 +109,9 @@ def test_each_notification_of_each_order_is_looked_at(deployed: Deployed, capsys
     deployed.world.deliver(other)
     deployed.world.wait(60)
     deployed.world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
-    assert deployed.run("replay", ORDER, "ORDER-2") == 1
-    lines = capsys.readouterr().out.splitlines()
+    assert deployed.run("replay", ORDER, "ORDER-2", "--yes") == 1
+    *lines, summary = capsys.readouterr().out.splitlines()
+    assert summary.startswith("Notifications: 4, run: 3, left alone: 0, failed again: 1.")
     assert [line.split()[1].rpartition("=")[2].removeprefix(NOTIFICATION) for line in lines] == ["", "-2", "-3", "-4"]
     assert ["failed again" in line for line in lines] == [True, False, False, False]
     states = {r["notificationId"]: r["state"] for r in deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")}
@@ -130,7 +126,8 @@ def test_order_with_more_notifications_than_one_page_holds(deployed: Deployed, c
         table.put_item(Item=record | {"notificationId": f"{NOTIFICATION}-{number}"})
     deployed.world.wire.before["dynamodb.Query"] = lambda call: call.request.update(Limit=2)
     assert deployed.run("replay", ORDER) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 5
+    *lines, summary = capsys.readouterr().out.splitlines()
+    assert (len(lines), summary) == (5, "Notifications: 5, run: 0, left alone: 5, failed again: 0.")
     assert len(deployed.world.wire.of("dynamodb.Query")) == 3
 
 
@@ -145,15 +142,15 @@ def test_record_that_left_the_table_meanwhile_is_passed_over(deployed: Deployed,
 def test_order_without_a_notification_is_said(deployed: Deployed, capsys: Print) -> None:
     """A wrong order id, or a notification that never was saved: exit 1, and where to look next."""
     assert deployed.run("replay", "ORDER-9") == 1
-    said = "orderId=ORDER-9  no notification was saved in stack payment3-follow-up-dev.  Try `redrive`.\n"
-    assert capsys.readouterr().out == said
+    said = "orderId=ORDER-9  no notification was saved in stack payment3-follow-up-dev."
+    assert capsys.readouterr().out == f"{said}  Try: followups dead-letters list\n"
 
 
 def test_table_that_cannot_be_read_is_said(deployed: Deployed, capsys: Print) -> None:
     """What the caller may not do: exit 2, AWS's own words, and where to look."""
     deployed.world.wire.before["dynamodb.Query"] = refuse("AccessDeniedException")
     assert deployed.run("replay", ORDER) == 2
-    assert "README: When something failed" in capsys.readouterr().err
+    assert "Check profile, region and permissions (the command's --help names them)" in capsys.readouterr().err
 
 
 def test_answer_that_is_no_object_is_no_failure(failed: Deployed, capsys: Print) -> None:
@@ -166,9 +163,9 @@ def test_answer_that_is_no_object_is_no_failure(failed: Deployed, capsys: Print)
 @pytest.mark.parametrize(
     ("target", "runs"),
     [
-        (["redrive"], "redrive --stack 'payment3-follow-up-dev'"),
-        (["redrive", "STACK=other"], "redrive --stack 'other'"),
-        (["replay", "ORDER=A 1"], "replay --stack 'payment3-follow-up-dev' -- 'A 1'"),
+        (["redrive"], "dead-letters redrive --stack 'payment3-follow-up-dev'"),
+        (["redrive", "STACK=other"], "dead-letters redrive --stack 'other'"),
+        (["replay", "ORDER=A 1"], "replay --yes --stack 'payment3-follow-up-dev' -- 'A 1'"),
         (["run", "STACK=other", "-o", ".venv/installed"], "local run --delay 60 --latency 300 --failures 0"),
     ],
 )
@@ -181,7 +178,7 @@ def test_make_acts_on_the_account_of_the_environment(target: list[str], runs: st
         text=True,
         check=True,
     )
-    [line] = [line for line in done.stdout.splitlines() if " -m " in line and runs in line]
+    [line] = [line for line in done.stdout.splitlines() if ".venv/bin" in line and runs in line]
     assert ("AWS_PROFILE" in line) == (target[0] == "run")
 
 

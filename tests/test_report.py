@@ -352,7 +352,7 @@ def test_records_and_errors_expire_when_the_readme_says(world: World) -> None:
 
 
 def test_every_log_line_says_whom_it_is_about(world: World) -> None:
-    """orderId, chargeId and notificationId are in every line of both functions (brief: decision 5)."""
+    """orderId, chargeId, notificationId and the pass are in every line of both functions (brief: decision 5)."""
     world.pay()
     world.deliver()
     world.wait(60)
@@ -360,6 +360,7 @@ def test_every_log_line_says_whom_it_is_about(world: World) -> None:
     assert len(world.log()) > 5
     for line in world.log():
         assert (line["orderId"], line["chargeId"], line["notificationId"]) == (ORDER, CHARGE, NOTIFICATION), line
+    assert {line["pass"] for line in world.log()} == {1, 2}
 
 
 def test_warm_invocation_forgets_whom_the_last_one_was_about(world: World) -> None:

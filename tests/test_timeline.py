@@ -42,7 +42,7 @@ def test_notification_that_waits_for_its_timer(deployed: Deployed) -> None:
         '09:30:17 ok pass 1: completed in 0.0 s: {"paid": true, "pass": 1}',
         "09:31:18 ok schedule: the timer of pass 2 is armed for 09:31:18 UTC, in 43 s",
         "- info waits: for pass 2 of 2, due at 09:31:17 UTC, in 43 s",
-        "09:31:18 info next: the timer starts pass 2, until 09:32:18 UTC at the latest",
+        "09:31:18 info next: the timer starts pass 2, by 09:32:18 UTC",
     ]
 
 

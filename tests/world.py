@@ -43,6 +43,10 @@ class _Session:
     """What the functions take for a session: each client is made once for all tests, since that takes long."""
 
     _made: ClassVar[dict[tuple[str, Any], Any]] = {}
+    asked: ClassVar[list[dict[str, str]]] = []
+
+    def __init__(self, **asked: str) -> None:
+        self.asked.append(asked)
 
     def client(self, service: str, config: Any) -> Any:
         make: Any = SESSION.client
@@ -107,7 +111,7 @@ class World:
 
     def empty(self) -> None:
         """Forget all that happened: a world for the next story, made sooner than a new one."""
-        for variable in ("CREDIT_CARD_NOTIFY_TABLE", "CALLBACK_ERROR_LOG_TABLE"):
+        for variable in ("CREDIT_CARD_NOTIFY_TABLE", "CALLBACK_ERROR_LOG_TABLE", "ORDER_TABLE"):
             self._kept(variable).items.clear()
         self.fire()
         self.wire.calls.clear()

@@ -6,7 +6,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from callback.app import Application
 from callback.errors import AttemptsExhausted, OrderUnsettled
-from callback.log import logger
+from callback.log import about_pass, logger
 from callback.metric import counted
 from callback.record import NOTE, Record
 from callback.report import Subject, report
@@ -46,7 +46,7 @@ def _run_pass(app: Application, record: Record) -> Record:
 
 
 def _begin(app: Application, record: Record) -> None:
-    logger.append_keys(**{"pass": record.next_pass})
+    about_pass(record.next_pass)
     due = record.next_pass_due
     if record.passes_done and due:  # pass 1 has no timer, and a failed notification is due no longer
         late = int((app.clock() - due).total_seconds())

@@ -1,6 +1,7 @@
 """DelayedNotify: invoked asynchronously by Notify with the bank's notification."""
 
 from callback.app import application
+from callback.log import about_pass
 from callback.notification import parse_notification
 from callback.processor import CreditCardCallbackProcessor, verify_and_handle_checksum
 from callback.redirect import Response
@@ -16,6 +17,7 @@ def lambda_handler(event: object, _context: object) -> Response:
     with reported(app, "delayednotify", event) as subject:
         notification = parse_notification(event)
         subject.learn(**notification.ids)
+        about_pass(1)
         verdict, payment = verify_and_handle_checksum(app, notification, "delayednotify")
         processor = CreditCardCallbackProcessor(app, notification, verdict, payment)
         subject.learn(orderId=processor.order_id)

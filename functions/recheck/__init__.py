@@ -3,6 +3,7 @@
 from callback.advance import advance
 from callback.app import application
 from callback.errors import InvalidRecheck
+from callback.log import about_pass
 from callback.rechecks import RecheckInput
 from callback.report import reported
 from callback.sweep import sweep
@@ -18,6 +19,7 @@ def lambda_handler(event: object, _context: object) -> dict[str, object]:
     with reported(app, "recheck", event) as subject:
         timer = RecheckInput.read(event, InvalidRecheck)
         subject.learn(chargeId=timer.charge_id, notificationId=timer.notification_id, orderId=timer.order_id)
+        about_pass(timer.number)
         record = app.records.claim(timer.charge_id, timer.notification_id, timer.number)
         record = advance(app, record)
         return {"state": record.state, "passesDone": record.passes_done}

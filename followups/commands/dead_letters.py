@@ -1,0 +1,143 @@
+"""`followups dead-letters`: what lies in the failure queues, and the way back."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import click
+
+from callback.clock import stamp
+from followups.dead_letters import QUEUES, Letter
+from followups.look import look
+from followups.manual import ManualGroup
+from followups.operator import Operator
+from followups.output import Column, Sheet
+from followups.redrive import Outcome
+from followups.redrive import redrive as send_back
+from followups.times import span
+
+_COLUMNS = (Column("", 1), Column("queue", 24), Column("of", ratio=1), Column("", ratio=1))
+_STOPPED = "Stopped. What is not said to have gone back is where it was; the same command goes on."
+_LOOKING = [
+    "cloudformation:DescribeStacks the stack",
+    "sqs:ReceiveMessage the four failure queues",
+    "sqs:ChangeMessageVisibility the four failure queues",
+]
+
+
+def _queues(command: "click.decorators.FC") -> "click.decorators.FC":
+    return click.option(
+        "--queue",
+        "queues",
+        type=click.Choice(QUEUES, case_sensitive=False),
+        multiple=True,
+        help="only this one; may be given several times",
+    )(command)
+
+
+@click.group(
+    "dead-letters",
+    cls=ManualGroup,
+    help="What could not be done in all tries lies in one of the stack's four failure queues for 14 days.",
+    short_help="What lies in the failure queues: list it, or redrive it.",
+)
+def dead_letters() -> None:
+    """List or redrive."""
+
+
+@dead_letters.command(
+    "list",
+    help="""Say what lies in the failure queues: from where, since when, of which notification, why, and to which
+function it would go back. Each letter is received, hidden for a moment from others, and shown again; none is moved.
+
+A letter that another redrive has in its hands is hidden, and not listed.""",
+    short_help="What lies there, and why.",
+    examples={"followups dead-letters list": "all four queues", "followups dead-letters list --json": "as JSON lines"},
+    exits={0: "listed, if only nothing", 2: "it could not be listed", 130: "stopped"},
+    permissions=_LOOKING,
+)
+@_queues
+@click.pass_obj
+def list_command(operator: Operator, queues: tuple[str, ...]) -> int:
+    """Print a row for each letter."""
+    _look(operator, queues)
+    return 0
+
+
+@dead_letters.command(
+    "redrive",
+    help="""Send each dead letter back to its function, once, and delete it only when the function has succeeded.
+
+What fails again stays, with its error in the line that is printed; so does what is no letter of this stack's. Nothing
+is lost if it is stopped, and a pass that is done stays done: the record knows.""",
+    short_help="Send what lies there back to its function.",
+    examples={
+        "followups dead-letters redrive --dry-run": "what would go where",
+        "followups dead-letters redrive": "all four queues",
+        "followups dead-letters redrive --queue RecheckFailureQueue": "one of them",
+    },
+    exits={0: "all went back, or nothing was there", 1: "something stays", 2: "it could not be tried", 130: "stopped"},
+    permissions=[
+        *_LOOKING,
+        "sqs:DeleteMessage the four failure queues",
+        "lambda:InvokeFunction the functions DelayedNotify, Recheck and Sweep",
+    ],
+)
+@_queues
+@click.option("--dry-run", is_flag=True, help="only say what lies there and where it would go")
+@click.pass_obj
+def redrive(operator: Operator, queues: tuple[str, ...], *, dry_run: bool) -> int:
+    """Send the letters back, or say where they would go."""
+    outcomes = _look(operator, queues) if dry_run else _send_back(operator, queues)
+    staying = sum(not outcome.went_back for outcome in outcomes)
+    advice = "Mend what the lines above say, then redrive again." if staying else ""
+    if dry_run:
+        advice = "Nothing was changed; without --dry-run they go back."
+    operator.output.note(f"Dead letters: {len(outcomes)}, staying: {staying}.", advice)
+    return 1 if staying else 0
+
+
+def _look(operator: Operator, queues: tuple[str, ...]) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    with Sheet(operator.output, *_COLUMNS) as sheet:
+
+        def tell(letter: Letter) -> None:
+            text = f"would go back to {letter.goes_to}; it failed with {letter.error}"
+            outcome = Outcome(letter, not letter.refusal, f"stays: {letter.refusal}" if letter.refusal else text)
+            outcomes.append(outcome)
+            _tell(operator, sheet, outcome)
+
+        look(operator.stack, queues or QUEUES, tell)
+    return outcomes
+
+
+def _send_back(operator: Operator, queues: tuple[str, ...]) -> list[Outcome]:
+    operator.when_stopped = _STOPPED
+    outcomes: list[Outcome] = []
+    with Sheet(operator.output, *_COLUMNS) as sheet:
+
+        def tell(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            _tell(operator, sheet, outcome)
+
+        send_back(operator.stack, queues or QUEUES, tell)
+    return outcomes
+
+
+def _tell(operator: Operator, sheet: Sheet, outcome: Outcome) -> None:
+    letter, age = outcome.letter, _age(operator, outcome.letter)
+    mark = ("✓", "green") if outcome.went_back else ("✗", "bold red")
+    of = "\n".join(f"{name.removesuffix('Id')} {value}" for name, value in letter.ids.items())
+    ids = " ".join(f"{name}={value}" for name, value in letter.ids.items())
+    cells = (mark, f"{letter.queue}\n{letter.kind}, {age}", of, outcome.text)
+    sheet.add(cells, (letter.queue, letter.kind, ids, age, outcome.text), _record(letter, outcome))
+
+
+def _record(letter: Letter, outcome: Outcome) -> Mapping[str, object]:
+    about = {"queue": letter.queue, "kind": letter.kind, **letter.ids}
+    about |= {"sentAt": stamp(letter.sent_at) if letter.sent_at else "", "error": letter.error}
+    return about | {"goesTo": letter.goes_to, "wentBack": outcome.went_back, "text": outcome.text}
+
+
+def _age(operator: Operator, letter: Letter) -> str:
+    # Clocks differ: nothing was sent after now.
+    return f"{span(max(timedelta(0), operator.clock() - letter.sent_at))} old" if letter.sent_at else ""
