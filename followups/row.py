@@ -7,6 +7,7 @@ from datetime import datetime
 from callback.clock import moment, stamp
 from followups.invocation import printable
 from followups.notifications import Saved
+from followups.output import visible
 
 _SPOILT = "the record is not what `save` writes: mend it by hand"
 
@@ -64,14 +65,9 @@ def row(saved: Saved) -> Row:
         return Row(*ids, reason=_SPOILT)
 
 
-def shown(text: str) -> str:
-    """Make an id that others sent fit for one line: nothing in it is obeyed by a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
 def shortened(text: str, width: int) -> str:
     """Keep both ends of a long id, the more of its end, which is where ids differ."""
-    clean = shown(text)
+    clean = visible(text)
     start = (width - 1) // 3
     return clean if len(clean) <= width else f"{clean[:start]}…{clean[start + 1 - width :]}"
 

@@ -1,6 +1,7 @@
 """The pictures under docs/images: the operators' tools on a local stack in which much has happened."""
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -29,26 +30,27 @@ IMAGES = ROOT / "docs" / "images"
 # A picture's name, and the command in it.
 COMMANDS: Mapping[str, Sequence[str]] = {
     "watch": ("watch", "--once"),
-    "list": ("list", "--state", "pending"),
+    "list": ("list",),
     "show": ("show", FAILED_ORDER),
     "dead-letters": ("dead-letters", "list"),
-    "verify": ("verify",),
+    "verify": ("verify", "events/wrong-checksum.json"),
     "replay": ("replay", "--dry-run", LATE_ORDER, FAILED_ORDER),
 }
 # A picture's name, the theme, the page's width and height, and what is asked for.
 _PAGES = {
     "board-light": ("light", 1120, 900, ""),
     "board-dark": ("dark", 1120, 900, ""),
-    "board-timeline": ("light", 1280, 860, f"?find={FAILED_ORDER}"),
+    "board-timeline": ("light", 1100, 740, f"?find={FAILED_ORDER}"),
     "board-phone": ("light", 360, 760, ""),
 }
 _PATIENCE = 30
-COLUMNS = 100
+COLUMNS = 120
 
 
 def main() -> int:
     """Make the pictures; exit code 2 where one could not be made."""
     console = Console()
+    logging.disable()  # the functions' own lines
     program = _chromium()
     if program is None:
         console.print("Chromium is not installed: apt-get install chromium")
@@ -56,9 +58,9 @@ def main() -> int:
     IMAGES.mkdir(parents=True, exist_ok=True)
     with _local_stack(console) as deployed:
         environment = {**os.environ, **_reach(deployed)}
+        _play(deployed)
         for name, command in COMMANDS.items():
             console.print(f"docs/images/{name}.svg", highlight=False)
-            _play(deployed)
             _terminal(name, command, environment)
         with tempfile.TemporaryDirectory() as profile, browser(program, Path(profile)) as started:
             _play(deployed)
@@ -92,12 +94,13 @@ def _reach(deployed: Stack) -> dict[str, str]:
 
 
 def _play(deployed: Stack) -> None:
-    # Anew for each picture: what waits a minute is done when the last one is made.
+    """Let it happen anew: what waits for a minute is done a minute later."""
     lambdas, function = deployed.client("lambda"), deployed.outputs["RecheckFunction"]
     variables = lambdas.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
-    table = deployed.table(deployed.outputs["CreditCardNotifyTable"])
-    for item in table.scan(ProjectionExpression="chargeId, notificationId")["Items"]:
-        table.delete_item(Key=item)
+    for name, key in {"CreditCardNotifyTable": "chargeId, notificationId", "CallbackErrorLogTable": "errorId"}.items():
+        table = deployed.table(deployed.outputs[name])
+        for item in table.scan(ProjectionExpression=key)["Items"]:
+            table.delete_item(Key=item)
     Scene(read_settings(variables), datetime.now(UTC)).play()
 
 

@@ -20,7 +20,7 @@ from local.samples import EVENTS
 
 _WAITING_SECONDS = (4, 13, 21, 30, 38, 47, 55)  # ago: so long have they waited
 _NEW = 1
-FAILED_ORDER, LATE_ORDER = "ORDER-2041", "ORDER-2067"
+FAILED_ORDER, LATE_ORDER = "ORDER-1984", "ORDER-1989"
 _ASLEEP = "pass {}: ProcessPaidOrder failed (Unhandled)"
 _SILENT = "pass {}: ProcessPaidOrder did not answer in time; it may have finished"
 

@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from flask.testing import FlaskClient
 from werkzeug.serving import BaseWSGIServer
+from werkzeug.test import Client
 
 from callback.clock import moment, stamp
 from followups.board.app import application
@@ -128,7 +129,8 @@ def test_what_others_sent_is_text(client: FlaskClient, deployed: Deployed) -> No
     [link] = {link.replace("&amp;", "&") for link in re.findall(r'href="/(\?charge[^"]+\+4)"', page(client))}
     for html in (page(client), page(client, link), page(client, f"?find={link[8:]}")):
         assert "<script>" not in html
-        assert "\x1b" not in re.sub(r"<code>.*?</code>", "", html)
+        # The command alone has it as it is, for the shell.
+        assert "\x1b" not in re.sub(r"<code>.*?</code>|<[^>]+>", "", html)
         assert SHOWN in html
 
 
@@ -329,6 +331,28 @@ def test_board_tells_its_address_until_it_is_stopped(
     [line] = told
     assert (found := re.fullmatch(r"The board is at (http://127\.0\.0\.1:\d+/) until Ctrl-C\.", line))
     assert opened == ([found[1]] if browser else [])
+
+
+@pytest.mark.enable_socket
+def test_command_serves_the_board(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`followups board`: on a free port, with replay commands for the stack asked for; a taken port is said."""
+    served: list[BaseWSGIServer] = []
+
+    def asked_once(listening: BaseWSGIServer) -> None:
+        served.append(listening)
+        answer = Client(listening.app).get("/", headers={"Host": HOST})
+        assert "followups replay --stack=payment3-follow-up-dev -- ORDER-1001" in answer.text
+        assert deployed.run("board", "--no-browser", "--port", str(listening.port)) == 2
+
+    _put(deployed, "n", state="FAILED", endedAt=stamp(deployed.world.now), endedShard="FAILED#1")
+    monkeypatch.setattr(BaseWSGIServer, "serve_forever", asked_once)
+    assert deployed.run("--stack", "payment3-follow-up-dev", "board", "--no-browser") == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"The board is at http://127.0.0.1:{served[0].port}/ until Ctrl-C.\n"
+    assert f"port {served[0].port} cannot be had: Address already in use" in printed.err
+    assert len(served) == 1
 
 
 def _put(deployed: Deployed, notification: str, **changes: Any) -> None:

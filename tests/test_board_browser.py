@@ -4,6 +4,8 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +21,8 @@ from local.chromium import Page, browser
 from local.scene import FAILED_ORDER, LATE_ORDER, Scene
 from tests.deployed import Deployed
 from tests.programs import program
-from tests.wire import refuse
+from tests.wire import listening, refuse
+from tests.world import World, made
 
 pytestmark = pytest.mark.enable_socket
 
@@ -49,28 +52,38 @@ TEXTS = """
 """
 
 
-@pytest.fixture
-def clock(deployed: Deployed) -> Looker:
-    """A look whose clock goes on from the world's with the machine's own."""
-    begin, world = time.monotonic(), deployed.world.now
-    return Looker(Stack(), clock=lambda: world + timedelta(seconds=time.monotonic() - begin))
+@dataclass(frozen=True)
+class Board:
+    """A board that is served, and the world behind it."""
+
+    world: World
+    looker: Looker
+    address: str
 
 
-@pytest.fixture
-def address(deployed: Deployed, clock: Looker, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A board over a stack in which much has happened, served."""
-    for module in ("callback.record", "followups.notifications"):
-        monkeypatch.setattr(f"{module}.SWEEP_SHARDS", 2)
-    deployed.world.cold_start(MAX_ATTEMPTS="2")
-    Scene(deployed.world.app.settings, deployed.world.now).play(done=3)
-    app = application(clock, lambda order: f"followups replay -- {order}")
-    with deployed.world.wire, server(app, 0) as listening:
-        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.05})
+@pytest.fixture(scope="module")
+def board() -> Iterator[Board]:
+    """A board over a stack in which much has happened, whose clock goes on from the world's with the machine's own."""
+    with pytest.MonkeyPatch.context() as patch, made(listening(patch), patch) as world:
+        for module in ("callback.record", "followups.notifications"):
+            patch.setattr(f"{module}.SWEEP_SHARDS", 2)
+        Deployed(world).world.cold_start(MAX_ATTEMPTS="2")
+        Scene(world.app.settings, world.now).play(done=3)
+        begin, now = time.monotonic(), world.now
+        looker = Looker(Stack(), clock=lambda: now + timedelta(seconds=time.monotonic() - begin))
+        with world.wire, _served(looker) as address:
+            yield Board(world, looker, address)
+
+
+@contextmanager
+def _served(looker: Looker) -> Iterator[str]:
+    with server(application(looker, lambda order: f"followups replay -- {order}"), 0) as served:
+        thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            yield f"http://{HOST}:{listening.port}/"
+            yield f"http://{HOST}:{served.port}/"
         finally:
-            listening.shutdown()
+            served.shutdown()
             thread.join()
 
 
@@ -93,25 +106,25 @@ def page(chromium: Page) -> Iterator[Page]:
         assert {url.split("/")[2].partition(":")[0] for url in asked} == {HOST}
 
 
-def test_countdowns_move_and_the_page_renews_itself(deployed: Deployed, page: Page, address: str) -> None:
+def test_countdowns_move_and_the_page_renews_itself(page: Page, board: Board) -> None:
     """Between two looks the seconds go down; a later look brings what has happened since, and keeps the focus."""
-    page.go(address)
+    page.go(board.address)
     first = page.run("document.querySelector('[data-due]').innerText")
     bar = page.run("document.querySelector('progress').value")
     page.wait_for(f"document.querySelector('[data-due]').innerText !== '{first}'")
     assert page.run("document.querySelector('progress').value") > bar
     page.run("document.querySelector('#late a').focus(); document.querySelector('#throughput details').open = true")
-    deployed.world.deliver()
+    board.world.deliver()
     page.wait_for("document.getElementById('waiting').innerText.includes('ORDER-1001')")
     assert page.run("document.activeElement.innerText") == LATE_ORDER
     page.wait_for("!document.querySelector('#totals').innerText.includes('8\\n')")
     assert page.run("document.querySelector('#throughput details').open")
 
 
-def test_click_opens_the_timeline_beside_the_board(page: Page, address: str) -> None:
+def test_click_opens_the_timeline_beside_the_board(page: Page, board: Board) -> None:
     """A row leads to its timeline without leaving the place; the address is its own, and back closes it again."""
     page.size(1280, 400)
-    page.go(address)
+    page.go(board.address)
     page.run("scrollTo(0, 300)")
     page.run("document.querySelector('#failed a').click()")
     page.wait_for(TIMELINE)
@@ -123,11 +136,11 @@ def test_click_opens_the_timeline_beside_the_board(page: Page, address: str) -> 
     assert page.run("location.search") == ""
 
 
-def test_page_works_without_scripts(page: Page, address: str) -> None:
+def test_page_works_without_scripts(page: Page, board: Board) -> None:
     """Links and the search are the server's own; nothing that needs a script is offered."""
     page.send("Emulation.setScriptExecutionDisabled", value=True)
-    page.go(address)
-    page.go(f"{address}?find={FAILED_ORDER}")
+    page.go(board.address)
+    page.go(f"{board.address}?find={FAILED_ORDER}")
     text = page.send("DOM.getDocument", depth=-1)
     html = page.send("DOM.getOuterHTML", nodeId=text["root"]["nodeId"])["outerHTML"]
     assert "AttemptsExhausted" in html
@@ -135,44 +148,44 @@ def test_page_works_without_scripts(page: Page, address: str) -> None:
     assert names == {"Find"}
 
 
-def test_command_is_copied_as_it_stands(deployed: Deployed, page: Page, address: str) -> None:
+def test_command_is_copied_as_it_stands(page: Page, board: Board) -> None:
     """Copy takes the whole command, whatever the order is called; nothing of a name is run as markup."""
-    for row in deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE"):
-        if row["orderId"] == FAILED_ORDER:
-            deployed.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=row | {"orderId": HOSTILE})
-    page.go(address)
+    for row in board.world.rows("CREDIT_CARD_NOTIFY_TABLE"):
+        if row["orderId"] == "ORDER-1977":
+            board.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=row | {"orderId": HOSTILE})
+    page.go(board.address)
     # The clipboard itself is the browser's, and asks a person first.
     page.run("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
-    page.run("document.querySelector('.copy').click()")
-    page.wait_for("document.querySelector('.copy').innerText === 'Copied'")
+    page.run("document.querySelectorAll('.copy')[1].click()")
+    page.wait_for("document.querySelectorAll('.copy')[1].innerText === 'Copied'")
     assert page.run("window.copied") == f"followups replay -- {HOSTILE}"
 
 
-def test_pause_and_silence_are_said(deployed: Deployed, page: Page, address: str, clock: Looker) -> None:
+def test_pause_and_silence_are_said(page: Page, board: Board) -> None:
     """Paused, the page asks no more; a look that failed, and a board that was ended, are said in it."""
-    page.go(address)
+    page.go(board.address)
     page.run("document.getElementById('pause').click()")
     assert page.run("document.getElementById('pause').getAttribute('aria-pressed')") == "true"
-    deployed.world.wire.before["dynamodb.Query"] = refuse("ThrottlingException", times=999)
+    board.world.wire.before["dynamodb.Query"] = refuse("ThrottlingException", times=999)
     page.run("document.getElementById('pause').click()")
     page.wait_for("document.getElementById('problem').innerText.includes('AWS asks for patience')")
     assert page.run("document.getElementById('late').innerText").count(LATE_ORDER) == 1
+    del board.world.wire.before["dynamodb.Query"]
     page.send("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=-1, uploadThroughput=-1)
     page.run("document.getElementById('pause').click(); document.getElementById('pause').click()")
     page.wait_for("!document.getElementById('silence').hidden")
-    assert clock.seen.problem
     # The browser's own word for it.
     page.told = [event for event in page.told if "ERR_INTERNET_DISCONNECTED" not in json.dumps(event)]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everyone_can_read_it(page: Page, address: str, scheme: str, tmp_path: Path) -> None:
+def test_everyone_can_read_it(page: Page, board: Board, scheme: str, tmp_path: Path) -> None:
     """In both themes and at 360 px: enough contrast, names, landmarks, headings in order, nothing beyond the edge."""
     page.prefer(color_scheme=scheme, reduced_motion="reduce")
     grounds = set()
     for width in (1280, 360):
         page.size(width, 800)
-        page.go(f"{address}?find={FAILED_ORDER}")
+        page.go(f"{board.address}?find={FAILED_ORDER}")
         page.run("for (const one of document.querySelectorAll('details')) one.open = true")
         texts = page.run(TEXTS)
         grounds |= {ground for *_, ground in texts}
@@ -190,9 +203,9 @@ def test_everyone_can_read_it(page: Page, address: str, scheme: str, tmp_path: P
     assert page.run("document.querySelectorAll('th:not([scope])').length") == 0
 
 
-def test_focus_is_seen_and_reaches_everything(page: Page, address: str) -> None:
+def test_focus_is_seen_and_reaches_everything(page: Page, board: Board) -> None:
     """By the keyboard alone: each link and button is reached in turn, and has an outline when it is."""
-    page.go(address)
+    page.go(board.address)
     wanted = page.run(
         "[...document.querySelectorAll('a, button, input, summary')].filter(x => x.checkVisibility()).length"
     )

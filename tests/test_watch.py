@@ -229,6 +229,50 @@ def test_looks_are_shared_for_a_while(bare: Looker, deployed: Deployed) -> None:
     assert looker.look() is not seen
 
 
+@pytest.mark.parametrize("arguments", [("--once",), ()])
+def test_command_prints_one_picture_into_a_pipe(
+    looker: Looker, deployed: Deployed, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    """`followups watch --once`, and without it where nobody could press Ctrl-C for want of a terminal."""
+    assert looker
+    assert deployed.run("watch", *arguments) == 0
+    out = capsys.readouterr().out
+    assert out.count("Follow-ups of payment3-follow-up-dev") == 1
+    assert LATE_ORDER in out
+    assert "\x1b" not in out
+
+
+def test_command_prints_one_look_as_json(
+    looker: Looker, deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`followups watch --json` ends after one look, too; only the states asked for are in it."""
+    assert looker
+    assert deployed.run("watch", "--json", "--state", "failed", "--state", "failed") == 0
+    data = json.loads(capsys.readouterr().out)
+    assert set(data) == {"at", "failed"}
+    assert len(data["failed"]["rows"]) == 2
+
+
+def test_command_watches_a_terminal_until_ctrl_c(
+    looker: Looker, deployed: Deployed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal it waits between looks as long as it is told, and Ctrl-C is its proper end."""
+    assert looker
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(deployed.world, "wait", wait)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert deployed.run("watch", "--every", "7") == 0
+    assert waits == [7, 7, 7]
+    assert OTHER_SCREEN_LEFT in capsys.readouterr().out
+    assert deployed.run("watch", "--every", "0.5") == 2
+
+
 @pytest.mark.parametrize(
     ("error", "advice"),
     [

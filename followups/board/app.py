@@ -9,8 +9,9 @@ from followups.board import plots
 from followups.board.guard import guard
 from followups.board.page import Asked, hour, panel
 from followups.board.records import Records
+from followups.output import visible
 from followups.overview import HOUR, Looker
-from followups.row import shortened, shown
+from followups.row import shortened
 from followups.times import clock_time, span
 
 Command = Callable[[str], str]
@@ -23,7 +24,7 @@ def application(looker: Looker, replay: Command) -> Flask:
     app, records = Flask(__name__), Records(looker.stack)
     app.jinja_env.globals["replay"] = replay
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters |= {"shown": shown, "shortened": lambda text: shortened(text, _SHORT), "span": span}
+    app.jinja_env.filters |= {"visible": visible, "shortened": lambda text: shortened(text, _SHORT), "span": span}
     guard(app)
     app.register_error_handler(HTTPException, _refused)
 
