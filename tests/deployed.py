@@ -1,6 +1,7 @@
 """The world as operators reach it: a deployed stack by its name, its failure queues, its functions to invoke."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -31,6 +32,11 @@ PARAMETERS = {
     "KBankSecretId": "KBANK_SECRET_ID",
 }
 Handler = Callable[[object, None], object]
+
+
+def unstyled(text: str) -> str:
+    """What a terminal shows of a text, without colours."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
 
 
 def arn(function: str) -> str:

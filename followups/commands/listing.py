@@ -12,7 +12,6 @@ from followups.manual import ManualCommand
 from followups.notifications import WANTED, Listing, Saved, Wanted, listed
 from followups.operator import Operator
 from followups.output import STYLES, Cell, Column, Sheet
-from followups.times import span
 from followups.when import EXPECTED, When
 
 EVER = Listing("done")
@@ -102,7 +101,7 @@ def list_command(
 def _cells(saved: Saved, now: datetime) -> tuple[Cell, ...]:
     at = _time(saved)
     level = "bad" if saved.state == "FAILED" else "warn" if saved.is_overdue(now) else "info"
-    shown = saved.state if not saved.is_overdue(now) else f"{span(now - at)} late"
+    shown = "overdue" if saved.is_overdue(now) else saved.state
     number = saved.passes_done if saved.state == "DONE" else saved.next_pass
     about = (saved.order_id, saved.charge_id, saved.notification_id)
     return (f"{at:%Y-%m-%d %H:%M:%S}", (shown, STYLES[level]), str(number), *about, _error(saved))

@@ -74,7 +74,7 @@ def _print(operator: Operator, notification: Notification, verdict: Verdict) -> 
     output = operator.output
     how = f"with the {verdict.key} key, {verdict.form} form" if verdict.valid else str(verdict.error)
     output.styled(f"{verdict.status}: {how}", STYLES["ok" if verdict.valid else "bad"])
-    covered = " ".join(f"{name}={value}" for name, value in _covered(notification).items())
+    covered = " ".join(f"{name}={value or '-'}" for name, value in _covered(notification).items())
     output.line(f"{'covered:' if verdict.valid else 'it would cover:':<16}{covered}")
     order = f"orderId={printable(notification.order_id)}" if notification.order_id else "the order id"
     output.line(f"{'not covered:':<16}{order}, {', '.join(_NOT_COVERED[1:])}")
