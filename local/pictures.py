@@ -37,7 +37,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "replay": ("replay", "--dry-run", LATE_ORDER, FAILED_ORDER),
 }
 # A picture's name, the theme, the page's width and height, and what is asked for.
-_PAGES = {
+PAGES = {
     "board-light": ("light", 1120, 900, ""),
     "board-dark": ("dark", 1120, 900, ""),
     "board-timeline": ("light", 1100, 740, f"?find={FAILED_ORDER}"),
@@ -125,7 +125,7 @@ def _terminal(name: str, command: Sequence[str], environment: Mapping[str, str])
 
 def _board(console: Console, started: Page, environment: Mapping[str, str]) -> None:
     with _served(environment) as address:
-        for name, (scheme, width, height, query) in _PAGES.items():
+        for name, (scheme, width, height, query) in PAGES.items():
             console.print(f"docs/images/{name}.png", highlight=False)
             with started.fresh() as page:
                 page.size(width, height)

@@ -136,6 +136,16 @@ def test_click_opens_the_timeline_beside_the_board(page: Page, board: Board) -> 
     assert page.run("location.search") == ""
 
 
+def test_closing_the_timeline_leads_back_to_its_row(page: Page, board: Board) -> None:
+    """The focus of who works by keyboard is where it was before."""
+    page.go(board.address)
+    page.run("document.querySelector('#late a').click()")
+    page.wait_for("document.activeElement.id === 'panel-title'")
+    page.run("document.querySelector('#panel .close a').click()")
+    page.wait_for("!document.getElementById('panel')")
+    page.wait_for(f"document.activeElement.innerText === '{LATE_ORDER}'")
+
+
 def test_page_works_without_scripts(page: Page, board: Board) -> None:
     """Links and the search are the server's own; nothing that needs a script is offered."""
     page.send("Emulation.setScriptExecutionDisabled", value=True)

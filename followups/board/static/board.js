@@ -8,9 +8,21 @@ const served = new Map(); // as the server sent it: countdowns change what stand
 let ahead = 0; // the server's clock before ours, in milliseconds
 let paused = false;
 let latest = 0;
+let opener = null; // the link that opened the panel: closing it leads back there
 
 function byId(id, within = document) {
   return within.getElementById(id);
+}
+
+function keyed(key, within) {
+  return [...within.querySelectorAll("[data-key], [id]")].find((one) => (one.dataset.key || one.id) === key);
+}
+
+// Where the focus goes when what had it is gone.
+function headingOf(part) {
+  const heading = part.querySelector("h2");
+  if (heading) heading.tabIndex = -1;
+  return heading;
 }
 
 function setClock(page) {
@@ -28,8 +40,7 @@ function exchange(part, html) {
   part.innerHTML = html;
   for (const id of unfolded) byId(id)?.setAttribute("open", "");
   if (key) {
-    const same = [...part.querySelectorAll("[data-key], [id]")].find((one) => (one.dataset.key || one.id) === key);
-    (same || byId("panel-title"))?.focus({ preventScroll: true });
+    (keyed(key, part) || headingOf(part))?.focus({ preventScroll: true });
   }
 }
 
@@ -72,12 +83,12 @@ async function refresh() {
 
 // A click leads where the link does, without leaving the place in a long list.
 async function go(link) {
-  const from = link.dataset.key;
+  if (link.dataset.key !== "close") opener = link.dataset.key;
   history.pushState(null, "", link.href);
   await refresh();
   const opened = byId("panel-title");
   if (opened) opened.focus({ preventScroll: innerWidth > 1024 });
-  else document.querySelector(`main [data-key]`)?.focus({ preventScroll: true });
+  else keyed(opener, document)?.focus({ preventScroll: true });
 }
 
 function spanOf(seconds) {
