@@ -23,6 +23,7 @@ _FEWEST_ROWS = 2
 _ROWS_ANYWHERE = 10  # where the picture goes to no terminal, whose height would say
 _PROBLEM_LINES = 4
 _SHORT = 17
+_BAR = 40  # or what room there is
 _NEVER = "?"
 
 
@@ -136,7 +137,7 @@ def _since(earlier: datetime | None, now: datetime) -> str:
 
 def _bar(wait: float, left: float) -> ProgressBar:
     # One colour all the way: only what is wrong is to catch the eye.
-    return ProgressBar(wait, min(max(wait - left, 0), wait), complete_style="cyan", finished_style="cyan")
+    return ProgressBar(wait, min(max(wait - left, 0), wait), _BAR, complete_style="cyan", finished_style="cyan")
 
 
 def _head(about: _Section) -> Table:

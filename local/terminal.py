@@ -47,8 +47,8 @@ def draw(written: str, title: str, file: Path, columns: int = 100) -> None:
     console = Console(record=True, width=columns, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(Text.from_ansi(written.rstrip()))
     svg = console.export_svg(title=title, theme=_THEME, unique_id=file.stem)
-    # Rich would fetch its font from a web site.
-    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    # Rich's own would fetch its font from a web site, and names another.
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL).replace(" https://www.textualize.io", "")
     file.write_text(re.sub(r"font-family: [^;]+;", f"font-family: {_FONTS};", svg))
 
 

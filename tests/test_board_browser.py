@@ -109,10 +109,12 @@ def page(chromium: Page) -> Iterator[Page]:
 def test_countdowns_move_and_the_page_renews_itself(page: Page, board: Board) -> None:
     """Between two looks the seconds go down; a later look brings what has happened since, and keeps the focus."""
     page.go(board.address)
+    page.run("document.getElementById('pause').click()")
     first = page.run("document.querySelector('[data-due]').innerText")
     bar = page.run("document.querySelector('progress').value")
     page.wait_for(f"document.querySelector('[data-due]').innerText !== '{first}'")
     assert page.run("document.querySelector('progress').value") > bar
+    page.run("document.getElementById('pause').click()")
     page.run("document.querySelector('#late a').focus(); document.querySelector('#throughput details').open = true")
     board.world.deliver()
     page.wait_for("document.getElementById('waiting').innerText.includes('ORDER-1001')")
