@@ -11,7 +11,7 @@ import click
 from followups.operator import Operator
 from followups.stack import DEFAULT
 
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+CONTEXT = {"help_option_names": ["--help", "-h"], "max_content_width": 100}
 _WHERE = "Where, and how to print (before or after the command)"
 
 

@@ -1,7 +1,8 @@
 """`followups dead-letters`: what lies in the failure queues, and the way back."""
 
-from collections.abc import Mapping
+from collections import Counter
 from datetime import timedelta
+from typing import Literal
 
 import click
 
@@ -16,6 +17,8 @@ from followups.redrive import redrive as send_back
 from followups.times import span
 
 _COLUMNS = (Column("", 1), Column("queue", 24), Column("of", ratio=1), Column("", ratio=1))
+Result = Literal["went back", "stays", "would go back"]
+_MARKS = {"went back": ("✓", "green"), "stays": ("✗", "bold red"), "would go back": ("→", "yellow")}
 _STOPPED = "Stopped. What is not said to have gone back is where it was; the same command goes on."
 _LOOKING = [
     "cloudformation:DescribeStacks the stack",
@@ -30,7 +33,8 @@ def _queues(command: "click.decorators.FC") -> "click.decorators.FC":
         "queues",
         type=click.Choice(QUEUES, case_sensitive=False),
         multiple=True,
-        help="only this one; may be given several times",
+        metavar="QUEUE",
+        help=f"only this one of {', '.join(QUEUES)}; may be given several times",
     )(command)
 
 
@@ -59,7 +63,11 @@ A letter that another redrive has in its hands is hidden, and not listed.""",
 @click.pass_obj
 def list_command(operator: Operator, queues: tuple[str, ...]) -> int:
     """Print a row for each letter."""
-    _look(operator, queues)
+    count = _look(operator, queues).total()
+    if operator.output.is_table:
+        operator.output.note(
+            f"{count} dead letters.", "`followups dead-letters redrive` sends them back." if count else ""
+        )
     return 0
 
 
@@ -87,55 +95,55 @@ is lost if it is stopped, and a pass that is done stays done: the record knows."
 @click.pass_obj
 def redrive(operator: Operator, queues: tuple[str, ...], *, dry_run: bool) -> int:
     """Send the letters back, or say where they would go."""
-    outcomes = _look(operator, queues) if dry_run else _send_back(operator, queues)
-    staying = sum(not outcome.went_back for outcome in outcomes)
-    advice = "Mend what the lines above say, then redrive again." if staying else ""
+    counts = _look(operator, queues) if dry_run else _send_back(operator, queues)
+    advice = "Mend what the lines above say, then redrive again." if counts["stays"] else ""
     if dry_run:
         advice = "Nothing was changed; without --dry-run they go back."
-    operator.output.note(f"Dead letters: {len(outcomes)}, staying: {staying}.", advice)
-    return 1 if staying else 0
+    operator.output.note(f"Dead letters: {counts.total()}, staying: {counts['stays']}.", advice)
+    return 1 if counts["stays"] else 0
 
 
-def _look(operator: Operator, queues: tuple[str, ...]) -> list[Outcome]:
-    outcomes: list[Outcome] = []
+def _look(operator: Operator, queues: tuple[str, ...]) -> Counter[Result]:
+    counts: Counter[Result] = Counter()
     with Sheet(operator.output, *_COLUMNS) as sheet:
 
         def tell(letter: Letter) -> None:
             text = f"would go back to {letter.goes_to}; it failed with {letter.error}"
-            outcome = Outcome(letter, not letter.refusal, f"stays: {letter.refusal}" if letter.refusal else text)
-            outcomes.append(outcome)
-            _tell(operator, sheet, outcome)
+            text = f"stays: {letter.refusal}" if letter.refusal else text
+            result: Result = "stays" if letter.refusal else "would go back"
+            counts[result] += 1
+            _tell(operator, sheet, letter, result, text)
 
         look(operator.stack, queues or QUEUES, tell)
-    return outcomes
+    return counts
 
 
-def _send_back(operator: Operator, queues: tuple[str, ...]) -> list[Outcome]:
+def _send_back(operator: Operator, queues: tuple[str, ...]) -> Counter[Result]:
     operator.when_stopped = _STOPPED
-    outcomes: list[Outcome] = []
+    counts: Counter[Result] = Counter()
     with Sheet(operator.output, *_COLUMNS) as sheet:
 
         def tell(outcome: Outcome) -> None:
-            outcomes.append(outcome)
-            _tell(operator, sheet, outcome)
+            result: Result = "went back" if outcome.went_back else "stays"
+            counts[result] += 1
+            _tell(operator, sheet, outcome.letter, result, outcome.text)
 
         send_back(operator.stack, queues or QUEUES, tell)
-    return outcomes
+    return counts
 
 
-def _tell(operator: Operator, sheet: Sheet, outcome: Outcome) -> None:
-    letter, age = outcome.letter, _age(operator, outcome.letter)
-    mark = ("✓", "green") if outcome.went_back else ("✗", "bold red")
+def _tell(operator: Operator, sheet: Sheet, letter: Letter, result: Result, text: str) -> None:
+    age = _age(operator, letter)
     of = "\n".join(f"{name.removesuffix('Id')} {value}" for name, value in letter.ids.items())
     ids = " ".join(f"{name}={value}" for name, value in letter.ids.items())
-    cells = (mark, f"{letter.queue}\n{letter.kind}, {age}", of, outcome.text)
-    sheet.add(cells, (letter.queue, letter.kind, ids, age, outcome.text), _record(letter, outcome))
-
-
-def _record(letter: Letter, outcome: Outcome) -> Mapping[str, object]:
-    about = {"queue": letter.queue, "kind": letter.kind, **letter.ids}
-    about |= {"sentAt": stamp(letter.sent_at) if letter.sent_at else "", "error": letter.error}
-    return about | {"goesTo": letter.goes_to, "wentBack": outcome.went_back, "text": outcome.text}
+    cells = (_MARKS[result], f"{letter.queue}\n{letter.kind}, {age}", of, text)
+    about = {"sentAt": stamp(letter.sent_at) if letter.sent_at else None, "error": letter.error}
+    about |= {"goesTo": letter.goes_to, "result": result, "text": text}
+    sheet.add(
+        cells,
+        (letter.queue, letter.kind, ids, age, text),
+        {"queue": letter.queue, "kind": letter.kind, **letter.ids, **about},
+    )
 
 
 def _age(operator: Operator, letter: Letter) -> str:
