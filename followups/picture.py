@@ -164,7 +164,7 @@ def _totals(look: Look, now: datetime) -> Text:
         "pending": (f"{look.part('pending').count} waiting", ""),
         "overdue": (f"{look.part('overdue').count} late", "red" if look.part("overdue").rows else ""),
         "failed": (
-            f"{failed.count} failed in 24 h ({failed.ended_since(now - HOUR).count} in the last one)",
+            f"{failed.count} failed in 24 h ({failed.ended_since(now - HOUR).count} in the last hour)",
             "red" if failed.rows else "",
         ),
         "done": (f"{look.part('done').count} done in 1 h", ""),

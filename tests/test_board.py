@@ -20,7 +20,8 @@ from followups.board.records import SAMPLE
 from followups.board.server import serve, server
 from followups.overview import Looker
 from followups.stack import Stack
-from local.scene import FAILED_ORDER, LATE_ORDER, Scene
+from local.scene import FAILED_ORDER, LATE_ORDER
+from tests.busy import make_busy, use_few_shards
 from tests.deployed import Deployed
 from tests.wire import Call, refuse
 from tests.world import CHARGE, NOTIFICATION, ORDER
@@ -32,9 +33,7 @@ SHOWN = "&#39;&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;?[31m"
 
 @pytest.fixture(autouse=True)
 def _few_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes time here is moto's answer to each query, and a look asks for each shard of each part."""
-    for module in ("callback.record", "followups.notifications"):
-        monkeypatch.setattr(f"{module}.SWEEP_SHARDS", 2)
+    use_few_shards(monkeypatch)
 
 
 @pytest.fixture
@@ -57,8 +56,7 @@ def client(looker: Looker) -> FlaskClient:
 @pytest.fixture
 def busy(deployed: Deployed) -> Deployed:
     """A stack in which much has happened."""
-    deployed.world.cold_start(MAX_ATTEMPTS="2")
-    Scene(deployed.world.app.settings, deployed.world.now).play(done=3)
+    make_busy(deployed.world)
     return deployed
 
 
@@ -79,7 +77,9 @@ def test_page_says_what_is_late_what_failed_and_what_waits(client: FlaskClient, 
     """The same as in a terminal: totals, lateness, reasons with the command that replays, countdowns, claims."""
     assert busy
     html = page(client)
-    assert section(html, "totals") == "1 late 2 failed in 24 hours, 1 in the last one 8 waiting 3 done in the last hour"
+    assert (
+        section(html, "totals") == "1 late 2 failed in 24 hours, 1 in the last hour 8 waiting 3 done in the last hour"
+    )
     assert re.search(rf"{LATE_ORDER} chrg_…\S+ 2 1 7 min 19 s$", section(html, "late"))
     assert "PassFailed: pass 2: ProcessPaidOrder failed (Unhandled)" in section(html, "failed")
     assert f"followups replay -- {FAILED_ORDER}" in section(html, "failed")
@@ -233,7 +233,7 @@ def test_more_than_is_read_is_said(client: FlaskClient, deployed: Deployed, monk
             ended = {"state": state, "endedAt": stamp(deployed.world.now), "endedShard": f"{state}#{number % 2}"}
             _put(deployed, f"{state} {number}", **ended)
     html = page(client)
-    assert section(html, "totals").startswith("2+ late 2+ failed in 24 hours, 2+ in the last one 2+ waiting 2+ done")
+    assert section(html, "totals").startswith("2+ late 2+ failed in 24 hours, 2+ in the last hour 2+ waiting 2+ done")
     for name in ("late", "failed", "waiting"):
         assert "… and more than these 2" in section(html, name)
     assert "of the latest 2" in section(html, "throughput")

@@ -18,7 +18,8 @@ from followups.board.server import server
 from followups.overview import Looker
 from followups.stack import Stack
 from local.chromium import Page, browser
-from local.scene import FAILED_ORDER, LATE_ORDER, Scene
+from local.scene import FAILED_ORDER, LATE_ORDER
+from tests.busy import make_busy, use_few_shards
 from tests.deployed import Deployed
 from tests.programs import program
 from tests.wire import listening, refuse
@@ -65,10 +66,8 @@ class Board:
 def board() -> Iterator[Board]:
     """A board over a stack in which much has happened, whose clock goes on from the world's with the machine's own."""
     with pytest.MonkeyPatch.context() as patch, made(listening(patch), patch) as world:
-        for module in ("callback.record", "followups.notifications"):
-            patch.setattr(f"{module}.SWEEP_SHARDS", 2)
-        Deployed(world).world.cold_start(MAX_ATTEMPTS="2")
-        Scene(world.app.settings, world.now).play(done=3)
+        use_few_shards(patch)
+        make_busy(Deployed(world).world)
         begin, now = time.monotonic(), world.now
         looker = Looker(Stack(), clock=lambda: now + timedelta(seconds=time.monotonic() - begin))
         with world.wire, _served(looker) as address:

@@ -27,7 +27,8 @@ from followups.problems import problem
 from followups.row import Row
 from followups.stack import Stack, StackError
 from followups.watch import USUAL, as_data, show_once, watch
-from local.scene import LATE_ORDER, Scene
+from local.scene import LATE_ORDER
+from tests.busy import make_busy, use_few_shards
 from tests.deployed import Deployed
 from tests.wire import refuse
 from tests.world import CHARGE, ORDER
@@ -38,17 +39,14 @@ CURSOR_SHOWN, OTHER_SCREEN_LEFT = "\x1b[?25h", "\x1b[?1049l"
 
 @pytest.fixture(autouse=True)
 def _few_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes time here is moto's answer to each query, and a look asks for each shard of each part."""
-    for module in ("callback.record", "followups.notifications"):
-        monkeypatch.setattr(f"{module}.SWEEP_SHARDS", 2)
+    use_few_shards(monkeypatch)
 
 
 @pytest.fixture
 def looker(deployed: Deployed) -> Iterator[Looker]:
     """A look at a stack in which much has happened."""
     world = deployed.world
-    world.cold_start(MAX_ATTEMPTS="2")
-    Scene(world.app.settings, world.now).play(done=3)
+    make_busy(world)
     with world.wire:
         yield Looker(Stack(), clock=lambda: world.now)
 
@@ -72,7 +70,7 @@ def test_picture_says_what_is_late_what_failed_and_what_waits(looker: Looker) ->
     lines = printed(looker)
     assert lines[:2] == [
         "Follow-ups of payment3-follow-up-dev  looked at 09:30:17 UTC",
-        "8 waiting · 1 late · 2 failed in 24 h (1 in the last one) · 3 done in 1 h",
+        "8 waiting · 1 late · 2 failed in 24 h (1 in the last hour) · 3 done in 1 h",
     ]
     late, failed, waiting = (lines.index(title) for title in ("Late  1", "Failed in the last day  2", "Waiting  8"))
     assert re.fullmatch(rf"{LATE_ORDER} +chrg_\S+ +2 +1  7 min 19 s", lines[late + 2])
@@ -85,7 +83,7 @@ def test_picture_says_what_is_late_what_failed_and_what_waits(looker: Looker) ->
 def test_picture_of_nothing_says_so(bare: Looker) -> None:
     """An empty section is a sentence, not a gap."""
     assert printed(bare, WANTED)[1:] == [
-        "0 waiting · 0 late · 0 failed in 24 h (0 in the last one) · 0 done in 1 h",
+        "0 waiting · 0 late · 0 failed in 24 h (0 in the last hour) · 0 done in 1 h",
         *("", "Nothing is late.", "", "Nothing failed in the last day.", "", "Nothing waits."),
         *("", "Nothing was done in the last hour."),
     ]
