@@ -103,7 +103,7 @@ def test_row_leads_to_its_timeline(client: FlaskClient, busy: Deployed) -> None:
     [link] = re.findall(rf'href="/(\?[^"]+)"[^>]*>{FAILED_ORDER}</a>', page(client))
     html = page(client, link.replace("&amp;", "&"))
     story = section(html, "panel")
-    assert story.startswith(f"Timeline Close {FAILED_ORDER} FAILED Charge chrg_prod_")
+    assert story.startswith(f"Timeline Close {FAILED_ORDER} FAILED Charge chrg_test_")
     assert "AttemptsExhausted: pass 2 is given up after its last allowed attempt" in story
     assert 'aria-current="true"' in html
     assert section(html, "totals")
