@@ -6,12 +6,14 @@ from collections.abc import Sequence
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
+from followups.commands.board import board
 from followups.commands.dead_letters import dead_letters
 from followups.commands.listing import list_command
 from followups.commands.preflight import preflight_command
 from followups.commands.replay import replay
 from followups.commands.show import show
 from followups.commands.verify import verify
+from followups.commands.watch import watch_command
 from followups.invocation import printable
 from followups.manual import ManualGroup
 from followups.operator import Operator
@@ -49,7 +51,7 @@ def cli() -> None:
     """Hold the commands."""
 
 
-for command in (show, list_command, replay, dead_letters, verify, preflight_command):
+for command in (show, list_command, watch_command, board, replay, dead_letters, verify, preflight_command):
     cli.add_command(command)
 
 

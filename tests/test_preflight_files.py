@@ -172,13 +172,11 @@ def test_what_is_no_parameter_is_refused(text: str) -> None:
         ({"samconfig.toml": "[default.deploy]"}, (["--stack", "s"], "template.yaml cannot be read")),
         (
             {"samconfig.toml": "[default.deploy]", "template.yaml": "{"},
-            ["--stack", "s"],
-            "template.yaml cannot be read",
+            (["--stack", "s"], "template.yaml cannot be read"),
         ),
         (
             {"samconfig.toml": "[default.deploy]", "template.yaml": "5"},
-            ["--stack", "s"],
-            "template.yaml is no template",
+            (["--stack", "s"], "template.yaml is no template"),
         ),
     ],
 )

@@ -64,13 +64,15 @@ class Wire:
     def aside(self) -> Iterator[None]:
         """Look at moto in the middle of a call, unheard."""
         self.listening, before = 0, self.listening
-        yield
-        self.listening = before
+        try:
+            yield
+        finally:
+            self.listening = before
 
     def send(self, client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
         """Stand in for `BaseClient._make_api_call`."""
         if not self.listening:
-            return self.moto(client, operation, request)
+            return by_http(client, operation, request)
         call = Call(client.meta.service_model.service_name, operation, request)
         self.calls.append(call)
         shape = client.meta.service_model.operation_model(operation).input_shape

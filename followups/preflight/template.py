@@ -48,9 +48,17 @@ class Template:
     def __init__(self, content: Mapping[str, Node], values: Mapping[str, str]) -> None:
         self._content = content
         self._values = values
-        known = (self._holds, self._ref, self._sub, self._if, self._equals, self._not, self._or, self._and, self._find_in_map)
-        names = ("Condition", "Ref", "Fn::Sub", "Fn::If", "Fn::Equals", "Fn::Not", "Fn::Or", "Fn::And", "Fn::FindInMap")
-        self._functions = dict(zip(names, known, strict=True))
+        self._functions = {
+            "Condition": self._holds,
+            "Ref": self._ref,
+            "Fn::Sub": self._sub,
+            "Fn::If": self._if,
+            "Fn::Equals": self._equals,
+            "Fn::Not": self._not,
+            "Fn::Or": self._or,
+            "Fn::And": self._and,
+            "Fn::FindInMap": self._find_in_map,
+        }
 
     @property
     def resources(self) -> dict[str, dict[str, Node]]:
