@@ -88,6 +88,7 @@ def main() -> None:
         text = f"{mail['Subject']['Data']}\n\n{mail['Body']['Text']['Data']}"
         (DIRECTORY / f"{name}.txt").write_text(text)
         (DIRECTORY / f"{name}.html").write_text(mail["Body"]["Html"]["Data"])
+    print(f"{DIRECTORY}: {', '.join(SAMPLES)}")
 
 
 if __name__ == "__main__":

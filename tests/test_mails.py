@@ -499,8 +499,9 @@ def test_order_id_of_any_form_is_shown_as_it_is_and_safe_to_paste(world: World, 
 def test_order_id_that_cannot_be_shown_is_mended_and_not_asked_for(world: World, order: str) -> None:
     """No line of its own, no terminal's code and no card number; the commands name the notification instead."""
     mail = with_order(world, order)
-    notification = world.record()["notificationId"]
-    assert [command[2] for command in commands(mail)] == [notification, notification]
+    look, repair = commands(mail)
+    assert look[1:3] == ["show", world.record()["notificationId"]]
+    assert repair[1:5] == ["replay", "--state", "failed", "--dry-run"]  # it takes an order, or what failed
     assert all(letter.isprintable() or letter == "\n" for letter in text(mail))
     assert CARD not in str(mail)
     assert "\nTo look:\n\n    followups show" in text(mail)
@@ -530,7 +531,10 @@ def test_failed_notification_whose_ids_are_masked_leads_to_the_list(world: World
     world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=row)
     world.sweep()
     [mail] = world.mails()
-    assert commands(mail) == [["followups", "list", "--state", "failed", "--stack", "payment3-follow-up-dev"]] * 2
+    failed, stack = ["--state", "failed"], ["--stack", "payment3-follow-up-dev"]
+    look, repair = commands(mail)
+    assert look == ["followups", "list", *failed, *stack]
+    assert repair == ["followups", "replay", *failed, "--dry-run", *stack]
     assert CARD not in str(mail)
     assert "FAILED, waits for you (its record cannot be read)" in mail["Message"]["Subject"]["Data"]
 

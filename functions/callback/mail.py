@@ -50,8 +50,7 @@ class _Kind(NamedTuple):
     outcome: str  # in the subject
     todo: str  # the first line
     itself: str  # what is tried without anybody
-    repair: str
-    command: str
+    repair: str  # what the last command is for
 
 
 _RETRIED = _Kind(
@@ -62,7 +61,6 @@ _RETRIED = _Kind(
     "the failure queue of {functionName}; what is saved, the sweep takes up every 5 minutes, up to attempt {limit} of "
     "a pass.",
     "To send it back, should it end in the queue",
-    "dead-letters redrive",
 )
 _HOPELESS = _Kind(
     _RED,
@@ -71,7 +69,6 @@ _HOPELESS = _Kind(
     "nothing that helps: Lambda's two retries will meet the same. From then on it lies in the failure queue of "
     "{functionName}, for 14 days.",
     "To send it back, once the cause is mended",
-    "dead-letters redrive",
 )
 _FAILED = _Kind(
     _RED,
@@ -79,7 +76,6 @@ _FAILED = _Kind(
     "It waits for you: mend the cause, then replay it.",
     "nothing tries again: the notification is FAILED.",
     "To repair, once the cause is mended",
-    "replay",
 )
 
 
@@ -171,18 +167,16 @@ def _seen(logged: Item) -> str:
 
 
 def _commands(settings: Settings, kind: _Kind, row: Item) -> Iterator[tuple[str, _Command]]:
-    asked = _asked(row)
+    asked, order = _asked(row, *_IDS), _asked(row, "orderId")
     otherwise = "list --state failed" if kind is _FAILED else "dead-letters list"
     yield "To look", _command(settings, "show" if asked else otherwise, asked)
-    if kind is _FAILED:
-        yield kind.repair, _command(settings, "replay" if asked else otherwise, asked)
-    else:
-        yield kind.repair, _command(settings, "dead-letters redrive")
+    otherwise = "replay --state failed --dry-run" if kind is _FAILED else "dead-letters redrive"
+    yield kind.repair, _command(settings, *(("replay", order) if kind is _FAILED and order else (otherwise,)))
 
 
-def _asked(row: Item) -> str:
+def _asked(row: Item, *names: str) -> str:
     # The first id that can be shown as it is; one that had to be masked or mended would find nothing.
-    return next((row[name] for name in _IDS if name in row and _plain(row[name]) == row[name]), "")
+    return next((row[name] for name in names if name in row and _plain(row[name]) == row[name]), "")
 
 
 def _command(settings: Settings, what: str, asked: str = "") -> _Command:
