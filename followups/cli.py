@@ -6,11 +6,13 @@ from collections.abc import Sequence
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
+from followups.commands.board import board
 from followups.commands.dead_letters import dead_letters
 from followups.commands.listing import list_command
 from followups.commands.replay import replay
 from followups.commands.show import show
 from followups.commands.verify import verify
+from followups.commands.watch import watch_command
 from followups.invocation import printable
 from followups.manual import ManualGroup
 from followups.operator import Operator
@@ -48,7 +50,7 @@ def cli() -> None:
     """Hold the commands."""
 
 
-for command in (show, list_command, replay, dead_letters, verify):
+for command in (show, list_command, watch_command, board, replay, dead_letters, verify):
     cli.add_command(command)
 
 

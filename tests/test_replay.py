@@ -142,6 +142,12 @@ def test_record_that_left_the_table_meanwhile_is_passed_over(deployed: Deployed,
     assert "no notification was saved" in capsys.readouterr().out
 
 
+def test_state_that_nothing_is_in_is_said(deployed: Deployed, capsys: Print) -> None:
+    """Silence would leave open whether anything was looked for."""
+    assert deployed.run("replay", "--state", "failed", "--yes") == 0
+    assert "nothing to replay" in capsys.readouterr().out
+
+
 def test_order_without_a_notification_is_said(deployed: Deployed, capsys: Print) -> None:
     """A wrong order id, or a notification that never was saved: exit 1, and where to look next."""
     assert deployed.run("replay", "ORDER-9") == 1

@@ -88,6 +88,8 @@ def replay(
     seen = [*chain.from_iterable(of_orders.values()), *chosen(operator, **asked)]
     unknown = [order_id for order_id, saved in of_orders.items() if not saved]
     plans = [planned(saved, operator.clock()) for saved in seen]
+    if asked["states"] and not plans:
+        operator.output.note("Nothing is in that state, or was in that time: nothing to replay.")
     many = sum(plan.result == "planned" for plan in plans) > 1
     with Sheet(operator.output, *_COLUMNS) as sheet:
         _tell_unknown(operator, sheet, unknown)

@@ -31,7 +31,7 @@ _STATES = {"DONE": "ok", "FAILED": "bad"}
     short_help="What became of an order, a charge or a delivery.",
     examples={
         "followups show ORDER-1001": "by the shop's order id",
-        "followups show chrg_prod_2250…": "by the bank's charge id",
+        "followups show chrg_test_2250…": "by the bank's charge id",
         "followups show 8f0c5a55-… --json": "one delivery, by its request id; as JSON",
     },
     exits={0: "found", 1: "nothing was saved under that id", 2: "it could not be looked for", 130: "stopped"},
