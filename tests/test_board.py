@@ -343,7 +343,7 @@ def test_command_serves_the_board(
     def asked_once(listening: BaseWSGIServer) -> None:
         served.append(listening)
         answer = Client(listening.app).get("/", headers={"Host": HOST})
-        assert "followups replay --stack=payment3-follow-up-dev -- ORDER-1001" in answer.text
+        assert "followups replay --stack payment3-follow-up-dev -- ORDER-1001" in answer.text
         assert deployed.run("board", "--no-browser", "--port", str(listening.port)) == 2
 
     _put(deployed, "n", state="FAILED", endedAt=stamp(deployed.world.now), endedShard="FAILED#1")
