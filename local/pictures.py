@@ -40,7 +40,8 @@ COMMANDS: Mapping[str, Sequence[str]] = {
 PAGES = {
     "board-light": ("light", 1120, 900, ""),
     "board-dark": ("dark", 1120, 900, ""),
-    "board-timeline": ("light", 1080, 680, f"?find={FAILED_ORDER}"),
+    "board-timeline": ("light", 1080, 640, f"?find={FAILED_ORDER}"),
+    "board-hour": ("light", 1120, 330, "#hour-title"),
     "board-phone": ("light", 360, 760, ""),
 }
 _PATIENCE = 30

@@ -1,6 +1,10 @@
 """The board's page: what it says, to whom, and that nothing in it is obeyed."""
 
+import gc
 import re
+import socket
+import struct
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -313,6 +317,25 @@ def test_board_listens_on_this_machine_only(looker: Looker) -> None:
             server(app, listening.port)
 
 
+@pytest.mark.enable_socket
+@pytest.mark.filterwarnings("error")
+def test_browser_that_hangs_up_leaves_nothing_open(looker: Looker) -> None:
+    """Whenever a connection is reset, no file stays open: a leak would show as a warning when it is collected."""
+    with server(application(looker, str), 0) as listening:
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        before = set(threading.enumerate())
+        for number in range(60):
+            with socket.create_connection((HOST, listening.port)) as browser:
+                browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                browser.sendall(f"GET /static/board.css HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+                browser.recv(number % 2)
+        listening.shutdown()
+        for answering in {thread, *threading.enumerate()} - (before - {thread}):
+            answering.join()
+    gc.collect()
+
+
 @pytest.mark.parametrize("browser", [True, False])
 @pytest.mark.enable_socket
 def test_board_tells_its_address_until_it_is_stopped(
@@ -343,7 +366,7 @@ def test_command_serves_the_board(
     def asked_once(listening: BaseWSGIServer) -> None:
         served.append(listening)
         answer = Client(listening.app).get("/", headers={"Host": HOST})
-        assert "followups replay --stack=payment3-follow-up-dev -- ORDER-1001" in answer.text
+        assert "followups replay --stack payment3-follow-up-dev -- ORDER-1001" in answer.text
         assert deployed.run("board", "--no-browser", "--port", str(listening.port)) == 2
 
     _put(deployed, "n", state="FAILED", endedAt=stamp(deployed.world.now), endedShard="FAILED#1")

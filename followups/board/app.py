@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from flask import Flask, render_template, request
+from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from followups.board import plots
@@ -26,6 +26,7 @@ def application(looker: Looker, replay: Command) -> Flask:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters |= {"visible": visible, "shortened": lambda text: shortened(text, _SHORT), "span": span}
     guard(app)
+    app.after_request(_in_memory)
     app.register_error_handler(HTTPException, _refused)
 
     @app.get("/")
@@ -55,6 +56,14 @@ def _about(looker: Looker, records: Records, asked: Asked) -> dict[str, object]:
 
 def _asked(given: Mapping[str, str]) -> Asked:
     return Asked(given.get("find", "").strip(), given.get("charge", ""), given.get("notification", ""))
+
+
+def _in_memory(response: Response) -> Response:
+    # Werkzeug leaves a file open where the browser hangs up in the middle of it.
+    response.direct_passthrough = False
+    response.get_data()
+    response.close()
+    return response
 
 
 def _refused(error: HTTPException) -> tuple[str, int]:

@@ -58,7 +58,7 @@ def show(operator: Operator, word: str) -> int:
     if not stories:
         output.note(f"{word}: no notification was saved in stack {operator.stack.name}.")
         output.note("Check the id and the stack; one that could not be saved can only lie in a failure queue:")
-        output.note(f"    {operator.command('dead-letters', 'list')}")
+        output.note(f"    {operator.stack.command('dead-letters', 'list')}")
     return 0 if stories else 1
 
 
