@@ -1,9 +1,16 @@
 """What README.md and docs/ tell a reader to type, and where they lead."""
 
+import json
 import re
 import shlex
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+import botocore.session
+from botocore import xform_name
+from botocore.model import ListShape, StructureShape
 
 from local.emulator import ROOT
 
@@ -12,6 +19,7 @@ _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 _INLINE_MAKE = re.compile(r"`(make [a-z-]+[^`]*)`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _PROGRAMS = {".venv/bin/followups": ["followups"], ".venv/bin/python -m followups": ["followups"]}
+_OF_EVERY_AWS_COMMAND = {"query", "output", "profile", "region"}
 _ASSIGNMENT = re.compile(r"[A-Z_]+=.*")
 
 
@@ -76,3 +84,26 @@ def anchors(file: Path) -> set[str]:
     return {
         anchor if not number else f"{anchor}-{number}" for anchor, last in found.items() for number in range(last + 1)
     }
+
+
+def aws_request(command: Command) -> tuple[str, str, dict[str, Any]]:
+    """Return the request that a command of the AWS CLI makes: service, operation, parameters."""
+    service, name, *options = command.words[1:]
+    model = service_model(service)
+    operation = next(one for one in model.operation_names if xform_name(one, "-") == name)
+    shape = model.operation_model(operation).input_shape
+    assert isinstance(shape, StructureShape)
+    members = {xform_name(member, "-"): member for member in shape.members}
+    given: dict[str, Any] = {}
+    for option, value in zip(options[::2], options[1::2], strict=True):
+        name = option.removeprefix("--")
+        if name not in _OF_EVERY_AWS_COMMAND:
+            inner = shape.members[members[name]]
+            given[members[name]] = json.loads(value) if isinstance(inner, StructureShape | ListShape) else value
+    return service, operation, given
+
+
+@cache
+def service_model(service: str) -> Any:
+    """Botocore's model of a service."""
+    return botocore.session.get_session().get_service_model(service)

@@ -3,15 +3,11 @@
 import json
 import re
 import subprocess
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import click
 import pytest
-from botocore import xform_name
-from botocore.model import ListShape, StructureShape
 
 from followups.cli import cli
 from followups.operator import Operator
@@ -20,7 +16,7 @@ from followups.preflight.plan import Plan
 from followups.preflight.target import Where
 from followups.preflight.template import read_template
 from local.emulator import ACCOUNT, REGION, ROOT
-from tests.documents import DOCUMENTS, Command, anchors, blocks, commands, links
+from tests.documents import DOCUMENTS, Command, anchors, aws_request, blocks, commands, links, service_model
 from tests.wire import violations
 
 COMMANDS = commands()
@@ -34,7 +30,6 @@ NOT_RUN = {
         "invokes a function of an account"
     ),
 }
-_OF_EVERY_AWS_COMMAND = {"query", "output", "profile", "region"}
 _SHELL = {"export"}
 
 
@@ -99,7 +94,7 @@ def test_wrong_command_does_not_parse(given: list[str]) -> None:
 def test_aws_command_is_one_that_botocore_knows(command: Command) -> None:
     """Service, operation and each option by their names, JSON by its shape, and nothing required is missing."""
     service, operation, given = aws_request(command)
-    shape = _model(service).operation_model(operation).input_shape
+    shape = service_model(service).operation_model(operation).input_shape
     assert shape
     assert violations(shape, given, operation) == []
 
@@ -142,23 +137,6 @@ def test_documented_statement_lets_notify_in() -> None:
     assert statement["Resource"].endswith(":function:payment3-delayed-notify-prod")
 
 
-def aws_request(command: Command) -> tuple[str, str, dict[str, Any]]:
-    """Return the request that a command of the AWS CLI makes: service, operation, parameters."""
-    service, name, *options = command.words[1:]
-    model = _model(service)
-    operation = next(one for one in model.operation_names if xform_name(one, "-") == name)
-    shape = model.operation_model(operation).input_shape
-    assert isinstance(shape, StructureShape)
-    members = {xform_name(member, "-"): member for member in shape.members}
-    given: dict[str, Any] = {}
-    for option, value in zip(options[::2], options[1::2], strict=True):
-        name = option.removeprefix("--")
-        if name not in _OF_EVERY_AWS_COMMAND:
-            inner = shape.members[members[name]]
-            given[members[name]] = json.loads(value) if isinstance(inner, StructureShape | ListShape) else value
-    return service, operation, given
-
-
 def _parse(group: click.Group, name: str, given: list[str], parent: click.Context | None = None) -> None:
     context = group.make_context(name, given, parent=parent, obj=Operator())
     found, command, rest = group.resolve_command(context, [*context.protected_args, *context.args])
@@ -167,8 +145,3 @@ def _parse(group: click.Group, name: str, given: list[str], parent: click.Contex
         _parse(command, str(found), rest, context)
     else:
         command.make_context(found, rest, parent=context).close()
-
-
-@cache
-def _model(service: str) -> Any:
-    return botocore.session.get_session().get_service_model(service)
