@@ -1,7 +1,7 @@
 # People and CI use the same targets. `make help` lists them.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help run up down invoke redrive replay test fuzz mutants soak audit check failure-table pictures build lock clean
+.PHONY: help run up down invoke redrive replay test fuzz mutants soak audit check failure-table pictures mails build lock clean
 
 BIN := .venv/bin
 EMULATOR := .venv-emulator
@@ -83,6 +83,9 @@ pictures: .venv/installed $(EMULATOR)/installed ## write docs/images/ anew: the 
 
 failure-table: .venv/installed ## write docs/failure-table.md anew from what the tests' stories show
 	$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.failure_table
+
+mails: .venv/installed ## write one error mail of each kind into .local/mails, to be looked at
+	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.mails
 
 build: .venv/installed ## build the functions into .aws-sam/
 	$(LOCAL) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build

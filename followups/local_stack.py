@@ -25,7 +25,7 @@ def local_account(folder: Path | None = None) -> Account:
         raise StackError(f"{kept} was not written by `make up`: `make down`, then {_TO_DO}") from error
     if not _answers(endpoint):
         raise StackError(f"nothing answers at {endpoint}, which {kept} names: `make down`, then {_TO_DO}")
-    return Account(session, endpoint)
+    return Account(session, endpoint, ("--local",))
 
 
 def _answers(endpoint: str) -> bool:

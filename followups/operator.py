@@ -1,6 +1,5 @@
 """Who runs a command: what was asked for beside it, and the clock and the patience that tests bring their own of."""
 
-import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,20 +34,11 @@ class Operator:
         """The stack that was asked for. Raises `StackError` where it is a local one and none is up."""
         return Stack(self.given.get("stack", DEFAULT), self._account())
 
-    @property
-    def where(self) -> list[str]:
-        """The options that lead another command to the same stack."""
-        options = [f"--{name}={self.given[name]}" for name in ("stack", "profile", "region") if name in self.given]
-        return options + (["--local"] if self.given.get("local") else [])
-
-    def command(self, *words: str, ids: tuple[str, ...] = ()) -> str:
-        """Return a command for the same stack, fit to be pasted into a shell."""
-        return shlex.join(["followups", *words, *self.where, *(["--", *ids] if ids else [])])
-
     def _account(self) -> Account:
-        named = {"profile_name": self.given.get("profile"), "region_name": self.given.get("region")}
+        named = {name: self.given[name] for name in ("profile", "region") if name in self.given}
         if not self.given.get("local"):
-            return Account({name: value for name, value in named.items() if value})
-        if any(named.values()):
+            options = tuple(word for name, value in named.items() for word in (f"--{name}", value))
+            return Account({f"{name}_name": value for name, value in named.items()}, options=options)
+        if named:
             raise UsageError("--local has an account and a region of its own: leave out --profile and --region")
         return local_account()

@@ -1,6 +1,5 @@
 """Where a notification waits now, and what happens next: by itself, or by whom."""
 
-import shlex
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -46,7 +45,11 @@ def _next(stack: Stack, saved: Saved, due: datetime, armed: datetime | None, now
         return Moment(max(armed, now), "next", f"the timer starts pass {saved.next_pass}, by {last}")
     sweep = clock_time(due + GRACE + SWEEP_EVERY, now)
     if not saved.is_overdue(now):
-        retries = "" if due > now or (saved.passes_done and not saved.attempts_made) else "Lambda tries again, else "
+        retries = (
+            ""
+            if due > now or (saved.passes_done and not saved.attempts_made)
+            else "Lambda, if it has tries left, else "
+        )
         return Moment(due + GRACE, "next", f"{retries}the sweep starts pass {saved.next_pass}, by {sweep}", "warn")
     if saved.attempts_made >= stack.max_attempts:
         return Moment(None, "next", f"the sweep ends it in FAILED, within {span(SWEEP_EVERY)}", "bad")
@@ -69,7 +72,7 @@ def _tried(stack: Stack, saved: Saved) -> str:
 
 
 def _replay(stack: Stack, saved: Saved) -> str:
-    return f"followups replay --stack {shlex.quote(stack.name)} -- {shlex.quote(saved.order_id)}"
+    return stack.command("replay", ids=(saved.order_id,))
 
 
 def _claimed(saved: Saved) -> datetime | None:

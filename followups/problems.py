@@ -21,8 +21,8 @@ from followups.stack import StackError
 _SIGN_IN = "Sign in again (for example `aws sso login`), or set AWS_PROFILE."
 _BY_ITSELF = "AWS asks for patience; the next look may succeed."
 _DEPLOY = "The stack is older than these tools, or not theirs: deploy it anew, or name another (--stack)."
-_ALLOW = "The profile may not read this: README, When something failed, lists the permissions."
-_CHECK = "Check profile, region and permissions (README: When something failed)."
+_ALLOW = "The profile may not read this: README, Where is this order, lists the permissions."
+_CHECK = "Check profile, region and permissions (README: Where is this order?)."
 _ADVICE = {
     "AccessDenied": _ALLOW,
     "AccessDeniedException": _ALLOW,

@@ -3,6 +3,7 @@
 Profile, region and endpoint come from the environment, as for any AWS tool, unless they are named.
 """
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -41,10 +42,14 @@ class StackError(Exception):
 
 @dataclass(frozen=True)
 class Account:
-    """Where the stack is: boto3.Session's own keywords, and the endpoint where it is not AWS's. Empty: as ever."""
+    """Where the stack is: boto3.Session's own keywords, and the endpoint where it is not AWS's. Empty: as ever.
+
+    `options` are those that lead another command there.
+    """
 
     session: Mapping[str, str] = field(default_factory=dict)
     endpoint_url: str | None = None
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,11 @@ class Stack:
 
     name: str = DEFAULT
     account: Account = field(default_factory=Account)
+
+    def command(self, *words: str, ids: tuple[str, ...] = ()) -> str:
+        """Return a command of these tools' for this very stack, fit to be pasted into a shell."""
+        where = ("--stack", self.name, *self.account.options)
+        return shlex.join(["followups", *words, *where, *(["--", *ids] if ids else [])])
 
     @cached_property
     def session(self) -> boto3.Session:

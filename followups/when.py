@@ -31,8 +31,6 @@ class When(click.ParamType):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Read it by the operator's clock; a wrong one is a usage error that says what is expected."""
         operator = ctx.find_object(Operator) if ctx else None
-        if isinstance(value, datetime):
-            return value
         try:
             return parse_when(str(value), (operator or Operator()).clock())
         except (ValueError, OverflowError):

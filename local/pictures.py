@@ -108,7 +108,7 @@ def _play(deployed: Stack) -> None:
 def _dead_letters(deployed: Stack) -> None:
     # Events that the emulator's Lambda gives up for good: a notification without its charge, and a timer of nobody's.
     broken = json.loads((EVENTS / "authorized.json").read_text()) | {"body": json.dumps({"object": "charge"})}
-    timer = json.loads((EVENTS / "recheck.json").read_text()) | {"chargeId": "chrg_prod_of_another_branch"}
+    timer = json.loads((EVENTS / "recheck.json").read_text()) | {"chargeId": "chrg_test_of_another_branch"}
     for function, event in (("DelayedNotifyFunction", broken), ("RecheckFunction", timer)):
         name = deployed.outputs[function]
         deployed.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(event))

@@ -106,7 +106,7 @@ class Scene:
         self._number += 1
         event = json.loads((EVENTS / "authorized.json").read_text())
         known = f"{self._random.getrandbits(64):016x}"
-        ids = {"id": f"chrg_prod_{known}", "reference_order": order or f"ORDER-{self._number}"}
+        ids = {"id": f"chrg_test_{known}", "reference_order": order or f"ORDER-{self._number}"}
         event["body"] = json.dumps(json.loads(event["body"]) | ids)
         event["requestContext"]["requestId"] = f"{known[:8]}-{known[8:12]}-4e0b-9c1d-{known[4:16]}"
         return parse_notification(event)

@@ -107,7 +107,7 @@ def test_row_leads_to_its_timeline(client: FlaskClient, busy: Deployed) -> None:
     [link] = re.findall(rf'href="/(\?[^"]+)"[^>]*>{FAILED_ORDER}</a>', page(client))
     html = page(client, link.replace("&amp;", "&"))
     story = section(html, "panel")
-    assert story.startswith(f"Timeline Close {FAILED_ORDER} FAILED Charge chrg_prod_")
+    assert story.startswith(f"Timeline Close {FAILED_ORDER} FAILED Charge chrg_test_")
     assert "AttemptsExhausted: pass 2 is given up after its last allowed attempt" in story
     assert 'aria-current="true"' in html
     assert section(html, "totals")
@@ -366,7 +366,7 @@ def test_command_serves_the_board(
     def asked_once(listening: BaseWSGIServer) -> None:
         served.append(listening)
         answer = Client(listening.app).get("/", headers={"Host": HOST})
-        assert "followups replay --stack=payment3-follow-up-dev -- ORDER-1001" in answer.text
+        assert "followups replay --stack payment3-follow-up-dev -- ORDER-1001" in answer.text
         assert deployed.run("board", "--no-browser", "--port", str(listening.port)) == 2
 
     _put(deployed, "n", state="FAILED", endedAt=stamp(deployed.world.now), endedShard="FAILED#1")

@@ -115,7 +115,7 @@ def test_nothing_there_is_said_to_a_person_only(
     assert capsys.readouterr().out == ""
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert deployed.run("dead-letters", "list") == 0
-    assert capsys.readouterr().out == "0 dead letters.\n"
+    assert capsys.readouterr().out == "Dead letters: 0.\n"
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -12,7 +12,7 @@ from tests.wire import listening
 from tests.world import made
 
 # Every AWS call of ours. One more in the code fails the first test here, until it is listed and its rows are written.
-ERROR_PATH = ["log the error", "count the mail", "send the mail", "remember the mail"]
+ERROR_PATH = ["log the error", "count the mail", "send the mail", "remember the mail", "forget the held mails"]
 SITES = [
     *(("DelayedNotify", site) for site in ("read the merchant key", "mark the payment record", "read the order")),
     *(("DelayedNotify", site) for site in ("save the notification", "claim the pass", "run the pass")),
@@ -20,6 +20,7 @@ SITES = [
     *(("Recheck", site) for site in ("claim the pass", "run the pass", "read the order", "record the pass")),
     *(("Recheck", site) for site in ("arm the schedule", "give the claim back", *ERROR_PATH)),
     *(("Sweep", site) for site in ("read a shard", "hand over to Recheck", "give the notification up", *ERROR_PATH)),
+    ("Sweep", "look for held mails"),
 ]
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+import shlex
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from followups import local_stack
 from followups.cli import cli, main
 from followups.local_stack import local_account
 from followups.operator import Operator
-from followups.stack import DEFAULT, Account, StackError
+from followups.stack import DEFAULT, Account, Stack, StackError
 from local.emulator import ROOT
 from tests.deployed import STACK, Deployed
 from tests.wire import refuse
@@ -196,7 +197,7 @@ def test_local_stack_is_reached_by_what_make_up_wrote(listener: socket.socket, u
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "ap-southeast-1"}
     up(json.dumps({"emulator": {}, "session": keys | {"endpoint_url": url}}))
-    assert local_account() == Account(keys, url)
+    assert local_account() == Account(keys, url, ("--local",))
     stack = Operator(given={"local": True}).stack
     for client in (stack.dynamodb, stack.sqs, stack.scheduler, stack.secrets, stack.functions):
         assert client.meta.endpoint_url == url
@@ -244,11 +245,11 @@ def test_local_stack_has_an_account_of_its_own(capsys: Print, option: str) -> No
     assert "leave out --profile and --region" in capsys.readouterr().err
 
 
-def test_printed_command_leads_to_the_same_stack() -> None:
-    """What is to be pasted names the stack as it was named, and quotes what a shell would obey."""
-    operator = Operator(given={"stack": "a b", "local": True})
-    assert (
-        operator.command("replay", "--yes", ids=("O'1",))
-        == """followups replay --yes '--stack=a b' --local -- 'O'"'"'1'"""
-    )
-    assert Operator().command("list") == "followups list"
+def test_printed_command_leads_to_the_same_stack(deployed: Deployed, capsys: Print) -> None:
+    """What is to be pasted names stack and account as they were named, and quotes what a shell would obey."""
+    account = Account(options=("--local",))
+    words = ["replay", "--yes", "--stack", "a b", "--local", "--", "O'1; x"]
+    assert shlex.split(Stack("a b", account).command("replay", "--yes", ids=("O'1; x",))) == ["followups", *words]
+    assert deployed.run("show", "ORDER-9", "--profile", "operators") == 1
+    expected = f"followups dead-letters list --stack {STACK} --profile operators\n"
+    assert capsys.readouterr().out.endswith(expected)

@@ -152,7 +152,7 @@ def test_order_without_a_notification_is_said(deployed: Deployed, capsys: Print)
     """A wrong order id, or a notification that never was saved: exit 1, and where to look next."""
     assert deployed.run("replay", "ORDER-9") == 1
     said = "orderId=ORDER-9  no notification was saved in stack payment3-follow-up-dev."
-    assert capsys.readouterr().out == f"{said}  Try: followups dead-letters list\n"
+    assert capsys.readouterr().out == f"{said}  Try: followups dead-letters list --stack payment3-follow-up-dev\n"
 
 
 def test_table_that_cannot_be_read_is_said(deployed: Deployed, capsys: Print) -> None:
@@ -201,7 +201,7 @@ def test_many_are_only_foretold_without_yes(several: Deployed, capsys: Print) ->
     assert lines[0] == f"{NAMED}  would be run: pass 1 is missing"
     assert lines[3].endswith("would be run: pass 2 is missing")
     assert counted == "Notifications: 4, passes to run: 4. Nothing was run."
-    assert command == f"To run them:  followups replay --yes -- {ORDER}"
+    assert command == f"To run them:  followups replay --yes --stack payment3-follow-up-dev -- {ORDER}"
     assert several.invoked("recheck-dev") == []
 
 
@@ -236,7 +236,7 @@ def test_printed_command_means_the_same_ones(several: Deployed, capsys: Print) -
     assert several.run("replay", "--state", "failed", "--since", "3h", "--limit", "2") == 1
     command = capsys.readouterr().out.splitlines()[-1].removeprefix("To run them:  followups ")
     bounds = "--since=2026-11-22T07:33:17.550000Z --until=2026-11-22T10:33:17.550000Z --limit=2"
-    assert command == f"replay --yes --state=failed {bounds}"
+    assert command == f"replay --yes --state=failed {bounds} --stack payment3-follow-up-dev"
     assert several.run(*command.split()) == 0
     assert passes(several) == [0, 1, 1, 1]
 

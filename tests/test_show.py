@@ -51,7 +51,7 @@ def test_nothing_found_says_where_to_look(deployed: Deployed, capsys: Print) -> 
     assert capsys.readouterr().out == (
         "ORDER-9: no notification was saved in stack payment3-follow-up-dev.\n"
         "Check the id and the stack; one that could not be saved can only lie in a failure queue:\n"
-        "    followups dead-letters list --region=ap-southeast-1\n"
+        "    followups dead-letters list --stack payment3-follow-up-dev --region ap-southeast-1\n"
     )
 
 

@@ -138,7 +138,7 @@ def test_claim_is_told_while_somebody_runs_the_pass(deployed: Deployed) -> None:
     assert lines(told(deployed))[2:] == [
         "09:31:47 warn claim: ran out: who claimed pass 1 died, or could not say",
         "- info waits: for pass 1 of 2, due since 09:30:17 UTC (1 min 35 s), tried 1 of at most 30 times",
-        "09:32:17 warn next: Lambda tries again, else the sweep starts pass 1, by 09:37:17 UTC",
+        "09:32:17 warn next: Lambda, if it has tries left, else the sweep starts pass 1, by 09:37:17 UTC",
     ]
 
 

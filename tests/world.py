@@ -149,6 +149,12 @@ class World:
         with self.wire:
             return recheck.sweep_handler(event, None)
 
+    def held_back(self, count: int) -> None:
+        """Let so many mails have been held back in an hour before this one."""
+        hour = stamp(self.now - timedelta(hours=1))
+        row = {"errorId": "mail-limit", "hour": hour[:13], "sent": 20, "held": count, "since": hour, "first": ["one"]}
+        self.table("CALLBACK_ERROR_LOG_TABLE").put_item(Item=row)
+
     def finished(self, count: int) -> None:
         """Let so many notifications be done and over: one and the same to moto, under keys of their own."""
         with self.wire.aside():
@@ -198,6 +204,11 @@ class World:
     def errors(self) -> list[dict[str, Any]]:
         """The error log without the row that counts the mails."""
         return [row for row in self.rows("CALLBACK_ERROR_LOG_TABLE") if row["errorId"] != "mail-limit"]
+
+    def mail_limit(self) -> dict[str, Any]:
+        """The row that counts the mails."""
+        [row] = [row for row in self.rows("CALLBACK_ERROR_LOG_TABLE") if row["errorId"] == "mail-limit"]
+        return row
 
     def schedules(self) -> list[str]:
         """The names of the timers that are armed, read where moto keeps them."""

@@ -42,7 +42,7 @@ def board(operator: Operator, port: int, *, browser: bool) -> int:
     from followups.board.server import AT_MOST_EVERY, serve  # noqa: PLC0415
 
     looker = Looker(operator.stack, clock=operator.clock, at_most_every=AT_MOST_EVERY)
-    app = application(looker, lambda order: operator.command("replay", ids=(order,)))
+    app = application(looker, lambda order: operator.stack.command("replay", ids=(order,)))
     try:
         serve(app, port, operator.output.note, browser=browser)
     except OSError as error:

@@ -16,7 +16,7 @@ from followups.redrive import Outcome
 from followups.redrive import redrive as send_back
 from followups.times import span
 
-_COLUMNS = (Column("", 1), Column("queue", 24), Column("of", ratio=1), Column("", ratio=1))
+_COLUMNS = (Column("", 1), Column("queue", 25), Column("of", ratio=1), Column("what", ratio=1))
 Result = Literal["went back", "stays", "would go back"]
 _MARKS = {"went back": ("✓", "green"), "stays": ("✗", "bold red"), "would go back": ("→", "yellow")}
 _STOPPED = "Stopped. What is not said to have gone back is where it was; the same command goes on."
@@ -66,7 +66,7 @@ def list_command(operator: Operator, queues: tuple[str, ...]) -> int:
     count = _look(operator, queues).total()
     if operator.output.is_table:
         operator.output.note(
-            f"{count} dead letters.", "`followups dead-letters redrive` sends them back." if count else ""
+            f"Dead letters: {count}.", "`followups dead-letters redrive` sends them back." if count else ""
         )
     return 0
 

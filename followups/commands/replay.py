@@ -23,7 +23,7 @@ goes on from where it was: if its plan has more passes, their timers are armed.
 
 Where the passes of more than one notification would be run, nothing is, without --yes: what would be done is printed,
 and the command that does it."""
-_COLUMNS = (Column("", 1), Column("order", ratio=2), Column("charge, notification", ratio=3), Column("", ratio=3))
+_COLUMNS = (Column("", 1), Column("order", ratio=2), Column("charge, notification", ratio=3), Column("what", ratio=3))
 _MARKS = {"run": ("✓", "green"), "left": ("·", "dim"), "failed": ("✗", "bold red"), "planned": ("→", "yellow")}
 _STOPPED = "Stopped. What is not said to have been run is as it was; the same command goes on."
 
@@ -139,11 +139,11 @@ def _paced(operator: Operator, plans: list[Outcome], rate: float) -> Iterator[Ou
 
 def _again(operator: Operator, orders: tuple[str, ...], asked: Mapping[str, Any]) -> str:
     if orders:
-        return operator.command("replay", "--yes", ids=orders)
+        return operator.stack.command("replay", "--yes", ids=orders)
     words = [f"--state={state}" for state in asked["states"]]
     words += [f"--{name}={stamp(asked[name])}" for name in ("since", "until") if asked[name]]
     words += [f"--limit={asked['limit']}"] if asked["limit"] else []
-    return operator.command("replay", "--yes", *words)
+    return operator.stack.command("replay", "--yes", *words)
 
 
 def _tell(sheet: Sheet, outcome: Outcome) -> None:
@@ -157,6 +157,6 @@ def _tell(sheet: Sheet, outcome: Outcome) -> None:
 def _tell_unknown(operator: Operator, sheet: Sheet, unknown: list[str]) -> None:
     for order_id in unknown:
         text = f"no notification was saved in stack {operator.stack.name}."
-        advice = f"Try: {operator.command('dead-letters', 'list')}"
+        advice = f"Try: {operator.stack.command('dead-letters', 'list')}"
         record = {"orderId": order_id, "result": "unknown", "text": text}
         sheet.add((_MARKS["failed"], order_id, "", f"{text} {advice}"), (f"orderId={order_id}", text, advice), record)

@@ -31,7 +31,7 @@ _STATES = {"DONE": "ok", "FAILED": "bad"}
     short_help="What became of an order, a charge or a delivery.",
     examples={
         "followups show ORDER-1001": "by the shop's order id",
-        "followups show chrg_prod_2250…": "by the bank's charge id",
+        "followups show chrg_test_2250…": "by the bank's charge id",
         "followups show 8f0c5a55-… --json": "one delivery, by its request id; as JSON",
     },
     exits={0: "found", 1: "nothing was saved under that id", 2: "it could not be looked for", 130: "stopped"},
@@ -58,7 +58,7 @@ def show(operator: Operator, word: str) -> int:
     if not stories:
         output.note(f"{word}: no notification was saved in stack {operator.stack.name}.")
         output.note("Check the id and the stack; one that could not be saved can only lie in a failure queue:")
-        output.note(f"    {operator.command('dead-letters', 'list')}")
+        output.note(f"    {operator.stack.command('dead-letters', 'list')}")
     return 0 if stories else 1
 
 
