@@ -1,7 +1,7 @@
 # People and CI use the same targets. `make help` lists them.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help run up down invoke redrive replay test fuzz mutants soak audit check failure-table pictures mails build lock clean
+.PHONY: help run up down invoke redrive replay test fuzz mutants soak audit check failure-table pictures mails preflight build lock clean
 
 BIN := .venv/bin
 EMULATOR := .venv-emulator
@@ -19,6 +19,8 @@ FUNCTION ?= DelayedNotifyFunction
 ADDRESS ?= 172.17.0.1
 OPTIONS = --delay $(DELAY) --latency $(LATENCY) --failures $(FAILURES)
 STACK ?= payment3-follow-up-dev
+# Of samconfig.toml.
+ENVIRONMENT ?= default
 ORDER ?=
 export PYTHONDONTWRITEBYTECODE := 1
 # Nothing here may reach a real account by accident; `sam deploy` is called by hand (README).
@@ -41,6 +43,9 @@ invoke: .venv/installed ## one function in a container, by sam local: make invok
 
 # These act on the account that the environment's profile, region and endpoint name: not LOCAL.
 FOLLOWUPS := $(BIN)/followups
+
+preflight: .venv/installed ## would a deployment work in this account? make preflight [ENVIRONMENT=prod]
+	@$(FOLLOWUPS) preflight --config-env '$(ENVIRONMENT)'
 
 redrive: .venv/installed ## send what failed back to its function: make redrive [STACK=payment3-follow-up-prod]
 	@$(FOLLOWUPS) dead-letters redrive --stack '$(STACK)'

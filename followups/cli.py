@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from followups.commands.board import board
 from followups.commands.dead_letters import dead_letters
 from followups.commands.listing import list_command
+from followups.commands.preflight import preflight_command
 from followups.commands.replay import replay
 from followups.commands.show import show
 from followups.commands.verify import verify
@@ -50,7 +51,7 @@ def cli() -> None:
     """Hold the commands."""
 
 
-for command in (show, list_command, watch_command, board, replay, dead_letters, verify):
+for command in (show, list_command, watch_command, board, replay, dead_letters, verify, preflight_command):
     cli.add_command(command)
 
 
