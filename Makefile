@@ -1,7 +1,7 @@
 # People and CI use the same targets. `make help` lists them.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help run up down invoke redrive replay test fuzz mutants soak audit check failure-table mails build lock clean
+.PHONY: help run up down invoke redrive replay test fuzz mutants soak audit check failure-table pictures mails build lock clean
 
 BIN := .venv/bin
 EMULATOR := .venv-emulator
@@ -40,15 +40,15 @@ invoke: .venv/installed ## one function in a container, by sam local: make invok
 	@$(LOCAL) $(BIN)/python -m local invoke --address $(ADDRESS) --function $(FUNCTION) $(if $(EVENT),--event '$(EVENT)')
 
 # These act on the account that the environment's profile, region and endpoint name: not LOCAL.
-FOLLOWUPS := PYTHONPATH=functions:. $(BIN)/python -m followups
+FOLLOWUPS := $(BIN)/followups
 
 redrive: .venv/installed ## send what failed back to its function: make redrive [STACK=payment3-follow-up-prod]
-	@$(FOLLOWUPS) redrive --stack '$(STACK)'
+	@$(FOLLOWUPS) dead-letters redrive --stack '$(STACK)'
 
 replay: .venv/installed ## run an order's missing passes now: make replay ORDER=... [STACK=...]
 	$(if $(findstring $$,$(value ORDER)),$(error make would run what follows a dollar sign: use the command that it calls))
 	$(if $(value ORDER),,$(error say which order: make replay ORDER=...))
-	@$(FOLLOWUPS) replay --stack '$(STACK)' -- '$(subst ','\'',$(value ORDER))'
+	@$(FOLLOWUPS) replay --yes --stack '$(STACK)' -- '$(subst ','\'',$(value ORDER))'
 
 # The longest first: one worker begins with the local stack's tests, which share it, the other with the stories of faults.
 # By file: the lock's pytest and xdist together ignore the mark for groups.
@@ -78,6 +78,9 @@ check: .venv/installed ## format, lint, types, template
 soak: .venv/installed ## random stories of faults for as long as you like: make soak [MINUTES=10] [SEED=7, to repeat one]
 	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
+pictures: .venv/installed $(EMULATOR)/installed ## write docs/images/ anew: the operators' tools on a local stack (needs Chromium)
+	@$(LOCAL) $(BIN)/python -m local.pictures
+
 failure-table: .venv/installed ## write docs/failure-table.md anew from what the tests' stories show
 	$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.failure_table
 
@@ -98,6 +101,7 @@ clean: ## remove what the other targets made
 	@rm -rf .venv && "$$(local/find-python)" -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(EMULATOR)/installed: requirements/emulator.txt | .venv/installed

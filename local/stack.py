@@ -90,7 +90,8 @@ class Stack:
 def build() -> None:
     """Build the functions with the SAM CLI, for the Python that the emulator runs them with; once per change."""
     built = BUILD / "template.yaml"
-    sources = [ROOT / "template.yaml", *(ROOT / "functions").rglob("*")]
+    # Not the bytecode: the operators' tools import the functions too, and leave theirs there.
+    sources = [ROOT / "template.yaml", *(s for s in (ROOT / "functions").rglob("*") if s.suffix != ".pyc")]
     if built.exists() and built.stat().st_mtime > max(s.stat().st_mtime for s in sources if s.is_file()):
         return
     bin_folder = Path(sys.executable).parent

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from local.emulator import ROOT
+from tests.direct import asked_directly
 from tests.faults import Cell, cells
 from tests.quietly import quietly
 from tests.wire import listening
@@ -109,7 +110,7 @@ def main() -> None:
     """Write the document anew."""
     with pytest.MonkeyPatch.context() as patch:
         wire = listening(patch)
-        with made(wire, patch) as world, quietly():
+        with made(wire, patch) as world, quietly(), asked_directly(wire):
             FILE.write_text(written(cells(world)))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.direct import asked_directly
 from tests.failure_table import FILE, written
 from tests.faults import FAULTS, Cell, cells
 from tests.quietly import quietly
@@ -28,7 +29,7 @@ def stories() -> Iterator[list[Cell]]:
     """Every story, told once for all tests here."""
     with pytest.MonkeyPatch.context() as patch:
         wire = listening(patch)
-        with made(wire, patch) as world, quietly():
+        with made(wire, patch) as world, quietly(), asked_directly(wire):
             told = list(cells(world))
         yield told
 

@@ -43,6 +43,10 @@ class _Session:
     """What the functions take for a session: each client is made once for all tests, since that takes long."""
 
     _made: ClassVar[dict[tuple[str, Any], Any]] = {}
+    asked: ClassVar[list[dict[str, str]]] = []
+
+    def __init__(self, **asked: str) -> None:
+        self.asked.append(asked)
 
     def client(self, service: str, config: Any) -> Any:
         make: Any = SESSION.client
@@ -71,7 +75,7 @@ def sample(name: str) -> dict[str, Any]:
     return event
 
 
-@dataclass
+@dataclass(repr=False)
 class World:
     """What a test holds in its hands."""
 
@@ -207,15 +211,20 @@ class World:
         return row
 
     def schedules(self) -> list[str]:
-        """The names of the timers that are armed."""
-        group = self.environment["SCHEDULE_GROUP"]
-        with self.wire.aside():
-            return [found["Name"] for found in self.client("scheduler").list_schedules(GroupName=group)["Schedules"]]
+        """The names of the timers that are armed, read where moto keeps them."""
+        return sorted(self._timers())
 
     def fire(self) -> None:
         """Scheduler deletes the timers that it fired."""
-        for name in self.schedules():
-            self.client("scheduler").delete_schedule(GroupName=self.environment["SCHEDULE_GROUP"], Name=name)
+        self._timers().clear()
+
+    def delete(self, schedule: str) -> None:
+        """Scheduler deletes a timer of this name, if there still is one."""
+        self._timers().pop(schedule, None)
+
+    def _timers(self) -> Any:
+        groups = get_backend("scheduler")[ACCOUNT][REGION].schedule_groups
+        return groups[self.environment["SCHEDULE_GROUP"]].schedules
 
     def log(self, containing: str = "") -> list[dict[str, Any]]:
         """The log lines so far whose message contains a text."""
