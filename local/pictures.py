@@ -130,7 +130,7 @@ def _board(console: Console, started: Page, environment: Mapping[str, str]) -> N
             console.print(f"docs/images/{name}.png", highlight=False)
             with started.fresh() as page:
                 page.size(width, height)
-                page.prefer(color_scheme=scheme)
+                page.prefer(color_scheme=scheme, reduced_motion="reduce")
                 page.go(f"{address}{query}")
                 page.shoot(IMAGES / f"{name}.png")
 

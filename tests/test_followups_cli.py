@@ -148,7 +148,7 @@ def test_interrupt_of_what_only_reads_says_that_nothing_was_changed(deployed: De
 @pytest.mark.parametrize(
     ("words", "completes"),
     [
-        ("followups ", {"show", "list", "replay", "dead-letters", "verify"}),
+        ("followups ", {"show", "list", "watch", "board", "replay", "dead-letters", "verify", "preflight"}),
         ("followups dead-letters ", {"list", "redrive"}),
         ("followups list --state ", {"pending", "overdue", "failed", "done"}),
         ("followups --local list --sin", {"--since"}),

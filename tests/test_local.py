@@ -171,7 +171,7 @@ def test_real_dead_letter_goes_back_by_the_command(stubborn_stack: Stack) -> Non
     reach = {"AWS_ENDPOINT_URL": stubborn_stack.emulator.url, "AWS_DEFAULT_REGION": REGION}
     keys = {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": ACCOUNT}
     done = subprocess.run(
-        [sys.executable, "-m", "followups", "redrive"],
+        [sys.executable, "-m", "followups", "dead-letters", "redrive"],
         cwd=ROOT,
         env=ENVIRONMENT | reach | keys,
         capture_output=True,

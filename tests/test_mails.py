@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from callback.clock import stamp
 from callback.errors import FollowUpError, PassFailed, SweepIncomplete
 from callback.mail_limit import MAILS_AN_HOUR
+from local.emulator import ROOT
 from tests.cloud import Died
 from tests.mails import SAMPLES, refused, summary
 from tests.wire import Call, refuse
@@ -432,6 +433,12 @@ def test_mail_of_each_kind_reads_like_this(world: World, kind: str) -> None:
     mail, ids = world.mails()[-1], {row["errorId"] for row in world.errors()}
     told = re.sub(r"errorId (\w+)", lambda found: "errorId ERROR_ID" if found[1] in ids else found[0], text(mail))
     assert f"{mail['Message']['Subject']['Data']}\n\n{told}" == EXPECTED[kind]
+
+
+def test_readme_shows_a_mail_as_it_is() -> None:
+    """The sample there is the beginning of one that is sent."""
+    beginning, _, _ = FAILED.partition("Notification: ")
+    assert f"```\n{beginning}…\n```" in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
