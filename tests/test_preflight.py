@@ -64,12 +64,13 @@ def test_account_that_is_ready_stops_nothing(account: Account, capsys: Print) ->
 
 
 def test_terminal_shows_a_table(account: Account, capsys: Print, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is to be done has a column of its own."""
+    """What is to be done stands on a line of its own, under what was found."""
     monkeypatch.setattr(Output, "is_table", True)
     monkeypatch.setenv("COLUMNS", "120")
     assert account.run() == 0
     said = capsys.readouterr().out
-    assert re.search(r"what\s+found\s+what to do", said)
+    assert re.search(r"what\s+found, and what to do +\n", said)
+    assert re.search(r"made, without subscribers +\n +→ subscribe to the output AlarmTopic", said)
     assert re.search(r"ok\s+stack payment3-follow-up-test\s+will be made", said)
 
 
