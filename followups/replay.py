@@ -30,7 +30,7 @@ def planned(saved: Saved, now: datetime) -> Outcome:
     try:
         return _planned(saved, now)
     except (KeyError, TypeError, ValueError):
-        return Outcome(replace(saved, item=saved.item | {"passesDone": 0}), "left", f"left: {_SPOILT}")
+        return Outcome(replace(saved, item=saved.item | {"passesDone": 0}), "failed", _SPOILT)
 
 
 def _planned(saved: Saved, now: datetime) -> Outcome:
