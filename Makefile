@@ -1,11 +1,12 @@
 # People and CI use the same targets. `make help` lists them.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help run up down invoke redrive replay test fuzz mutants soak audit check failure-table pictures mails preflight build lock clean
+.PHONY: help run up down invoke redrive replay test fuzz mutants soak audit check failure-table pictures mails preflight build sbom starts lock clean
 
 BIN := .venv/bin
 EMULATOR := .venv-emulator
 AUDIT := .venv-audit
+RUNTIME := .venv-runtime
 DELAY ?= 60
 EVENT ?=
 LATENCY ?= 300
@@ -22,7 +23,9 @@ STACK ?= payment3-follow-up-dev
 # Of samconfig.toml.
 ENVIRONMENT ?= default
 ORDER ?=
-export PYTHONDONTWRITEBYTECODE := 1
+# Bytecode is kept apart from the sources: each start of `sam` or pytest compiles thousands of files without it.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/bytecode
 # Nothing here may reach a real account by accident; `sam deploy` is called by hand (README).
 LOCAL := env -u AWS_PROFILE SAM_CLI_TELEMETRY=0 AWS_EC2_METADATA_DISABLED=true PYTHONPATH=functions:.
 
@@ -61,7 +64,7 @@ replay: .venv/installed ## run an order's missing passes now: make replay ORDER=
 LONGEST := $(addprefix tests/test_,local.py failures.py promise.py concurrency.py)
 WORKERS := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
-test: .venv/installed $(EMULATOR)/installed check ## everything that must hold: checks, unit tests, coverage, end to end
+test: .venv/installed $(EMULATOR)/installed $(RUNTIME)/installed check ## everything that must hold: checks, unit tests, coverage, end to end
 	$(LOCAL) $(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term-missing $(LONGEST) tests
 
 fuzz: .venv/installed ## random events for the parsers: make fuzz [COUNT=200000] [SEED=7, to repeat a run]
@@ -70,8 +73,10 @@ fuzz: .venv/installed ## random events for the parsers: make fuzz [COUNT=200000]
 mutants: .venv/installed ## faults put into the code that carries the promise: make mutants [ONLY=record]
 	@$(LOCAL) $(BIN)/python -m tests.mutants $(if $(ONLY),--only $(ONLY))
 
-audit: $(AUDIT)/installed ## known vulnerabilities of what is locked, and the template by checkov's rules
-	@$(AUDIT)/bin/python requirements/audit.py functions/requirements.txt requirements/dev.txt requirements/emulator.txt
+audit: $(AUDIT)/installed ## known vulnerabilities of what is locked, licences of what is deployed, the template by checkov's rules
+	@$(AUDIT)/bin/python requirements/audit.py functions/requirements.txt requirements/dev.txt requirements/emulator.txt \
+	  requirements/runtime.txt
+	@$(LOCAL) $(BIN)/python -m artefact licences
 	@env -u BC_API_KEY $(AUDIT)/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
 
 check: .venv/installed ## format, lint, types, template
@@ -93,14 +98,21 @@ failure-table: .venv/installed ## write docs/failure-table.md anew from what the
 mails: .venv/installed ## write one error mail of each kind into .local/mails, to be looked at
 	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.mails
 
-build: .venv/installed ## build the functions into .aws-sam/
-	$(LOCAL) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build
+build: .venv/installed ## build the functions into .aws-sam/build, and say how large they are
+	@began=$$(date +%s) && $(LOCAL) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build \
+	  && $(LOCAL) $(BIN)/python -m artefact size --began $$began
+
+sbom: build ## write what is in the functions to .aws-sam/build/sbom.cdx.json (CycloneDX)
+	@$(LOCAL) $(BIN)/python -m artefact sbom
+
+starts: build $(RUNTIME)/installed ## cold starts of what was built, under Lambda's runtime emulator: make starts [COUNT=7]
+	@$(LOCAL) $(BIN)/python -m artefact starts $(if $(filter command line,$(origin COUNT)),--count $(COUNT))
 
 lock: .venv/installed ## write the locked requirements anew from pyproject.toml
 	./requirements/lock
 
 clean: ## remove what the other targets made
-	rm -rf .venv $(EMULATOR) $(AUDIT) .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv $(EMULATOR) $(AUDIT) $(RUNTIME) .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 .venv/installed: requirements/bootstrap.txt requirements/dev.txt
 	@echo "Making .venv"
@@ -120,4 +132,11 @@ $(AUDIT)/installed: requirements/audit.txt | .venv/installed
 	@echo "Making $(AUDIT)"
 	@rm -rf $(AUDIT) && "$$(local/find-python)" -m venv --without-pip $(AUDIT)
 	@$(BIN)/uv pip install --quiet --python $(AUDIT)/bin/python --require-hashes -r requirements/audit.txt
+	@touch $@
+
+# With bytecode, as Lambda's own runtime is thought to be (docs/decisions/19).
+$(RUNTIME)/installed: requirements/runtime.txt | .venv/installed
+	@echo "Making $(RUNTIME)"
+	@rm -rf $(RUNTIME) && "$$(local/find-python)" -m venv --without-pip $(RUNTIME)
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(RUNTIME)/bin/python --require-hashes -r requirements/runtime.txt
 	@touch $@

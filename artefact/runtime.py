@@ -1,0 +1,113 @@
+"""A built function under Lambda's own runtime emulator, which the SAM CLI brings, and its Python client.
+
+Nothing else is on the path than the artefact, the client and boto3. No container: what is emulated is the protocol.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import re
+import socket
+import subprocess
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any
+
+from local.emulator import HOST, ROOT
+
+PYTHON = ROOT / ".venv-runtime" / "bin" / "python"
+_MACHINES = {"x86_64": "x86_64", "aarch64": "arm64"}
+_INIT = re.compile(r"INIT REPORT\(durationMs: ([\d.]+)\)")
+
+
+class RuntimeEmulatorError(Exception):
+    """The runtime emulator cannot run here, or did not come up; the message says why."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A function in its runtime emulator, which takes one event at a time."""
+
+    port: int
+    log: IO[str]
+
+    def invoke(self, event: object) -> Any:  # noqa: ANN401 - whatever the handler returns
+        """Return what the handler does, or raised: then it is a dict with `errorType`."""
+        url = f"http://{HOST}:{self.port}/2015-03-31/functions/function/invocations"
+        request = urllib.request.Request(url, json.dumps(event).encode())
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own emulator
+            return json.load(answer)
+
+    @property
+    def init_ms(self) -> float:
+        """How long the cold start took, once there was an invocation. REPORT's own `Init Duration` is made up."""
+        found = _INIT.search(self.said)
+        if found is None:
+            raise RuntimeEmulatorError(f"no cold start is told of:\n{self.said[-2000:]}")
+        return float(found[1])
+
+    @property
+    def said(self) -> str:
+        """All that the function and its runtime have logged."""
+        self.log.seek(0)
+        return self.log.read()
+
+
+def emulator_program() -> Path:
+    """The runtime emulator for this machine; raises `RuntimeEmulatorError` where there is none."""
+    samcli = find_spec("samcli")
+    machine = _MACHINES.get(platform.machine())
+    if platform.system() != "Linux" or machine is None or samcli is None or samcli.origin is None:
+        raise RuntimeEmulatorError("the SAM CLI's runtime emulator runs on Linux, on x86_64 and arm64")
+    if not PYTHON.exists():
+        raise RuntimeEmulatorError(f"make {PYTHON.parent.parent.name}/installed")
+    return Path(samcli.origin).parent / "local" / "rapid" / f"aws-lambda-rie-{machine}"
+
+
+@contextlib.contextmanager
+def running(folder: Path, handler: str, environment: Mapping[str, str], log: Path) -> Iterator[Running]:
+    """Run a built function; the cold start is part of the first invocation."""
+    port = _free_port()
+    command: list[str | Path] = [emulator_program(), "--runtime-interface-emulator-address", f"{HOST}:{port}"]
+    command += ["--runtime-api-address", f"{HOST}:{_free_port()}", PYTHON, "-m", "awslambdaric", handler]
+    with log.open("w+") as output:
+        process = subprocess.Popen(
+            command, cwd=folder, env=_environment(folder, environment), stdout=output, stderr=output
+        )
+        try:
+            _wait_until_up(port, process)
+            yield Running(port, output)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _environment(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    # From nothing, so that no path or account of this machine reaches the function.
+    return {
+        "PATH": os.defpath,
+        "LAMBDA_TASK_ROOT": str(folder),
+        "AWS_LAMBDA_FUNCTION_NAME": "function",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": "90",
+        # The artefact is read-only in Lambda, so no start leaves bytecode to the next.
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **environment,
+    }
+
+
+def _wait_until_up(port: int, process: "subprocess.Popen[bytes]") -> None:
+    while process.poll() is None:
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection((HOST, port), timeout=30):
+            return
+    raise RuntimeEmulatorError(f"the runtime emulator ended by itself: exit code {process.returncode}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
