@@ -23,8 +23,9 @@ COMMANDS = commands()
 ADOPTING = ROOT / "docs" / "adopting.md"
 # What is not tried, and why not. `aws` is held against botocore's own models, `followups` and `make` are parsed.
 NOT_RUN = {
-    "sam deploy": "deploys to an account",
-    "sam deploy --config-env prod": "deploys to an account, and asks",
+    "sam deploy": "deploys to an account; to the emulator in test_deploy.py",
+    "sam deploy --config-env staging": "deploys to an account, and asks",
+    "sam deploy --config-env prod": "deploys to an account, and asks; the emulator's in test_deploy.py",
     "sam delete --stack-name payment3-follow-up-prod": "deletes a stack of an account",
     "sam remote invoke DelayedNotifyFunction --stack-name payment3-follow-up-dev --event-file events/authorized.json": (
         "invokes a function of an account"
