@@ -88,32 +88,38 @@ class Stack:
         return {queue: int(answer["Attributes"][name]) for queue, answer in asked.items()}
 
 
-def build() -> None:
+def build(folder: Path = BUILD, version: str | None = None) -> None:
     """Build the functions with the SAM CLI, for the Python that the emulator runs them with; once per change.
 
     Whoever comes while another builds waits, and finds it done.
     """
-    BUILD.parent.mkdir(exist_ok=True)
-    with (BUILD.parent / "local.lock").open("w") as lock:
+    folder.parent.mkdir(exist_ok=True)
+    with (folder.parent / "local.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # given back when it is closed
-        _build()
+        if not _is_built(folder):
+            _build(folder, version or emulators_python())
 
 
-def _build() -> None:
-    built = BUILD / "template.yaml"
+def emulators_python() -> str:
+    """Return the version of Python that the emulator runs functions with: 3.12, unless the machine has none."""
+    about = "import sys; print('%d.%d' % sys.version_info[:2])"
+    return subprocess.run([PYTHON, "-c", about], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _is_built(folder: Path) -> bool:
+    built = folder / "template.yaml"
     # Not the bytecode: the operators' tools import the functions too, and leave theirs there.
     sources = [ROOT / "template.yaml", *(s for s in (ROOT / "functions").rglob("*") if s.suffix != ".pyc")]
-    if built.exists() and built.stat().st_mtime > max(s.stat().st_mtime for s in sources if s.is_file()):
-        return
+    return built.exists() and built.stat().st_mtime > max(s.stat().st_mtime for s in sources if s.is_file())
+
+
+def _build(folder: Path, version: str) -> None:
     bin_folder = Path(sys.executable).parent
-    version = subprocess.run(
-        [PYTHON, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], check=True, capture_output=True, text=True
-    )
     path = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        [bin_folder / "sam", "build", "--parallel", "--build-dir", BUILD, "--template", ROOT / "template.yaml"],
+        [bin_folder / "sam", "build", "--parallel", "--build-dir", folder, "--template", ROOT / "template.yaml"],
         cwd=ROOT,
-        env=os.environ | {"PATH": path, "PYTHON_VERSION": version.stdout.strip(), "SAM_CLI_TELEMETRY": "0"},
+        env=os.environ | {"PATH": path, "PYTHON_VERSION": version, "SAM_CLI_TELEMETRY": "0"},
         capture_output=True,
         text=True,
         check=False,
