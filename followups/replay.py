@@ -1,7 +1,7 @@
 """Replay: the missing pass of a notification, run now by Recheck."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -12,6 +12,7 @@ from followups.invocation import StillFails, invoke
 from followups.notifications import Saved, one
 from followups.stack import Stack
 
+_SPOILT = "the record is not what `save` writes, mend it by hand"
 Result = Literal["planned", "run", "left", "failed"]
 
 
@@ -26,6 +27,15 @@ class Outcome:
 
 def planned(saved: Saved, now: datetime) -> Outcome:
     """Say what a replay would do: run the pass that is missing, or leave the notification alone, and why."""
+    try:
+        return _planned(saved, now)
+    except (KeyError, TypeError, ValueError):
+        return Outcome(replace(saved, item=saved.item | {"passesDone": 0}), "failed", _SPOILT)
+
+
+def _planned(saved: Saved, now: datetime) -> Outcome:
+    if not saved.state:
+        return Outcome(saved, "left", "left: a row of another function's, which has no passes")
     if saved.state == "DONE":
         return Outcome(saved, "left", f"left: DONE, {saved.passes_done} passes are completed")
     if (lease := saved.time("leaseUntil")) > stamp(now):

@@ -35,6 +35,8 @@ def timeline(stack: Stack, saved: Saved, now: datetime) -> list[Moment]:
     `ClientError` where AWS cannot be reached; a missing permission is a line of the story, and so is a record
     that another hand has spoilt.
     """
+    if not saved.state:
+        return [Moment(None, "received", "by another function, which shares the table: it has no passes of ours")]
     try:
         return _timeline(stack, saved, now)
     except (KeyError, TypeError, ValueError) as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore import xform_name
 from botocore.exceptions import EndpointConnectionError
 
 from followups.output import Output
@@ -14,6 +15,7 @@ from followups.preflight.permissions import PERMISSIONS
 from local.emulator import REGION, ROOT
 from local.stack import SECRET
 from tests.account import PROCESS, STACK, Account, made, topic_arn
+from tests.documents import aws_request, commands
 from tests.wire import Call, Wire, refuse
 
 NOTIFY = "CreditCardNotifyTable orders-paid"
@@ -62,12 +64,13 @@ def test_account_that_is_ready_stops_nothing(account: Account, capsys: Print) ->
 
 
 def test_terminal_shows_a_table(account: Account, capsys: Print, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is to be done has a column of its own."""
+    """What is to be done stands on a line of its own, under what was found."""
     monkeypatch.setattr(Output, "is_table", True)
     monkeypatch.setenv("COLUMNS", "120")
     assert account.run() == 0
     said = capsys.readouterr().out
-    assert re.search(r"what\s+found\s+what to do", said)
+    assert re.search(r"what\s+found, and what to do +\n", said)
+    assert re.search(r"made, without subscribers +\n +→ subscribe to the output AlarmTopic", said)
     assert re.search(r"ok\s+stack payment3-follow-up-test\s+will be made", said)
 
 
@@ -244,6 +247,28 @@ def test_table_without_the_indexes_stops(account: Account) -> None:
         "stop: it has no index due; expected one on sweepShard (N) + nextPassDue (S)"
         " -> docs/adopting.md, Add the indexes"
     )
+
+
+def test_indexes_are_added_by_the_documented_commands(account: Account) -> None:
+    """docs/adopting.md makes a live table ours: one index in an update, the time to live, and preflight is content."""
+    account.given["ExistingCreditCardNotifyTable"] = name = "CreditCardNotifyTable-prod"
+    keys = attributes(chargeId="S", notificationId="S")
+    schema = index("", "chargeId", "notificationId")["KeySchema"]
+    account.client("dynamodb").create_table(
+        TableName=name, BillingMode="PAY_PER_REQUEST", AttributeDefinitions=keys, KeySchema=schema
+    )
+    levels = [line.split(":")[0] for line in account.said(f"CreditCardNotifyTable {name}")]
+    assert levels == ["ok", "ok", "stop", "stop", "stop", "stop", "warn", "warn"]
+    asked = [aws_request(command) for command in commands() if command.words[:2] == ("aws", "dynamodb")]
+    for _, operation, request in asked:
+        if operation == "UpdateTable":  # AWS keeps the attributes that the table has; moto takes the new ones for all
+            keys = request["AttributeDefinitions"] = keys + [
+                a for a in request["AttributeDefinitions"] if a not in keys
+            ]
+        if operation.startswith("Update"):
+            getattr(account.client("dynamodb"), xform_name(operation))(**request)
+    levels = [line.split(":")[0] for line in account.said(f"CreditCardNotifyTable {name}")]
+    assert levels == ["ok", "ok", "ok", "ok", "ok", "ok", "ok", "warn"]
 
 
 def test_index_on_another_key_or_that_holds_less_stops(account: Account) -> None:

@@ -142,6 +142,29 @@ def test_record_that_left_the_table_meanwhile_is_passed_over(deployed: Deployed,
     assert "no notification was saved" in capsys.readouterr().out
 
 
+def test_row_of_another_function_is_left_alone(deployed: Deployed, capsys: Print) -> None:
+    """A table shared with Notify holds rows without passes: nothing is run for them, and ours are."""
+    deployed.world.deliver()
+    deployed.world.fire()
+    deployed.world.wait(60)
+    for row in ({"orderId": ORDER}, {}):
+        item = {"chargeId": CHARGE, "notificationId": f"notify-{len(row)}", "note": "notify"} | row
+        deployed.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=item)
+    assert deployed.run("replay", ORDER) == 0
+    told = capsys.readouterr().out
+    assert "left: a row of another function's, which has no passes" in told
+    assert "pass 2 was run: now DONE" in told
+
+
+def test_record_that_another_hand_has_spoilt_is_left_alone(deployed: Deployed, capsys: Print) -> None:
+    """No traceback, and no pass by guess: a person must mend it."""
+    row = {"chargeId": CHARGE, "notificationId": "n", "orderId": ORDER, "state": "PENDING"}
+    deployed.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=row)
+    assert deployed.run("replay", ORDER) == 1
+    assert "the record is not what `save` writes, mend it by hand" in capsys.readouterr().out
+    assert deployed.invoked("recheck-dev") == []
+
+
 def test_state_that_nothing_is_in_is_said(deployed: Deployed, capsys: Print) -> None:
     """Silence would leave open whether anything was looked for."""
     assert deployed.run("replay", "--state", "failed", "--yes") == 0

@@ -155,6 +155,18 @@ def test_what_may_not_be_read_is_a_line_of_the_story(deployed: Deployed, capsys:
     assert f"{says}, since it could not be asked for: " in capsys.readouterr().out
 
 
+def test_row_of_another_function_is_told_from_ours(deployed: Deployed, capsys: Print) -> None:
+    """A table shared with Notify holds rows without passes: they are said to be what they are, beside ours."""
+    deployed.world.deliver()
+    row = {"chargeId": CHARGE, "notificationId": "notify-1", "orderId": ORDER, "note": "notify"}
+    deployed.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=row)
+    assert deployed.run("show", ORDER) == 0
+    told = capsys.readouterr().out
+    assert f"Order {ORDER}: another function's row\n" in told
+    assert "by another function, which shares the table: it has no passes of ours" in told
+    assert f"Order {ORDER}: PENDING, 1 passes completed\n" in told
+
+
 def test_record_that_another_hand_has_spoilt_is_shown_as_such(deployed: Deployed, capsys: Print) -> None:
     """No traceback: what is wrong with it, for whoever mends it."""
     deployed.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(

@@ -19,7 +19,7 @@ from followups.preflight.target import Target
 from followups.preflight.template import TemplateError
 
 _STYLES = {"ok": "ok", "warn": "warn", "stop": "bad"}
-_COLUMNS = (Column("", 4), Column("what", ratio=3), Column("found", ratio=4), Column("what to do", ratio=3))
+_COLUMNS = (Column("", 4), Column("what", ratio=2), Column("found, and what to do", ratio=3))
 _HELP = """Check, before `sam deploy`, that the account has what the deployment needs, and that no name is taken.
 
 The parameters are those that `sam deploy` would give: samconfig.toml's for the environment, else what the stack was
@@ -97,7 +97,8 @@ def _conclude(operator: Operator, counts: Counter[str]) -> None:
 
 
 def _cells(finding: Finding) -> tuple[Cell, ...]:
-    return ((finding.level, STYLES[_STYLES[finding.level]]), finding.subject, finding.text, finding.todo)
+    told = f"{finding.text}\n→ {finding.todo}" if finding.todo else finding.text
+    return ((finding.level, STYLES[_STYLES[finding.level]]), finding.subject, told)
 
 
 def _line(finding: Finding) -> tuple[str, ...]:

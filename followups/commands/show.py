@@ -64,8 +64,8 @@ def show(operator: Operator, word: str) -> int:
 
 def _header(operator: Operator, saved: Saved) -> None:
     item = saved.item
-    state = f"{item.get('state')}, {item.get('passesDone')} passes completed"
-    operator.output.styled(f"Order {item.get('orderId')}: {state}", STYLES[_STATES.get(str(item.get("state")), "info")])
+    state = f"{saved.state}, {item.get('passesDone')} passes completed" if saved.state else "another function's row"
+    operator.output.styled(f"Order {item.get('orderId')}: {state}", STYLES[_STATES.get(saved.state, "info")])
     operator.output.line(f"charge {item.get('chargeId')}, notification {item.get('notificationId')}")
 
 
