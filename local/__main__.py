@@ -110,6 +110,7 @@ COMMANDS = {
     "debug": container_commands.debug,
     "sam-local": container_commands.check,
     "image": container_commands.build_image,
+    "transcript": container_commands.write_transcript,
     "stand-in": container_commands.build_stand_in,
 }
 

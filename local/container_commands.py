@@ -5,7 +5,7 @@ import subprocess
 
 from rich.console import Console
 
-from local import base_image, engine, image, sam_local, session, stand_in
+from local import base_image, engine, image, sam_local, session, stand_in, transcript
 from local.containers import SamLocal, bridged, write_template
 from local.debugger import arguments_for
 from local.report import print_checks
@@ -15,6 +15,23 @@ from local.stack import Options, Stack
 
 def check(console: Console, arguments: argparse.Namespace) -> int:
     """Take every event and the whole flow through containers, and check what must hold."""
+    outcome = _through_containers(console, arguments)
+    return 0 if all(one.holds for one in outcome.checks) else 1
+
+
+def write_transcript(console: Console, arguments: argparse.Namespace) -> int:
+    """Take both flavours through containers, and write down what was said."""
+    heard = {}
+    for arguments.image in (False, True):
+        told = Console(record=True, width=100)
+        outcome = _through_containers(told, arguments)
+        heard["image" if arguments.image else "zip"] = told.export_text(), outcome
+    transcript.FILE.write_text(transcript.written(heard))
+    console.print(f"docs/{transcript.FILE.name}", highlight=False)
+    return 0 if all(one.holds for _, outcome in heard.values() for one in outcome.checks) else 1
+
+
+def _through_containers(console: Console, arguments: argparse.Namespace) -> sam_local.Outcome:
     found = engine.find()
     base = base_image.choose(console, found, arguments.base)
     if arguments.image:
@@ -26,9 +43,9 @@ def check(console: Console, arguments: argparse.Namespace) -> int:
         sam = SamLocal(deployed, found, None if arguments.image else base, arguments.address or found.address)
         sam_local.introduce(console, sam, base)
         with bridged(sam.address, deployed.emulator.port):
-            checks = sam_local.run(console, sam, options)
-        print_checks(console, checks)
-    return 0 if all(one.holds for one in checks) else 1
+            outcome = sam_local.run(console, sam, options)
+        print_checks(console, outcome.checks)
+    return outcome
 
 
 def invoke(console: Console, arguments: argparse.Namespace) -> int:
@@ -46,14 +63,13 @@ def build_image(console: Console, arguments: argparse.Namespace) -> int:
     """Build the image flavour for an architecture, ready for `sam deploy`."""
     found = engine.find()
     architecture = arguments.architecture
-    base = arguments.base or base_image.choose(console, found, None)
+    base = base_image.choose(console, found, arguments.base, architecture)
     _build_image(console, found, architecture, base)
     size = found.client.images.get(image.IMAGE).attrs["Size"] / 1_000_000
     console.print(f"{image.IMAGE}, {architecture}, {size:.0f} MB", highlight=False)
     console.print(f"from {base_image.describe(found, base)}", highlight=False)
-    console.print(
-        "deploy it: sam deploy --template .aws-sam/image/template.yaml --resolve-image-repos", highlight=False
-    )
+    if not base_image.is_stand_in(found, base):
+        console.print("sam deploy --template .aws-sam/image/template.yaml --resolve-image-repos", highlight=False)
     return 0
 
 

@@ -29,6 +29,8 @@ FUNCTIONS = ("DelayedNotifyFunction", "RecheckFunction", "SweepFunction")
 # What a container calls its host; Docker Desktop knows it by itself, elsewhere --add-host tells.
 RUNTIME = "3.12"
 _HOST_NAME = "host.docker.internal"
+# Seconds that a container may take, from its making to its end.
+_LIMIT = 300
 _SAM = Path(sys.executable).parent / "sam"
 
 
@@ -50,15 +52,15 @@ class SamLocal:
     base: str | None
     address: str | None
 
-    def invoke(self, function: str, event: Path) -> Ran:
+    def invoke(self, function: str, event: Path, *more: str) -> Ran:
         """Run a function in a container of its own, and keep what it says."""
-        done = subprocess.run(
-            self.command("invoke", function, "--event", str(event)),
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = self.command("invoke", function, "--event", str(event), *more)
+        try:
+            done = subprocess.run(
+                command, env=self.environment(), capture_output=True, text=True, check=False, timeout=_LIMIT
+            )
+        except subprocess.TimeoutExpired:
+            return Ran(1, None, f"no end after {_LIMIT} s")
         lines = done.stdout.strip().splitlines()
         with contextlib.suppress(IndexError, json.JSONDecodeError):
             return Ran(done.returncode, json.loads(lines[-1]), done.stderr)

@@ -13,11 +13,11 @@ _FOLDER = STATE / "debugger"
 _MOUNTED = "/tmp/lambci_debug_files"  # noqa: S108 - in the container, and the SAM CLI's own
 
 
-def arguments_for(architecture: str) -> list[str]:
+def arguments_for(architecture: str, port: int = PORT) -> list[str]:
     """Return what `sam local invoke` needs to start a function under the debugger."""
     _fetch(architecture)
-    debug = f"{_MOUNTED}/debugpy --listen 0.0.0.0:{PORT} --wait-for-client"
-    return ["--debug-port", str(PORT), "--debugger-path", str(_FOLDER), "--debug-args", debug]
+    debug = f"{_MOUNTED}/debugpy --listen 0.0.0.0:{port} --wait-for-client"
+    return ["--debug-port", str(port), "--debugger-path", str(_FOLDER), "--debug-args", debug]
 
 
 def _fetch(architecture: str) -> None:

@@ -1,9 +1,11 @@
 """The container engine that is there, found as the SAM CLI finds it: DOCKER_HOST, or the first socket that answers."""
 
+import contextlib
 import os
 import platform
+import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_network
@@ -73,25 +75,42 @@ class Engine:
         events = self.client.events(since=since, until=datetime.now(UTC), filters=filters, decode=True)
         return Counter(event["Actor"]["Attributes"]["sam.cli.function.name"] for event in events)
 
+    def remove_left(self, since: datetime, functions: Iterable[str]) -> None:
+        """Remove the containers that the SAM CLI, when it was ended, left behind."""
+        for function in functions:
+            label = f"sam.cli.function.name={function}"
+            for container in self.client.containers.list(all=True, filters={"label": label}):
+                # To the second: that is all both clocks have in common.
+                if container.attrs["Created"][:19] >= since.astimezone(UTC).isoformat()[:19]:
+                    container.remove(force=True)
+
 
 def find() -> Engine:
     """Return the engine that DOCKER_HOST names, or the first that answers; raises `EngineMissing`."""
     for host in _hosts():
-        try:
-            client = docker.DockerClient(base_url=host, timeout=600)
-            client.ping()
-        except (DockerException, OSError):
-            continue
-        return Engine(host, client)
+        with contextlib.suppress(DockerException, OSError):
+            _ask(host)
+            return Engine(host, docker.DockerClient(base_url=host, timeout=600))
     named = os.environ.get("DOCKER_HOST")
     raise EngineMissing(INSTALL.format(where=f" at DOCKER_HOST={named}" if named else ""))
+
+
+def _ask(host: str) -> None:
+    # Docker's own client leaves its connection open where nobody answers.
+    if host.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as asked:
+            asked.settimeout(5)
+            asked.connect(host.removeprefix("unix://"))
+            asked.sendall(b"GET /_ping HTTP/1.0\r\nHost: engine\r\n\r\n")
+            if b" 200 " not in asked.recv(1024):
+                raise ConnectionError(host)
 
 
 def _hosts() -> Iterator[str]:
     if named := os.environ.get("DOCKER_HOST"):
         yield named
         return
-    for socket in _SOCKETS:
-        file = Path(socket.format(user=os.getuid())).expanduser()
+    for place in _SOCKETS:
+        file = Path(place.format(user=os.getuid())).expanduser()
         if file.exists():
             yield f"unix://{file}"

@@ -7,7 +7,11 @@ The emulator keeps the tables, the timers and ProcessPaidOrder, and hands each i
 import copy
 import json
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,7 +20,10 @@ from callback.clock import stamp
 from callback.notification import parse_notification
 from local import base_image, report, session
 from local.containers import FUNCTIONS, Ran, SamLocal, hand_over
-from local.emulator import STATE
+from local.debug_client import attach
+from local.debugger import arguments_for
+from local.emulator import ROOT, STATE, free_port
+from local.engine import ARCHITECTURE
 from local.image import IMAGE
 from local.progress import Progress, Watcher
 from local.report import Check
@@ -34,6 +41,8 @@ files = [f for f in pathlib.Path("/var/task").rglob("*.py")]
 bare = [f for f in files if not (f.parent / "__pycache__" / f"{f.stem}.cpython-312.pyc").exists()]
 print(len(bare), "not compiled")
 """
+# As .vscode/launch.json maps it.
+_REMOTE = {"remoteRoot": "/var/task"}
 _CALLS = "process-paid-order-calls"
 
 
@@ -48,19 +57,39 @@ def introduce(console: Console, sam: SamLocal, base: str) -> None:
         console.print(f"{what:<8} {value}", highlight=False, soft_wrap=True)
 
 
-def run(console: Console, sam: SamLocal, options: Options) -> list[Check]:
-    """Run all of it and return what must hold, with what was found."""
-    flow = _Flow(console, sam)
+@dataclass(frozen=True)
+class Outcome:
+    """What must hold, each function's answer by the name of its line, and the log of `sam local start-lambda`."""
+
+    checks: list[Check]
+    said: dict[str, Ran]
+    log: str
+
+
+def run(console: Console, sam: SamLocal, options: Options) -> Outcome:
+    """Run all of it."""
+    flow, log = _Flow(console, sam), STATE / "start-lambda.log"
     began = datetime.now(UTC)
-    with sam.started(STATE / "start-lambda.log") as containers:
+    try:
+        checks = _run(flow, options, began, log)
+    finally:
+        sam.engine.remove_left(began, FUNCTIONS)
+    return Outcome(checks, flow.said, log.read_text(errors="replace"))
+
+
+def _run(flow: "_Flow", options: Options, began: datetime, log: Path) -> list[Check]:
+    sam = flow.sam
+    with sam.started(log) as containers:
         hand_over(sam.stack, containers)
         refused = flow.invoke_every_event()
         flow.notify(containers)
         swept = flow.sweep_up_a_lost_timer()
         flow.wait(options.delay)
+        stopped = [flow.debug()] if sam.base else []
         repeated = flow.tell("recheck, again", sam.invoke("RecheckFunction", EVENTS / "recheck.json"))
     return [
         *_invocations(flow, refused, swept, repeated),
+        *stopped,
         *_flow(flow, options),
         *_containers(sam, began, flow),
     ]
@@ -74,7 +103,7 @@ class _Flow:
         self.again, self.lost = _redelivered(chosen[0], "delivered again"), _redelivered(chosen[0], "timer lost")
         self.chosen = chosen
         self.watcher = Watcher(sam.stack, [*chosen, self.again, self.lost])
-        self.answers: list[Ran] = []
+        self.said: dict[str, Ran] = {}
         session.furnish(sam.stack, [self.again, self.lost])
 
     def invoke_every_event(self) -> Ran:
@@ -109,18 +138,31 @@ class _Flow:
         for row in self.watcher.rows:
             self._line(row.sample.name, f"{row.record.get('state')} after {len(row.passes)} passes")
 
+    def debug(self) -> Check:
+        file = ROOT / "functions" / "delayednotify" / "__init__.py"
+        line = 1 + file.read_text().splitlines().index("    app = application()")
+        port = free_port()
+        under = arguments_for(ARCHITECTURE, port)
+        with ThreadPoolExecutor(max_workers=1) as aside:
+            event = EVENTS / "authorized.json"
+            function = aside.submit(self.sam.invoke, "DelayedNotifyFunction", event, *under)
+            stopped = attach(port, PATIENCE).stop_at(file, line, {"localRoot": str(ROOT / "functions"), **_REMOTE})
+            self.tell("under a debugger", function.result())
+        found = stopped.removeprefix(f"{ROOT}/functions/delayednotify/")
+        return Check("a debugger stops in the handler", found, found == f"__init__.py:{line} lambda_handler")
+
     @property
     def _patience(self) -> int:
         # Where no function works, there is nothing to wait for.
         return PATIENCE if any(row.record for row in self.watcher.rows) else 0
 
     def tell(self, what: str, ran: Ran) -> Ran:
+        self.said[what] = ran
         self._line(what, _in_short(ran))
         return ran
 
     def _deliver(self, sample: Sample) -> None:
-        ran = self.sam.invoke("DelayedNotifyFunction", EVENTS / f"{sample.name}.json")
-        self.answers.append(self.tell(sample.name, ran))
+        self.tell(sample.name, self.sam.invoke("DelayedNotifyFunction", EVENTS / f"{sample.name}.json"))
         self.watcher.look()
 
     def _lose(self, row: Progress) -> None:
@@ -133,7 +175,7 @@ class _Flow:
         )
         self._line(self.lost.name, "its timer is deleted, and its pass 5 minutes overdue")
 
-    def _until(self, holds: Any, seconds: int) -> None:  # noqa: ANN401 - a question without arguments
+    def _until(self, holds: Callable[[], bool], seconds: int) -> None:
         deadline = time.monotonic() + seconds
         self.watcher.look()
         while not holds() and time.monotonic() < deadline:
@@ -163,7 +205,8 @@ def _in_short(ran: Ran) -> str:
 
 
 def _invocations(flow: _Flow, refused: Ran, swept: Ran, repeated: Ran) -> list[Check]:
-    pages = [isinstance(ran.answer, dict) and ran.answer.get("statusCode") == 200 for ran in flow.answers]  # noqa: PLR2004
+    answers = [flow.said[sample.name].answer or {} for sample in flow.chosen]
+    pages = [answer.get("statusCode") == 200 for answer in answers]  # noqa: PLR2004 - HTTP's OK
     early, swept_up = _in_short(refused).split(":")[0], swept.answer or {}
     done = repeated.answer == {"state": "DONE", "passesDone": 2}
     return [
