@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from callback.errors import FollowUpError
-from local import container_commands, containers, emulator, report, session, stack
+from local import container_commands, containers, emulator, lifetime, report, stack
 from local.emulator import EmulatorError
 from local.engine import ARCHITECTURE, EngineMissing
 from local.progress import Screen, Watcher
@@ -61,8 +61,8 @@ def run(console: Console, arguments: argparse.Namespace) -> int:
     """Deploy, send the samples, watch them to the end, and check what must hold."""
     chosen = samples(arguments.event)
     options = _options(arguments)
-    with session.running(console, options) as deployed:
-        session.furnish(deployed, chosen)
+    with lifetime.running(console, options) as deployed:
+        lifetime.furnish(deployed, chosen)
         watcher = _watch(console, deployed, chosen, options)
         report.closing_table(console, watcher.rows)
         report.print_bill(console, deployed, watcher.rows)
@@ -73,19 +73,19 @@ def run(console: Console, arguments: argparse.Namespace) -> int:
 
 def up(console: Console, arguments: argparse.Namespace) -> int:
     """Start the stack and leave it running."""
-    if session.kept():
+    if lifetime.kept():
         console.print("the local stack is up already; `make down` stops it")
         return 2
     stack.build()
     started = emulator.start()
     try:
         deployed = stack.deploy(started, _options(arguments))
-        session.furnish(deployed, samples())
+        lifetime.furnish(deployed, samples())
         containers.write_template(deployed)
     except BaseException:
         started.stop()
         raise
-    session.keep(deployed)
+    lifetime.keep(deployed)
     console.print(f"up: process {started.pid}; `make down` ends it\n", highlight=False)
     console.out(f"export AWS_ENDPOINT_URL={started.url} AWS_DEFAULT_REGION={emulator.REGION} \\")
     console.out(f"  AWS_ACCESS_KEY_ID={emulator.ACCOUNT} AWS_SECRET_ACCESS_KEY=local")
@@ -94,8 +94,8 @@ def up(console: Console, arguments: argparse.Namespace) -> int:
 
 def down(console: Console, _arguments: argparse.Namespace) -> int:
     """Stop what `up` started."""
-    kept = session.kept()
-    session.KEPT.unlink(missing_ok=True)
+    kept = lifetime.kept()
+    lifetime.KEPT.unlink(missing_ok=True)
     if kept:
         kept.stop()
     console.print("down" if kept else "nothing was up")

@@ -5,7 +5,7 @@ import subprocess
 
 from rich.console import Console
 
-from local import base_image, engine, image, sam_local, session, stand_in, transcript
+from local import base_image, engine, image, lifetime, sam_local, stand_in, transcript
 from local.containers import SamLocal, bridged, write_template
 from local.debugger import arguments_for
 from local.report import print_checks
@@ -37,8 +37,8 @@ def _through_containers(console: Console, arguments: argparse.Namespace) -> sam_
     if arguments.image:
         _build_image(console, found, engine.ARCHITECTURE, base)
     options = Options(arguments.delay, arguments.latency)
-    with session.running(console, options) as deployed:
-        session.furnish(deployed, samples())
+    with lifetime.running(console, options) as deployed:
+        lifetime.furnish(deployed, samples())
         write_template(deployed, image=arguments.image)
         sam = SamLocal(deployed, found, None if arguments.image else base, arguments.address or found.address)
         sam_local.introduce(console, sam, base)
@@ -88,7 +88,7 @@ def _build_image(console: Console, found: engine.Engine, architecture: str, base
 
 
 def _invoke(console: Console, arguments: argparse.Namespace, more: list[str]) -> int:
-    kept = session.kept()
+    kept = lifetime.kept()
     if kept is None:
         console.print("nothing is up; `make up` first")
         return 2

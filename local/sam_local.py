@@ -18,7 +18,7 @@ from rich.console import Console
 
 from callback.clock import stamp
 from callback.notification import parse_notification
-from local import base_image, report, session
+from local import base_image, lifetime, report
 from local.containers import FUNCTIONS, Ran, SamLocal, hand_over
 from local.debug_client import attach
 from local.debugger import arguments_for
@@ -104,7 +104,7 @@ class _Flow:
         self.chosen = chosen
         self.watcher = Watcher(sam.stack, [*chosen, self.again, self.lost])
         self.said: dict[str, Ran] = {}
-        session.furnish(sam.stack, [self.again, self.lost])
+        lifetime.furnish(sam.stack, [self.again, self.lost])
 
     def invoke_every_event(self) -> Ran:
         self._console.print("\nsam local invoke")
