@@ -72,10 +72,11 @@ replay: .venv/installed ## run an order's missing passes now: make replay ORDER=
 	$(if $(value ORDER),,$(error say which order: make replay ORDER=...))
 	@$(FOLLOWUPS) replay --yes --stack '$(STACK)' -- '$(subst ','\'',$(value ORDER))'
 
-# The longest first: one worker begins with the local stack's tests, which share it, the other with the stories of faults.
+# The longest first: one worker begins with the local stack's tests, another with the stories of faults. Three, since the
+# first mostly waits for the emulator.
 # By file: the lock's pytest and xdist together ignore the mark for groups.
 LONGEST := $(addprefix tests/test_,local.py failures.py promise.py concurrency.py)
-WORKERS := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+WORKERS := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test: .venv/installed $(EMULATOR)/installed check ## everything that must hold: checks, unit tests, coverage, end to end
 	$(LOCAL) $(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term-missing $(LONGEST) tests
