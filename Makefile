@@ -1,7 +1,8 @@
 # People and CI use the same targets. `make help` lists them.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help run up down invoke redrive replay test fuzz mutants soak audit check failure-table pictures mails preflight build sbom starts lock clean
+.PHONY: help run up down invoke debug sam-local image stand-in transcript redrive replay test fuzz mutants soak audit \
+  check failure-table pictures mails preflight build sbom starts lock clean
 
 BIN := .venv/bin
 EMULATOR := .venv-emulator
@@ -16,8 +17,13 @@ COUNT ?= 200000
 SEED ?=
 ONLY ?=
 FUNCTION ?= DelayedNotifyFunction
-# Where a container finds this machine, on Linux: Docker's bridge.
-ADDRESS ?= 172.17.0.1
+# Containers: any value of IMAGE means the image flavour. ADDRESS, where they find this machine, and BASE, the image that
+# functions run in, are found out unless given.
+IMAGE ?=
+ADDRESS ?=
+BASE ?=
+ARCHITECTURE ?=
+IN_CONTAINERS = $(if $(ADDRESS),--address $(ADDRESS)) $(if $(BASE),--base $(BASE))
 OPTIONS = --delay $(DELAY) --latency $(LATENCY) --failures $(FAILURES)
 STACK ?= payment3-follow-up-dev
 # Of samconfig.toml.
@@ -41,8 +47,20 @@ up: .venv/installed $(EMULATOR)/installed ## start the local AWS with everything
 down: .venv/installed ## stop what `make up` started
 	@$(LOCAL) $(BIN)/python -m local down
 
-invoke: .venv/installed ## one function in a container, by sam local: make invoke [FUNCTION=RecheckFunction EVENT=events/recheck.json]
-	@$(LOCAL) $(BIN)/python -m local invoke --address $(ADDRESS) --function $(FUNCTION) $(if $(EVENT),--event '$(EVENT)')
+invoke debug: .venv/installed ## one function in a container, by sam local, or under a debugger: make invoke [FUNCTION=RecheckFunction EVENT=events/recheck.json]
+	@$(LOCAL) $(BIN)/python -m local $@ $(IN_CONTAINERS) --function $(FUNCTION) $(if $(EVENT),--event '$(EVENT)')
+
+sam-local: .venv/installed $(EMULATOR)/installed ## every event and the whole flow through containers: make sam-local [IMAGE=1] [DELAY=60]
+	@$(LOCAL) $(BIN)/python -m local sam-local $(OPTIONS) $(IN_CONTAINERS) $(if $(IMAGE),--image)
+
+image: .venv/installed ## build the image flavour: make image [ARCHITECTURE=arm64] [BASE=public.ecr.aws/lambda/python@sha256:...]
+	@$(LOCAL) $(BIN)/python -m local image $(IN_CONTAINERS) $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE))
+
+stand-in: .venv/installed ## build the stand-in for AWS's base image, where that cannot be pulled
+	@$(LOCAL) $(BIN)/python -m local stand-in
+
+transcript: .venv/installed $(EMULATOR)/installed ## write docs/sam-local.md anew: both flavours through containers
+	@$(LOCAL) $(BIN)/python -m local transcript $(OPTIONS) $(IN_CONTAINERS)
 
 # These act on the account that the environment's profile, region and endpoint name: not LOCAL.
 FOLLOWUPS := $(BIN)/followups
@@ -75,7 +93,7 @@ mutants: .venv/installed ## faults put into the code that carries the promise: m
 
 audit: $(AUDIT)/installed ## known vulnerabilities of what is locked, licences of what is deployed, the template by checkov's rules
 	@$(AUDIT)/bin/python requirements/audit.py functions/requirements.txt requirements/dev.txt requirements/emulator.txt \
-	  requirements/runtime.txt
+	  requirements/runtime.txt requirements/debugger.txt requirements/stand-in.txt
 	@$(LOCAL) $(BIN)/python -m artefact licences
 	@env -u BC_API_KEY $(AUDIT)/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
 

@@ -1,34 +1,42 @@
-"""The commands behind `make run`, `make up` and `make down`."""
+"""The commands behind `make run`, `make up`, `make down` and those that run containers."""
 
 import argparse
-import asyncio
 import json
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
+from docker.errors import DockerException
 from rich.console import Console
 from rich.markup import escape
 
 from callback.errors import FollowUpError
-from local import containers, emulator, report, stack
-from local.emulator import Emulator, EmulatorError
+from local import container_commands, containers, emulator, lifetime, report, stack
+from local.emulator import EmulatorError
+from local.engine import ARCHITECTURE, EngineMissing
 from local.progress import Screen, Watcher
-from local.samples import EVENTS, Sample, samples
+from local.samples import Sample, samples
 from local.stack import Options, Stack, StackError
+from local.stand_in import StandInError
 
-# Read by `followups --local`, too.
-KEPT = emulator.STATE / "up.json"
 # One after the other: the emulator starts a process for each invocation at once, and so for each timer that fires.
 AT_ONCE = 1
 # Beyond the delay: the passes, the rounding to whole seconds, and the retries of a pass that is told to fail.
 PATIENCE = 60
-_EXPECTED = (EmulatorError, StackError, FollowUpError, OSError, json.JSONDecodeError, ClientError, BotoCoreError)
+_EXPECTED = (
+    EmulatorError,
+    EngineMissing,
+    StackError,
+    StandInError,
+    FollowUpError,
+    OSError,
+    json.JSONDecodeError,
+    ClientError,
+    BotoCoreError,
+    DockerException,
+)
 
 
 def main() -> int:
@@ -53,8 +61,8 @@ def run(console: Console, arguments: argparse.Namespace) -> int:
     """Deploy, send the samples, watch them to the end, and check what must hold."""
     chosen = samples(arguments.event)
     options = _options(arguments)
-    with _stack(console, options) as deployed:
-        _furnish(deployed, chosen)
+    with lifetime.running(console, options) as deployed:
+        lifetime.furnish(deployed, chosen)
         watcher = _watch(console, deployed, chosen, options)
         report.closing_table(console, watcher.rows)
         report.print_bill(console, deployed, watcher.rows)
@@ -65,19 +73,19 @@ def run(console: Console, arguments: argparse.Namespace) -> int:
 
 def up(console: Console, arguments: argparse.Namespace) -> int:
     """Start the stack and leave it running."""
-    if _kept():
+    if lifetime.kept():
         console.print("the local stack is up already; `make down` stops it")
         return 2
     stack.build()
     started = emulator.start()
     try:
         deployed = stack.deploy(started, _options(arguments))
-        _furnish(deployed, samples())
+        lifetime.furnish(deployed, samples())
         containers.write_template(deployed)
     except BaseException:
         started.stop()
         raise
-    KEPT.write_text(json.dumps({"emulator": asdict(started), "session": deployed.reach}))
+    lifetime.keep(deployed)
     console.print(f"up: process {started.pid}; `make down` ends it\n", highlight=False)
     console.out(f"export AWS_ENDPOINT_URL={started.url} AWS_DEFAULT_REGION={emulator.REGION} \\")
     console.out(f"  AWS_ACCESS_KEY_ID={emulator.ACCOUNT} AWS_SECRET_ACCESS_KEY=local")
@@ -86,60 +94,47 @@ def up(console: Console, arguments: argparse.Namespace) -> int:
 
 def down(console: Console, _arguments: argparse.Namespace) -> int:
     """Stop what `up` started."""
-    kept = _kept()
-    KEPT.unlink(missing_ok=True)
+    kept = lifetime.kept()
+    lifetime.KEPT.unlink(missing_ok=True)
     if kept:
         kept.stop()
     console.print("down" if kept else "nothing was up")
     return 0
 
 
-def invoke(console: Console, arguments: argparse.Namespace) -> int:
-    """Run one function in a container, by `sam local invoke`, against what `up` started."""
-    kept = _kept()
-    if kept is None:
-        console.print("nothing is up; `make up` first")
-        return 2
-    event = arguments.event or EVENTS / "authorized.json"
-    return asyncio.run(containers.invoke(Stack(kept), arguments.function, event, arguments.address))
+COMMANDS = {
+    "run": run,
+    "up": up,
+    "down": down,
+    "invoke": container_commands.invoke,
+    "debug": container_commands.debug,
+    "sam-local": container_commands.check,
+    "image": container_commands.build_image,
+    "transcript": container_commands.write_transcript,
+    "stand-in": container_commands.build_stand_in,
+}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for command in (run, up, down, invoke):
-        one = commands.add_parser(command.__name__, help=command.__doc__)
+    for name, command in COMMANDS.items():
+        one = commands.add_parser(name, help=command.__doc__)
         one.set_defaults(command=command)
         one.add_argument("--delay", type=int, default=60, help="seconds between the passes")
         one.add_argument("--latency", type=int, default=300, help="how long ProcessPaidOrder takes, in ms")
         one.add_argument("--failures", type=int, default=0, help="how often pass 1 fails first")
         one.add_argument("--event", type=Path, help="an event file to send instead of the samples")
         one.add_argument("--function", default="DelayedNotifyFunction", help="the function to run in a container")
-        one.add_argument("--address", default="172.17.0.1", help="where containers find this machine")
+        one.add_argument("--address", help="where containers find this machine, if not where the engine says")
+        one.add_argument("--base", help="the image that functions run in, if not AWS's or its stand-in")
+        one.add_argument("--image", action="store_true", help="the image flavour instead of the zip")
+        one.add_argument("--architecture", choices=["arm64", "x86_64"], default=ARCHITECTURE, help="of the image")
     return parser
 
 
 def _options(arguments: argparse.Namespace) -> Options:
     return Options(arguments.delay, arguments.latency, arguments.failures)
-
-
-@contextmanager
-def _stack(console: Console, options: Options) -> Iterator[Stack]:
-    with console.status("building the functions"):
-        stack.build()
-    with console.status("starting the emulator"):
-        started = emulator.start()
-    try:
-        with console.status("deploying template.yaml"):
-            deployed = stack.deploy(started, options)
-        yield deployed
-    finally:
-        started.stop()
-
-
-def _furnish(deployed: Stack, chosen: list[Sample]) -> None:
-    for sample in chosen:
-        stack.furnish(deployed, sample.notification)
 
 
 def _watch(console: Console, deployed: Stack, chosen: list[Sample], options: Options) -> Watcher:
@@ -157,13 +152,6 @@ def _watch(console: Console, deployed: Stack, chosen: list[Sample], options: Opt
             screen.show()
             time.sleep(0.2)
     return watcher
-
-
-def _kept() -> Emulator | None:
-    if not KEPT.exists():
-        return None
-    kept = Emulator(**json.loads(KEPT.read_text())["emulator"])
-    return kept if kept.is_up() else None
 
 
 if __name__ == "__main__":

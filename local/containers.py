@@ -1,54 +1,161 @@
-"""`sam local` against the kept stack: the built functions in containers, as the SAM CLI runs them."""
+"""`sam local` against the local stack: the built functions in containers, as the SAM CLI runs them."""
 
 import asyncio
 import contextlib
+import io
+import json
 import os
 import platform
+import socket
+import subprocess
 import sys
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import yaml
+from samcli.yamlhelper import yaml_dump, yaml_parse
 
-from local.emulator import ACCOUNT, HOST, REGION, STATE
-from local.stack import BUILD, Stack
+from local.emulator import ACCOUNT, HOST, REGION, ROOT, STATE, free_port
+from local.engine import ARCHITECTURE, Engine
+from local.image import IMAGE_BUILD
+from local.stack import BUILD, Stack, StackError, build, emulators_python
 
 TEMPLATE = STATE / "sam-local.yaml"
+FUNCTIONS = ("DelayedNotifyFunction", "RecheckFunction", "SweepFunction")
 # What a container calls its host; Docker Desktop knows it by itself, elsewhere --add-host tells.
+RUNTIME = "3.12"
 _HOST_NAME = "host.docker.internal"
-_ARCHITECTURE = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
+# Seconds that a container may take, from its making to its end.
+_LIMIT = 300
+_SAM = Path(sys.executable).parent / "sam"
 
 
-def write_template(stack: Stack) -> None:
+@dataclass(frozen=True)
+class Ran:
+    """One `sam local invoke`: its exit code, what the function answered and what it logged."""
+
+    code: int
+    answer: Any
+    log: str
+
+
+@dataclass(frozen=True)
+class SamLocal:
+    """`sam local` with its engine and base image; `base` is None where the functions bring an image of their own."""
+
+    stack: Stack
+    engine: Engine
+    base: str | None
+    address: str | None
+
+    def invoke(self, function: str, event: Path, *more: str) -> Ran:
+        """Run a function in a container of its own, and keep what it says."""
+        command = self.command("invoke", function, "--event", str(event), *more)
+        try:
+            done = subprocess.run(
+                command, env=self.environment(), capture_output=True, text=True, check=False, timeout=_LIMIT
+            )
+        except subprocess.TimeoutExpired:
+            return Ran(1, None, f"no end after {_LIMIT} s")
+        lines = done.stdout.strip().splitlines()
+        with contextlib.suppress(IndexError, json.JSONDecodeError):
+            return Ran(done.returncode, json.loads(lines[-1]), done.stderr)
+        return Ran(done.returncode, None, done.stdout + done.stderr)
+
+    @contextlib.contextmanager
+    def started(self, log: Path) -> Iterator[str]:
+        """Keep `sam local start-lambda` on a port of 127.0.0.1, a container for each invocation, and return its URL."""
+        port = free_port()
+        command = self.command("start-lambda", "--host", HOST, "--port", str(port), "--no-watch")
+        with (
+            log.open("wb") as file,
+            subprocess.Popen(command, env=self.environment(), stdout=file, stderr=file) as process,
+        ):
+            try:
+                _wait_until_listening(port, process, log)
+                yield f"http://{HOST}:{port}"
+            finally:
+                process.terminate()  # it ends its containers first
+
+    def command(self, kind: str, *rest: str) -> list[str]:
+        """Return the command line of `sam local KIND`."""
+        command = [str(_SAM), "local", kind, *rest, "--template", str(TEMPLATE), "--skip-pull-image"]
+        command += ["--invoke-image", self.base] if self.base else []
+        return command + (["--add-host", f"{_HOST_NAME}:{self.address}"] if self.address else [])
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of `sam`: the engine's socket, and no way to a real account.
+
+        The shell's endpoint would win over the template's, and 127.0.0.1 is the container itself.
+        """
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        keys = {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": ACCOUNT, "AWS_DEFAULT_REGION": REGION}
+        quiet = {"AWS_EC2_METADATA_DISABLED": "true", "SAM_CLI_TELEMETRY": "0", "DOCKER_HOST": self.engine.host}
+        return kept | keys | quiet
+
+
+def write_template(stack: Stack, *, image: bool = False) -> None:
     """Write the built template with each function's environment as deployed to the stack.
 
     SAM cannot resolve a table's name by itself, and passes no AWS_ENDPOINT_URL that the template does not declare.
     """
-    template = yaml.safe_load((BUILD / "template.yaml").read_text())
-    for name, resource in template["Resources"].items():
-        if resource["Type"] == "AWS::Serverless::Function":
-            deployed = stack.client("lambda").get_function_configuration(FunctionName=stack.outputs[name])
-            endpoint = f"http://{_HOST_NAME}:{stack.emulator.port}"
-            resource["Properties"] |= {
-                "CodeUri": str(BUILD / name),
-                "Architectures": [_ARCHITECTURE],
-                "Environment": {"Variables": deployed["Environment"]["Variables"] | {"AWS_ENDPOINT_URL": endpoint}},
-            }
-    TEMPLATE.write_text(yaml.safe_dump(template, sort_keys=False))
+    built = IMAGE_BUILD if image else _zip_build()
+    template = yaml_parse((built / "template.yaml").read_text())
+    for name in FUNCTIONS:
+        properties = template["Resources"][name]["Properties"]
+        deployed = stack.client("lambda").get_function_configuration(FunctionName=stack.outputs[name])
+        endpoint = f"http://{_HOST_NAME}:{stack.emulator.port}"
+        properties["Environment"] = {"Variables": deployed["Environment"]["Variables"] | {"AWS_ENDPOINT_URL": endpoint}}
+        properties["Architectures"] = [ARCHITECTURE]
+        if not image:
+            properties["CodeUri"] = str(built / name)
+    TEMPLATE.write_text(yaml_dump(template))
 
 
-async def invoke(stack: Stack, function: str, event: Path, address: str) -> int:
-    """Run `sam local invoke` with an event and return its exit code; containers reach this machine at `address`."""
-    sam = Path(sys.executable).parent / "sam"
-    command = ["local", "invoke", function, "--template", str(TEMPLATE), "--event", str(event)]
-    # The shell's endpoint would win over the template's, and 127.0.0.1 is the container itself.
-    environment = {name: value for name, value in os.environ.items() if name != "AWS_ENDPOINT_URL"}
-    environment |= {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": ACCOUNT, "AWS_DEFAULT_REGION": REGION}
-    async with contextlib.AsyncExitStack() as running:
-        if platform.system() == "Linux":
-            command += ["--add-host", f"{_HOST_NAME}:{address}"]
-            await running.enter_async_context(await bridge(address, stack.emulator.port))
-        process = await asyncio.create_subprocess_exec(sam, *command, env=environment)
-        return await process.wait()
+def _zip_build() -> Path:
+    # Containers run Lambda's Python, the emulator the machine's.
+    if emulators_python() == RUNTIME:
+        return BUILD
+    folder = BUILD.with_name("containers")
+    build(folder, RUNTIME)
+    return folder
+
+
+def hand_over(stack: Stack, containers: str) -> None:
+    """Let the emulator hand each invocation of our functions on to `sam local start-lambda`: their code leaves it."""
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.write(ROOT / "local" / "handed_over.py", "handed_over.py")
+    functions = stack.client("lambda")
+    for name in FUNCTIONS:
+        function = stack.outputs[name]
+        functions.update_function_code(FunctionName=function, ZipFile=code.getvalue())
+        functions.update_function_configuration(
+            FunctionName=function, Handler="handed_over.handler", Environment={"Variables": {"CONTAINERS": containers}}
+        )
+
+
+@contextlib.contextmanager
+def bridged(address: str | None, port: int) -> Iterator[None]:
+    """Keep a `bridge` open, where containers need one to reach this machine's 127.0.0.1."""
+    if address is None or platform.system() != "Linux":
+        yield
+        return
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        server = asyncio.run_coroutine_threadsafe(bridge(address, port), loop).result()
+        yield
+        asyncio.run_coroutine_threadsafe(_ended(server), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 async def bridge(address: str, port: int) -> asyncio.Server:
@@ -61,9 +168,26 @@ async def bridge(address: str, port: int) -> asyncio.Server:
     return await asyncio.start_server(connected, address, port)
 
 
+async def _ended(server: asyncio.Server) -> None:
+    server.close()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
     with contextlib.suppress(ConnectionError):  # either side may hang up at any time
         while data := await source.read(65_536):
             target.write(data)
             await target.drain()
     target.close()
+
+
+def _wait_until_listening(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+            return
+        time.sleep(0.1)
+    raise StackError(f"sam local start-lambda did not start:\n{log.read_text(errors='replace')[-2000:]}")

@@ -64,7 +64,7 @@ class Emulator:
 
 def start() -> Emulator:
     """Start an emulator on a free port and wait until it answers."""
-    port = _free_port()
+    port = free_port()
     room = _room(port)
     shutil.rmtree(room, ignore_errors=True)
     room.mkdir(parents=True)
@@ -119,7 +119,8 @@ def _room(port: int) -> Path:
     return STATE / f"emulator-{port}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

@@ -27,6 +27,12 @@ class Progress:
     told: set[str] = field(default_factory=set)
 
     @property
+    def schedule_name(self) -> str:
+        """The name of its timer."""
+        about = self.sample.notification
+        return schedule_name(about.charge_id, about.notification_id, 2)
+
+    @property
     def passes(self) -> list[dict[str, Any]]:
         """The completed passes, as recorded."""
         return list(self.record.get("passes", []))
@@ -67,7 +73,7 @@ class Watcher:
         for row in self.rows:
             about = row.sample.notification
             row.record = records.get((about.charge_id, about.notification_id), {})
-            name = schedule_name(about.charge_id, about.notification_id, 2)
+            name = row.schedule_name
             if name in armed and row.schedule_at is None:
                 row.schedule_at = self._at(name)
             row.schedule_gone = row.schedule_at is not None and name not in armed

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import urllib.request
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -103,9 +104,9 @@ def checks(stack: Stack, rows: list[Progress], options: Options) -> list[Check]:
     dead = sum(stack.messages().values())
     smallest = min((gap for gap in gaps if gap is not None), default=0.0)
     found = [
-        Check("records that are DONE", *_all(row.record.get("state") == "DONE" for row in rows)),
-        Check("notifications with exactly 2 passes", *_all(len(row.passes) == 2 for row in rows)),  # noqa: PLR2004
-        Check("... as ProcessPaidOrder itself counted", *_all(count == [1, 1] for count in calls)),
+        Check("records that are DONE", *all_of(row.record.get("state") == "DONE" for row in rows)),
+        Check("notifications with exactly 2 passes", *all_of(len(row.passes) == 2 for row in rows)),  # noqa: PLR2004
+        Check("... as ProcessPaidOrder itself counted", *all_of(count == [1, 1] for count in calls)),
         Check(
             f"least time between the passes, at least {options.delay} s", f"{smallest:.1f} s", smallest >= options.delay
         ),
@@ -147,7 +148,8 @@ def print_bill(console: Console, stack: Stack, rows: list[Progress]) -> None:
     console.print(f"Sleeping would have billed {sleeping / billed:.0f} times the compute." if billed else "")
 
 
-def _all(holds: Any) -> tuple[str, bool]:  # noqa: ANN401 - an iterable of bools
+def all_of(holds: Iterable[bool]) -> tuple[str, bool]:
+    """Say how many hold, and whether all do."""
     each = list(holds)
     return f"{sum(each)} of {len(each)}", all(each)
 

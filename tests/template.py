@@ -23,8 +23,11 @@ _ARNS = {
 _NAMES = ("TableName", "FunctionName", "LogGroupName", "TopicName", "Name")
 
 
-class _NoPolicies:
+class NoPolicies:
+    """No managed policies: ours are written out."""
+
     def load(self) -> dict[str, str]:
+        """None."""
         return {}
 
 
@@ -50,7 +53,7 @@ def arn(name: str, **parameters: str) -> str:
 def _resolver(**parameters: str) -> "_Resolver":
     written = source()
     written["Globals"]["Function"]["CodeUri"] = "s3://a-bucket/the-code"  # as `sam package` leaves it
-    template = transform(written, {}, _NoPolicies())
+    template = transform(written, {}, NoPolicies())
     given = {name: str(about["Default"]) for name, about in template["Parameters"].items()} | parameters
     return _Resolver(template, given)
 

@@ -1,0 +1,101 @@
+"""The commands behind `make sam-local`, `make invoke`, `make debug`, `make image` and `make stand-in`."""
+
+import argparse
+import subprocess
+
+from rich.console import Console
+
+from local import base_image, engine, image, lifetime, sam_local, stand_in, transcript
+from local.containers import SamLocal, bridged, write_template
+from local.debugger import arguments_for
+from local.report import print_checks
+from local.samples import EVENTS, samples
+from local.stack import Options, Stack
+
+
+def check(console: Console, arguments: argparse.Namespace) -> int:
+    """Take every event and the whole flow through containers, and check what must hold."""
+    outcome = _through_containers(console, arguments)
+    return 0 if all(one.holds for one in outcome.checks) else 1
+
+
+def write_transcript(console: Console, arguments: argparse.Namespace) -> int:
+    """Take both flavours through containers, and write down what was said."""
+    heard = {}
+    for arguments.image in (False, True):
+        told = Console(record=True, width=100)
+        outcome = _through_containers(told, arguments)
+        heard["image" if arguments.image else "zip"] = told.export_text(), outcome
+    transcript.FILE.write_text(transcript.written(heard))
+    console.print(f"docs/{transcript.FILE.name}", highlight=False)
+    return 0 if all(one.holds for _, outcome in heard.values() for one in outcome.checks) else 1
+
+
+def _through_containers(console: Console, arguments: argparse.Namespace) -> sam_local.Outcome:
+    found = engine.find()
+    base = base_image.choose(console, found, arguments.base)
+    if arguments.image:
+        _build_image(console, found, engine.ARCHITECTURE, base)
+    options = Options(arguments.delay, arguments.latency)
+    with lifetime.running(console, options) as deployed:
+        lifetime.furnish(deployed, samples())
+        write_template(deployed, image=arguments.image)
+        sam = SamLocal(deployed, found, None if arguments.image else base, arguments.address or found.address)
+        sam_local.introduce(console, sam, base)
+        with bridged(sam.address, deployed.emulator.port):
+            outcome = sam_local.run(console, sam, options)
+        print_checks(console, outcome.checks)
+    return outcome
+
+
+def invoke(console: Console, arguments: argparse.Namespace) -> int:
+    """Run one function in a container, by `sam local invoke`, against what `up` started."""
+    return _invoke(console, arguments, [])
+
+
+def debug(console: Console, arguments: argparse.Namespace) -> int:
+    """Start one function in a container and wait for a debugger before its first line."""
+    console.print("the function starts when a debugger attaches to 127.0.0.1:5678 (.vscode/launch.json)")
+    return _invoke(console, arguments, arguments_for(engine.ARCHITECTURE))
+
+
+def build_image(console: Console, arguments: argparse.Namespace) -> int:
+    """Build the image flavour for an architecture, ready for `sam deploy`."""
+    found = engine.find()
+    architecture = arguments.architecture
+    base = base_image.choose(console, found, arguments.base, architecture)
+    _build_image(console, found, architecture, base)
+    size = found.client.images.get(image.IMAGE).attrs["Size"] / 1_000_000
+    console.print(f"{image.IMAGE}, {architecture}, {size:.0f} MB", highlight=False)
+    console.print(f"from {base_image.describe(found, base)}", highlight=False)
+    if not base_image.is_stand_in(found, base):
+        console.print("sam deploy --template .aws-sam/image/template.yaml --resolve-image-repos", highlight=False)
+    return 0
+
+
+def build_stand_in(console: Console, _arguments: argparse.Namespace) -> int:
+    """Build the stand-in for AWS's base image anew."""
+    found = engine.find()
+    with console.status("about a minute"):
+        stand_in.build(found)
+    console.print(base_image.describe(found, stand_in.NAME), highlight=False)
+    return 0
+
+
+def _build_image(console: Console, found: engine.Engine, architecture: str, base: str) -> None:
+    with console.status("building the image"):
+        image.build(found, architecture, base)
+
+
+def _invoke(console: Console, arguments: argparse.Namespace, more: list[str]) -> int:
+    kept = lifetime.kept()
+    if kept is None:
+        console.print("nothing is up; `make up` first")
+        return 2
+    found = engine.find()
+    base = base_image.choose(console, found, arguments.base)
+    sam = SamLocal(Stack(kept), found, base, arguments.address or found.address)
+    event = arguments.event or EVENTS / "authorized.json"
+    with bridged(sam.address, kept.port):
+        command = sam.command("invoke", arguments.function, "--event", str(event), *more)
+        return subprocess.run(command, env=sam.environment(), check=False).returncode

@@ -1,0 +1,80 @@
+"""The image flavour: a template derived from template.yaml, the same in all but packaging, and its build."""
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from samcli.yamlhelper import yaml_parse
+
+from local.emulator import ROOT, STATE
+from local.engine import Engine
+from local.stack import StackError
+
+IMAGE_BUILD = ROOT / ".aws-sam" / "image"
+FILE = STATE / "image-template.json"
+
+TAG = "payment3-follow-up"
+# The SAM CLI names the image after the first function that it is for.
+IMAGE = f"delayednotifyfunction:{TAG}"
+_PACKAGING = ("Runtime", "Handler", "CodeUri")
+Template = dict[str, Any]
+
+
+def derive(template: Template, architecture: str, base: str) -> Template:
+    """Return a template whose functions come from one image, each with its handler as the command.
+
+    An image is of one architecture, where the zip is of both: the parameter allows no other.
+    """
+    derived = copy.deepcopy(template)
+    common = derived["Globals"]["Function"]
+    for name in _PACKAGING:
+        common.pop(name, None)
+    for resource in derived["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            _pack(resource, base)
+    derived["Parameters"]["Architecture"] |= {
+        "Default": architecture,
+        "AllowedValues": [architecture],
+        "Description": "The image's",
+    }
+    return derived
+
+
+def write(architecture: str, base: str) -> None:
+    """Write the flavour of template.yaml to `FILE`, for `sam build`."""
+    template = yaml_parse((ROOT / "template.yaml").read_text())
+    FILE.parent.mkdir(exist_ok=True)
+    FILE.write_text(json.dumps(derive(template, architecture, base), indent=2))
+
+
+def build(engine: Engine, architecture: str, base: str) -> None:
+    """Build the image with the SAM CLI, and beside it the template that names it."""
+    write(architecture, base)
+    done = subprocess.run(
+        [Path(sys.executable).parent / "sam", "build", "--template", FILE, "--build-dir", IMAGE_BUILD],
+        cwd=ROOT,
+        env=os.environ | {"SAM_CLI_TELEMETRY": "0", "DOCKER_HOST": engine.host},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise StackError(f"sam build:\n{(done.stdout + done.stderr)[-3000:]}")
+
+
+def _pack(resource: dict[str, Any], base: str) -> None:
+    properties = resource["Properties"]
+    properties["PackageType"] = "Image"
+    properties["ImageConfig"] = {"Command": [properties["Handler"]]}
+    for name in _PACKAGING:
+        properties.pop(name, None)
+    resource["Metadata"] = {
+        "Dockerfile": "Dockerfile",
+        "DockerContext": "../functions",  # from FILE
+        "DockerTag": TAG,
+        "DockerBuildArgs": {"BASE": base},
+    }

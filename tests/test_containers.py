@@ -1,0 +1,386 @@
+"""`sam local`: what can be told of it without a container engine; `make sam-local` is the test that runs containers."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from docker.errors import APIError
+from rich.console import Console
+
+from local import base_image, debug_client, engine, handed_over, stand_in, transcript
+from local.container_commands import write_transcript
+from local.containers import SamLocal
+from local.debugger import PORT, arguments_for
+from local.emulator import ROOT, Emulator
+from local.engine import Engine, EngineMissing
+from local.sam_local import _REMOTE
+from local.stack import Stack
+
+QUIET = Console(quiet=True)
+
+
+class Images:
+    """An engine's images: some are there, others can be pulled."""
+
+    def __init__(self, there: set[str], pullable: set[str] = frozenset(), title: str = "") -> None:  # type: ignore[assignment]
+        self.there, self._pullable = there, pullable
+        self._title = title
+
+    def list(self, name: str) -> list[str]:
+        """Those of a name."""
+        return [image for image in self.there if image == name]
+
+    def pull(self, repository: str, tag: str) -> None:
+        """Take it from the registry, which this test stands for."""
+        if f"{repository}:{tag}" not in self._pullable:
+            raise APIError("no such host")
+
+    def get(self, _name: str) -> Any:
+        """An image with its labels."""
+        return SimpleNamespace(labels={"org.opencontainers.image.title": self._title})
+
+
+def an_engine(images: Images | None = None, **client: object) -> Engine:
+    """An engine that has these images."""
+    return Engine("unix:///engine.sock", SimpleNamespace(images=images, **client))
+
+
+# --- which engine ---
+
+
+@contextmanager
+def answering(file: Path) -> Iterator[None]:
+    """Whatever is asked of this socket is answered as an engine answers a ping."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(file))
+        server.listen()
+
+        def answer() -> None:
+            for _ in range(2):  # the ping, and its version
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(65_536)
+                    body = b'{"ApiVersion": "1.41", "Version": "1"}'
+                    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+                    connection.sendall(head.encode() + body)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield
+        thread.join()
+
+
+@pytest.mark.enable_socket
+def test_first_engine_that_answers_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker's, Finch's and podman's sockets are tried in turn, and a dead one is passed over."""
+    (tmp_path / "dead.sock").touch()
+    places = (f"{tmp_path}/none.sock", f"{tmp_path}/dead.sock", f"{tmp_path}/alive.sock")
+    monkeypatch.setattr(engine, "_SOCKETS", places)
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    with answering(tmp_path / "alive.sock"):
+        found = engine.find()
+    assert found.host == f"unix://{tmp_path}/alive.sock"
+    found.client.close()
+
+
+@pytest.mark.enable_socket
+def test_named_engine_is_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DOCKER_HOST is honoured: where it does not answer no other engine is taken, and the message names it."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///no/such.sock")
+    with pytest.raises(EngineMissing, match=r"at DOCKER_HOST=unix:///no/such\.sock"):
+        engine.find()
+
+
+def test_missing_engine_is_exit_2_with_what_to_install() -> None:
+    """Where no engine runs the command says what to install, before it starts anything."""
+    done = subprocess.run(
+        [sys.executable, "-m", "local", "sam-local"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"functions{os.pathsep}.", "DOCKER_HOST": "unix:///no/such.sock"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "apt-get install docker.io" in done.stdout
+    assert "Finch" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("version", "name"),
+    [
+        ({"Version": "20.10.24", "Components": [{"Name": "Engine"}, {"Name": "runc"}]}, "Docker Engine 20.10.24"),
+        ({"Version": "4.3.1", "Components": [{"Name": "Podman Engine"}]}, "Podman Engine 4.3.1"),
+    ],
+)
+def test_engine_says_whose_it_is(version: dict[str, Any], name: str) -> None:
+    """The report names the engine and its version."""
+    assert an_engine(version=lambda: version).name == name
+
+
+@pytest.mark.parametrize(
+    ("network", "address"),
+    [
+        ({"Name": "bridge", "IPAM": {"Config": [{"Subnet": "172.18.0.0/16"}]}}, "172.18.0.1"),
+        ({"Name": "podman", "IPAM": {"Config": [{"Subnet": "10.88.0.0/16", "Gateway": "10.88.0.2"}]}}, "10.88.0.2"),
+        ({"Name": "host", "IPAM": {"Config": []}}, None),
+    ],
+)
+def test_engine_says_where_containers_find_this_machine(
+    network: dict[str, Any], address: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Linux it is the gateway of the engine's own network, whatever its numbers."""
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    networks = SimpleNamespace(list=lambda: [SimpleNamespace(attrs=network)])
+    assert an_engine(networks=networks).address == address
+
+
+def test_only_containers_of_this_run_are_removed() -> None:
+    """What a run leaves behind goes; a container that was there before stays."""
+    began, removed = datetime(2026, 1, 1, 12, tzinfo=UTC), []
+
+    def container(made: datetime) -> Any:
+        def remove(*, force: bool) -> None:
+            assert force
+            removed.append(made)
+
+        return SimpleNamespace(attrs={"Created": f"{made:%Y-%m-%dT%H:%M:%S}.123456789Z"}, remove=remove)
+
+    old, new = container(began - timedelta(minutes=1)), container(began + timedelta(seconds=1))
+    containers = SimpleNamespace(list=lambda **_: [old, new])
+    an_engine(containers=containers).remove_left(began, ["RecheckFunction"])
+    assert removed == [began + timedelta(seconds=1)]
+
+
+# --- which image ---
+
+OURS = f"{base_image.AWS}:3.12-{engine.ARCHITECTURE}"
+
+
+@pytest.mark.parametrize(
+    ("images", "named", "chosen"),
+    [
+        (Images({OURS, stand_in.NAME}), None, OURS),
+        (Images({stand_in.NAME}, pullable={OURS}), None, OURS),
+        (Images({stand_in.NAME}), None, stand_in.NAME),
+        (Images({OURS}), "my/own:1", "my/own:1"),
+    ],
+    ids=["aws-there", "aws-pulled", "stand-in", "named"],
+)
+def test_image_is_aws_s_own_where_it_can_be_had(images: Images, named: str | None, chosen: str) -> None:
+    """The stand-in is the last resort, and who names an image gets it."""
+    assert base_image.choose(QUIET, an_engine(images), named) == chosen
+
+
+def test_stand_in_is_built_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where AWS's image cannot be pulled the stand-in is built, once."""
+    built: list[Engine] = []
+    monkeypatch.setattr(stand_in, "build", built.append)
+    assert base_image.choose(QUIET, an_engine(Images(set())), None) == stand_in.NAME
+    assert len(built) == 1
+
+
+def test_stand_in_is_of_this_machine_only() -> None:
+    """An image for the other architecture needs AWS's base image, and the message says so."""
+    other = "x86_64" if engine.ARCHITECTURE == "arm64" else "arm64"
+    with pytest.raises(stand_in.StandInError, match="this machine's"):
+        base_image.choose(QUIET, an_engine(Images(set())), None, other)
+
+
+def test_stand_in_is_never_taken_for_aws_s() -> None:
+    """Its name, its labels and every report say what it is, even under another's name."""
+    assert "aws" not in stand_in.NAME
+    [title] = re.findall(r'image\.title="([^"]+)"', (stand_in.PARTS / "Dockerfile").read_text())
+    assert "NOT AWS's" in (stand_in.PARTS / "Dockerfile").read_text()
+    assert base_image.describe(an_engine(Images({OURS}, title=title)), OURS) == f"{OURS} (NOT AWS's: {title})"
+    assert base_image.describe(an_engine(Images({OURS})), OURS) == OURS
+
+
+def test_stand_in_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without root, debootstrap and a Python 3.12 nothing is begun, and each is named."""
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr(stand_in, "_python_312", lambda: None)
+    with pytest.raises(stand_in.StandInError, match=r"root's rights.* debootstrap .* a Python 3\.12"):
+        stand_in.build(an_engine())
+
+
+# --- how functions are run ---
+
+
+def test_sam_has_no_way_to_a_real_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a profile nor an endpoint of the shell's reaches `sam local`; the engine's socket does."""
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "mine")
+    environment = SamLocal(Stack(Emulator(1, 4566)), an_engine(), "base:1", "172.17.0.1").environment()
+    assert "mine" not in environment.values()
+    assert environment["AWS_ACCESS_KEY_ID"] == "123456789012"
+    assert environment["DOCKER_HOST"] == "unix:///engine.sock"
+
+
+@pytest.mark.parametrize(
+    ("base", "address", "more"),
+    [
+        ("base:1", "172.17.0.1", ["--invoke-image", "base:1", "--add-host", "host.docker.internal:172.17.0.1"]),
+        (None, None, []),
+    ],
+    ids=["zip-on-linux", "image-elsewhere"],
+)
+def test_image_and_address_are_handed_to_sam(base: str | None, address: str | None, more: list[str]) -> None:
+    """A zip runs in the chosen image, an image in itself; nothing is pulled meanwhile."""
+    command = SamLocal(Stack(Emulator(1, 4566)), an_engine(), base, address).command("invoke", "RecheckFunction")
+    assert command[1:4] == ["local", "invoke", "RecheckFunction"]
+    assert command[command.index("--skip-pull-image") + 1 :] == more
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [({"state": "DONE"}, None), ({"errorType": "PassNotDue", "errorMessage": "too early"}, "PassNotDue: too early")],
+)
+def test_invocation_is_handed_on_to_the_container(
+    answer: dict[str, str], error: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the emulator invokes answers as its container does, and fails where that fails: then it is tried again."""
+    asked: list[dict[str, Any]] = []
+
+    def invoke(**request: Any) -> dict[str, Any]:
+        asked.append(request)
+        return {"Payload": SimpleNamespace(read=lambda: json.dumps(answer))}
+
+    monkeypatch.setattr("boto3.client", lambda *_, **__: SimpleNamespace(invoke=invoke))
+    monkeypatch.setenv("CONTAINERS", "http://127.0.0.1:3001")
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "payment3-recheck-dev")
+    if error:
+        with pytest.raises(RuntimeError, match=error):
+            handed_over.handler({"pass": 2}, None)
+    else:
+        assert handed_over.handler({"pass": 2}, None) == answer
+    assert asked == [{"FunctionName": "payment3-recheck-dev", "Payload": '{"pass": 2}'}]
+
+
+# --- the debugger ---
+
+
+def test_editor_attaches_where_the_debugger_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """.vscode/launch.json names the port of `make debug`, and maps the repository's files to the container's."""
+    monkeypatch.setattr("local.debugger._fetch", lambda _: None)
+    text = re.sub(r"^\s*//.*$", "", (ROOT / ".vscode" / "launch.json").read_text(), flags=re.MULTILINE)
+    [configuration] = json.loads(text)["configurations"]
+    assert configuration["connect"] == {"host": "127.0.0.1", "port": PORT}
+    assert configuration["pathMappings"] == [{"localRoot": "${workspaceFolder}/functions", **_REMOTE}]
+    assert f"--listen 0.0.0.0:{PORT} --wait-for-client" in arguments_for("x86_64")[-1]
+
+
+@pytest.mark.enable_socket
+def test_debug_client_tells_where_it_stopped() -> None:
+    """It attaches, sets the breakpoint, and returns the place that an editor would show."""
+    ours, theirs = socket.socketpair()
+    frame = {"source": {"path": "/repository/handler.py"}, "line": 7, "name": "lambda_handler"}
+    said = [
+        {"command": "initialize"},
+        {"event": "initialized"},
+        {"event": "stopped", "body": {"threadId": 1}},
+        {"command": "stackTrace", "body": {"stackFrames": [frame]}},
+        {"command": "continue"},
+    ]
+    with ours, theirs:
+        for message in said:
+            text = json.dumps(message).encode()
+            theirs.sendall(b"Content-Length: %d\r\n\r\n%s" % (len(text), text))
+        client = debug_client.DebugClient(ours)
+        assert client.stop_at(Path("/repository/handler.py"), 7, {}) == "/repository/handler.py:7 lambda_handler"
+        sent = theirs.recv(65_536).decode()
+    assert re.findall(r'"command": "(\w+)"', sent) == [
+        *("initialize", "attach", "setBreakpoints", "configurationDone", "stackTrace", "continue")
+    ]
+
+
+@pytest.mark.enable_socket
+def test_debugger_that_hangs_up_is_an_error() -> None:
+    """A container that ends before its breakpoint leaves nobody waiting."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        theirs.close()
+        with pytest.raises(ConnectionError, match="hung up"):
+            debug_client.DebugClient(ours).wait_for(lambda _: True)
+
+
+# --- the transcript ---
+
+
+def test_transcript_leaves_out_what_changes() -> None:
+    """Paths of a machine, and a run's ids, times and ports do not reach the document; our events' ids stay."""
+    own = "08a997fd-fa27-5a9f-997e-9d94c1e742f8"
+    text = f'{ROOT}/events 2026-11-24T10:21:40.466769Z "durationMs":310 http://127.0.0.1:46901 {own} {own[::-1]}'
+    changed = text.replace(own[::-1], "00700ce7-54ab-4cd1-b02d-1bda9318f659")
+    assert transcript.scrubbed(changed) == f'events <time> "durationMs":<ms> http://127.0.0.1:<port> {own} <id>'
+
+
+def test_transcript_shows_both_flavours_and_nothing_of_a_machine() -> None:
+    """docs/sam-local.md is the whole of it, every check holding, and says what stood in for AWS's image."""
+    text = transcript.FILE.read_text()
+    assert "## Zip" in text
+    assert "## Image" in text
+    assert "✗" not in text
+    assert text.count("DONE after 2 passes") == 22
+    assert ("NOT AWS's: Stand-in" in text) == (stand_in.NAME in text)
+    assert transcript.scrubbed(text) == text
+    assert not re.search(r"skey_|/root/|/home/|/work/|/tmp/", text)
+
+
+def test_transcript_is_written_of_both_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each flavour is run, and the exit code says whether everything held."""
+    said = SimpleNamespace(
+        log='START\n{"level": "INFO", "message": "saved"}\nREPORT RequestId: 1\n', answer={"statusCode": 200}
+    )
+
+    def run(console: Console, arguments: Any) -> Any:
+        console.print(f"image: {arguments.image}")
+        return SimpleNamespace(checks=[SimpleNamespace(holds=not arguments.image)], said={"authorized": said}, log="")
+
+    monkeypatch.setattr("local.container_commands._through_containers", run)
+    monkeypatch.setattr(transcript, "FILE", tmp_path / "written.md")
+    assert write_transcript(QUIET, SimpleNamespace()) == 1  # type: ignore[arg-type]
+    text = (tmp_path / "written.md").read_text()
+    assert text.index("image: False") < text.index("image: True")
+    assert '{"level": "INFO", "message": "saved"}\n{\n  "statusCode": 200\n}' in text
+    assert "REPORT" not in text
+
+
+# --- CI ---
+
+
+@pytest.mark.parametrize(
+    ("host", "code", "says"),
+    [
+        (
+            "unix:///no/such.sock",
+            0,
+            "!!! NOT TESTED: sh -c exit 3\n!!! DOCKER_HOST=unix:///no/such.sock does not answer",
+        ),
+        ("tcp://127.0.0.1:1", 3, ""),
+    ],
+    ids=["skipped", "run"],
+)
+def test_ci_says_loudly_what_it_skipped(host: str, code: int, says: str) -> None:
+    """Where no engine can be had the containers' run is skipped with its reason; else its exit code counts."""
+    done = subprocess.run(
+        [ROOT / ".ci" / "with-engine", "sh", "-c", "exit 3"],
+        env={**os.environ, "DOCKER_HOST": host},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert says in done.stderr
