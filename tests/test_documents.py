@@ -26,6 +26,7 @@ NOT_RUN = {
     "sam deploy": "deploys to an account; to the emulator in test_deploy.py",
     "sam deploy --config-env staging": "deploys to an account, and asks",
     "sam deploy --config-env prod": "deploys to an account, and asks; the emulator's in test_deploy.py",
+    "sam deploy --template .aws-sam/image/template.yaml --resolve-image-repos": "deploys images to an account",
     "sam delete --stack-name payment3-follow-up-prod": "deletes a stack of an account",
     "sam remote invoke DelayedNotifyFunction --stack-name payment3-follow-up-dev --event-file events/authorized.json": (
         "invokes a function of an account"
