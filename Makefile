@@ -1,11 +1,12 @@
 # People and CI use the same targets. `make help` lists them.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help run up down invoke redrive replay test fuzz mutants soak audit check failure-table build lock clean
+.PHONY: help run up down invoke redrive replay test fuzz mutants soak audit bench check failure-table build lock clean
 
 BIN := .venv/bin
 EMULATOR := .venv-emulator
 AUDIT := .venv-audit
+BENCH := .venv-bench
 DELAY ?= 60
 EVENT ?=
 LATENCY ?= 300
@@ -14,6 +15,7 @@ MINUTES ?= 10
 COUNT ?= 200000
 SEED ?=
 ONLY ?=
+QUICK ?=
 FUNCTION ?= DelayedNotifyFunction
 # Where a container finds this machine, on Linux: Docker's bridge.
 ADDRESS ?= 172.17.0.1
@@ -78,6 +80,9 @@ check: .venv/installed ## format, lint, types, template
 soak: .venv/installed ## random stories of faults for as long as you like: make soak [MINUTES=10] [SEED=7, to repeat one]
 	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
+bench: .venv/installed $(BENCH)/installed ## measure, and write docs/benchmarks.md: 15 minutes; a look at it in 2: make bench QUICK=1
+	@$(LOCAL) $(BENCH)/bin/python -m bench $(if $(QUICK),--quick)
+
 failure-table: .venv/installed ## write docs/failure-table.md anew from what the tests' stories show
 	$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.failure_table
 
@@ -88,7 +93,7 @@ lock: .venv/installed ## write the locked requirements anew from pyproject.toml
 	./requirements/lock
 
 clean: ## remove what the other targets made
-	rm -rf .venv $(EMULATOR) $(AUDIT) .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv $(EMULATOR) $(AUDIT) $(BENCH) .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 .venv/installed: requirements/bootstrap.txt requirements/dev.txt
 	@echo "Making .venv"
@@ -107,4 +112,11 @@ $(AUDIT)/installed: requirements/audit.txt | .venv/installed
 	@echo "Making $(AUDIT)"
 	@rm -rf $(AUDIT) && "$$(local/find-python)" -m venv --without-pip $(AUDIT)
 	@$(BIN)/uv pip install --quiet --python $(AUDIT)/bin/python --require-hashes -r requirements/audit.txt
+	@touch $@
+
+# With bytecode: what Lambda's own runtime has compiled is not what is measured.
+$(BENCH)/installed: requirements/bench.txt | .venv/installed
+	@echo "Making $(BENCH)"
+	@rm -rf $(BENCH) && "$$(local/find-python)" -m venv --without-pip $(BENCH)
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BENCH)/bin/python --require-hashes -r requirements/bench.txt
 	@touch $@
