@@ -1,7 +1,7 @@
 # People and CI use the same targets. `make help` lists them.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help run up down invoke redrive replay test fuzz mutants soak audit bench check failure-table build lock clean
+.PHONY: help run up down invoke redrive replay test fuzz mutants soak audit bench check failure-table pictures mails preflight build lock clean
 
 BIN := .venv/bin
 EMULATOR := .venv-emulator
@@ -21,6 +21,8 @@ FUNCTION ?= DelayedNotifyFunction
 ADDRESS ?= 172.17.0.1
 OPTIONS = --delay $(DELAY) --latency $(LATENCY) --failures $(FAILURES)
 STACK ?= payment3-follow-up-dev
+# Of samconfig.toml.
+ENVIRONMENT ?= default
 ORDER ?=
 export PYTHONDONTWRITEBYTECODE := 1
 # Nothing here may reach a real account by accident; `sam deploy` is called by hand (README).
@@ -42,20 +44,24 @@ invoke: .venv/installed ## one function in a container, by sam local: make invok
 	@$(LOCAL) $(BIN)/python -m local invoke --address $(ADDRESS) --function $(FUNCTION) $(if $(EVENT),--event '$(EVENT)')
 
 # These act on the account that the environment's profile, region and endpoint name: not LOCAL.
-FOLLOWUPS := PYTHONPATH=functions:. $(BIN)/python -m followups
+FOLLOWUPS := $(BIN)/followups
+
+preflight: .venv/installed ## would a deployment work in this account? make preflight [ENVIRONMENT=prod]
+	@$(FOLLOWUPS) preflight --config-env '$(ENVIRONMENT)'
 
 redrive: .venv/installed ## send what failed back to its function: make redrive [STACK=payment3-follow-up-prod]
-	@$(FOLLOWUPS) redrive --stack '$(STACK)'
+	@$(FOLLOWUPS) dead-letters redrive --stack '$(STACK)'
 
 replay: .venv/installed ## run an order's missing passes now: make replay ORDER=... [STACK=...]
 	$(if $(findstring $$,$(value ORDER)),$(error make would run what follows a dollar sign: use the command that it calls))
 	$(if $(value ORDER),,$(error say which order: make replay ORDER=...))
-	@$(FOLLOWUPS) replay --stack '$(STACK)' -- '$(subst ','\'',$(value ORDER))'
+	@$(FOLLOWUPS) replay --yes --stack '$(STACK)' -- '$(subst ','\'',$(value ORDER))'
 
-# The longest first: one worker begins with the local stack's tests, which share it, the other with the stories of faults.
+# The longest first: one worker begins with the local stack's tests, another with the stories of faults. Three, since the
+# first mostly waits for the emulator.
 # By file: the lock's pytest and xdist together ignore the mark for groups.
 LONGEST := $(addprefix tests/test_,local.py failures.py promise.py concurrency.py)
-WORKERS := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+WORKERS := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test: .venv/installed $(EMULATOR)/installed check ## everything that must hold: checks, unit tests, coverage, end to end
 	$(LOCAL) $(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term-missing $(LONGEST) tests
@@ -83,8 +89,14 @@ soak: .venv/installed ## random stories of faults for as long as you like: make 
 bench: .venv/installed $(BENCH)/installed ## measure, and write docs/benchmarks.md: 15 minutes; a look at it in 2: make bench QUICK=1
 	@$(LOCAL) $(BENCH)/bin/python -m bench $(if $(QUICK),--quick)
 
+pictures: .venv/installed $(EMULATOR)/installed ## write docs/images/ anew: the operators' tools on a local stack (needs Chromium)
+	@$(LOCAL) $(BIN)/python -m local.pictures
+
 failure-table: .venv/installed ## write docs/failure-table.md anew from what the tests' stories show
 	$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.failure_table
+
+mails: .venv/installed ## write one error mail of each kind into .local/mails, to be looked at
+	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.mails
 
 build: .venv/installed ## build the functions into .aws-sam/
 	$(LOCAL) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build
@@ -100,6 +112,7 @@ clean: ## remove what the other targets made
 	@rm -rf .venv && "$$(local/find-python)" -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(EMULATOR)/installed: requirements/emulator.txt | .venv/installed

@@ -14,7 +14,8 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, StrictStr
@@ -37,7 +38,7 @@ _UNKNOWN = "neither a record of Lambda's nor a dead letter of Scheduler's"
 class Letter:
     """A dead letter: the payload and the function it goes back to, or the refusal that says why it cannot.
 
-    Of all this only `queue`, `kind`, `ids`, `error` and `refusal` may be printed: payloads hold card data.
+    Of all this only the payload may not be printed: it holds card data. `sent_at` is when it came into the queue.
     """
 
     queue: str
@@ -47,6 +48,12 @@ class Letter:
     function: str = ""
     payload: str = ""
     refusal: str = ""
+    sent_at: datetime | None = None
+
+    @property
+    def goes_to(self) -> str:
+        """The name of the function that it goes back to."""
+        return self.function.rsplit(":", 1)[-1]
 
 
 class InvalidLetter(BadInput):
@@ -66,6 +73,11 @@ class _OnFailure(Shape):
 
 def read_letter(stack: Stack, queue: str, message: "MessageTypeDef") -> Letter:
     """Read one message of a failure queue; what is no letter of this stack's comes with a refusal."""
+    letter, sent = _read_letter(stack, queue, message), message.get("Attributes", {}).get("SentTimestamp")
+    return replace(letter, sent_at=datetime.fromtimestamp(int(sent) / 1000, UTC)) if sent else letter
+
+
+def _read_letter(stack: Stack, queue: str, message: "MessageTypeDef") -> Letter:
     body = message.get("Body", "")
     try:
         content = json.loads(body)

@@ -51,7 +51,7 @@ class Saved:
     @property
     def order_id(self) -> str:
         """The shop's order."""
-        return str(self.item["orderId"])
+        return str(self.item.get("orderId", ""))
 
     @property
     def ids(self) -> dict[str, str]:
@@ -60,13 +60,13 @@ class Saved:
 
     @property
     def state(self) -> str:
-        """PENDING, DONE or FAILED."""
-        return str(self.item["state"])
+        """PENDING, DONE or FAILED; "" where another function wrote the row into a table that it shares with us."""
+        return str(self.item.get("state", ""))
 
     @property
     def passes_done(self) -> int:
         """How many passes are completed."""
-        return int(self.item["passesDone"])
+        return int(self.item["passesDone"]) if self.state else 0
 
     @property
     def next_pass(self) -> int:

@@ -1,5 +1,6 @@
 """template.yaml as it is, deployed to the emulator, and beside it what payment3 has around it."""
 
+import fcntl
 import io
 import json
 import os
@@ -88,9 +89,20 @@ class Stack:
 
 
 def build() -> None:
-    """Build the functions with the SAM CLI, for the Python that the emulator runs them with; once per change."""
+    """Build the functions with the SAM CLI, for the Python that the emulator runs them with; once per change.
+
+    Whoever comes while another builds waits, and finds it done.
+    """
+    BUILD.parent.mkdir(exist_ok=True)
+    with (BUILD.parent / "local.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # given back when it is closed
+        _build()
+
+
+def _build() -> None:
     built = BUILD / "template.yaml"
-    sources = [ROOT / "template.yaml", *(ROOT / "functions").rglob("*")]
+    # Not the bytecode: the operators' tools import the functions too, and leave theirs there.
+    sources = [ROOT / "template.yaml", *(s for s in (ROOT / "functions").rglob("*") if s.suffix != ".pyc")]
     if built.exists() and built.stat().st_mtime > max(s.stat().st_mtime for s in sources if s.is_file()):
         return
     bin_folder = Path(sys.executable).parent

@@ -35,6 +35,7 @@ import delayednotify
 import recheck
 from callback.clock import moment
 from callback.sweep import GRACE
+from tests.quietly import roomily
 from tests.wire import Answer, Call, payload
 from tests.world import World
 
@@ -87,7 +88,7 @@ class Run:
     completed: bool = False
 
 
-@dataclass
+@dataclass(repr=False)
 class Cloud:
     """One account's Lambda and Scheduler, with a queue of what happens when."""
 
@@ -122,7 +123,7 @@ class Cloud:
         self.running, self.source = event.function, event.source if not event.tries else "retry"
         try:
             with self.world.wire:
-                HANDLERS[event.function](event.payload, SimpleNamespace(aws_request_id=event.request_id))
+                roomily(HANDLERS[event.function], event.payload, SimpleNamespace(aws_request_id=event.request_id))
         except Died:
             self.world.cold_start()
             self._failed(event)
@@ -189,12 +190,7 @@ class Cloud:
                 given_up, lambda: self.letters.append(Letter(RECHECK, asked, "SchedulerDeadLetterQueue", given_up))
             )
         # S4
-        self._at(when + PRECISION + timedelta(seconds=max([*fires, 0]) + 30), lambda: self._delete(name))
-
-    def _delete(self, name: str) -> None:
-        if name in self.world.schedules():
-            group = self.world.environment["SCHEDULE_GROUP"]
-            self.world.client("scheduler").delete_schedule(GroupName=group, Name=name)
+        self._at(when + PRECISION + timedelta(seconds=max([*fires, 0]) + 30), lambda: self.world.delete(name))
 
     # --- time ---
 

@@ -1,6 +1,7 @@
 """The world as operators reach it: a deployed stack by its name, its failure queues, its functions to invoke."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -10,8 +11,9 @@ from moto.sqs.models import sqs_backends
 
 import delayednotify
 import recheck
-from followups import __main__ as followups
+from followups.cli import main
 from followups.dead_letters import QUEUES
+from followups.operator import Operator
 from local.emulator import ACCOUNT, REGION
 from tests.letters import Letter, function_error, on_failure, scheduler_letter
 from tests.template import source
@@ -22,7 +24,19 @@ STACK = "payment3-follow-up-dev"
 REQUEST = "8f0c5a55-1b0e-4c53-9d0e-3f1f6ae0f0aa"
 GROUP = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/payment3-recheck-dev"
 NOTIFY_QUEUE, RECHECK_QUEUE, SCHEDULER_QUEUE, SWEEP_QUEUE = QUEUES
+# What CloudFormation tells of a deployment, and the variable that the template makes of it.
+PARAMETERS = {
+    "RecheckDelays": "RECHECK_DELAYS",
+    "MaxAttempts": "MAX_ATTEMPTS",
+    "SettledOrderStatuses": "SETTLED_ORDER_STATUSES",
+    "KBankSecretId": "KBANK_SECRET_ID",
+}
 Handler = Callable[[object, None], object]
+
+
+def unstyled(text: str) -> str:
+    """What a terminal shows of a text, without colours."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
 
 
 def arn(function: str) -> str:
@@ -36,6 +50,7 @@ class Deployed:
 
     world: World
     urls: dict[str, str] = field(default_factory=dict)
+    sent: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Make the queues, and answer for CloudFormation and Lambda, which moto does not play without containers."""
@@ -53,12 +68,13 @@ class Deployed:
             "payment3-process-paid-order-dev": answers["lambda.Invoke"],
         }
         answers["lambda.Invoke"] = lambda call: self.functions[call.request["FunctionName"]](call)
-        self.world.wire.before["sqs.ReceiveMessage"] = _without_waiting
+        answers["sqs.ReceiveMessage"] = self._receive_message
 
     def run(self, *arguments: str) -> int:
-        """Run a command of the operators' and return its exit code."""
+        """Run a command of the operators' and return its exit code; who waits in it lets the world's time pass."""
+        operator = Operator(lambda: self.world.now, self.world.monotonic, self.world.wait)
         with self.world.wire:
-            return followups.main(arguments)
+            return main(arguments, operator)
 
     def invoked(self, function: str) -> list[Any]:
         """The payloads that a function was invoked with."""
@@ -69,7 +85,8 @@ class Deployed:
 
     def put(self, queue: str, letter: Letter) -> None:
         """A letter arrives."""
-        self.world.client("sqs").send_message(QueueUrl=self.urls[queue], **letter)
+        sent = self.world.client("sqs").send_message(QueueUrl=self.urls[queue], **letter)
+        self.sent[sent["MessageId"]] = str(int(self.world.now.timestamp() * 1000))
 
     def put_each_kind(self) -> None:
         """A letter of each of three notifications: failed for good, timed out, never handed over."""
@@ -100,6 +117,15 @@ class Deployed:
             for message in self.messages(queue):
                 message.visible_at = 0.0
 
+    def _receive_message(self, call: Call) -> Answer:
+        # A long poll, so that AWS asks all its servers; the tests' one server need not be waited for.
+        assert call.request["WaitTimeSeconds"] > 0
+        with self.world.wire.aside():
+            answer: Answer = self.world.client("sqs").receive_message(**call.request | {"WaitTimeSeconds": 0})
+        for message in answer.get("Messages", []):  # sent by the world's clock, not by moto's
+            message["Attributes"]["SentTimestamp"] = self.sent[message["MessageId"]]
+        return answer
+
     def _describe_stacks(self, call: Call) -> Answer:
         resources, environment = self.world.resources, self.world.environment
         values = self.urls | {
@@ -108,21 +134,21 @@ class Deployed:
             "SweepFunctionArn": arn(resources["SweepFunction"]["Properties"]["FunctionName"]),
             "ScheduleGroup": environment["SCHEDULE_GROUP"],
             "CreditCardNotifyTable": environment["CREDIT_CARD_NOTIFY_TABLE"],
+            "CallbackErrorLogTable": environment["CALLBACK_ERROR_LOG_TABLE"],
         }
-        assert set(values) <= _outputs(), "no output of the template's"
+        given = environment | self.world.changes
+        parameters = {name: given[variable] for name, variable in PARAMETERS.items()}
+        assert set(values) <= _written("Outputs"), "no output of the template's"
+        assert set(parameters) <= _written("Parameters"), "no parameter of the template's"
         assert call.request == {"StackName": STACK}
-        return {"Stacks": [{"Outputs": [{"OutputKey": k, "OutputValue": v} for k, v in values.items()]}]}
+        outputs = [{"OutputKey": key, "OutputValue": value} for key, value in values.items()]
+        deployed_with = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+        return {"Stacks": [{"Outputs": outputs, "Parameters": deployed_with}]}
 
 
 @cache
-def _outputs() -> set[str]:
-    return set(source()["Outputs"])
-
-
-def _without_waiting(call: Call) -> None:
-    # A long poll, so that AWS asks all its servers; the tests' one server need not be waited for.
-    assert call.request["WaitTimeSeconds"] > 0
-    call.request["WaitTimeSeconds"] = 0
+def _written(section: str) -> set[str]:
+    return set(source()[section])
 
 
 def _run(handler: Handler) -> Callable[[Call], Answer]:

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from local.emulator import ROOT
+from tests.direct import asked_directly
 from tests.faults import Cell, cells
 from tests.quietly import quietly
 from tests.wire import listening
@@ -57,8 +58,8 @@ NOT_COVERED = """- **Two faults at once** are covered by the random stories of `
 - **A record changed by another hand**: a wrong type in the index ends in `FAILED`; one that was taken out of the index,
   or whose `sweepShard` is outside 0 to 15, is not found by the sweep.
 - **ProcessPaidOrder** that answers without having done its work: any answer is a completed pass.
-- **Mails** beyond the hourly limit are counted, not sent; where the error log cannot be written either, each warm
-  function mails once an hour. The alarms do not depend on them.
+- **Mails** beyond the hourly limit are told together, by the next one or by the sweep, not sent; where the error log
+  cannot be written either, each warm function mails once an hour. The alarms do not depend on them.
 - **The model** of Lambda and Scheduler is our reading of AWS's documents; no test here speaks to AWS."""
 
 
@@ -109,7 +110,7 @@ def main() -> None:
     """Write the document anew."""
     with pytest.MonkeyPatch.context() as patch:
         wire = listening(patch)
-        with made(wire, patch) as world, quietly():
+        with made(wire, patch) as world, quietly(), asked_directly(wire):
             FILE.write_text(written(cells(world)))
 
 

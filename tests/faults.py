@@ -62,23 +62,30 @@ class Scenario:
     """What happens apart from the fault: how ProcessPaidOrder behaves at its n-th run of a pass; other settings.
 
     `settles` is the pass from which on the order is paid, for who asks; `patience` is how long after the end somebody
-    brings back what failed.
+    brings back what failed; `held` whether mails were held back in the hour before.
     """
 
     behaviour: Callable[[int, int], str] = lambda _pass, _nth: "works"
     settings: dict[str, str] = field(default_factory=dict)
-    settles: int = 1
+    settles: int | None = None
     patience: timedelta = timedelta()
+    held: bool = False
 
 
 SCENARIOS = {
     "as it should": Scenario(),
     "pass 1 fails once": Scenario(lambda number, nth: "fails" if (number, nth) == (1, 1) else "works"),
     "pass 2 fails once": Scenario(lambda number, nth: "fails" if (number, nth) == (2, 1) else "works"),
-    "the order's status is asked for": Scenario(settings={"SETTLED_ORDER_STATUSES": "PAID"}),
+    "the order's status is asked for": Scenario(settings={"SETTLED_ORDER_STATUSES": "PAID"}, settles=1),
     "three passes": Scenario(settings={"RECHECK_DELAYS": "60,60"}),
     "pass 2 is the death of its last attempt": Scenario(
         lambda number, nth: "dies" if (number, nth) == (2, 1) else "works", {"MAX_ATTEMPTS": "1"}
+    ),
+    "mails were held back, and pass 1 fails once": Scenario(
+        lambda number, nth: "fails" if (number, nth) == (1, 1) else "works", held=True
+    ),
+    "mails were held back, and pass 2 fails once": Scenario(
+        lambda number, nth: "fails" if (number, nth) == (2, 1) else "works", held=True
     ),
 }
 USUAL = {"RECHECK_DELAYS": "60", "MAX_ATTEMPTS": "30", "SETTLED_ORDER_STATUSES": ""}
@@ -108,6 +115,8 @@ class Story:
         world.empty()
         world.now = START
         world.cold_start(**USUAL | scenario.settings)
+        if scenario.held:
+            world.held_back(2)
         self.nth: Counter[int] = Counter()
         self.cloud = Cloud(world, redelivers=crossing[0], timer=crossing[1], behaviour=self._behaviour)
         self.scenario, self.world, self.crossing = scenario, world, crossing
@@ -147,7 +156,7 @@ class Story:
 
     def _behaviour(self, number: int) -> str:
         self.nth[number] += 1
-        if number >= self.scenario.settles:
+        if self.scenario.settles and number >= self.scenario.settles:
             with self.world.wire.aside():
                 self.world.order(status="PAID")
         return self.scenario.behaviour(number, self.nth[number])

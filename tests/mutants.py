@@ -29,7 +29,7 @@ from local.emulator import ROOT
 from tests.mutate import Mutant, mutants
 
 MODULES = ["checksum", "advance", "schedule", "rechecks", "record", "errors", "paid_order", "processor", "report"]
-MODULES += ["sweep", "mail_limit"]
+MODULES += ["sweep", "mail", "mail_limit"]
 TESTS = ("checksum", "events", "flow", "mails", "notification", "redirect", "report", "schedule", "sweep")
 PACKAGE = ROOT / "functions" / "callback"
 LISTED = ROOT / "tests" / "survivors.toml"

@@ -6,7 +6,6 @@ _SITES = {
     "secretsmanager.GetSecretValue": "read the merchant key",
     "dynamodb.PutItem": "save the notification",
     "dynamodb.Query": "read a shard",
-    "dynamodb.GetItem": "read the order",
     "scheduler.CreateSchedule": "arm the schedule",
     "ses.SendEmail": "send the mail",
 }
@@ -16,6 +15,8 @@ def site(call: Call) -> str:
     """Name a call by its purpose."""
     if call.name == "lambda.Invoke":
         return "hand over to Recheck" if call.request.get("InvocationType") == "Event" else "run the pass"
+    if call.name == "dynamodb.GetItem":
+        return "look for held mails" if "error-log" in call.request["TableName"] else "read the order"
     if call.name == "dynamodb.UpdateItem":
         return _update(call.request["TableName"], call.request["UpdateExpression"])
     assert call.name in _SITES, f"{call.name} is in no row of the failure table"
@@ -27,6 +28,7 @@ def _update(table: str, update: str) -> str:
     by_attribute["error-log"] = {
         "mailedAt": "remember the mail",
         "occurrences": "log the error",
+        "told": "forget the held mails",
         "sent": "count the mail",
         "held": "count the mail",
     }

@@ -8,21 +8,20 @@ from collections import Counter
 from tests.quietly import quietly
 from tests.stories import tell, worlds
 
-EXAMPLES = 20
-
 
 def main() -> None:
     """Tell stories until the time is over, or those of one seed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, help="tell the stories of this seed only")
+    parser.add_argument("--examples", type=int, default=20, help="how many stories a seed tells")
     given = parser.parse_args()
     until, total = time.monotonic() + 60 * given.minutes, Counter[str]()
     with worlds(), quietly():
         while True:
             seed = given.seed or random.randrange(1, 2**32)  # noqa: S311 - it picks stories, it guards nothing
             print(f"seed {seed} ", end="", flush=True)
-            total.update(tell(EXAMPLES, seed))
+            total.update(tell(given.examples, seed))
             print(", ".join(f"{name} {count}" for name, count in sorted(total.items())), flush=True)
             if given.seed or time.monotonic() > until:
                 return

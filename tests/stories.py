@@ -25,6 +25,7 @@ from hypothesis.stateful import (
 )
 
 from tests.cloud import DELAYED_NOTIFY, RECHECK, Cloud
+from tests.direct import asked_directly
 from tests.faults import FAULTS, START, USUAL, Effect
 from tests.promise import broken, replayed
 from tests.wire import Answer, Call, listening
@@ -168,7 +169,7 @@ def worlds() -> Iterator[None]:
     """Give the stories a world."""
     with pytest.MonkeyPatch.context() as patch:
         wire = listening(patch)
-        with made(wire, patch) as world:
+        with made(wire, patch) as world, asked_directly(wire):
             Stories.world = world
             yield
 

@@ -11,10 +11,11 @@ import pytest
 from callback.clock import stamp
 from callback.errors import FollowUpError
 from callback.record import Record
+from tests.direct import asked_directly
 from tests.faults import START
 from tests.quietly import quietly
 from tests.sites import site
-from tests.wire import Answer, Call, payload
+from tests.wire import Answer, Call, Wire, payload
 from tests.world import CHARGE, NOTIFICATION, World
 
 Story = Callable[[], Any]
@@ -110,8 +111,8 @@ def orders(first: int, second: int) -> Iterator[list[int]]:
 
 
 @pytest.fixture(autouse=True)
-def _quietly() -> Iterator[None]:
-    with quietly():
+def _quietly(wire: Wire) -> Iterator[None]:
+    with quietly(), asked_directly(wire):
         yield
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from callback.metric import NAMESPACE
 from tests.test_template import FUNCTIONS, QUEUES, RESOURCES, properties
-from tests.wire import refuse
-from tests.world import World, sample
+from tests.wire import listening, refuse
+from tests.world import World, made, sample
 
 WIDGETS: list[dict[str, Any]] = json.loads(properties("Dashboard")["DashboardBody"])["widgets"]
 QUERIES = {n: r["Properties"] for n, r in RESOURCES.items() if r["Type"] == "AWS::Logs::QueryDefinition"}
@@ -29,9 +29,14 @@ def expressions() -> list[str]:
     return [line[0]["expression"] for line in metrics() if isinstance(line[0], dict)]
 
 
-@pytest.fixture
-def told(world: World) -> list[dict[str, Any]]:
-    """The log lines of a notification that goes well, one that fails for good, one refused, mails held back, sweeps."""
+@pytest.fixture(scope="module")
+def told() -> list[dict[str, Any]]:
+    """The log lines of a notification that goes well, others that fail for good, mails held back, a sweep."""
+    with pytest.MonkeyPatch.context() as patch, made(listening(patch), patch) as world:
+        return _lines(world)
+
+
+def _lines(world: World) -> list[dict[str, Any]]:
     world.cold_start(MAX_ATTEMPTS="1")
     world.deliver()
     world.wait(200)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.direct import asked_directly
 from tests.failure_table import FILE, written
 from tests.faults import FAULTS, Cell, cells
 from tests.quietly import quietly
@@ -11,7 +12,7 @@ from tests.wire import listening
 from tests.world import made
 
 # Every AWS call of ours. One more in the code fails the first test here, until it is listed and its rows are written.
-ERROR_PATH = ["log the error", "count the mail", "send the mail", "remember the mail"]
+ERROR_PATH = ["log the error", "count the mail", "send the mail", "remember the mail", "forget the held mails"]
 SITES = [
     *(("DelayedNotify", site) for site in ("read the merchant key", "mark the payment record", "read the order")),
     *(("DelayedNotify", site) for site in ("save the notification", "claim the pass", "run the pass")),
@@ -19,6 +20,7 @@ SITES = [
     *(("Recheck", site) for site in ("claim the pass", "run the pass", "read the order", "record the pass")),
     *(("Recheck", site) for site in ("arm the schedule", "give the claim back", *ERROR_PATH)),
     *(("Sweep", site) for site in ("read a shard", "hand over to Recheck", "give the notification up", *ERROR_PATH)),
+    ("Sweep", "look for held mails"),
 ]
 
 
@@ -27,7 +29,7 @@ def stories() -> Iterator[list[Cell]]:
     """Every story, told once for all tests here."""
     with pytest.MonkeyPatch.context() as patch:
         wire = listening(patch)
-        with made(wire, patch) as world, quietly():
+        with made(wire, patch) as world, quietly(), asked_directly(wire):
             told = list(cells(world))
         yield told
 

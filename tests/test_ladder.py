@@ -7,6 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from callback.errors import AttemptsExhausted
+from tests.direct import asked_directly
 from tests.faults import FAULTS, Scenario, Story
 from tests.quietly import quietly
 from tests.wire import refuse
@@ -170,7 +171,7 @@ def test_end_is_kept_with_its_time_where_operators_list_it(world: World, state: 
 def test_unsettled_end_is_never_silent_whatever_fails(world: World, fault: str) -> None:
     """Whatever call of the last pass fails: the notification ends FAILED and told, and a replay brings it back."""
     scenario = Scenario(settings={"SETTLED_ORDER_STATUSES": "PAID"}, settles=3, patience=timedelta(minutes=1))
-    with quietly():
+    with quietly(), asked_directly(world.wire):
         points = Story(world, scenario, (True, "once")).told().points
         cells = [Story(world, scenario, (True, "once")).cell(p, fault) for p in points if p[0] == "Recheck"]
     assert len(cells) > 6

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from callback.clock import stamp
 from callback.errors import FollowUpError
 from tests.wire import Call, payload
 from tests.world import CHARGE, NOTIFICATION, World, sample
@@ -157,6 +158,7 @@ def test_failing_passes_leak_nothing(run: Run, event: dict[str, Any]) -> None:
     """ProcessPaidOrder fails in both functions, and says why with a card number and a key."""
     run.world.wire.answers["lambda.Invoke"] = lambda _call: payload(ANSWER, error="Unhandled")
     run.deliver(event)
+    assert set(run.world.mails()[0]["Message"]["Body"]) == {"Text", "Html"}
     run.recheck(number=1)
     assert [told.split(":")[0] for told in run.told] == ["PassFailed", "PassFailed"]
     assert run.leaks() == []
@@ -186,6 +188,22 @@ def test_refusal_that_quotes_its_request_leaks_nothing(run: Run, event: dict[str
     run.deliver(event)
     assert run.world.error()["occurrences"] == 1
     assert run.leaks() == []
+
+
+def test_summary_of_held_mails_leaks_nothing(run: Run) -> None:
+    """An order id that is a card number is masked in the row that counts the mails and in the summary."""
+    run.world.held_back(1)
+    row = run.world.mail_limit() | {"hour": stamp(run.world.now)[:13]}
+    run.world.table("CALLBACK_ERROR_LOG_TABLE").put_item(Item=row)
+    run.world.pay(orderId=CARDS[0])
+    run.world.wire.before["lambda.Invoke"] = _late
+    run.deliver(_with_secrets_around(_form()))
+    run.world.wire.before.clear()
+    run.world.wait(3600)
+    run.world.sweep()
+    [mail] = run.world.mails()
+    assert "2 error mails" in mail["Message"]["Body"]["Html"]["Data"]
+    assert [marker for marker in MARKERS if marker in f"{mail} {run.world.mail_limit()}"] == []
 
 
 @pytest.mark.parametrize("keep", [0.5, 0.95])

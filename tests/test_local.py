@@ -171,7 +171,7 @@ def test_real_dead_letter_goes_back_by_the_command(stubborn_stack: Stack) -> Non
     reach = {"AWS_ENDPOINT_URL": stubborn_stack.emulator.url, "AWS_DEFAULT_REGION": REGION}
     keys = {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": ACCOUNT}
     done = subprocess.run(
-        [sys.executable, "-m", "followups", "redrive"],
+        [sys.executable, "-m", "followups", "dead-letters", "redrive"],
         cwd=ROOT,
         env=ENVIRONMENT | reach | keys,
         capture_output=True,
@@ -233,5 +233,9 @@ def _sam_local() -> dict[str, Any]:
 
 
 def _emulators() -> list[str]:
-    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True)  # noqa: S607
-    return [line for line in listed.stdout.splitlines() if "ministack.app" in line and str(ROOT) in line]
+    # Those that nobody has in hand any more: one whose parent lives is another test's.
+    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True)  # noqa: S607
+    processes = [line.split(maxsplit=2) for line in listed.stdout.splitlines()[1:]]
+    living = {pid for pid, _, arguments in processes if "python" in arguments}
+    ours = [line for line in processes if "ministack.app" in line[2] and str(ROOT) in line[2]]
+    return [arguments for _, parent, arguments in ours if parent not in living]

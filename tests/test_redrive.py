@@ -2,8 +2,6 @@
 
 import json
 import re
-import runpy
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +11,7 @@ from botocore.exceptions import EndpointConnectionError, NoRegionError, ReadTime
 
 from callback.errors import PassFailed, SweepIncomplete
 from followups.stack import Stack
-from local.emulator import ACCOUNT, REGION, ROOT
+from local.emulator import ACCOUNT, REGION
 from tests.deployed import (
     NOTIFY_QUEUE,
     RECHECK_QUEUE,
@@ -41,7 +39,7 @@ Print = pytest.CaptureFixture[str]
 def test_each_kind_of_letter_goes_back_through_the_flow(deployed: Deployed, capsys: Print) -> None:
     """A record of DelayedNotify's, one of Recheck's and a letter of Scheduler's: each pass done, each queue empty."""
     deployed.put_each_kind()
-    assert deployed.run("redrive") == 0
+    assert deployed.run("dead-letters", "redrive") == 0
     assert deployed.left() == {}
     records = deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")
     assert sorted((r["notificationId"], r["state"], r["passesDone"]) for r in records) == [
@@ -51,11 +49,11 @@ def test_each_kind_of_letter_goes_back_through_the_flow(deployed: Deployed, caps
     ]
     assert capsys.readouterr().out == (
         f"DelayedNotifyFailureQueue  on-failure  chargeId={CHARGE} notificationId={NOTIFICATION} orderId={ORDER}"
-        "  went back to payment3-delayed-notify-dev\n"
+        "  1 min 1 s old  went back to payment3-delayed-notify-dev\n"
         f"RecheckFailureQueue  on-failure  chargeId={CHARGE} notificationId={NOTIFICATION}-2 orderId={ORDER} pass=2"
-        "  went back to payment3-recheck-dev\n"
+        "  1 min 1 s old  went back to payment3-recheck-dev\n"
         f"SchedulerDeadLetterQueue  scheduler  chargeId={CHARGE} notificationId={NOTIFICATION}-3 orderId={ORDER} pass=2"
-        "  went back to payment3-recheck-dev\n"
+        "  1 min 1 s old  went back to payment3-recheck-dev\n"
         "Dead letters: 3, staying: 0.\n"
     )
 
@@ -65,7 +63,7 @@ def test_function_gets_the_very_payload_that_failed(deployed: Deployed) -> None:
     event = notification() | {"aNumber": 200.50, "text": "คำสั่ง"}
     deployed.put(NOTIFY_QUEUE, notify_letter(event))
     deployed.put(SCHEDULER_QUEUE, timer_letter(timer()))
-    deployed.run("redrive")
+    deployed.run("dead-letters", "redrive")
     assert deployed.invoked("delayed-notify-dev") == [event]
     assert deployed.invoked("recheck-dev") == [timer()]
 
@@ -75,7 +73,7 @@ def test_event_that_grew_too_old_goes_back(deployed: Deployed) -> None:
     letter = notify_letter(error=None)
     assert "responseContext" not in letter["MessageBody"]
     deployed.put(NOTIFY_QUEUE, letter)
-    assert deployed.run("redrive") == 0
+    assert deployed.run("dead-letters", "redrive") == 0
     assert deployed.world.record()["passesDone"] == 1
 
 
@@ -86,16 +84,16 @@ def test_failed_run_of_the_sweep_goes_back(deployed: Deployed, capsys: Print) ->
     deployed.world.wait(3600)
     event = {"id": "a-tick", "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
     deployed.put(SWEEP_QUEUE, on_failure(arn("payment3-sweep-dev"), "a-request", event, SweepIncomplete("1 part")))
-    assert deployed.run("redrive") == 0
+    assert deployed.run("dead-letters", "redrive") == 0
     assert (deployed.left(), deployed.world.record()["state"]) == ({}, "DONE")
-    assert "SweepFailureQueue  on-failure  went back to payment3-sweep-dev\n" in capsys.readouterr().out
+    assert "SweepFailureQueue  on-failure  0 s old  went back to payment3-sweep-dev\n" in capsys.readouterr().out
 
 
 def test_letter_that_fails_again_stays_and_says_why(deployed: Deployed, capsys: Print) -> None:
     """It is tried once, its error is printed, it can be received at once afterwards, and the exit code is 1."""
     deployed.functions[PROCESS_PAID_ORDER] = lambda _call: payload(function_error(OSError("no")), error="Unhandled")
     deployed.put(NOTIFY_QUEUE, notify_letter())
-    assert deployed.run("redrive") == 1
+    assert deployed.run("dead-letters", "redrive") == 1
     assert len(deployed.invoked("delayed-notify-dev")) == 1
     assert (deployed.left(), deployed.hidden()) == ({NOTIFY_QUEUE: 1}, 0)
     said = capsys.readouterr().out
@@ -109,7 +107,7 @@ def test_letter_that_shows_again_in_a_long_run_is_not_tried_again(deployed: Depl
     deployed.functions[arn("payment3-recheck-dev")] = _fail_and(lambda: first.pop()() if first else None)
     deployed.put(RECHECK_QUEUE, recheck_letter(timer(1)))
     deployed.put(RECHECK_QUEUE, recheck_letter(timer(2)))
-    assert deployed.run("redrive") == 1
+    assert deployed.run("dead-letters", "redrive") == 1
     assert len(deployed.invoked("recheck-dev")) == 2
     assert (deployed.left(), deployed.hidden()) == ({RECHECK_QUEUE: 2}, 0)
     released = {request["ReceiptHandle"] for request in deployed.world.wire.of("sqs.ChangeMessageVisibility")}
@@ -122,17 +120,20 @@ def test_one_that_fails_does_not_hold_up_the_others(deployed: Deployed, capsys: 
     deployed.put(RECHECK_QUEUE, recheck_letter(timer()))
     deployed.world.deliver()
     deployed.world.wait(60)
-    assert deployed.run("redrive") == 1
+    assert deployed.run("dead-letters", "redrive") == 1
     assert deployed.left() == {RECHECK_QUEUE: 1}
     assert deployed.world.record()["state"] == "DONE"
-    assert "RecheckFailureQueue  on-failure  stays: InvalidRecheck: version: expected 1\n" in capsys.readouterr().out
+    assert (
+        "RecheckFailureQueue  on-failure  1 min old  stays: InvalidRecheck: version: expected 1\n"
+        in capsys.readouterr().out
+    )
 
 
 def test_more_letters_than_one_answer_holds(deployed: Deployed) -> None:
     """SQS hands out ten messages at most; redrive goes on until the queue is empty."""
     for number in range(1, 13):
         deployed.put(NOTIFY_QUEUE, notify_letter(notification(number)))
-    assert deployed.run("redrive") == 0
+    assert deployed.run("dead-letters", "redrive") == 0
     assert deployed.left() == {}
     assert len(deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")) == 12
 
@@ -141,7 +142,7 @@ def test_letter_is_deleted_only_after_its_function_succeeded(deployed: Deployed)
     """Resubmit, then delete; the invocation is synchronous, so that its end is known."""
     deployed.put(NOTIFY_QUEUE, notify_letter())
     deployed.world.wire.before["lambda.Invoke"] = lambda _call: _same(deployed.left(), {NOTIFY_QUEUE: 1})
-    deployed.run("redrive")
+    deployed.run("dead-letters", "redrive")
     assert deployed.left() == {}
     requests = deployed.world.wire.of("lambda.Invoke")
     assert {request.get("InvocationType", "RequestResponse") for request in requests} == {"RequestResponse"}
@@ -153,10 +154,10 @@ def test_letter_that_cannot_be_deleted_stays_and_goes_back_once_more_without_har
     """The record knows which passes are done: the second redrive runs none."""
     deployed.put(NOTIFY_QUEUE, notify_letter())
     deployed.world.wire.before["sqs.DeleteMessage"] = refuse("InternalError")
-    assert deployed.run("redrive") == 1
+    assert deployed.run("dead-letters", "redrive") == 1
     assert "succeeded, but the letter could not be deleted" in capsys.readouterr().out
     before = deployed.world.record()
-    assert deployed.run("redrive") == 0
+    assert deployed.run("dead-letters", "redrive") == 0
     assert (deployed.world.record(), deployed.left()) == (before, {})
     assert len(deployed.invoked("process-paid-order-dev")) == 1
 
@@ -166,7 +167,7 @@ def test_letter_whose_release_fails_is_not_lost(deployed: Deployed) -> None:
     deployed.functions[arn("payment3-delayed-notify-dev")] = _fail_and()
     deployed.put(NOTIFY_QUEUE, notify_letter())
     deployed.world.wire.before["sqs.ChangeMessageVisibility"] = refuse("InternalError")
-    assert deployed.run("redrive") == 1
+    assert deployed.run("dead-letters", "redrive") == 1
     assert (deployed.left(), deployed.hidden()) == ({NOTIFY_QUEUE: 1}, 1)
 
 
@@ -181,7 +182,7 @@ def test_invocation_whose_end_is_unknown_leaves_the_letter(
 
     deployed.world.wire.before["lambda.Invoke"] = fail
     deployed.put(NOTIFY_QUEUE, notify_letter())
-    assert deployed.run("redrive") == 1
+    assert deployed.run("dead-letters", "redrive") == 1
     assert (deployed.left(), deployed.hidden()) == ({NOTIFY_QUEUE: 1}, 0)
     assert f"stays: {error.__name__}: " in capsys.readouterr().out
 
@@ -191,7 +192,7 @@ def test_dry_run_changes_nothing(deployed: Deployed, capsys: Print) -> None:
     deployed.put_each_kind()
     before = deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")
     deployed.world.wire.calls.clear()
-    assert deployed.run("redrive", "--dry-run") == 0
+    assert deployed.run("dead-letters", "redrive", "--dry-run") == 0
     assert (deployed.left(), deployed.hidden()) == ({NOTIFY_QUEUE: 1, RECHECK_QUEUE: 1, SCHEDULER_QUEUE: 1}, 0)
     assert deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE") == before
     assert set(deployed.world.wire.names()) == {
@@ -219,10 +220,10 @@ FOREIGN = {
 def test_foreign_message_stays(deployed: Deployed, capsys: Print, body: str) -> None:
     """What neither Lambda nor Scheduler wrote is said, left, and makes the exit code 1."""
     deployed.put(NOTIFY_QUEUE, {"MessageBody": body})
-    assert deployed.run("redrive") == 1
+    assert deployed.run("dead-letters", "redrive") == 1
     assert (deployed.left(), deployed.hidden()) == ({NOTIFY_QUEUE: 1}, 0)
-    line = "DelayedNotifyFailureQueue  unknown  stays: neither a record of Lambda's nor a dead letter of Scheduler's\n"
-    assert capsys.readouterr().out.startswith(line)
+    text = "stays: neither a record of Lambda's nor a dead letter of Scheduler's\n"
+    assert capsys.readouterr().out.startswith(f"DelayedNotifyFailureQueue  unknown  0 s old  {text}")
 
 
 ELSEWHERE = {
@@ -237,7 +238,7 @@ ELSEWHERE = {
 def test_letter_of_another_function_is_refused(deployed: Deployed, capsys: Print, function: str) -> None:
     """A record goes only to the stack's own functions, whatever queue it was put into."""
     deployed.put(RECHECK_QUEUE, on_failure(function, "a-request", timer(), PassFailed("no")))
-    assert deployed.run("redrive") == 1
+    assert deployed.run("dead-letters", "redrive") == 1
     assert (deployed.left(), deployed.world.passes()) == ({RECHECK_QUEUE: 1}, [])
     assert f"is no function of stack {STACK}" in capsys.readouterr().out
 
@@ -246,7 +247,7 @@ def test_letter_of_another_schedule_group_is_refused(deployed: Deployed, capsys:
     """Another branch's timer is not for this branch's Recheck."""
     group = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/payment3-recheck-prod"
     deployed.put(SCHEDULER_QUEUE, timer_letter(timer(), group))
-    assert deployed.run("redrive") == 1
+    assert deployed.run("dead-letters", "redrive") == 1
     assert deployed.left() == {SCHEDULER_QUEUE: 1}
     assert f"stays: its schedule is of no group of stack {STACK}" in capsys.readouterr().out
 
@@ -256,7 +257,7 @@ def test_letter_that_was_put_in_by_hand_goes_back(deployed: Deployed) -> None:
     deployed.world.deliver()
     deployed.world.wait(60)
     deployed.put(SCHEDULER_QUEUE, {"MessageBody": json.dumps(timer())})
-    assert deployed.run("redrive") == 0
+    assert deployed.run("dead-letters", "redrive") == 0
     assert deployed.world.record()["state"] == "DONE"
 
 
@@ -268,8 +269,8 @@ def test_nothing_secret_is_printed(deployed: Deployed, capsys: Print) -> None:
     deployed.put(NOTIFY_QUEUE, notify_letter(event, error=ValueError(f"{CARD} {KEY}")))
     deployed.put(NOTIFY_QUEUE, notify_letter({"body": event["body"][:-1]}))
     deployed.put(SCHEDULER_QUEUE, timer_letter(timer(orderId="O\x1b[2J\n1")))
-    deployed.run("redrive", "--dry-run")
-    deployed.run("redrive")
+    deployed.run("dead-letters", "redrive", "--dry-run")
+    deployed.run("dead-letters", "redrive")
     said = capsys.readouterr()
     for secret in (CARD, KEY, "transaction_state", "\x1b"):
         assert secret not in said.out + said.err
@@ -282,7 +283,7 @@ def test_error_without_a_text_is_named_too(deployed: Deployed, capsys: Print) ->
     """A function that died without an answer has failed all the same."""
     deployed.functions[arn("payment3-recheck-dev")] = lambda _call: payload(b"\xff", error="Unhandled")
     deployed.put(RECHECK_QUEUE, recheck_letter(timer()))
-    assert deployed.run("redrive") == 1
+    assert deployed.run("dead-letters", "redrive") == 1
     assert "stays: an error: without a text\n" in capsys.readouterr().out
 
 
@@ -302,7 +303,7 @@ def test_redrive_of_each_kind_makes_these_calls(deployed: Deployed) -> None:
     """The test below interrupts at every one of them."""
     deployed.put_each_kind()
     deployed.world.wire.calls.clear()
-    deployed.run("redrive")
+    deployed.run("dead-letters", "redrive")
     assert [call.name for call in deployed.world.wire.calls if _own(call)] == CALLS
 
 
@@ -313,7 +314,7 @@ def test_interrupt_at_any_call_loses_nothing(deployed: Deployed, when: str, numb
     deployed.put_each_kind()
     _interrupt(deployed, when, number)
     with pytest.raises(Interrupt):
-        deployed.run("redrive")
+        deployed.run("dead-letters", "redrive")
     left = deployed.left()
     done = [passes >= expected for passes, expected in zip(_passes(deployed), (1, 2, 2), strict=True)]
     assert all(
@@ -321,7 +322,7 @@ def test_interrupt_at_any_call_loses_nothing(deployed: Deployed, when: str, numb
         for went, lies in zip(done, (q in left for q in (NOTIFY_QUEUE, RECHECK_QUEUE, SCHEDULER_QUEUE)), strict=True)
     )
     deployed.show_again()
-    assert deployed.run("redrive") == 0
+    assert deployed.run("dead-letters", "redrive") == 0
     assert (_passes(deployed), deployed.left()) == ([1, 2, 2], {})
 
 
@@ -359,7 +360,7 @@ def test_ctrl_c_shows_the_letter_again_and_says_so(deployed: Deployed, capsys: P
 
     deployed.functions[arn("payment3-delayed-notify-dev")] = press
     deployed.put(NOTIFY_QUEUE, notify_letter())
-    assert deployed.run("redrive") == 130
+    assert deployed.run("dead-letters", "redrive") == 130
     assert (deployed.left(), deployed.hidden()) == ({NOTIFY_QUEUE: 1}, 0)
     assert "What is not said to have gone back is where it was" in capsys.readouterr().err
 
@@ -370,7 +371,7 @@ def test_ctrl_c_shows_the_letter_again_and_says_so(deployed: Deployed, capsys: P
 def test_unknown_stack_is_named(deployed: Deployed, capsys: Print) -> None:
     """A wrong name, profile or region: exit 2, and what to set."""
     deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("ValidationError")
-    assert deployed.run("redrive", "--stack", "payment4") == 2
+    assert deployed.run("dead-letters", "redrive", "--stack", "payment4") == 2
     assert capsys.readouterr().err == (
         f"no stack payment4 in {REGION}: name it (--stack), or set AWS_PROFILE and AWS_DEFAULT_REGION\n"
     )
@@ -379,7 +380,7 @@ def test_unknown_stack_is_named(deployed: Deployed, capsys: Print) -> None:
 def test_stack_of_something_else_is_named(deployed: Deployed, capsys: Print) -> None:
     """A stack without our outputs: exit 2, and nothing is invoked."""
     deployed.world.wire.answers["cloudformation.DescribeStacks"] = lambda _call: {"Stacks": [{}]}
-    assert deployed.run("redrive") == 2
+    assert deployed.run("dead-letters", "redrive") == 2
     assert f"stack {STACK} has no output DelayedNotifyFailureQueue" in capsys.readouterr().err
 
 
@@ -387,7 +388,7 @@ def test_stack_of_something_else_is_named(deployed: Deployed, capsys: Print) -> 
 def test_missing_permission_is_named(deployed: Deployed, capsys: Print, call: str) -> None:
     """What the caller may not do: exit 2, AWS's own words, and where to look."""
     deployed.world.wire.before[call] = refuse("AccessDenied")
-    assert deployed.run("redrive") == 2
+    assert deployed.run("dead-letters", "redrive") == 2
     assert re.fullmatch(r"ClientError: .*AccessDenied.*\nCheck profile.*\n", capsys.readouterr().err)
 
 
@@ -398,7 +399,7 @@ def test_missing_region_is_named(deployed: Deployed, capsys: Print, monkeypatch:
         raise NoRegionError
 
     monkeypatch.setattr(boto3, "Session", session)
-    assert deployed.run("redrive") == 2
+    assert deployed.run("dead-letters", "redrive") == 2
     assert "NoRegionError: You must specify a region." in capsys.readouterr().err
 
 
@@ -409,19 +410,9 @@ def test_invocation_is_never_sent_twice_and_waits_for_the_longest_function(deplo
     assert config.retries["total_max_attempts"] == 1  # type: ignore[attr-defined]
     assert config.read_timeout > max(int(limit["FunctionTimeout"]) for limit in limits)  # type: ignore[attr-defined]
     deployed.put(NOTIFY_QUEUE, notify_letter())
-    deployed.run("redrive")
+    deployed.run("dead-letters", "redrive")
     for request in deployed.world.wire.of("sqs.ReceiveMessage"):
         assert request["VisibilityTimeout"] > config.read_timeout  # type: ignore[attr-defined]
-
-
-def test_help_states_the_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: Print) -> None:
-    """`python -m followups --help` names the commands and what their ends mean."""
-    monkeypatch.setattr(sys, "argv", ["followups", "--help"])
-    with pytest.raises(SystemExit, match="0"):
-        runpy.run_path(str(ROOT / "followups" / "__main__.py"), run_name="__main__")
-    said = " ".join(capsys.readouterr().out.split())
-    assert "Exit code 0: all went back, 1: something stays, 2: it could not be tried." in said
-    assert "{redrive,replay}" in said
 
 
 def _fail_and(then: Callable[[], None] = lambda: None, text: str = "no") -> Callable[[Call], Answer]:

@@ -2,23 +2,21 @@
 
 import json
 import subprocess
+from collections.abc import Callable
+from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
 from callback.clock import stamp
 from local.emulator import ROOT
-from tests.deployed import Deployed, arn, notification
+from tests.deployed import Deployed, arn, notification, unstyled
 from tests.letters import function_error
-from tests.wire import Call, payload, refuse
+from tests.wire import Answer, Call, payload, refuse
 from tests.world import CHARGE, NOTIFICATION, ORDER
 
 NAMED = f"chargeId={CHARGE} notificationId={NOTIFICATION} orderId={ORDER}"
 Print = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def _clock(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("followups.replay.replay.__defaults__", (lambda: deployed.world.now,))
 
 
 @pytest.fixture
@@ -114,8 +112,9 @@ def test_each_notification_of_each_order_is_looked_at(deployed: Deployed, capsys
     deployed.world.deliver(other)
     deployed.world.wait(60)
     deployed.world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
-    assert deployed.run("replay", ORDER, "ORDER-2") == 1
-    lines = capsys.readouterr().out.splitlines()
+    assert deployed.run("replay", ORDER, "ORDER-2", "--yes") == 1
+    *lines, summary = capsys.readouterr().out.splitlines()
+    assert summary.startswith("Notifications: 4, run: 3, left alone: 0, failed again: 1.")
     assert [line.split()[1].rpartition("=")[2].removeprefix(NOTIFICATION) for line in lines] == ["", "-2", "-3", "-4"]
     assert ["failed again" in line for line in lines] == [True, False, False, False]
     states = {r["notificationId"]: r["state"] for r in deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")}
@@ -130,7 +129,8 @@ def test_order_with_more_notifications_than_one_page_holds(deployed: Deployed, c
         table.put_item(Item=record | {"notificationId": f"{NOTIFICATION}-{number}"})
     deployed.world.wire.before["dynamodb.Query"] = lambda call: call.request.update(Limit=2)
     assert deployed.run("replay", ORDER) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 5
+    *lines, summary = capsys.readouterr().out.splitlines()
+    assert (len(lines), summary) == (5, "Notifications: 5, run: 0, left alone: 5, failed again: 0.")
     assert len(deployed.world.wire.of("dynamodb.Query")) == 3
 
 
@@ -142,18 +142,47 @@ def test_record_that_left_the_table_meanwhile_is_passed_over(deployed: Deployed,
     assert "no notification was saved" in capsys.readouterr().out
 
 
+def test_row_of_another_function_is_left_alone(deployed: Deployed, capsys: Print) -> None:
+    """A table shared with Notify holds rows without passes: nothing is run for them, and ours are."""
+    deployed.world.deliver()
+    deployed.world.fire()
+    deployed.world.wait(60)
+    for row in ({"orderId": ORDER}, {}):
+        item = {"chargeId": CHARGE, "notificationId": f"notify-{len(row)}", "note": "notify"} | row
+        deployed.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=item)
+    assert deployed.run("replay", ORDER) == 0
+    told = capsys.readouterr().out
+    assert "left: a row of another function's, which has no passes" in told
+    assert "pass 2 was run: now DONE" in told
+
+
+def test_record_that_another_hand_has_spoilt_is_left_alone(deployed: Deployed, capsys: Print) -> None:
+    """No traceback, and no pass by guess: a person must mend it."""
+    row = {"chargeId": CHARGE, "notificationId": "n", "orderId": ORDER, "state": "PENDING"}
+    deployed.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=row)
+    assert deployed.run("replay", ORDER) == 1
+    assert "the record is not what `save` writes, mend it by hand" in capsys.readouterr().out
+    assert deployed.invoked("recheck-dev") == []
+
+
+def test_state_that_nothing_is_in_is_said(deployed: Deployed, capsys: Print) -> None:
+    """Silence would leave open whether anything was looked for."""
+    assert deployed.run("replay", "--state", "failed", "--yes") == 0
+    assert "nothing to replay" in capsys.readouterr().out
+
+
 def test_order_without_a_notification_is_said(deployed: Deployed, capsys: Print) -> None:
     """A wrong order id, or a notification that never was saved: exit 1, and where to look next."""
     assert deployed.run("replay", "ORDER-9") == 1
-    said = "orderId=ORDER-9  no notification was saved in stack payment3-follow-up-dev.  Try `redrive`.\n"
-    assert capsys.readouterr().out == said
+    said = "orderId=ORDER-9  no notification was saved in stack payment3-follow-up-dev."
+    assert capsys.readouterr().out == f"{said}  Try: followups dead-letters list --stack payment3-follow-up-dev\n"
 
 
 def test_table_that_cannot_be_read_is_said(deployed: Deployed, capsys: Print) -> None:
     """What the caller may not do: exit 2, AWS's own words, and where to look."""
     deployed.world.wire.before["dynamodb.Query"] = refuse("AccessDeniedException")
     assert deployed.run("replay", ORDER) == 2
-    assert "README: When something failed" in capsys.readouterr().err
+    assert "Check profile, region and permissions (the command's --help names them)" in capsys.readouterr().err
 
 
 def test_answer_that_is_no_object_is_no_failure(failed: Deployed, capsys: Print) -> None:
@@ -163,12 +192,270 @@ def test_answer_that_is_no_object_is_no_failure(failed: Deployed, capsys: Print)
     assert "was run" in capsys.readouterr().out
 
 
+@pytest.fixture
+def several(deployed: Deployed) -> Deployed:
+    """Three notifications that failed, a minute apart from 09:30:17 on, and a fourth that is overdue."""
+    process = "payment3-process-paid-order-dev"
+    works = deployed.functions[process]
+    deployed.world.cold_start(MAX_ATTEMPTS="1")
+    deployed.functions[process] = lambda _call: payload({}, error="Unhandled")
+    for number in (1, 2, 3):
+        with pytest.raises(Exception, match="ProcessPaidOrder failed"):
+            deployed.world.deliver(notification(number))
+        deployed.world.wait(60)
+    deployed.functions[process] = works
+    deployed.world.deliver(notification(4))
+    deployed.world.fire()
+    deployed.world.wait(3600)
+    deployed.world.wire.calls.clear()
+    return deployed
+
+
+def passes(deployed: Deployed) -> list[int]:
+    """How many passes of each are done."""
+    rows = deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")
+    return [int(row["passesDone"]) for row in sorted(rows, key=lambda row: str(row["notificationId"]))]
+
+
+def test_many_are_only_foretold_without_yes(several: Deployed, capsys: Print) -> None:
+    """Nothing is run, what would be is said, with the command that does it; a pass is missing still: exit 1."""
+    assert several.run("replay", ORDER) == 1
+    *lines, counted, command = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{NAMED}  would be run: pass 1 is missing"
+    assert lines[3].endswith("would be run: pass 2 is missing")
+    assert counted == "Notifications: 4, passes to run: 4. Nothing was run."
+    assert command == f"To run them:  followups replay --yes --stack payment3-follow-up-dev -- {ORDER}"
+    assert several.invoked("recheck-dev") == []
+
+
+def test_dry_run_is_a_success(several: Deployed, capsys: Print) -> None:
+    """Who asks only what would be done is answered: exit 0; also where nothing would be."""
+    assert several.run("replay", "--dry-run", ORDER) == 0
+    assert several.run("replay", "--dry-run", "--state", "failed", "--until", "3d") == 0
+    assert several.invoked("recheck-dev") == []
+    assert capsys.readouterr().out.endswith("Notifications: 0, passes to run: 0. Nothing was run.\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "done"),
+    [
+        (["--state", "failed"], [1, 1, 1, 1]),
+        (["--state", "overdue"], [0, 0, 0, 2]),
+        (["--state", "failed", "--state", "overdue"], [1, 1, 1, 2]),
+        (["--state", "failed", "--since", "2026-11-22T09:31"], [0, 1, 1, 1]),
+        (["--state", "failed", "--until", "2026-11-22T09:31"], [1, 0, 0, 1]),
+        (["--state", "failed", "--limit", "1"], [0, 0, 1, 1]),
+    ],
+)
+def test_state_and_times_choose(several: Deployed, capsys: Print, options: list[str], done: list[int]) -> None:
+    """What failed or is overdue, in a time: as `list` shows it, so it is run; and the exit code is 0."""
+    assert several.run("replay", "--yes", *options) == 0
+    assert passes(several) == done
+    assert "failed again" not in capsys.readouterr().out.replace("failed again: 0", "")
+
+
+def test_printed_command_means_the_same_ones(several: Deployed, capsys: Print) -> None:
+    """What fails after the look is not replayed unseen: the bounds are those of the look."""
+    assert several.run("replay", "--state", "failed", "--since", "3h", "--limit", "2") == 1
+    command = capsys.readouterr().out.splitlines()[-1].removeprefix("To run them:  followups ")
+    bounds = "--since=2026-11-22T07:33:17.550000Z --until=2026-11-22T10:33:17.550000Z --limit=2"
+    assert command == f"replay --yes --state=failed {bounds} --stack payment3-follow-up-dev"
+    assert several.run(*command.split()) == 0
+    assert passes(several) == [0, 1, 1, 1]
+
+
+def test_second_replay_runs_nothing(several: Deployed, capsys: Print) -> None:
+    """Safe to run twice: the record knows, and what is due later is left."""
+    assert several.run("replay", "--yes", ORDER) == 0
+    before = passes(several)
+    capsys.readouterr()
+    assert several.run("replay", "--yes", ORDER) == 0
+    assert passes(several) == before == [1, 1, 1, 2]
+    summary = "Notifications: 4, run: 0, left alone: 4, failed again: 0."
+    assert capsys.readouterr().out.splitlines()[-1] == summary
+
+
+def test_what_moved_on_since_it_was_seen_is_left(several: Deployed, capsys: Print) -> None:
+    """It is read again before its turn: who was quicker has done it, or it is there no longer."""
+    table = several.world.table("CREDIT_CARD_NOTIFY_TABLE")
+
+    reads = []
+
+    def quicker(call: Call) -> None:
+        reads.append(call)
+        if len(reads) == 4:  # all are planned
+            with several.world.wire.aside():
+                table.delete_item(Key={"chargeId": CHARGE, "notificationId": f"{NOTIFICATION}-2"})
+                table.update_item(
+                    Key={"chargeId": CHARGE, "notificationId": NOTIFICATION},
+                    UpdateExpression="SET #s = :done",
+                    ExpressionAttributeNames={"#s": "state"},
+                    ExpressionAttributeValues={":done": "DONE"},
+                )
+
+    several.world.wire.after["dynamodb.GetItem"] = quicker
+    assert several.run("replay", "--yes", ORDER) == 0
+    said = capsys.readouterr().out
+    assert "left: DONE, 0 passes are completed" in said
+    assert "left: it is in the table no longer" in said
+    assert len(several.invoked("recheck-dev")) == 2
+
+
+def test_rate_bounds_how_many_begin_in_a_second(several: Deployed) -> None:
+    """Two a second: they begin half a second apart at least, and what is left alone takes none of it."""
+    several.world.took = timedelta(0)
+    began = []
+
+    def begin(_call: Call) -> Answer:
+        began.append(several.world.now)
+        return payload({})
+
+    several.functions[arn("payment3-recheck-dev")] = begin
+    several.run("replay", "--yes", "--rate", "2", ORDER)
+    gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(began)]
+    assert gaps == [0.5, 0.5, 0.5]
+
+
+def test_slow_passes_are_not_held_up(several: Deployed) -> None:
+    """Whoever takes longer than the rate allows anyway need not wait."""
+    several.world.took = timedelta(seconds=2)
+    began = several.world.now
+    several.run("replay", "--yes", ORDER)
+    assert (several.world.now - began).total_seconds() == 8
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "51", "fast"])
+def test_rate_is_bounded(deployed: Deployed, capsys: Print, rate: str) -> None:
+    """No more than 50 a second, and some: exit 2."""
+    assert deployed.run("replay", ORDER, "--rate", rate) == 2
+    assert "--rate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [],
+        [ORDER, "--state", "failed"],
+        [ORDER, "--since", "3h"],
+        [ORDER, "--limit", "3"],
+        ["--since", "3h"],
+        ["--state", "done"],
+        ["--state", "pending"],
+    ],
+)
+def test_what_to_replay_is_said_in_one_way(deployed: Deployed, capsys: Print, given: list[str]) -> None:
+    """Orders, or --state with its bounds; anything else is exit 2, and nothing is asked of AWS."""
+    assert deployed.run("replay", "--yes", *given) == 2
+    assert capsys.readouterr().err.startswith("Usage: ")
+    assert deployed.world.wire.names() == []
+
+
+def test_json_lines_say_what_became_of_each(several: Deployed, capsys: Print) -> None:
+    """One object for each notification and each unknown order; what is for people goes to the other stream."""
+    assert several.run("replay", "--yes", "--json", ORDER, "ORDER-9") == 1
+    said = capsys.readouterr()
+    told = [json.loads(line) for line in said.out.splitlines()]
+    assert [one["result"] for one in told] == ["unknown", "run", "run", "run", "run"]
+    assert told[0]["orderId"] == "ORDER-9"
+    assert {"chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER, "pass": 1}.items() <= told[1].items()
+    assert "Notifications: 4, run: 4" in said.err
+
+
+def test_record_that_no_recheck_could_read_is_said(failed: Deployed, capsys: Print) -> None:
+    """Spoilt by another hand: it is not sent, the reason is printed, and the exit code is 1."""
+    table = failed.world.table("CREDIT_CARD_NOTIFY_TABLE")
+    table.update_item(
+        Key={"chargeId": CHARGE, "notificationId": NOTIFICATION},
+        UpdateExpression="SET nextPassDue = :due",
+        ExpressionAttributeValues={":due": "2026"},
+    )
+    assert failed.run("replay", ORDER) == 1
+    assert "pass 1 failed again: dueAt: expected a UTC time" in capsys.readouterr().out
+
+
+def test_terminal_sees_how_far_it_has_come(several: Deployed, capsys: Print, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that grows and a bar below it, which is gone at the end."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    assert several.run("replay", "--yes", ORDER, "ORDER-9") == 1
+    said = unstyled(capsys.readouterr().out)
+    assert "replaying" in said
+    assert said.count("✓") == 4
+    assert said.count("✗") == 1
+    assert "Notifications: 4, run: 4, left alone: 0, failed again: 0." in said
+
+
+# --- interrupted anywhere ---
+
+CALLS = ["cloudformation.DescribeStacks", "dynamodb.Query", *4 * ["dynamodb.GetItem"]]
+CALLS += 4 * ["dynamodb.GetItem", "lambda.Invoke"]
+
+
+class Interrupt(BaseException):
+    """The end of the process."""
+
+
+def test_replay_of_four_makes_these_calls(several: Deployed) -> None:
+    """The test below interrupts at every one of them."""
+    several.run("replay", "--yes", ORDER)
+    assert [call.name for call in several.world.wire.calls if own(call)] == CALLS
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, len(CALLS) + 1))
+def test_interrupt_at_any_call_loses_nothing(several: Deployed, when: str, number: int) -> None:
+    """What was begun is done or can be done again: the same command goes on, and runs no pass twice."""
+    left = [number]
+
+    def around(call: Call, effect: Callable[[], Answer]) -> Answer:
+        left[0] -= own(call)
+        this = own(call) and left[0] == 0
+        if this and when == "before":
+            raise Interrupt
+        answer = effect()
+        if this:
+            raise Interrupt
+        return answer
+
+    several.world.wire.around = around
+    with pytest.raises(Interrupt):
+        several.run("replay", "--yes", ORDER)
+    several.world.wire.around = None
+    assert several.run("replay", "--yes", ORDER) == 0
+    assert passes(several) == [1, 1, 1, 2]
+    assert len(several.invoked("process-paid-order-dev")) == 4
+
+
+def test_ctrl_c_says_what_it_means(several: Deployed, capsys: Print) -> None:
+    """What was run is said, the rest is as it was: exit 130."""
+    works, answers = several.functions[arn("payment3-recheck-dev")], [0]
+
+    def press(call: Call) -> Answer:
+        answers[0] += 1
+        if answers[0] == 3:
+            raise KeyboardInterrupt
+        return works(call)
+
+    several.functions[arn("payment3-recheck-dev")] = press
+    assert several.run("replay", "--yes", ORDER) == 130
+    said = capsys.readouterr()
+    assert said.out.count("was run: now PENDING") == 2
+    assert "What is not said to have been run is as it was; the same command goes on." in said.err
+
+
+def own(call: Call) -> bool:
+    """Whether the command made a call, and not a function that it invoked."""
+    if call.name == "lambda.Invoke":
+        return str(call.request["FunctionName"]).endswith("recheck-dev")
+    return call.name in {"cloudformation.DescribeStacks", "dynamodb.Query", "dynamodb.GetItem"}
+
+
 @pytest.mark.parametrize(
     ("target", "runs"),
     [
-        (["redrive"], "redrive --stack 'payment3-follow-up-dev'"),
-        (["redrive", "STACK=other"], "redrive --stack 'other'"),
-        (["replay", "ORDER=A 1"], "replay --stack 'payment3-follow-up-dev' -- 'A 1'"),
+        (["redrive"], "dead-letters redrive --stack 'payment3-follow-up-dev'"),
+        (["redrive", "STACK=other"], "dead-letters redrive --stack 'other'"),
+        (["replay", "ORDER=A 1"], "replay --yes --stack 'payment3-follow-up-dev' -- 'A 1'"),
         (["run", "STACK=other", "-o", ".venv/installed"], "local run --delay 60 --latency 300 --failures 0"),
     ],
 )
@@ -181,7 +468,7 @@ def test_make_acts_on_the_account_of_the_environment(target: list[str], runs: st
         text=True,
         check=True,
     )
-    [line] = [line for line in done.stdout.splitlines() if " -m " in line and runs in line]
+    [line] = [line for line in done.stdout.splitlines() if ".venv/bin" in line and runs in line]
     assert ("AWS_PROFILE" in line) == (target[0] == "run")
 
 

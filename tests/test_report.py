@@ -62,7 +62,7 @@ def test_mail_says_whom_it_is_about_and_what_happens_next(world: World) -> None:
         world.deliver()
     [mail] = world.mails()
     text = mail["Message"]["Body"]["Text"]["Data"]
-    assert mail["Message"]["Subject"]["Data"] == f"[payment3 dev] delayednotify failed for order {ORDER}"
+    assert mail["Message"]["Subject"]["Data"] == f"[payment3 dev] order {ORDER}: pass 1 failed, will be tried again"
     assert (mail["Source"], mail["Destination"]) == (
         "payment3@local.example",
         {"ToAddresses": ["on-call@local.example"]},
@@ -145,7 +145,7 @@ def test_error_in_recheck_is_reported_under_its_name(world: World) -> None:
     with pytest.raises(PassFailed):
         world.recheck()
     assert world.error()["functionName"] == "recheck"
-    assert "recheck failed" in world.mails()[0]["Message"]["Subject"]["Data"]
+    assert "Function: recheck, branch dev" in world.mails()[0]["Message"]["Body"]["Text"]["Data"]
 
 
 def test_error_without_a_notification_has_one_row_for_its_retries(world: World) -> None:
@@ -155,7 +155,7 @@ def test_error_without_a_notification_has_one_row_for_its_retries(world: World) 
             world.deliver({"body": "hello"})
     assert world.error()["occurrences"] == 2
     assert "orderId" not in world.error()
-    assert "unknown" in world.mails()[0]["Message"]["Subject"]["Data"]
+    assert "notification" in world.mails()[0]["Message"]["Subject"]["Data"]
 
 
 def test_errors_without_a_notification_are_told_apart(world: World) -> None:

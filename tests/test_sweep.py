@@ -186,7 +186,7 @@ def test_last_attempt_that_died_ends_failed_and_loud(world: World) -> None:
     assert error["errorType"] == "AttemptsExhausted"
     assert (error["orderId"], error["chargeId"], error["notificationId"]) == ("ORDER-1", "chrg_test_1", "n-1")
     [mail] = world.mails()
-    assert "-- ORDER-1\n" in mail["Message"]["Body"]["Text"]["Data"]
+    assert "followups replay ORDER-1 --stack" in mail["Message"]["Body"]["Text"]["Data"]
 
 
 def test_attempts_of_an_earlier_pass_do_not_count(world: World) -> None:
@@ -225,7 +225,7 @@ def test_failed_by_the_last_attempt_has_a_mail_of_its_own(world: World) -> None:
             world.deliver()
     first, last = world.mails()
     assert "Lambda tries again" in first["Message"]["Body"]["Text"]["Data"]
-    assert "nothing tries again by itself" in last["Message"]["Body"]["Text"]["Data"]
+    assert "nothing tries again" in last["Message"]["Body"]["Text"]["Data"]
     assert {row["errorType"] for row in world.errors()} == {"PassFailed", "AttemptsExhausted"}
 
 

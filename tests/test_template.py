@@ -130,7 +130,12 @@ def test_roles_allow_what_the_seed_asks_and_nothing_more() -> None:
     every = {"OpenLog", "WriteLog", "LogError", "MailError", "KeepFailure"}
     common = every | {"RecordPass", "RunPass", "ArmSchedule", "PassSchedulerRole", "ReadOrder"}
     own = {"ReadMerchantKey", "MarkPayment", "SaveNotification"}
-    assert {s["Sid"] for s in statements("SweepRole")} == every | {"FindOverdue", "HandOver", "GiveUp"}
+    assert {s["Sid"] for s in statements("SweepRole")} == every | {
+        "FindOverdue",
+        "HandOver",
+        "GiveUp",
+        "LookForHeldMails",
+    }
     assert {s["Sid"] for s in statements("RecheckRole")} == common
     assert {s["Sid"] for s in statements("DelayedNotifyRole")} == common | own
     assert {s["Sid"] for s in statements("SchedulerRole")} == {"InvokeRecheck", "KeepHandOver"}

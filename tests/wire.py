@@ -18,6 +18,8 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 from botocore.response import StreamingBody
 
 Answer = dict[str, Any]
+Sends = Callable[[BaseClient, str, dict[str, Any]], Answer]
+by_http: Sends = BaseClient._make_api_call  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Call:
         return f"{self.service}.{self.operation}"
 
 
-@dataclass
+@dataclass(repr=False)  # a failing test would print every call there was
 class Wire:
     """What is sent while it is listened to; `before[name]` and `after[name]` run around calls of that name.
 
@@ -46,6 +48,7 @@ class Wire:
     after: dict[str, Callable[[Call], None]] = field(default_factory=dict)
     answers: dict[str, Callable[[Call], Answer]] = field(default_factory=dict)
     around: Callable[[Call, Callable[[], Answer]], Answer] | None = None
+    moto: Sends = by_http
     listening: int = 0
 
     def __enter__(self) -> Self:
@@ -61,13 +64,15 @@ class Wire:
     def aside(self) -> Iterator[None]:
         """Look at moto in the middle of a call, unheard."""
         self.listening, before = 0, self.listening
-        yield
-        self.listening = before
+        try:
+            yield
+        finally:
+            self.listening = before
 
-    def send(self, real: Callable[..., Answer], client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
+    def send(self, client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
         """Stand in for `BaseClient._make_api_call`."""
         if not self.listening:
-            return real(client, operation, request)
+            return by_http(client, operation, request)
         call = Call(client.meta.service_model.service_name, operation, request)
         self.calls.append(call)
         shape = client.meta.service_model.operation_model(operation).input_shape
@@ -76,7 +81,8 @@ class Wire:
 
         def effect() -> Answer:
             self.before.get(call.name, _nothing)(call)
-            answer = self.answers[call.name](call) if call.name in self.answers else real(client, operation, request)
+            known = self.answers.get(call.name)
+            answer = known(call) if known else self.moto(client, operation, request)
             self.after.get(call.name, _nothing)(call)
             return answer
 
@@ -93,10 +99,10 @@ class Wire:
 
 def listening(monkeypatch: pytest.MonkeyPatch) -> Wire:
     """Return a wire that every client of boto3's goes through."""
-    wire, real = Wire(), BaseClient._make_api_call  # type: ignore[attr-defined]
+    wire = Wire()
 
     def send(client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
-        return wire.send(real, client, operation, request)
+        return wire.send(client, operation, request)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", send)
     return wire

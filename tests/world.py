@@ -43,6 +43,10 @@ class _Session:
     """What the functions take for a session: each client is made once for all tests, since that takes long."""
 
     _made: ClassVar[dict[tuple[str, Any], Any]] = {}
+    asked: ClassVar[list[dict[str, str]]] = []
+
+    def __init__(self, **asked: str) -> None:
+        self.asked.append(asked)
 
     def client(self, service: str, config: Any) -> Any:
         make: Any = SESSION.client
@@ -71,7 +75,7 @@ def sample(name: str) -> dict[str, Any]:
     return event
 
 
-@dataclass
+@dataclass(repr=False)
 class World:
     """What a test holds in its hands."""
 
@@ -145,6 +149,12 @@ class World:
         with self.wire:
             return recheck.sweep_handler(event, None)
 
+    def held_back(self, count: int) -> None:
+        """Let so many mails have been held back in an hour before this one."""
+        hour = stamp(self.now - timedelta(hours=1))
+        row = {"errorId": "mail-limit", "hour": hour[:13], "sent": 20, "held": count, "since": hour, "first": ["one"]}
+        self.table("CALLBACK_ERROR_LOG_TABLE").put_item(Item=row)
+
     def finished(self, count: int) -> None:
         """Let so many notifications be done and over: one and the same to moto, under keys of their own."""
         with self.wire.aside():
@@ -195,16 +205,26 @@ class World:
         """The error log without the row that counts the mails."""
         return [row for row in self.rows("CALLBACK_ERROR_LOG_TABLE") if row["errorId"] != "mail-limit"]
 
+    def mail_limit(self) -> dict[str, Any]:
+        """The row that counts the mails."""
+        [row] = [row for row in self.rows("CALLBACK_ERROR_LOG_TABLE") if row["errorId"] == "mail-limit"]
+        return row
+
     def schedules(self) -> list[str]:
-        """The names of the timers that are armed."""
-        group = self.environment["SCHEDULE_GROUP"]
-        with self.wire.aside():
-            return [found["Name"] for found in self.client("scheduler").list_schedules(GroupName=group)["Schedules"]]
+        """The names of the timers that are armed, read where moto keeps them."""
+        return sorted(self._timers())
 
     def fire(self) -> None:
         """Scheduler deletes the timers that it fired."""
-        for name in self.schedules():
-            self.client("scheduler").delete_schedule(GroupName=self.environment["SCHEDULE_GROUP"], Name=name)
+        self._timers().clear()
+
+    def delete(self, schedule: str) -> None:
+        """Scheduler deletes a timer of this name, if there still is one."""
+        self._timers().pop(schedule, None)
+
+    def _timers(self) -> Any:
+        groups = get_backend("scheduler")[ACCOUNT][REGION].schedule_groups
+        return groups[self.environment["SCHEDULE_GROUP"]].schedules
 
     def log(self, containing: str = "") -> list[dict[str, Any]]:
         """The log lines so far whose message contains a text."""

@@ -46,7 +46,7 @@ def _run_pass(app: Application, record: Record) -> Record:
 
 
 def _begin(app: Application, record: Record) -> None:
-    about_pass(record.next_pass)
+    about_pass(record.next_pass, attempt=record.attempts_made)
     due = record.next_pass_due
     if record.passes_done and due:  # pass 1 has no timer, and a failed notification is due no longer
         late = int((app.clock() - due).total_seconds())

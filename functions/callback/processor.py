@@ -29,7 +29,7 @@ def verify_and_handle_checksum(
         return verdict, payment
     if app.settings.checksum_policy == "reject":
         logger.warning("Checksum verification failed. Refused by policy.", extra=count)
-        raise ChecksumRejected(f"checksum {verdict.status}: {verdict.error}")
+        raise ChecksumRejected(verdict.status, verdict.error)
     about = {"checksumStatus": verdict.status, "checksumError": verdict.error}
     logger.warning("Checksum verification failed. Continuing with processing.", extra=about | count)
     return verdict, payment

@@ -4,7 +4,6 @@ A notification that ends in `FAILED` has a row and a mail of its own: it waits f
 """
 
 import hashlib
-import shlex
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,29 +11,14 @@ from datetime import timedelta
 
 from callback.app import Application
 from callback.clock import stamp
-from callback.errors import FollowUpError
+from callback.errors import is_final
 from callback.log import logger
+from callback.mail import Mail, error_mail, held_line, summary_mail
 from callback.metric import counted
 from callback.redact import MAX_TEXT, redacted_event, redacted_text, scrub
 from callback.table import Item
 
 KEEP = timedelta(days=90)
-_MAIL = """{errorType}: {message}
-
-Order:         {orderId}
-Charge:        {chargeId}
-Notification:  {notificationId}
-Function:      {functionName}, branch {branch}
-
-{next}
-Further failures are counted in the error log, table {table}, errorId {errorId}
-{held}"""
-_RETRIED = """Lambda tries again after about one minute and, if need be, two minutes later; the sweep looks for what was
-saved and did not move on. What fails in all tries is kept in the function's OnFailure queue."""
-_FAILED = """The notification is FAILED: nothing tries again by itself. Once the cause is gone, replay it:
-
-    PYTHONPATH=functions .venv/bin/python -m followups replay --stack payment3-follow-up-{branch} -- {quoted}
-"""
 
 
 class Subject(dict[str, str]):
@@ -72,14 +56,14 @@ def report(app: Application, error: Exception, function_name: str, event: object
         "responseData": redacted_text(answer) if answer else None,
         **subject,
     }
-    final = counted(app.settings.branch, "Failed", 1, "Count") if _is_final(error) else {}
+    final = counted(app.settings.branch, "Failed", 1, "Count") if is_final(error) else {}
     logger.error(row["message"], extra={"errorType": row["errorType"], "traceback": row["traceback"]} | final)
-    error_id, logged = _error_id(error, event, subject), Item()
+    row_id, logged = _row_id(error, event, subject), Item()
     with _never_hiding("the error log"):
-        logged = log_callback_error(app, error_id, row | {"event": redacted_event(event)})
+        logged = log_callback_error(app, row_id, row | {"event": redacted_event(event)})
     if "mailedAt" not in logged:
         with _never_hiding("the error mail"):
-            _mail_once(app, error, error_id, row)
+            _mail_once(app, error, row | {"errorId": row_id} | _pass_of(app, error), logged)
 
 
 def _end_of(text: str) -> str:
@@ -88,15 +72,20 @@ def _end_of(text: str) -> str:
     return kept if kept == text else kept.partition("\n")[2] or kept
 
 
-def _error_id(error: Exception, event: object, subject: Subject) -> str:
+def _row_id(error: Exception, event: object, subject: Subject) -> str:
     # One row for a notification, whatever its retries meet; an event that shows none stands for itself.
     whole = subject.get("notificationId") or redacted_event(event)
-    ending = f"\nFAILED {getattr(error, 'number', '')}" if _is_final(error) else ""
-    return hashlib.sha256(f"{whole}{ending}".encode()).hexdigest()
+    return error_id(whole, getattr(error, "number", "") if is_final(error) else None)
 
 
-def _is_final(error: Exception) -> bool:
-    return isinstance(error, FollowUpError) and error.final
+def error_id(notification_id: str, final: int | str | None = None) -> str:
+    """Return the key of a notification's row in CallbackErrorLogTable.
+
+    `final` asks for the row of its end in `FAILED`: the number of the pass that ended it, or "" where the error had
+    none (`InvalidRecord`).
+    """
+    ending = "" if final is None else f"\nFAILED {final}"
+    return hashlib.sha256(f"{notification_id}{ending}".encode()).hexdigest()
 
 
 def log_callback_error(app: Application, error_id: str, row: Item) -> Item:
@@ -110,32 +99,50 @@ def log_callback_error(app: Application, error_id: str, row: Item) -> Item:
     return app.error_log.update({"errorId": error_id}, update, values)
 
 
-def _mail_once(app: Application, error: Exception, error_id: str, row: Item) -> None:
-    held = app.mail_limit.take()
+def _mail_once(app: Application, error: Exception, row: Item, logged: Item) -> None:
+    held = app.mail_limit.take(held_line(row))
     if held is None:
         held_back = counted(app.settings.branch, "MailsHeld", 1, "Count")
         logger.warning("the error mail is held back: this hour has had its number", extra=held_back)
         return
-    more = f"\n{held} mails about other failures were held back before this one.\n" if held else ""
-    send_callback_error_email(app, error_id, row | {"next": _FAILED if _is_final(error) else _RETRIED, "held": more})
+    send_callback_error_email(app, error_mail(app.settings, error, row, logged, held))
     now = app.clock()
     values = {":now": stamp(now), ":expires": int((now + KEEP).timestamp())}
-    app.error_log.update({"errorId": error_id}, "SET #mailedAt = :now, #expiresAt = :expires", values)
+    app.error_log.update({"errorId": row["errorId"]}, "SET #mailedAt = :now, #expiresAt = :expires", values)
+    if held.untold:
+        app.mail_limit.forget(held)
 
 
-def send_callback_error_email(app: Application, error_id: str, row: Item) -> None:
-    """Tell the people on call, by SES, what failed, for whom, and what happens next."""
-    settings, unknown = app.settings, dict.fromkeys(("orderId", "chargeId", "notificationId"), "unknown")
-    about = unknown | row | {"branch": settings.branch, "table": settings.callback_error_log_table, "errorId": error_id}
-    about["next"] = about["next"].format(branch=settings.branch, quoted=shlex.quote(about["orderId"]))
-    subject = f"[payment3 {settings.branch}] {row['functionName']} failed for order {about['orderId']}"
-    text, subject = scrub(_MAIL.format_map(about)), " ".join(scrub(subject).split())[:200]
+def _pass_of(app: Application, error: Exception) -> Item:
+    # As the log lines have it; the sweep's say nothing of a pass, but its errors do.
+    known = {"pass": getattr(error, "number", None)} | logger.get_current_keys()
+    attempt = f"{known['attempt']} of {app.settings.max_attempts}" if "attempt" in known else None
+    return {name: value for name, value in (("pass", known["pass"]), ("attempt", attempt)) if value}
+
+
+def tell_of_held_mails(app: Application) -> None:
+    """Send one mail about those that were held back in an hour that has ended, if no later mail told of them.
+
+    Told first, forgotten then. What fails in here is logged, and tried again by the next sweep.
+    """
+    with _never_hiding("the summary of held mails"):
+        held = app.mail_limit.untold()
+        if held.untold:
+            send_callback_error_email(app, summary_mail(app.settings, held))
+            app.mail_limit.forget(held)
+
+
+def send_callback_error_email(app: Application, mail: Mail) -> None:
+    """Send a mail to the people on call, by SES."""
     app.ses.send_email(
-        Source=settings.error_mail_from,
-        Destination={"ToAddresses": list(settings.error_mail_to)},
+        Source=app.settings.error_mail_from,
+        Destination={"ToAddresses": list(app.settings.error_mail_to)},
         Message={
-            "Subject": {"Data": subject, "Charset": "UTF-8"},
-            "Body": {"Text": {"Data": text, "Charset": "UTF-8"}},
+            "Subject": {"Data": mail.subject, "Charset": "UTF-8"},
+            "Body": {
+                "Text": {"Data": mail.text, "Charset": "UTF-8"},
+                "Html": {"Data": mail.html, "Charset": "UTF-8"},
+            },
         },
     )
 

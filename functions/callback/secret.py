@@ -38,11 +38,12 @@ class Secret:
     def refetched(self) -> MerchantKeys:
         """Ask Secrets Manager whatever is cached; raises as `keys` does."""
         text = self._client.get_secret_value(SecretId=self._secret_id).get("SecretString", "")
-        self._keys, self._fetched = _keys(text), self._clock()
+        self._keys, self._fetched = merchant_keys(text), self._clock()
         return self._keys
 
 
-def _keys(text: str) -> MerchantKeys:
+def merchant_keys(text: str) -> MerchantKeys:
+    """Read the secret's text: what it holds of keys, none where it holds none. Raises `ValueError` if it is no JSON."""
     secret = json.loads(text)
     given = secret if isinstance(secret, dict) else {}
     found = {name: given.get(field) for name, field in _FIELDS.items()}

@@ -17,7 +17,7 @@ from callback.log import logger
 from callback.metric import counted
 from callback.rechecks import RecheckInput, recheck_input
 from callback.record import SWEEP_SHARDS
-from callback.report import Subject, report
+from callback.report import Subject, report, tell_of_held_mails
 from callback.table import Item
 
 # Twice what Scheduler may be late: it fires within the minute (docs/decisions/02).
@@ -44,6 +44,7 @@ def sweep(app: Application) -> Counter[str]:
                 counts[_dealt_with(app, item)] += 1
     age = int((now - oldest).total_seconds())
     logger.info("swept", extra=counts | counted(app.settings.branch, "OldestOverdue", age, "Seconds"))
+    tell_of_held_mails(app)
     if counts["undone"]:
         raise SweepIncomplete(f"{counts['undone']} parts of the sweep could not be done")
     return counts

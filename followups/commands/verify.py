@@ -1,0 +1,114 @@
+"""`followups verify`: does this notification's checksum hold?"""
+
+import json
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from callback.checksum import Verdict
+from callback.checksum import verify as verdict_of
+from callback.errors import InvalidNotification
+from callback.notification import Notification, parse_notification
+from callback.secret import MerchantKeys, Secret, merchant_keys
+from followups.invocation import printable
+from followups.manual import ManualCommand
+from followups.operator import Operator
+from followups.output import STYLES
+
+_HELP = """Say whether the checksum of a notification holds, and under which of the merchant's keys.
+
+FILE is what Notify handed on (an API Gateway proxy event, v1 or v2), or the bank's bare JSON; `-` is standard input.
+The keys are those of the stack's secret, the current one and, during a rotation, the previous one; or --secret-file,
+which holds the same JSON: {"secretKey": "skey_…", "previousSecretKey": "…"}.
+
+A checksum covers the charge's id, amount, currency, status and transaction state. It does not cover the order id: a
+valid one does not prove which order was paid. Neither a key nor the checksum that would be right is ever printed."""
+_CODES = {"valid": 0, "invalid": 1, "missing": 1, "unverifiable": 2}
+_NOT_COVERED = ("orderId", "source", "description")
+
+
+@click.command(
+    "verify",
+    cls=ManualCommand,
+    help=_HELP,
+    short_help="Does the checksum of a notification hold?",
+    examples={
+        "followups verify event.json": "with the stack's secret",
+        "followups verify --secret-file keys.json - < body.json": "without asking AWS",
+    },
+    exits={
+        0: "valid",
+        1: "not valid: it matches no key, or there is none",
+        2: "it could not be checked: no notification, a field is absent, no key, or the secret could not be read",
+        130: "stopped",
+    },
+    permissions=[
+        "cloudformation:DescribeStacks the stack (not with --secret-file)",
+        "secretsmanager:GetSecretValue the secret (not with --secret-file)",
+    ],
+)
+@click.argument("file", type=click.File("rb"), metavar="FILE|-")
+@click.option("--secret-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="the keys, as JSON")
+@click.pass_obj
+def verify(operator: Operator, file: BinaryIO, secret_file: Path | None) -> int:
+    """Print the verdict."""
+    notification = _notification(file)
+    verdict = verdict_of(notification, _keys(operator, secret_file))
+    told = {
+        "checksumStatus": verdict.status,
+        "reason": verdict.error,
+        "key": verdict.key,
+        "checksumForm": verdict.form,
+        "covered": _covered(notification),
+        "notCovered": list(_NOT_COVERED),
+    }
+    if operator.output.as_json:
+        operator.output.document(told)
+    else:
+        _print(operator, notification, verdict)
+    return _CODES[verdict.status]
+
+
+def _print(operator: Operator, notification: Notification, verdict: Verdict) -> None:
+    output = operator.output
+    how = f"with the {verdict.key} key, {verdict.form} form" if verdict.valid else str(verdict.error)
+    output.styled(f"{verdict.status}: {how}", STYLES["ok" if verdict.valid else "bad"])
+    covered = " ".join(f"{name}={value or '-'}" for name, value in _covered(notification).items())
+    output.line(f"{'covered:' if verdict.valid else 'it would cover:':<16}{covered}")
+    order = f"orderId={printable(notification.order_id)}" if notification.order_id else "the order id"
+    output.line(f"{'not covered:':<16}{order}, {', '.join(_NOT_COVERED[1:])}")
+
+
+def _covered(n: Notification) -> dict[str, str | None]:
+    fields = {"chargeId": n.charge_id, "amount": None if n.amount is None else f"{n.amount:.4f}"}
+    fields |= {"currency": n.currency, "status": n.status, "transactionState": n.transaction_state}
+    return {name: None if value is None else printable(value) for name, value in fields.items()}
+
+
+def _notification(file: BinaryIO) -> Notification:
+    try:
+        text = file.read().decode()
+        event = json.loads(text)
+        is_event = isinstance(event, dict) and "body" in event
+        # As text, so that an amount keeps its digits.
+        return parse_notification(event if is_event else {"body": text})
+    except (InvalidNotification, ValueError, RecursionError) as error:
+        raise click.ClickException(f"no notification: {printable(str(error))}") from error
+
+
+def _keys(operator: Operator, secret_file: Path | None) -> MerchantKeys:
+    if secret_file:
+        return _read_keys(secret_file)
+    secret_id = operator.stack.parameter("KBankSecretId")
+    try:
+        return Secret(operator.stack.secrets, secret_id, operator.clock).refetched()
+    except ValueError as error:
+        raise click.ClickException(f"the secret {secret_id} is no JSON") from error
+
+
+def _read_keys(secret_file: Path) -> MerchantKeys:
+    try:
+        return merchant_keys(secret_file.read_text())
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"{secret_file} cannot be read as JSON") from error

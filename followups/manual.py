@@ -1,0 +1,92 @@
+"""Commands whose --help is their manual: what they do, examples, exit codes, permissions.
+
+The options that say where the stack is and how to print stand before or after the command, as one likes.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from followups.operator import Operator
+from followups.stack import DEFAULT
+
+CONTEXT = {"help_option_names": ["--help", "-h"], "max_content_width": 100}
+_WHERE = "Where, and how to print (before or after the command)"
+
+
+class CommonOption(click.Option):
+    """An option that every command takes."""
+
+
+def _keep(context: click.Context, option: click.Parameter, value: object) -> None:
+    # Given twice, the one nearer to the command counts: it is read last.
+    if value and not context.resilient_parsing:
+        context.ensure_object(Operator).given[str(option.name)] = value
+
+
+def _common(*names: str, **attributes: Any) -> CommonOption:  # noqa: ANN401 - click's own keywords
+    return CommonOption(names, callback=_keep, expose_value=False, **attributes)
+
+
+def common_options(*, with_environment: bool) -> list[click.Parameter]:
+    """Return the options; only the outermost command looks at the environment, which would override it else."""
+    variable = "FOLLOWUPS_STACK" if with_environment else None
+    stack = f"the deployed stack (default: $FOLLOWUPS_STACK, else {DEFAULT})"
+    return [
+        _common("--stack", metavar="NAME", envvar=variable, help=stack),
+        _common("--profile", metavar="NAME", help="the AWS profile (default: $AWS_PROFILE)"),
+        _common("--region", metavar="NAME", help="the AWS region (default: $AWS_DEFAULT_REGION, or the profile's)"),
+        _common("--local", is_flag=True, help="the local stack that `make up` started"),
+        _common(
+            "--json", "as_json", is_flag=True, help="print JSON: a document, or a line for each thing that is listed"
+        ),
+    ]
+
+
+class _Manual(click.Command):
+    def __init__(
+        self,
+        *arguments: Any,  # noqa: ANN401 - click's own
+        examples: Mapping[str, str] | None = None,
+        exits: Mapping[int, str] | None = None,
+        permissions: Sequence[str] = (),
+        **attributes: Any,  # noqa: ANN401 - click's own
+    ) -> None:
+        super().__init__(*arguments, **attributes)
+        self.context_settings = {**CONTEXT, **self.context_settings}
+        self.params += common_options(with_environment=attributes.get("name") == "followups")
+        self._sections = {
+            "Examples": dict(examples or {}),
+            "Exit codes": {str(code): meaning for code, meaning in (exits or {}).items()},
+            "Permissions": dict(part.split(" ", 1) for part in permissions),
+        }
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        own = [p.get_help_record(context) for p in self.get_params(context) if not isinstance(p, CommonOption)]
+        common = [p.get_help_record(context) for p in self.params if isinstance(p, CommonOption)]
+        for title, records in (("Options", own), (_WHERE, common)):
+            with formatter.section(title):
+                formatter.write_dl([record for record in records if record])
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, lines in self._sections.items():
+            if lines:
+                with formatter.section(title):
+                    formatter.write_dl(list(lines.items()), col_max=40)
+        super().format_epilog(context, formatter)
+
+
+class ManualCommand(_Manual):
+    """One command."""
+
+
+class ManualGroup(_Manual, click.Group):
+    """Commands under one name."""
+
+    command_class = ManualCommand
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Name the commands after the options."""
+        super().format_options(context, formatter)
+        self.format_commands(context, formatter)

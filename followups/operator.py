@@ -1,0 +1,44 @@
+"""Who runs a command: what was asked for beside it, and the clock and the patience that tests bring their own of."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from click import UsageError
+
+from callback.clock import Clock, utc_now
+from followups.local_stack import local_account
+from followups.output import Output
+from followups.stack import DEFAULT, Account, Stack
+
+
+@dataclass
+class Operator:
+    """The options that every command takes are in `given`, by name; unset ones are not."""
+
+    clock: Clock = utc_now
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    given: dict[str, Any] = field(default_factory=dict)
+    when_stopped: str = "Stopped; nothing was changed."
+
+    @cached_property
+    def output(self) -> Output:
+        """Where to print."""
+        return Output(as_json=bool(self.given.get("as_json")))
+
+    @cached_property
+    def stack(self) -> Stack:
+        """The stack that was asked for. Raises `StackError` where it is a local one and none is up."""
+        return Stack(self.given.get("stack", DEFAULT), self._account())
+
+    def _account(self) -> Account:
+        named = {name: self.given[name] for name in ("profile", "region") if name in self.given}
+        if not self.given.get("local"):
+            options = tuple(word for name, value in named.items() for word in (f"--{name}", value))
+            return Account({f"{name}_name": value for name, value in named.items()}, options=options)
+        if named:
+            raise UsageError("--local has an account and a region of its own: leave out --profile and --region")
+        return local_account()

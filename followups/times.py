@@ -1,0 +1,27 @@
+"""Times and waits as people read them: to the second, in UTC, and how long that is from now."""
+
+from datetime import UTC, datetime, timedelta
+
+_STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def clock_time(moment: datetime, now: datetime) -> str:
+    """Write a moment in UTC, without its date where that is today's."""
+    moment, today = moment.astimezone(UTC), now.astimezone(UTC).date()
+    return f"{moment:%H:%M:%S} UTC" if moment.date() == today else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def span(length: timedelta) -> str:
+    """Write a length of time by its two largest units (`2 h 10 min`); a negative one as its size."""
+    left, parts = round(abs(length.total_seconds())), []
+    for seconds, unit in _STEPS:
+        if left >= seconds:
+            parts.append(f"{left // seconds} {unit}")
+        left %= seconds
+    return " ".join(parts[:2]) or "0 s"
+
+
+def relative(moment: datetime, now: datetime) -> str:
+    """Write a moment and how far from now it lies: `09:31:17 UTC, in 43 s` or `09:28:17 UTC, 2 min ago`."""
+    distance = f"in {span(moment - now)}" if moment > now else f"{span(now - moment)} ago"
+    return f"{clock_time(moment, now)}, {distance}"

@@ -1,0 +1,112 @@
+"""A telling state to look at: notifications with a past, written by the functions' own code at times of our choosing.
+
+Nobody waits for an hour to see an hour's worth of follow-ups.
+"""
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from callback.app import Application
+from callback.checksum import Verdict
+from callback.errors import AttemptsExhausted, FollowUpError, PassFailed, PassTimedOut
+from callback.notification import Notification, parse_notification
+from callback.record import Record
+from callback.report import Subject, report
+from callback.settings import Settings
+from local.samples import EVENTS
+
+_WAITING_SECONDS = (4, 13, 21, 30, 38, 47, 55)  # ago: so long have they waited
+_NEW = 1
+FAILED_ORDER, LATE_ORDER = "ORDER-1984", "ORDER-1989"
+_ASLEEP = "pass {}: ProcessPaidOrder failed (Unhandled)"
+_SILENT = "pass {}: ProcessPaidOrder did not answer in time; it may have finished"
+
+
+@dataclass
+class Scene:
+    """The records of a stack, written as of `now`: set it, then let something happen."""
+
+    settings: Settings
+    now: datetime
+
+    def __post_init__(self) -> None:
+        """Compose the functions' own application around a clock that we set."""
+        self.app = Application(self.settings, lambda: self.now)
+        self._random = random.Random(7)  # noqa: S311 - the same picture each time
+        self._number = 2000
+
+    def play(self, done: int = 64) -> None:
+        """Let the last hours happen: many done, two failed, one late, some waiting, one under way."""
+        end = self.now
+        for ago in sorted((self._random.uniform(130, 3570) for _ in range(done)), reverse=True):
+            self._done(end - timedelta(seconds=ago))
+        self._failed("ORDER-1977", end - timedelta(hours=5, minutes=12), PassTimedOut, _SILENT)
+        self._failed(FAILED_ORDER, end - timedelta(minutes=52), PassFailed, _ASLEEP)
+        self._late(end - timedelta(minutes=8, seconds=20))
+        for ago in reversed(_WAITING_SECONDS):
+            self._waiting(end - timedelta(seconds=ago))
+        self.now = end - timedelta(seconds=_NEW)
+        self._received()
+        self.now = end
+
+    def _received(self, order: str = "") -> Record:
+        notification = self._notification(order)
+        return self.app.records.save(notification, str(notification.order_id), None, Verdict("valid", form="plain"))
+
+    def _first_pass(self, at: datetime, order: str = "") -> Record:
+        self.now = at
+        return self._complete(self._received(order))
+
+    def _complete(self, record: Record) -> Record:
+        took = self._random.randint(180, 900)
+        self.now += timedelta(milliseconds=took)
+        outcome = json.dumps({"orderId": record.order_id, "pass": record.next_pass, "paid": True})
+        return self.app.records.completed(record, outcome, took)
+
+    def _done(self, at: datetime) -> None:
+        record = self._first_pass(at)
+        # As Scheduler does: within the minute, and now and then the sweep has to help.
+        late = 170 if self._number % 37 == 0 else self._random.triangular(1, 58, 9)
+        self.now += timedelta(seconds=60 + late)
+        self._complete(self._claim(record))
+
+    def _waiting(self, at: datetime) -> None:
+        record = self._first_pass(at)
+        if record.waits_until:
+            self.app.schedules.arm(record, record.waits_until)
+
+    def _late(self, at: datetime) -> None:
+        record = self._first_pass(at, LATE_ORDER)
+        self.now += timedelta(seconds=75)
+        self._fails(record, PassFailed, _ASLEEP)
+
+    def _failed(self, order: str, at: datetime, kind: type[FollowUpError], text: str) -> None:
+        record = self._first_pass(at, order)
+        for minutes in self._tries():
+            self.now += timedelta(minutes=minutes)
+            self._fails(record, kind, text)
+
+    def _tries(self) -> Iterator[float]:
+        yield from [1.6] * self.settings.max_attempts
+
+    def _fails(self, record: Record, kind: type[FollowUpError], text: str) -> None:
+        number = record.next_pass
+        claimed, error = self._claim(record), kind(text.format(number))
+        report(self.app, error, "recheck", record.ids, Subject(record.ids))
+        if self.app.records.failed(claimed, error):
+            report(self.app, AttemptsExhausted(number, str(error)), "recheck", record.ids, Subject(record.ids))
+
+    def _claim(self, record: Record) -> Record:
+        return self.app.records.claim(record.charge_id, record.notification_id, record.next_pass)
+
+    def _notification(self, order: str) -> Notification:
+        self._number += 1
+        event = json.loads((EVENTS / "authorized.json").read_text())
+        known = f"{self._random.getrandbits(64):016x}"
+        ids = {"id": f"chrg_test_{known}", "reference_order": order or f"ORDER-{self._number}"}
+        event["body"] = json.dumps(json.loads(event["body"]) | ids)
+        event["requestContext"]["requestId"] = f"{known[:8]}-{known[8:12]}-4e0b-9c1d-{known[4:16]}"
+        return parse_notification(event)

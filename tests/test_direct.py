@@ -1,0 +1,145 @@
+"""The stories' short way to moto answers as HTTP does."""
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+from moto.backends import get_backend
+
+from local.emulator import ACCOUNT, REGION
+from tests.direct import OPERATIONS, asked_directly, directly
+from tests.faults import SCENARIOS, Point, Story
+from tests.quietly import quietly
+from tests.wire import Answer, Wire, by_http
+from tests.world import World
+
+Outcome = tuple[Any, ...]
+
+
+@dataclass
+class BothWays:
+    """Asks moto by HTTP and then, with what that changed undone, directly; keeps what came of each."""
+
+    outcomes: list[tuple[str, Outcome, Outcome]] = field(default_factory=list)
+
+    def __call__(self, client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
+        """Stand in for `by_http`."""
+        if client.meta.service_model.service_name != "dynamodb" or operation not in OPERATIONS:
+            return by_http(client, operation, request)
+        before = _tables()
+        by_the_long_way = _outcome(lambda: by_http(client, operation, request))
+        _restore(before)
+        with asked_directly(Wire()):
+            self.outcomes.append((operation, by_the_long_way, _outcome(lambda: directly(client, operation, request))))
+            _restore(before)
+            return directly(client, operation, request)
+
+    def kinds(self) -> set[tuple[str, str]]:
+        """Return which operations were asked, and how they ended."""
+        return {(operation, outcome[0]) for operation, outcome, _ in self.outcomes}
+
+    def differences(self) -> list[tuple[str, Outcome, Outcome]]:
+        """Return what was answered in two ways."""
+        return [both for both in self.outcomes if both[1] != both[2]]
+
+
+def _outcome(ask: Callable[[], Answer]) -> Outcome:
+    answer: Any
+    ended: Outcome = ("answered",)
+    try:
+        answer = ask()
+    except ClientError as error:
+        answer = error.response
+        ended = (answer["Error"]["Code"], type(error), str(error), error.operation_name)
+    answer.pop("ResponseMetadata", None)
+    return (*ended, answer, {name: repr(items) for name, items in _tables().items()})
+
+
+def _tables() -> dict[str, Any]:
+    tables = get_backend("dynamodb")[ACCOUNT][REGION].tables
+    return {name: copy.deepcopy(table.items) for name, table in tables.items()}
+
+
+def _restore(kept: dict[str, Any]) -> None:
+    for name, table in get_backend("dynamodb")[ACCOUNT][REGION].tables.items():
+        table.items = copy.deepcopy(kept[name])
+
+
+@pytest.fixture
+def both(world: World) -> Iterator[BothWays]:
+    """Two ways to moto, in a world."""
+    both = BothWays()
+    world.wire.moto = both
+    with quietly():
+        yield both
+
+
+def test_calls_of_the_stories_are_answered_alike(both: BothWays, world: World) -> None:
+    """For each purpose that a call of theirs can have, one that fails: answers, errors and tables are the same."""
+    known: set[tuple[str, str]] = set()
+    for scenario in SCENARIOS.values():
+        for crossing in ((True, "twice"), (False, "never")):
+            points = Story(world, scenario, crossing).told().points
+            for point in _fresh(points, known):
+                assert not Story(world, scenario, crossing).cell(point, "answer lost").wrong
+    assert both.differences() == []
+    refused = {(operation, "ConditionalCheckFailedException") for operation in ("PutItem", "UpdateItem")}
+    assert both.kinds() == {(operation, "answered") for operation in OPERATIONS} | refused
+
+
+def _fresh(points: list[Point], known: set[tuple[str, str]]) -> Iterator[Point]:
+    for point in points:
+        if point[:2] not in known:
+            known.add(point[:2])
+            yield point
+
+
+TABLE = "payment3-credit-card-notify-dev"
+KEY = {"chargeId": {"S": "c"}, "notificationId": {"S": "n"}}
+UPDATE = {"TableName": TABLE, "Key": KEY, "UpdateExpression": "SET #a = :a", "ExpressionAttributeNames": {"#a": "a"}}
+VALUES = {":a": {"S": "a"}}
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "code"),
+    [
+        ("GetItem", {"TableName": "nowhere", "Key": KEY}, "ResourceNotFoundException"),
+        ("GetItem", {"TableName": TABLE, "Key": {"chargeId": {"S": ""}}}, "ValidationException"),
+        ("PutItem", {"TableName": TABLE, "Item": {"chargeId": {"S": "c"}}}, "ValidationException"),
+        ("PutItem", {"TableName": TABLE, "Item": KEY | {"amount": {"N": "much"}}}, "ValidationException"),
+        (
+            "Query",
+            {"TableName": TABLE, "IndexName": "none", "KeyConditionExpression": "a = :a"},
+            "ResourceNotFoundException",
+        ),
+        ("UpdateItem", UPDATE, "ValidationException"),
+        ("UpdateItem", UPDATE | {"UpdateExpression": "SET #a ="}, "ValidationException"),
+        (
+            "UpdateItem",
+            UPDATE | {"ExpressionAttributeValues": VALUES, "ConditionExpression": "attribute_exists(#a)"},
+            "ConditionalCheckFailedException",
+        ),
+    ],
+)
+def test_what_moto_refuses_is_refused_alike(
+    both: BothWays, world: World, operation: str, request_: dict[str, Any], code: str
+) -> None:
+    """Errors carry the same code, class, message and whatever else botocore reads of them."""
+    with pytest.raises(ClientError):
+        both(world.client("dynamodb"), operation, request_)
+    assert both.differences() == []
+    assert both.kinds() == {(operation, code)}
+
+
+def test_large_numbers_lists_and_bytes_are_answered_alike(both: BothWays, world: World) -> None:
+    """Whatever DynamoDB can hold and JSON can say comes back as it was put."""
+    kinds = {"N": {"N": "1234567890.123456789"}, "L": {"L": [{"M": {"a": {"NULL": True}}}, {"BOOL": False}]}}
+    item = KEY | kinds | {"SS": {"SS": ["b", "a"]}, "empty": {"S": ""}, "thai": {"S": "ชำระแล้ว"}}
+    client = world.client("dynamodb")
+    both(client, "PutItem", {"TableName": TABLE, "Item": item})
+    assert both(client, "GetItem", {"TableName": TABLE, "Key": KEY})["Item"] == item
+    assert both.differences() == []

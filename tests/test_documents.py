@@ -1,0 +1,147 @@
+"""Every command of README.md and docs/ is tried as far as it can be without an account, or listed with the reason."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from followups.cli import cli
+from followups.operator import Operator
+from followups.preflight.parameters import effective, parameter_findings, read_environment
+from followups.preflight.plan import Plan
+from followups.preflight.target import Where
+from followups.preflight.template import read_template
+from local.emulator import ACCOUNT, REGION, ROOT
+from tests.documents import DOCUMENTS, Command, anchors, aws_request, blocks, commands, links, service_model
+from tests.wire import violations
+
+COMMANDS = commands()
+ADOPTING = ROOT / "docs" / "adopting.md"
+# What is not tried, and why not. `aws` is held against botocore's own models, `followups` and `make` are parsed.
+NOT_RUN = {
+    "sam deploy": "deploys to an account",
+    "sam deploy --config-env prod": "deploys to an account, and asks",
+    "sam delete --stack-name payment3-follow-up-prod": "deletes a stack of an account",
+    "sam remote invoke DelayedNotifyFunction --stack-name payment3-follow-up-dev --event-file events/authorized.json": (
+        "invokes a function of an account"
+    ),
+}
+_SHELL = {"export"}
+
+
+def named(*programs: str) -> list[Any]:
+    """The commands of some programs, each once, as a test's parameters."""
+    first = {command.text: command for command in COMMANDS if command.words[0] in programs}
+    return [pytest.param(command, id=f"{command.document}: {command.text[:90]}") for command in first.values()]
+
+
+def test_commands_are_found() -> None:
+    """The collector itself works: blocks, tables, and what is set before a command."""
+    texts = {(command.document, command.text) for command in COMMANDS}
+    assert {("README.md", "make run"), ("README.md", "make run DELAY=5"), ("README.md", "sam deploy")} <= texts
+    assert ("docs/adopting.md", "make preflight ENVIRONMENT=prod") in texts
+    assert ("docs/runbook.md", "followups show ORDER-1001") in texts
+
+
+def test_every_command_is_tried_or_listed() -> None:
+    """A new command of a program that nothing here tries needs a line in NOT_RUN; one that is gone loses it."""
+    tried = {"make", "followups", "aws", *_SHELL}
+    untried = {command.text for command in COMMANDS if command.words[0] not in tried}
+    assert untried == set(NOT_RUN)
+    assert all(len(reason) > 10 for reason in NOT_RUN.values())
+
+
+@pytest.mark.parametrize("command", named("make"))
+def test_make_target_is_there(command: Command) -> None:
+    """Its dry run works, with the very variables that are told."""
+    assert all(re.fullmatch(r"[a-z./-]+|[A-Z]+=.*", word) for word in command.words[1:])
+    done = subprocess.run(
+        [*command.words, "--dry-run", "--old-file", ".venv/installed", "--old-file", ".venv-emulator/installed"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    variables = [word.split("=")[0] for word in command.words if "=" in word]
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(f"$({name})" in makefile or f"$(value {name})" in makefile for name in variables)
+
+
+@pytest.mark.parametrize("command", named("followups"))
+def test_followups_command_parses(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By click's own parser, with the options that it has; no command is begun."""
+    for word in command.words:
+        if word.endswith(".json"):
+            (tmp_path / word).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / word).touch()
+    monkeypatch.chdir(tmp_path)
+    _parse(cli, "followups", list(command.words[1:]))
+
+
+@pytest.mark.parametrize("given", [["list", "--state", "lost"], ["no-such-command"], ["show"], ["list", "--color"]])
+def test_wrong_command_does_not_parse(given: list[str]) -> None:
+    """The parser that the documents are held against is no empty check."""
+    with pytest.raises(click.UsageError):
+        _parse(cli, "followups", given)
+
+
+@pytest.mark.parametrize("command", named("aws"))
+def test_aws_command_is_one_that_botocore_knows(command: Command) -> None:
+    """Service, operation and each option by their names, JSON by its shape, and nothing required is missing."""
+    service, operation, given = aws_request(command)
+    shape = service_model(service).operation_model(operation).input_shape
+    assert shape
+    assert violations(shape, given, operation) == []
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_links_lead_somewhere(file: Path) -> None:
+    """To a file of the repository, and to a heading that is there."""
+    for link in links(file):
+        path, _, anchor = link.partition("#")
+        target = (file.parent / path).resolve() if path else file
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_what_preflight_advises_to_read_is_there() -> None:
+    """Its lines name sections of docs/adopting.md."""
+    sources = "".join(file.read_text() for file in (ROOT / "followups" / "preflight").glob("*.py"))
+    sections = set(re.findall(r"docs/adopting\.md, ([^\"]+)\"", sources))
+    assert sections == {"Add the indexes", "Two functions, one name"}
+    assert {re.sub(r"[^\w\- ]", "", section.lower()).replace(" ", "-") for section in sections} <= anchors(ADOPTING)
+
+
+def test_documented_environment_would_deploy(tmp_path: Path) -> None:
+    """The samconfig.toml of docs/adopting.md: parameters of the template's, values that it takes, rules that hold."""
+    [block] = blocks(ADOPTING, "toml")
+    (tmp_path / "samconfig.toml").write_text(block)
+    given = read_environment(tmp_path / "samconfig.toml", "prod").given
+    content = read_template(ROOT / "template.yaml")
+    values = effective(content["Parameters"], given, {})
+    assert list(parameter_findings(content["Parameters"], given, values)) == []
+    plan = Plan(Where(ACCOUNT, REGION, "aws", ""), "payment3-follow-up-prod", values, content)
+    assert all(holds for holds, _ in plan.template.rules)
+    assert len(plan.template.rules) > 5
+
+
+def test_documented_statement_lets_notify_in() -> None:
+    """Notify's one statement names one action on one function, whose name is the contract's."""
+    [statement] = [found for found in map(json.loads, blocks(ADOPTING, "json")) if "Resource" in found]
+    assert statement["Action"] == "lambda:InvokeFunction"
+    assert statement["Resource"].endswith(":function:payment3-delayed-notify-prod")
+
+
+def _parse(group: click.Group, name: str, given: list[str], parent: click.Context | None = None) -> None:
+    context = group.make_context(name, given, parent=parent, obj=Operator())
+    found, command, rest = group.resolve_command(context, [*context.protected_args, *context.args])
+    assert command
+    if isinstance(command, click.Group):
+        _parse(command, str(found), rest, context)
+    else:
+        command.make_context(found, rest, parent=context).close()

@@ -1,0 +1,41 @@
+"""The pictures in docs/images: each is used, small, and fetches nothing from anywhere."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.emulator import ROOT
+from local.pictures import COMMANDS, IMAGES, PAGES
+from local.terminal import capture, draw
+
+# Of namespaces, which are names and fetched by nobody.
+FETCHED = re.compile(r"(?<!xmlns=\")https?://[^\s\"')]+")
+
+
+@pytest.mark.parametrize("file", sorted(IMAGES.iterdir()), ids=lambda file: file.name)
+def test_picture_is_made_and_used(file: Path) -> None:
+    """`make pictures` makes it, the README shows it, and it is no larger than a page can bear."""
+    assert file.name in {f"{name}.svg" for name in COMMANDS} | {f"{name}.png" for name in PAGES}
+    assert f"docs/images/{file.name}" in (ROOT / "README.md").read_text()
+    assert file.stat().st_size < 150_000
+
+
+@pytest.mark.parametrize("file", sorted(IMAGES.glob("*.svg")), ids=lambda file: file.name)
+def test_drawing_fetches_nothing(file: Path) -> None:
+    """Rich's own would fetch a font from a web site."""
+    assert not FETCHED.findall(file.read_text())
+    assert "@font-face" not in file.read_text()
+
+
+def test_program_is_captured_with_its_colours(tmp_path: Path) -> None:
+    """It runs in a terminal of the size that is asked for, and its colours are drawn."""
+    program = "import os, sys; print(sys.stdout.isatty(), os.get_terminal_size().columns, '\\33[31mred\\33[0m')"
+    written = capture([sys.executable, "-c", program], os.environ, 72)
+    assert written == "True 72 \x1b[31mred\x1b[0m\n"
+    draw(written, "a program", tmp_path / "a.svg", 72)
+    drawn = (tmp_path / "a.svg").read_text()
+    assert "fill: #ff857c" in drawn
+    assert not FETCHED.findall(drawn)

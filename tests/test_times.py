@@ -1,0 +1,60 @@
+"""Times as people read and type them."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from followups.times import clock_time, relative, span
+from followups.when import parse_when
+
+NOW = datetime(2026, 11, 22, 9, 30, 17, 250_000, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("length", "says"),
+    [
+        (timedelta(0), "0 s"),
+        (timedelta(seconds=-43.4), "43 s"),
+        (timedelta(minutes=5), "5 min"),
+        (timedelta(hours=2, minutes=10, seconds=59), "2 h 10 min"),
+        (timedelta(days=3, seconds=1), "3 d 1 s"),
+    ],
+)
+def test_length_is_told_by_its_two_largest_units(length: timedelta, says: str) -> None:
+    """Enough to act on, and short."""
+    assert span(length) == says
+
+
+def test_moment_is_told_in_utc_with_its_date_where_that_is_not_todays() -> None:
+    """Whatever zone it comes in."""
+    bangkok = timezone(timedelta(hours=7))
+    assert clock_time(datetime(2026, 11, 22, 16, 31, 17, tzinfo=bangkok), NOW) == "09:31:17 UTC"
+    assert clock_time(datetime(2026, 11, 22, 6, 0, tzinfo=bangkok), NOW) == "2026-11-21 23:00:00 UTC"
+    assert relative(NOW + timedelta(seconds=43), NOW) == "09:31:00 UTC, in 43 s"
+    assert relative(NOW - timedelta(minutes=2), NOW) == "09:28:17 UTC, 2 min ago"
+
+
+@pytest.mark.parametrize(
+    ("typed", "means"),
+    [
+        ("90m", NOW - timedelta(minutes=90)),
+        ("2h", NOW - timedelta(hours=2)),
+        ("3d", NOW - timedelta(days=3)),
+        ("30s", NOW - timedelta(seconds=30)),
+        ("+10m", NOW + timedelta(minutes=10)),
+        ("2026-11-22", datetime(2026, 11, 22, tzinfo=UTC)),
+        ("2026-11-22T09:30", datetime(2026, 11, 22, 9, 30, tzinfo=UTC)),
+        ("2026-11-22T09:30:17.250000Z", NOW),
+        (" 2026-11-22 16:30+07:00 ", datetime(2026, 11, 22, 9, 30, tzinfo=UTC)),
+    ],
+)
+def test_time_may_be_typed_as_a_date_a_time_or_how_long_ago(typed: str, means: datetime) -> None:
+    """--since and --until; without a zone it is UTC, and a plus leads ahead."""
+    assert parse_when(typed, NOW) == means
+
+
+@pytest.mark.parametrize("typed", ["", "yesterday", "-3d", "3 d", "3w", "٣d", "2026-13-01", "9999999d"])
+def test_what_is_no_time_is_refused(typed: str) -> None:
+    """Rather than taken for another time."""
+    with pytest.raises(ValueError, match=r"isoformat|month"):
+        parse_when(typed, NOW)
