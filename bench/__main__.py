@@ -1,6 +1,7 @@
 """`make bench`: measure everything in one run, write docs/benchmarks.md, and print each target beside it."""
 
 import argparse
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -10,6 +11,7 @@ from bench import arrivals, billed, cold, machine, money, scale, warm
 from bench.counting import counts_of
 from bench.page import Section, targets_text
 from bench.server import serving
+from bench.subject import stop
 from bench.template import ROOT, memory_sizes
 
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -26,8 +28,13 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a look at it in two minutes, with few samples")
     quick = parser.parse_args().quick
     began = time.monotonic()
-    with serving() as url:
-        sections = _measure(url, quick=quick)
+    # Ends by an exception, so that what was started is stopped.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        with serving() as url:
+            sections = _measure(url, quick=quick)
+    finally:
+        stop()
     mode = "make bench QUICK=1" if quick else "make bench"
     sections.append(machine.facts(mode, (time.monotonic() - began) / 60))
     text = [_INTRODUCTION.format(mode=mode), targets_text(sections), *(section.text for section in sections)]

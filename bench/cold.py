@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -78,9 +79,8 @@ def _section(found: Results, folders: dict[str, Path]) -> Section:
     told = Section("2. Cold start")
     starts = len(found[OURS])
     told.say(
-        f"{starts} starts each, in turn, by the Runtime Interface Emulator of the SAM CLI and `awslambdaric`, on this "
-        "machine's own Python (the runtime that Lambda has for it), x86_64 or arm64 as the machine is, with whole "
-        "cores. "
+        f"{starts} starts each, in turn, by the Runtime Interface Emulator of the SAM CLI and `awslambdaric`, on "
+        f"Python {platform.python_version()}, {platform.machine()}, with whole cores. "
         "Init is the emulator's own figure; the median, and what four fifths lie between. The first invocation is told "
         "too, since this project makes its clients there, and not at init: only the two together compare the work."
     )
@@ -114,7 +114,7 @@ def _targets(told: Section, found: Results) -> None:
             "at most 1.25 times; 1.0 is the prize",
             f"{ours:.0f} ms against {compiled:.0f} ms ({ours / compiled:.2f})",
             ours <= 1.25 * compiled,
-            "The difference is paid once for each new environment; what it consists of is the import tree above.",
+            "The difference is paid once for each new environment; what it consists of is in section 2.",
         )
     )
 

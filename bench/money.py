@@ -150,23 +150,20 @@ def memory_section(starts: dict[str, list[Start]], warm: Warm, billed: dict[int,
     drawn = {f"{t} ms": (sizes, [cost * 1e6 for cost in costs[t]]) for t in LATENCIES}
     lines("memory.svg", drawn, xlabel="MB", ylabel="$ of compute, a million notifications")
     told.plot("memory.svg", "Cost against memory size")
-    peak = max(s.later_peak_mb for name, each in starts.items() if "built" in name for s in each)
-    told.say(_choice(sizes, chosen, peak))
+    told.say(_choice(sizes, chosen, starts, costs[300]))
     return told
 
 
-def _choice(sizes: list[int], chosen: int, peak: float) -> str:
-    enough = next(size for size in sizes if size >= 2 * peak)
-    why = (
-        f"The smallest size is the cheapest at every latency: most of the time is waiting. The least that holds "
-        f"twice the "
-        f"peak of {peak:.0f} MB is {enough} MB. "
-    )
-    return why + (
-        f"The template has {chosen} MB, the next one up: a cold start there is answered in good time, within Notify's "
-        "asynchronous call nobody waits for it, and an error's traceback or a body of 256 kB finds room. "
-        if chosen > enough
-        else f"The template has {chosen} MB."
+def _choice(sizes: list[int], chosen: int, starts: dict[str, list[Start]], costs: list[float]) -> str:
+    peak = max(s.later_peak_mb for name, each in starts.items() if "built" in name for s in each)
+    cheapest = sizes[costs.index(min(costs))]
+    more = (costs[sizes.index(chosen)] - min(costs)) * 1e6
+    return (
+        f"The template has {chosen} MB: {chosen / peak:.1f} times the peak of {peak:.0f} MB. At 300 ms the cheapest is "
+        f"{cheapest} MB, {cheapest / peak:.1f} times the peak; {chosen} MB cost ${more:.2f} a million more, and the "
+        f"first answer of a cold start takes {_first(chosen, starts) / 1000:.1f} s of its share of a core instead of "
+        f"{_first(cheapest, starts) / 1000:.1f} s. That, and room for a body of 256 kB with its traceback, is worth it "
+        "beside what the tables cost (section 7); `MemorySize` is a parameter for who sees it otherwise."
     )
 
 

@@ -75,7 +75,7 @@ def section(by_count: dict[int, Any], by_overdue: dict[int, Any], counts: Counts
             "flat: slopes of 0.9 to 1.1",
             f"{slope:.3f} and {memory:.3f}, to {max(by_count):,}",
             0.9 <= slope <= 1.1 and 0.9 <= memory <= 1.1,
-            "Something grows with what was there before; the table above shows from where on.",
+            "Something grows with what was there before; the table of section 5 shows from where on.",
         )
     )
     return told

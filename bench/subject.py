@@ -20,6 +20,9 @@ TITLES = {
 }
 
 
+_begun: "list[subprocess.Popen[str]]" = []
+
+
 @dataclass(frozen=True)
 class Measured:
     """What a worker printed of itself."""
@@ -49,7 +52,17 @@ def command(subject: str, first: int, count: int, warm: int, *options: str) -> l
 def begin(line: Sequence[str], surroundings: dict[str, str]) -> "subprocess.Popen[str]":
     """Start a process."""
     pipe = subprocess.PIPE
-    return subprocess.Popen(line, env=surroundings, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+    process = subprocess.Popen(line, env=surroundings, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+    _begun.append(process)
+    return process
+
+
+def stop() -> None:
+    """End what was begun and still runs: after an error, or a Ctrl-C."""
+    for process in _begun:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 def end(process: "subprocess.Popen[str]") -> str:
