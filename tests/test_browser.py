@@ -14,7 +14,8 @@ from tests.browser import TLS, Page, walk
 from tests.programs import program
 from tests.world import CHARGE, ORDER, World, sample
 
-pytestmark = pytest.mark.enable_socket
+# Measuring doubles the time, and what this goes through is measured elsewhere.
+pytestmark = [pytest.mark.enable_socket, pytest.mark.no_cover]
 
 SHOP = "http://shop.example"  # by http: the recorder holds no certificate
 HOME = f"shop.example/orders/{ORDER}"

@@ -18,6 +18,8 @@ from tests.wire import Answer, Wire, by_http
 from tests.world import World
 
 Outcome = tuple[Any, ...]
+# Measuring doubles the time, and what the stories go through is measured elsewhere.
+pytestmark = pytest.mark.no_cover
 
 
 @dataclass
