@@ -29,100 +29,72 @@ def section(found: dict[int, Any], counts: Counts, billed_ms: float) -> Section:
     """Tell what was found."""
     told = Section("6. Past one machine")
     told.say(
-        "**On paper.** What each steady rate needs of each quota (`bench/quotas.toml`, with sources and dates), and in "
-        f"bold what it exceeds. Concurrency counts our functions, {billed_ms:.0f} ms a notification at "
+        "**On paper.** What each steady rate needs of each quota (`bench/quotas.toml`, with sources and dates), and "
+        f"in bold what it exceeds. Concurrency counts our functions, {billed_ms:.0f} ms a notification at "
         f"{LATENCY_MS} ms, and ProcessPaidOrder itself, which holds a place of the same quota while it runs."
     )
     needs = {rate: _needs(rate, counts, billed_ms) for rate in RATES}
-    quotas = read("quotas")
-    rows = [
-        (_title(n), f"{q['limit']:,}", *(_cell(needs[r][n], q["limit"]) for r in RATES), q["raise"])
-        for n, q in quotas.items()
-    ]
-    told.table(("", "quota", *(f"{rate:,}/s" for rate in RATES), "to raise it"), rows)
-    told.say(
-        "Each quota: "
-        + "; ".join(
-            f"{_title(name)}: {q['per']} ([source]({q['source']}), read {q['read']})" for name, q in quotas.items()
-        )
-        + "."
-    )
-    capacity = _capacity(needs[1_000])
-    first = min(capacity, key=lambda name: capacity[name])
-    told.say(
-        f"The first that binds is **{_title(first)}**, at {capacity[first]:,.0f} notifications a second; then "
-        + ", ".join(f"{_title(n)} at {c:,.0f}" for n, c in sorted(capacity.items(), key=lambda pair: pair[1])[1:])
-        + "."
-    )
+    _on_paper(told, needs)
     told.say(_USERS)
-    across = list(RATES)
-    shares = {_title(n): (across, [needs[r][n] / quotas[n]["limit"] for r in RATES]) for n in quotas}
-    lines(
-        "quotas.svg", shares, xscale="log", yscale="log", xlabel="notifications a second", ylabel="share of the quota"
-    )
-    told.plot("quotas.svg", "Share of each quota against the rate")
     _simulated(told, found)
     return told
 
 
+def _on_paper(told: Section, needs: dict[int, dict[str, float]]) -> None:
+    quotas = read("quotas")
+    cells = {n: [_cell(needs[rate][n], q["limit"]) for rate in RATES] for n, q in quotas.items()}
+    rows = [(_title(n), f"{q['limit']:,}", *cells[n], q["raise"]) for n, q in quotas.items()]
+    told.table(("", "quota", *(f"{rate:,}/s" for rate in RATES), "to raise it"), rows)
+    about = [f"{_title(n)}: {q['per']} ([source]({q['source']}), read {q['read']})" for n, q in quotas.items()]
+    told.say(f"Each quota: {'; '.join(about)}.")
+    (first, capacity), *others = sorted(_capacity(needs[1_000]).items(), key=lambda pair: pair[1])
+    then = ", ".join(f"{_title(name)} at {rate:,.0f}" for name, rate in others)
+    told.say(f"The first that binds is **{_title(first)}**, at {capacity:,.0f} notifications a second; then {then}.")
+    shares = {_title(n): (list(RATES), [needs[r][n] / quotas[n]["limit"] for r in RATES]) for n in quotas}
+    axes = {"xlabel": "notifications a second", "ylabel": "share of the quota"}
+    lines("quotas.svg", shares, xscale="log", yscale="log", **axes)
+    told.plot("quotas.svg", "Share of each quota against the rate")
+
+
 _USERS = (
     "What the user sees then is delay. Lambda keeps an asynchronous event that finds no place for up to 6 hours and "
-    "tries "
-    "it again; a throttled table or CreateSchedule fails the invocation, which is tried again after one and two "
-    "minutes and "
-    "then lies in the OnFailure queue, with an alarm and a mail, until `make redrive`; a saved notification without "
-    "a timer "
-    "is found by the sweep, 1,600 in each 5 minutes. Nothing of it is lost."
+    "tries it again; a throttled table or CreateSchedule fails the invocation, which is tried again after one and "
+    "two minutes and then lies in the OnFailure queue, with an alarm and a mail, until `make redrive`; a saved "
+    "notification without a timer is found by the sweep, 1,600 in each 5 minutes. Nothing of it is lost."
 )
 
 
 def _simulated(told: Section, found: dict[int, Any]) -> None:
     told.say(
         "**By simulation.** The real handlers in virtual time, over the stand-ins, with these quotas turned on "
-        "(CreateSchedule "
-        f"at {limits()['create_schedule']:,}/s; each call taken to last 5 ms): a burst, then 6 hours of quiet, in "
-        f"which the "
-        "sweep runs; then `make redrive` of what failed in all tries. Seconds are from the save to the second pass."
+        f"(CreateSchedule at {limits()['create_schedule']:,}/s; each call taken to last 5 ms): a burst, then 6 hours "
+        "of quiet, in which the sweep runs; then `make redrive` of what failed in all tries. Seconds are from the "
+        "save to the second pass."
     )
-    rows = [
-        (
-            f"{rate:,}/s for {one['seconds']} s",
-            f"{one['sent']:,}",
-            f"{one['by_itself']:,}",
-            *(f"{one[name]:,.0f}" for name in ("p50", "p99", "p100")),
-            f"{one['letters']:,}",
-            f"{one['done']:,}",
-            f"**{one['lost']}**",
-            ", ".join(f"{_title(n)} {c:,}" for n, c in one["throttles"].items()) or "none",
-        )
-        for rate, one in found.items()
-    ]
-    told.table(
-        (
-            "burst",
-            "sent",
-            "done by itself",
-            "median s",
-            "99 % s",
-            "last s",
-            "dead letters",
-            "done after redrive",
-            "lost",
-            "throttled",
-        ),
-        rows,
-    )
-    lost = sum(one["lost"] for one in found.values())
-    done = sum(one["done"] for one in found.values())
+    told.table(_COLUMNS, [_burst(rate, one) for rate, one in found.items()])
+    sent, done, lost = (sum(one[name] for one in found.values()) for name in ("sent", "done", "lost"))
     told.aim(
         Target(
             "notifications lost in a burst beyond the quotas",
             "none: delayed, never lost",
-            f"{lost} of {sum(one['sent'] for one in found.values()):,}, {done:,} done, up to {max(found):,}/s",
+            f"{lost} of {sent:,}, {done:,} done, up to {max(found):,}/s",
             lost == 0,
             "A notification was accepted and is neither done nor kept: a fault, to be found before anything else.",
         )
     )
+
+
+_COLUMNS = (
+    *("burst", "sent", "done by itself", "median s", "99 % s", "last s"),
+    *("dead letters", "done after redrive", "lost", "throttled"),
+)
+
+
+def _burst(rate: int, one: dict[str, Any]) -> tuple[str, ...]:
+    times = [f"{one[name]:,.0f}" for name in ("p50", "p99", "p100")]
+    throttled = ", ".join(f"{_title(name)} {count:,}" for name, count in one["throttles"].items())
+    ends = (f"{one['letters']:,}", f"{one['done']:,}", f"**{one['lost']}**", throttled or "none")
+    return f"{rate:,}/s for {one['seconds']} s", f"{one['sent']:,}", f"{one['by_itself']:,}", *times, *ends
 
 
 def _needs(rate: int, counts: Counts, billed_ms: float) -> dict[str, float]:

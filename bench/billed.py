@@ -75,9 +75,9 @@ def section(results: Results, real: dict[str, float], *, memory: int) -> Section
     told.say(f"The same in GB-s at the template's {memory} MB:")
     told.table(("", *(f"{latency} ms" for latency in LATENCIES)), gigabytes)
     told.say(
-        f"Really slept, one notification at 300 ms: the sleeping function {real['sleeping']:,.0f} ms, "
-        f"this project {real['ours']:,.0f} ms in its two invocations with 61 s between them, in which nothing ran "
-        f"(first run of both processes, so with their first connections): {real['sleeping'] / real['ours']:.0f} times."
+        f"Really slept, one notification at 300 ms: the sleeping function {real['sleeping']:,.0f} ms, this project "
+        f"{real['ours']:,.0f} ms in its two invocations with 61 s between them, in which nothing ran (first run of "
+        f"both processes, so with their first connections): {real['sleeping'] / real['ours']:.0f} times."
     )
     told.say(
         "The durable function's figure contains how its SDK gathers checkpoints before it sends them; its testing "

@@ -80,9 +80,9 @@ def _section(found: Results, folders: dict[str, Path]) -> Section:
     starts = len(found[OURS])
     told.say(
         f"{starts} starts each, in turn, by the Runtime Interface Emulator of the SAM CLI and `awslambdaric`, on "
-        f"Python {platform.python_version()}, {platform.machine()}, with whole cores. "
-        "Init is the emulator's own figure; the median, and what four fifths lie between. The first invocation is told "
-        "too, since this project makes its clients there, and not at init: only the two together compare the work."
+        f"Python {platform.python_version()}, {platform.machine()}, with whole cores. Init is the emulator's own "
+        "figure; the median, and what four fifths lie between. The first invocation is told too, since this project "
+        "makes its clients there, and not at init: only the two together compare the work."
     )
     rows = []
     for name, each in found.items():
@@ -126,8 +126,7 @@ def _about_bytecode(folders: dict[str, Path]) -> str:
     return (
         f"The artefact {has} bytecode of Python {sys.version_info[0]}.{sys.version_info[1]}; {unpacked / 1e6:.1f} MB "
         f"unpacked, {zipped / 1e6:.1f} MB as a zip. boto3 is Lambda's own and lies beside it: whether AWS ships it "
-        f"with "
-        "bytecode is not known here, so both are measured."
+        "with bytecode is not known here, so both are measured."
     )
 
 

@@ -65,9 +65,8 @@ def section(bills: dict[tuple[str, int], Bill]) -> Section:
     told = Section("7. Money")
     told.say(
         "Dollars for a million notifications (us-east-1, arm64, after free tiers, without storage and the secret's "
-        "reads, "
-        "which are the same for all), from `bench/prices.toml`. Everyone writes to the template's tables with their "
-        "indexes; the alternatives are as bare as the floor, so they print nothing and count no failures."
+        "reads, which are the same for all), from `bench/prices.toml`. Everyone writes to the template's tables with "
+        "their indexes; the alternatives are as bare as the floor, so they print nothing and count no failures."
     )
     subjects = list(dict.fromkeys(name for name, _ in bills))
     titles = TITLES | {"step_functions": "Step Functions Standard, bare"}
@@ -102,17 +101,12 @@ def _target(told: Section, bills: dict[tuple[str, int], Bill]) -> None:
             f"{ratio:.1f} times (${ours.total * 1e6:.2f} against ${sleeping.total * 1e6:.2f} a million)",
             ratio >= 25,
             f"It would have to be ${allowed * 1e6:.2f} a million. The tables alone are ${ours.tables * 1e6:.2f}: "
-            f"durability "
-            "is four writes of the record (save, pass 1, claim, pass 2) and one of the payment record, and a record "
-            "of more "
-            "than a kilobyte, since it holds the raw body, takes two units each time; four indexes are written as "
-            "it moves. "
-            f"The compute, which the sleep was about, is {sleeping.compute / ours.compute:.0f} times cheaper. To "
-            f"get there: "
-            "the body in an item of its own that is written once, the claim of pass 2 without a write of its own, "
-            "and the "
-            "operators' indexes `notification` and `ended` given up; each takes something from who looks for a lost "
-            "order.",
+            "durability is four writes of the record (save, pass 1, claim, pass 2) and one of the payment record, "
+            "and a record of more than a kilobyte, since it holds the raw body, takes two units each time; four "
+            "indexes are written as it moves. The compute, which the sleep was about, is "
+            f"{sleeping.compute / ours.compute:.0f} times cheaper. To get there: the body in an item of its own that "
+            "is written once, the claim of pass 2 without a write of its own, and the operators' indexes "
+            "`notification` and `ended` given up; each takes something from who looks for a lost order.",
         )
     )
 
@@ -128,25 +122,16 @@ def memory_section(starts: dict[str, list[Start]], warm: Warm, billed: dict[int,
     told.table(("", "MB after the first invocation", "most, after up to 20"), rows)
     told.say(
         "What a size costs: CPU is shared out by size (a whole core at 1,769 MB), so that a smaller function "
-        "computes longer "
-        "and is billed longer, while waiting for ProcessPaidOrder costs by size alone. From the CPU time of item 3 "
-        "and the "
-        "billed time of item 1; a model, with this machine's core for Lambda's."
+        "computes longer and is billed longer, while waiting for ProcessPaidOrder costs by size alone. From the CPU "
+        "time of item 3 and the billed time of item 1; a model, with this machine's core for Lambda's."
     )
     sizes, chosen = memory_sizes()
     costs = {t: [_cost(size, warm.cpu_ms, billed[t].median) for size in sizes] for t in LATENCIES}
-    told.table(
-        ("MB", *(f"$ a million, {t} ms" for t in LATENCIES), "ms billed at 300 ms", "first answer of a cold start, ms"),
-        [
-            (
-                size,
-                *(f"{costs[t][n] * 1e6:.2f}" for t in LATENCIES),
-                f"{_billed_ms(size, warm.cpu_ms, billed[300].median):,.0f}",
-                f"{_first(size, starts):,.0f}",
-            )
-            for n, size in enumerate(sizes)
-        ],
-    )
+    head = ("MB", *(f"$ a million, {t} ms" for t in LATENCIES), "ms billed at 300 ms", "first answer, cold, ms")
+    at_300 = [_billed_ms(size, warm.cpu_ms, billed[300].median) for size in sizes]
+    first = [_first(size, starts) for size in sizes]
+    dollars = [[f"{costs[t][n] * 1e6:.2f}" for t in LATENCIES] for n in range(len(sizes))]
+    told.table(head, [(size, *dollars[n], f"{at_300[n]:,.0f}", f"{first[n]:,.0f}") for n, size in enumerate(sizes)])
     drawn = {f"{t} ms": (sizes, [cost * 1e6 for cost in costs[t]]) for t in LATENCIES}
     lines("memory.svg", drawn, xlabel="MB", ylabel="$ of compute, a million notifications")
     told.plot("memory.svg", "Cost against memory size")
@@ -159,11 +144,11 @@ def _choice(sizes: list[int], chosen: int, starts: dict[str, list[Start]], costs
     cheapest = sizes[costs.index(min(costs))]
     more = (costs[sizes.index(chosen)] - min(costs)) * 1e6
     return (
-        f"The template has {chosen} MB: {chosen / peak:.1f} times the peak of {peak:.0f} MB. At 300 ms the cheapest is "
-        f"{cheapest} MB, {cheapest / peak:.1f} times the peak; {chosen} MB cost ${more:.2f} a million more, and the "
-        f"first answer of a cold start takes {_first(chosen, starts) / 1000:.1f} s of its share of a core instead of "
-        f"{_first(cheapest, starts) / 1000:.1f} s. That, and room for a body of 256 kB with its traceback, is worth it "
-        "beside what the tables cost (section 7); `MemorySize` is a parameter for who sees it otherwise."
+        f"The template has {chosen} MB: {chosen / peak:.1f} times the peak of {peak:.0f} MB. At 300 ms the cheapest "
+        f"is {cheapest} MB, {cheapest / peak:.1f} times the peak; {chosen} MB cost ${more:.2f} a million more, and "
+        f"the first answer of a cold start takes {_first(chosen, starts) / 1000:.1f} s of its share of a core instead "
+        f"of {_first(cheapest, starts) / 1000:.1f} s. That, and room for a body of 256 kB with its traceback, is "
+        "worth it beside what the tables cost (section 7); `MemorySize` is a parameter for who sees it otherwise."
     )
 
 

@@ -65,8 +65,8 @@ def section(found: Results, calls: dict[str, dict[str, int]], warm_ms: dict[str,
     """Tell what was found."""
     told = Section("3. Warm cost")
     told.say(
-        "Per notification, both invocations, ProcessPaidOrder answering at once: median CPU time of several rounds in "
-        "turn, instructions by callgrind (a long run less a short one), the most that was allocated at a time "
+        "Per notification, both invocations, ProcessPaidOrder answering at once: median CPU time of several rounds "
+        "in turn, instructions by callgrind (a long run less a short one), the most that was allocated at a time "
         "(tracemalloc), and what was printed."
     )
     rows = [(TITLES[name], *_cells(one)) for name, one in found.items()]
@@ -82,10 +82,8 @@ def section(found: Results, calls: dict[str, dict[str, int]], warm_ms: dict[str,
 _CRITICAL_PATH = (
     "One call could run beside another without weakening the promise: the read of the order, which only the answer "
     "needs, could run while ProcessPaidOrder does. Every other call needs what the one before it wrote or read: the "
-    "mark "
-    "gives the order of a browser return to the save, the save is the claim of the pass, the record of the pass is "
-    "what "
-    "the timer may be armed for. It stays where it is ([why](decisions/19-no-threads.md))."
+    "mark gives the order of a browser return to the save, the save is the claim of the pass, the record of the pass "
+    "is what the timer may be armed for. It stays where it is ([why](decisions/19-no-threads.md))."
 )
 
 
@@ -94,30 +92,23 @@ def _targets(told: Section, found: Results, warm_ms: dict[str, float]) -> None:
     cpu = ours.cpu_ms / floor.cpu_ms
     counted = ours.instructions / floor.instructions if ours.instructions and floor.instructions else None
     parts = [f"{counted:.2f} by instructions"] if counted else []
-    told.aim(
-        Target(
-            "CPU of a warm notification against the floor",
-            "at most 1.3 times",
-            ", ".join([*parts, f"{cpu:.2f} by CPU time"]),
-            (counted or cpu) <= 1.3,
-            f"It costs {ours.cpu_ms - floor.cpu_ms:.1f} ms of a whole core for each notification. The floor prints "
-            "nothing and checks nothing: Powertools' log lines, the shapes that pydantic checks and the redaction "
-            "of the "
-            "answer are the difference. Fewer log lines, or lines written by `json` alone, would bring it down.",
-        )
-    )
-    told.aim(
-        Target(
-            "AWS calls on the critical path that could run beside another",
-            "none",
-            "1: the read of the order",
-            met=False,
-            missed=f"It costs one read of a table in each delivery ({warm_ms['call']:.1f} ms here; some "
-            f"milliseconds at "
-            "AWS). A thread for it would make the order of the calls, which the failure table counts on, a matter of "
-            "chance.",
-        )
-    )
+    measured = ", ".join([*parts, f"{cpu:.2f} by CPU time"])
+    costs = f"It costs {ours.cpu_ms - floor.cpu_ms:.1f} ms of a whole core for each notification. {_CPU}"
+    told.aim(Target("CPU of a warm notification against the floor", _AT_MOST, measured, (counted or cpu) <= 1.3, costs))
+    costs = f"It costs one read of a table in each delivery ({warm_ms['call']:.1f} ms here). {_THREAD}"
+    beside = "AWS calls on the critical path that could run beside another"
+    told.aim(Target(beside, "none", "1: the read of the order", met=False, missed=costs))
+
+
+_AT_MOST = "at most 1.3 times"
+_CPU = (
+    "The floor prints nothing and checks nothing: Powertools' log lines, the shapes that pydantic checks and the "
+    "redaction of the answer are the difference. Fewer log lines, or lines that `json` alone writes, would lower it."
+)
+_THREAD = (
+    "A thread for it would make the order of the calls, which the failure table counts on, a matter of chance; what "
+    "would have to change is that somebody waits for the answer."
+)
 
 
 def _warm(runs: list[Measured], counted: float | None) -> Warm:
