@@ -69,7 +69,7 @@ def end(process: "subprocess.Popen[str]") -> str:
     """Wait for a process and return the last line that it printed."""
     out, error = process.communicate(timeout=600)
     if process.returncode:
-        raise RuntimeError(f"{process.args!r}:\n{error[-3000:]}")
+        raise RuntimeError(f"{process.args!r} ended with {process.returncode}:\n{error[-3000:]}")
     return out.splitlines()[-1] if out else error
 
 
