@@ -154,7 +154,7 @@ def _replace(name: str, old: Any, new: Any) -> None:
         return
     if isinstance(old, type) and not issubclass(old, BaseModel):
         # Its methods have no fault; others may inherit from it, and tests hold it.
-        for attribute in {"final"} & vars(new).keys():
+        for attribute in {"final", "hopeless", "happened"} & vars(new).keys():
             setattr(old, attribute, vars(new)[attribute])
         return
     for other in list(sys.modules.values()):

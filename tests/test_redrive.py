@@ -28,7 +28,7 @@ from tests.deployed import (
 )
 from tests.letters import function_error, on_failure
 from tests.template import source
-from tests.wire import Answer, Call, payload, refuse
+from tests.wire import Answer, Call, Interrupt, interrupting, payload, refuse
 from tests.world import CHARGE, NOTIFICATION, ORDER
 
 CARD, KEY = "4111111111111111", "skey_test_planted"
@@ -295,10 +295,6 @@ CALLS += 3 * ["sqs.ReceiveMessage", "lambda.Invoke", "sqs.DeleteMessage", "sqs.R
 CALLS += ["sqs.ReceiveMessage"]  # the sweep's queue
 
 
-class Interrupt(BaseException):
-    """Ctrl-C, or the end of the process."""
-
-
 def test_redrive_of_each_kind_makes_these_calls(deployed: Deployed) -> None:
     """The test below interrupts at every one of them."""
     deployed.put_each_kind()
@@ -313,7 +309,7 @@ def test_redrive_of_each_kind_makes_these_calls(deployed: Deployed) -> None:
 def test_interrupt_at_any_call_loses_nothing(deployed: Deployed, when: str, number: int) -> None:
     """Each letter is still in its queue or its pass is done, and a second redrive does the rest."""
     deployed.put_each_kind()
-    _interrupt(deployed, when, number)
+    deployed.world.wire.around = interrupting(_own, number, when)
     with pytest.raises(Interrupt):
         deployed.run("dead-letters", "redrive")
     left = deployed.left()
@@ -325,22 +321,6 @@ def test_interrupt_at_any_call_loses_nothing(deployed: Deployed, when: str, numb
     deployed.show_again()
     assert deployed.run("dead-letters", "redrive") == 0
     assert (_passes(deployed), deployed.left()) == ([1, 2, 2], {})
-
-
-def _interrupt(deployed: Deployed, when: str, number: int) -> None:
-    left = [number]
-
-    def around(call: Call, effect: Callable[[], Answer]) -> Answer:
-        left[0] -= _own(call)
-        this = _own(call) and left[0] == 0
-        if this and when == "before":
-            raise Interrupt
-        answer = effect()
-        if this:
-            raise Interrupt
-        return answer
-
-    deployed.world.wire.around = around
 
 
 def _own(call: Call) -> bool:

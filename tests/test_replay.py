@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
 
@@ -12,7 +11,7 @@ from callback.clock import stamp
 from local.emulator import ROOT
 from tests.deployed import Deployed, arn, notification, unstyled
 from tests.letters import function_error
-from tests.wire import Answer, Call, payload, refuse
+from tests.wire import Answer, Call, Interrupt, interrupting, payload, refuse
 from tests.world import CHARGE, NOTIFICATION, ORDER
 
 NAMED = f"chargeId={CHARGE} notificationId={NOTIFICATION} orderId={ORDER}"
@@ -391,10 +390,6 @@ CALLS = ["cloudformation.DescribeStacks", "dynamodb.Query", *4 * ["dynamodb.GetI
 CALLS += 4 * ["dynamodb.GetItem", "lambda.Invoke"]
 
 
-class Interrupt(BaseException):
-    """The end of the process."""
-
-
 def test_replay_of_four_makes_these_calls(several: Deployed) -> None:
     """The test below interrupts at every one of them."""
     several.run("replay", "--yes", ORDER)
@@ -406,19 +401,7 @@ def test_replay_of_four_makes_these_calls(several: Deployed) -> None:
 @pytest.mark.parametrize("number", range(1, len(CALLS) + 1))
 def test_interrupt_at_any_call_loses_nothing(several: Deployed, when: str, number: int) -> None:
     """What was begun is done or can be done again: the same command goes on, and runs no pass twice."""
-    left = [number]
-
-    def around(call: Call, effect: Callable[[], Answer]) -> Answer:
-        left[0] -= own(call)
-        this = own(call) and left[0] == 0
-        if this and when == "before":
-            raise Interrupt
-        answer = effect()
-        if this:
-            raise Interrupt
-        return answer
-
-    several.world.wire.around = around
+    several.world.wire.around = interrupting(own, number, when)
     with pytest.raises(Interrupt):
         several.run("replay", "--yes", ORDER)
     several.world.wire.around = None

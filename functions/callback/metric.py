@@ -1,7 +1,7 @@
 """Metrics, as part of log lines that are written anyway: CloudWatch reads them there, and no API is called.
 
-The form is CloudWatch's embedded metric format. Powertools' Metrics writes the same, and takes 26 ms to import where
-the Logger is there already. Alarms and dashboard of template.yaml name these metrics.
+The form is CloudWatch's embedded metric format. Powertools' Metrics writes it on lines of its own, without the ids.
+Alarms and dashboard of template.yaml name these metrics.
 """
 
 import time
