@@ -5,7 +5,6 @@ import os
 import py_compile
 import shutil
 import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -44,18 +43,6 @@ def compiled(folder: Path) -> None:
     """Add bytecode as `make build` does: of this Python, checked by nothing."""
     unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
     compileall.compile_dir(folder, quiet=2, invalidation_mode=unchecked)
-
-
-def size(folder: Path) -> tuple[int, int]:
-    """Return an artefact's bytes: unpacked, and as a zip."""
-    unpacked = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    archive = Path(shutil.make_archive(str(ROOM / f"{folder.name}-size"), "zip", folder))
-    return unpacked, archive.stat().st_size
-
-
-def has_bytecode(folder: Path) -> bool:
-    """Tell whether an artefact carries bytecode of this Python."""
-    return any(folder.rglob(f"*.{sys.implementation.cache_tag}.pyc"))
 
 
 def _sam_build() -> Path:

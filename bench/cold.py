@@ -3,16 +3,18 @@
 import itertools
 import os
 import platform
-import statistics
 import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
-from bench.artefacts import ROOM, has_bytecode, make, size
-from bench.emulator import Function, started
+from artefact.runtime import running
+from artefact.size import measured
+from bench.artefacts import ROOM, make
+from bench.emulator import Watched
 from bench.environment import WAITING, notification, timer, variables
 from bench.page import Section, Target
 from bench.plots import spans
@@ -50,29 +52,32 @@ def run(url: str, numbers: range, *, quick: bool) -> tuple[Results, Section]:
     fresh, waiting = iter(numbers), iter(WAITING)
     for turn in range(4 if quick else 21):
         for name, (handler, *paths) in _variants(folders).items():
-            function = Function(handler, tuple(folders[path] for path in paths), variables(0, url))
             events = map(timer, waiting) if handler.startswith("recheck") else map(notification, fresh)
-            one = _start(function, itertools.islice(events, 20))
+            # What many invocations leave in memory is seen once; a start is over with its first.
+            some = itertools.islice(events, 20 if turn == 1 else 1)
+            one = _start(handler, [folders[path] for path in paths], variables(0, url), some)
             if turn:  # the first fills the machine's file cache
                 found[name].append(one)
     return found, _section(found, folders)
 
 
 def _variants(folders: dict[str, Path]) -> dict[str, tuple[str, ...]]:
-    if has_bytecode(folders["ours-built"]):
+    if measured(folders["ours-built"]).bytecode:
         return _VARIANTS
     return _VARIANTS | {
         "DelayedNotify, bytecode": ("delayednotify.lambda_handler", "ours-compiled", "runtime-compiled")
     }
 
 
-def _start(function: Function, events: Iterator[object]) -> Start:
-    with started(function, ROOM / "started") as running:
-        whole = running.invoke(next(events))
-        init, cpu, peak = running.init_ms, running.cpu_ms, running.peak_mb
+def _start(handler: str, folders: list[Path], environment: dict[str, str], events: Iterator[object]) -> Start:
+    path = {"PYTHONPATH": os.pathsep.join(map(str, folders)), "TZ": "UTC"}
+    with running(folders[0], handler, environment | path, ROOM / "emulator.log") as started:
+        watched = Watched(started)
+        whole = watched.invoke(next(events))
+        init, cpu, peak = started.init_ms, watched.cpu_ms, watched.peak_mb
         for event in events:
-            running.invoke(event)
-        return Start(init, whole - init, cpu, peak, running.peak_mb)
+            watched.invoke(event)
+        return Start(init, whole - init, cpu, peak, watched.peak_mb)
 
 
 def _section(found: Results, folders: dict[str, Path]) -> Section:
@@ -98,7 +103,8 @@ def _section(found: Results, folders: dict[str, Path]) -> Section:
 
 
 def _targets(told: Section, found: Results) -> None:
-    ours, plain, compiled = (_median(found[name], "init_ms") for name in (OURS, PLAIN, COMPILED))
+    ours, plain, compiled = (median([s.init_ms for s in found[name]]) for name in (OURS, PLAIN, COMPILED))
+    whole = {name: median([s.init_ms + s.first_ms for s in found[name]]) for name in (OURS, COMPILED)}
     told.aim(
         Target(
             "init of DelayedNotify as `make build` makes it, against boto3 and its clients as a plain `sam build` "
@@ -112,7 +118,8 @@ def _targets(told: Section, found: Results) -> None:
         Target(
             "... against the same with bytecode",
             "at most 1.25 times; 1.0 is the prize",
-            f"{ours:.0f} ms against {compiled:.0f} ms ({ours / compiled:.2f})",
+            f"{ours:.0f} ms against {compiled:.0f} ms ({ours / compiled:.2f}); together with the first invocation "
+            f"{whole[OURS]:.0f} against {whole[COMPILED]:.0f} ({whole[OURS] / whole[COMPILED]:.2f})",
             ours <= 1.25 * compiled,
             "The difference is paid once for each new environment; what it consists of is in section 2.",
         )
@@ -121,12 +128,9 @@ def _targets(told: Section, found: Results) -> None:
 
 def _about_bytecode(folders: dict[str, Path]) -> str:
     built = folders["ours-built"]
-    unpacked, zipped = size(built)
-    has = "carries" if has_bytecode(built) else "carries NO"
     return (
-        f"The artefact {has} bytecode of Python {sys.version_info[0]}.{sys.version_info[1]}; {unpacked / 1e6:.1f} MB "
-        f"unpacked, {zipped / 1e6:.1f} MB as a zip. boto3 is Lambda's own and lies beside it: whether AWS ships it "
-        "with bytecode is not known here, so both are measured."
+        f"The artefact: {measured(built)}. boto3 is Lambda's own and lies beside it: whether AWS ships it with "
+        "bytecode is not known here, so both are measured."
     )
 
 
@@ -148,10 +152,6 @@ def _slowest_imports(told: Section, folders: dict[str, Path]) -> None:
     for name, microseconds in own.items():
         packages[name.split(".")[0]] += microseconds
     told.say("The same by package: " + ", ".join(f"`{n}` {t / 1000:.1f} ms" for n, t in packages.most_common(10)) + ".")
-
-
-def _median(starts: list[Start], figure: str) -> float:
-    return statistics.median(float(getattr(start, figure)) for start in starts)
 
 
 def _cell(values: list[float]) -> str:

@@ -6,9 +6,10 @@ import re
 import shutil
 import subprocess
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 
+from artefact.runtime import PYTHON
 from bench.page import Section
 
 _PACKAGES = (
@@ -16,7 +17,6 @@ _PACKAGES = (
     "botocore",
     "pydantic",
     "aws-lambda-powertools",
-    "awslambdaric",
     "aws-durable-execution-sdk-python",
     "aws-durable-execution-sdk-python-testing",
 )
@@ -33,10 +33,17 @@ def facts(mode: str, minutes: float) -> Section:
         ("system", f"{_system()}, Linux {platform.release()}"),
         ("Python", platform.python_version()),
         *((name, version(name)) for name in _PACKAGES),
+        ("awslambdaric", _runtimes("awslambdaric")),
         ("valgrind", _valgrind()),
     ]
     section.table(("", ""), rows)
     return section
+
+
+def _runtimes(name: str) -> str:
+    [folder] = (PYTHON.parent.parent / "lib").glob("python*/site-packages")
+    [found] = distributions(name=name, path=[str(folder)])
+    return found.version
 
 
 def _cpu() -> str:

@@ -100,7 +100,10 @@ def _target(told: Section, bills: dict[tuple[str, int], Bill]) -> None:
             "at least 25 times cheaper",
             f"{ratio:.1f} times (${ours.total * 1e6:.2f} against ${sleeping.total * 1e6:.2f} a million)",
             ratio >= 25,
-            f"It would have to be ${allowed * 1e6:.2f} a million. The tables alone are ${ours.tables * 1e6:.2f}: "
+            f"It would have to be ${allowed * 1e6:.2f} a million. Even the floor, which does nothing but the calls, is "
+            f"only {sleeping.total / bills['floor', 300].total:.1f} times cheaper, and this project would be "
+            f"{sleeping.total / (ours.total - ours.tables):.1f} times cheaper if its tables were free. They are "
+            f"${ours.tables * 1e6:.2f}: "
             "durability is four writes of the record (save, pass 1, claim, pass 2) and one of the payment record, "
             "and a record of more than a kilobyte, since it holds the raw body, takes two units each time; four "
             "indexes are written as it moves. The compute, which the sleep was about, is "

@@ -3,6 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from bench.template import ROOT
+
+# The page and its plots, until all of it is there.
+WRITTEN = ROOT / ".local" / "benchmarks"
+
 
 @dataclass(frozen=True)
 class Target:
@@ -38,7 +43,7 @@ class Section:
         self.parts.append("\n".join(lines))
 
     def plot(self, name: str, what: str) -> None:
-        """Add a plot that stands in docs/images/."""
+        """Add a plot that stands beside the page, in images/."""
         self.parts.append(f"![{what}](images/{name})")
 
     def aim(self, target: Target) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import matplotlib as mpl
 
-from bench.template import ROOT
+from bench.page import WRITTEN
 
 mpl.use("svg")
 mpl.rcParams.update(
@@ -21,7 +21,7 @@ mpl.rcParams.update(
 
 import matplotlib.pyplot as plt  # noqa: E402 - after the choice of what draws
 
-IMAGES = ROOT / "docs" / "images"
+IMAGES = WRITTEN / "images"
 
 
 def bars(name: str, values: Mapping[str, Sequence[float]], latencies: Sequence[int]) -> None:

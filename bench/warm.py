@@ -10,6 +10,8 @@ from bench.page import Section, Target
 from bench.subject import TITLES, Measured, begin, command, environment, measure
 
 SUBJECTS = ("floor", "ours", "sleeping")
+# A short run and a long one: of how many notifications.
+_COUNTED = (4, 24)
 _COLLECTED = re.compile(r"Collected : (\d+)")
 
 
@@ -26,7 +28,7 @@ class Warm:
 Results = dict[str, Warm]
 
 
-def run(url: str, numbers: range, *, quick: bool) -> Results:
+def run(url: str, numbers: range, *, quick: bool) -> dict[str, list[Measured]]:
     """Measure in turn; 1,000 notifications are this project's 2,000 invocations."""
     rounds, count, first = (1, 60, numbers.start) if quick else (5, 200, numbers.start)
     found: dict[str, list[Measured]] = defaultdict(list)
@@ -35,21 +37,20 @@ def run(url: str, numbers: range, *, quick: bool) -> Results:
             line = command(subject, first, count, 20, "--allocations")
             found[subject].append(measure(line, environment(0, url)))
             first += count + 1
-    counted = instructions(url, first, (2, 6) if quick else (5, 45))
-    return {subject: _warm(found[subject], counted.get(subject)) for subject in SUBJECTS}
+    return found
 
 
-def instructions(url: str, first: int, counts: tuple[int, int]) -> dict[str, float]:
+def instructions(url: str, first: int) -> dict[str, float]:
     """Count instructions per notification with callgrind: a long run less a short one, so that no start is in it."""
     if shutil.which("valgrind") is None:
         return {}
     running = {}
     for subject in ("floor", "ours"):
-        for count in counts:
+        for count in _COUNTED:
             running[subject, count] = begin(_valgrind(command(subject, first, count, 2)), _quiet(environment(0, url)))
             first += count
     total = {key: int(_COLLECTED.findall(process.communicate()[1])[-1]) for key, process in running.items()}
-    short, long = counts
+    short, long = _COUNTED
     return {s: (total[s, long] - total[s, short]) / (long - short) for s in ("floor", "ours")}
 
 
@@ -109,6 +110,11 @@ _THREAD = (
     "A thread for it would make the order of the calls, which the failure table counts on, a matter of chance; what "
     "would have to change is that somebody waits for the answer."
 )
+
+
+def results(runs: dict[str, list[Measured]], counted: dict[str, float]) -> Results:
+    """Put together what was timed and what was counted."""
+    return {subject: _warm(runs[subject], counted.get(subject)) for subject in SUBJECTS}
 
 
 def _warm(runs: list[Measured], counted: float | None) -> Warm:
