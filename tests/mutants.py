@@ -156,6 +156,8 @@ def _replace(name: str, old: Any, new: Any) -> None:
         # Its methods have no fault; others may inherit from it, and tests hold it.
         for attribute in {"final", "hopeless", "happened"} & vars(new).keys():
             setattr(old, attribute, vars(new)[attribute])
+        if issubclass(old, tuple):  # a named one: its fields' defaults
+            old.__new__.__defaults__ = new.__new__.__defaults__
         return
     for other in list(sys.modules.values()):
         if vars(other).get(name) is old:
