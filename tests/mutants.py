@@ -30,7 +30,8 @@ from tests.mutate import Mutant, mutants
 
 MODULES = ["checksum", "advance", "schedule", "rechecks", "record", "errors", "paid_order", "processor", "report"]
 MODULES += ["sweep", "mail", "mail_limit"]
-TESTS = ("checksum", "events", "flow", "mails", "notification", "redirect", "report", "schedule", "sweep")
+TESTS = ["checksum", "dashboard", "events", "flow", "ladder", "mails", "notification", "redirect", "report", "schedule"]
+TESTS += ["sweep"]
 PACKAGE = ROOT / "functions" / "callback"
 LISTED = ROOT / "tests" / "survivors.toml"
 # How the process of a mutant ends.

@@ -53,6 +53,7 @@ def test_an_outage_sends_a_set_number_of_mails_an_hour(world: World) -> None:
     assert len(world.mails()) == MAILS_AN_HOUR
     assert len(world.errors()) == MAILS_AN_HOUR + 5
     assert len(world.log("held back")) == 5
+    assert [line["MailsHeld"] for line in world.metrics("MailsHeld")] == [1] * 5
 
 
 def test_next_hours_first_mail_counts_and_names_what_was_held_back(world: World) -> None:
