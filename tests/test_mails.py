@@ -9,7 +9,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from callback.clock import stamp
 from callback.errors import FollowUpError, PassFailed, SweepIncomplete
@@ -631,6 +631,7 @@ def test_given_up_by_the_sweep_names_the_pass(world: World) -> None:
         ("claimed", "pass 2 is claimed by another, will be tried again"),
         ("schedule", "a timer could not be armed, will be tried again"),
         ("foreign", "delayednotify failed, will be tried again"),
+        ("late", "pass 1 timed out, will be tried again"),
     ],
 )
 def test_subject_says_in_words_what_happened_and_whether_a_retry_helps(world: World, happened: str, says: str) -> None:
@@ -638,6 +639,10 @@ def test_subject_says_in_words_what_happened_and_whether_a_retry_helps(world: Wo
     with pytest.raises((FollowUpError, ClientError)):
         _let(world, happened)
     assert world.mails()[0]["Message"]["Subject"]["Data"].endswith(f": {says}")
+
+
+def _no_answer(_call: Call) -> None:
+    raise ReadTimeoutError(endpoint_url="a test")
 
 
 def _let(world: World, happened: str) -> None:
@@ -664,6 +669,9 @@ def _let(world: World, happened: str) -> None:
                 row = world.record() | {"leaseUntil": stamp(world.now + timedelta(seconds=30)), "claimId": "another"}
                 world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=row)
             world.recheck()
+        case "late":
+            world.wire.before["lambda.Invoke"] = _no_answer
+            world.deliver()
         case _:
             calls = {"schedule": "scheduler.CreateSchedule", "foreign": "dynamodb.PutItem"}
             world.wire.before[calls[happened]] = refuse("InternalServerError")
