@@ -38,8 +38,9 @@ def unpinned(engine: Engine, image: str) -> str | None:
     """Say of a base that a tag names how to pin it: by the digest that the engine had it by, where it was pulled."""
     if "@sha256:" in image:
         return None
-    digests = engine.client.images.get(image).attrs.get("RepoDigests") or []
-    pinned = next(iter(digests), f"{AWS}@sha256:...")
+    # Some engines build from an image that they do not list.
+    digests = engine.client.images.get(image).attrs.get("RepoDigests") if engine.has(image) else None
+    pinned = next(iter(digests or []), f"{AWS}@sha256:...")
     return f"base is not pinned: its tag may name another image tomorrow; BASE={pinned} pins it"
 
 

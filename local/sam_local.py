@@ -259,8 +259,8 @@ def _image(sam: SamLocal) -> list[Check]:
     )
     found = said.decode().strip()
     layers, of_base = (sam.engine.client.images.get(name).attrs["RootFS"]["Layers"] for name in (IMAGE, sam.base))
-    added = len(layers) - len(of_base) if layers[: len(of_base)] == of_base else len(layers)
+    added = str(len(layers) - len(of_base))
     return [
         Check("the image's files, read by a user without rights", found, found == "0 not compiled, 0 writable"),
-        Check("layers beyond its base's: ours alone, no tool's", str(added), added == 1),
+        Check("its layers beyond the base's: no tool's", added, added == "1" and layers[:-1] == of_base),
     ]

@@ -214,13 +214,15 @@ def test_stand_in_is_never_taken_for_aws_s() -> None:
     [
         (OURS, [f"{base_image.AWS}@sha256:1a2b"], f"BASE={base_image.AWS}@sha256:1a2b pins it"),
         (stand_in.NAME, [], f"BASE={base_image.AWS}@sha256:... pins it"),
+        ("my/own:1", None, f"BASE={base_image.AWS}@sha256:... pins it"),
         (f"{base_image.AWS}@sha256:1a2b", [], None),
     ],
-    ids=["pulled", "stand-in", "pinned"],
+    ids=["pulled", "stand-in", "not-listed", "pinned"],
 )
-def test_base_without_a_digest_is_told(base: str, digests: list[str], pins: str | None) -> None:
+def test_base_without_a_digest_is_told(base: str, digests: list[str] | None, pins: str | None) -> None:
     """`make image` says so in one line, with the digest to name if the engine knows one (docs/decisions/22)."""
-    images = SimpleNamespace(get=lambda _: SimpleNamespace(attrs={"RepoDigests": digests}))
+    there = [] if digests is None else [base]
+    images = SimpleNamespace(get=lambda _: SimpleNamespace(attrs={"RepoDigests": digests}), list=lambda **_: there)
     told = base_image.unpinned(an_engine(images), base)  # type: ignore[arg-type]
     assert told is None if pins is None else str(told).startswith("base is not pinned: ") and str(told).endswith(pins)
 
