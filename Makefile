@@ -1,12 +1,13 @@
 # People and CI use the same targets. `make help` lists them.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help run up down invoke debug sam-local image stand-in transcript redrive replay test fuzz mutants soak audit \
+.PHONY: help run up down invoke debug sam-local image stand-in transcript redrive replay test fuzz mutants soak audit bench \
   check failure-table pictures mails preflight build same sbom starts lock clean
 
 BIN := .venv/bin
 EMULATOR := .venv-emulator
 AUDIT := .venv-audit
+BENCH := .venv-bench
 RUNTIME := .venv-runtime
 DELAY ?= 60
 EVENT ?=
@@ -16,6 +17,7 @@ MINUTES ?= 10
 COUNT ?= 200000
 SEED ?=
 ONLY ?=
+QUICK ?=
 FUNCTION ?= DelayedNotifyFunction
 # Containers: any value of IMAGE means the image flavour. ADDRESS, where they find this machine, and BASE, the image that
 # functions run in, are found out unless given.
@@ -108,6 +110,9 @@ check: .venv/installed ## format, lint, types, template
 soak: .venv/installed ## random stories of faults for as long as you like: make soak [MINUTES=10] [SEED=7, to repeat one]
 	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
+bench: .venv/installed $(RUNTIME)/installed $(BENCH)/installed ## measure, and write docs/benchmarks.md: 15 minutes; a look at it in 2: make bench QUICK=1
+	@$(LOCAL) $(BENCH)/bin/python -m bench $(if $(QUICK),--quick)
+
 pictures: .venv/installed $(EMULATOR)/installed ## write docs/images/ anew: the operators' tools on a local stack (needs Chromium)
 	@$(LOCAL) $(BIN)/python -m local.pictures
 
@@ -136,7 +141,7 @@ lock: .venv/installed ## write the locked requirements anew from pyproject.toml
 	./requirements/lock
 
 clean: ## remove what the other targets made
-	rm -rf .venv $(EMULATOR) $(AUDIT) $(RUNTIME) .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv $(EMULATOR) $(AUDIT) $(RUNTIME) $(BENCH) .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 .venv/installed: requirements/bootstrap.txt requirements/dev.txt
 	@echo "Making .venv"
@@ -163,4 +168,11 @@ $(RUNTIME)/installed: requirements/runtime.txt | .venv/installed
 	@echo "Making $(RUNTIME)"
 	@rm -rf $(RUNTIME) && "$$(local/find-python)" -m venv --without-pip $(RUNTIME)
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(RUNTIME)/bin/python --require-hashes -r requirements/runtime.txt
+	@touch $@
+
+# With bytecode: what Lambda's own runtime has compiled is not what is measured.
+$(BENCH)/installed: requirements/bench.txt | .venv/installed
+	@echo "Making $(BENCH)"
+	@rm -rf $(BENCH) && "$$(local/find-python)" -m venv --without-pip $(BENCH)
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BENCH)/bin/python --require-hashes -r requirements/bench.txt
 	@touch $@

@@ -13,7 +13,6 @@ import subprocess
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +20,7 @@ from local.emulator import HOST, ROOT
 
 PYTHON = ROOT / ".venv-runtime" / "bin" / "python"
 _MACHINES = {"x86_64": "x86_64", "aarch64": "arm64"}
+_PROGRAM = "site-packages/samcli/local/rapid/aws-lambda-rie-"
 _INIT = re.compile(r"INIT REPORT\(durationMs: ([\d.]+)\)")
 
 
@@ -33,6 +33,7 @@ class Running:
     """A function in its runtime emulator, which takes one event at a time."""
 
     port: int
+    pid: int
     log: IO[str]
 
     def invoke(self, event: object) -> Any:  # noqa: ANN401 - whatever the handler returns
@@ -59,13 +60,13 @@ class Running:
 
 def emulator_program() -> Path:
     """The runtime emulator for this machine; raises `RuntimeEmulatorError` where there is none."""
-    samcli = find_spec("samcli")
-    machine = _MACHINES.get(platform.machine())
-    if platform.system() != "Linux" or machine is None or samcli is None or samcli.origin is None:
+    # Not by import: those who measure have an environment without the SAM CLI.
+    found = list(ROOT.glob(f".venv/lib/python3.*/{_PROGRAM}{_MACHINES.get(platform.machine())}"))
+    if platform.system() != "Linux" or not found:
         raise RuntimeEmulatorError("the SAM CLI's runtime emulator runs on Linux, on x86_64 and arm64")
     if not PYTHON.exists():
         raise RuntimeEmulatorError(f"make {PYTHON.parent.parent.name}/installed")
-    return Path(samcli.origin).parent / "local" / "rapid" / f"aws-lambda-rie-{machine}"
+    return found[0]
 
 
 @contextlib.contextmanager
@@ -80,7 +81,7 @@ def running(folder: Path, handler: str, environment: Mapping[str, str], log: Pat
         )
         try:
             _wait_until_up(port, process)
-            yield Running(port, output)
+            yield Running(port, process.pid, output)
         finally:
             process.terminate()
             process.wait()

@@ -30,7 +30,8 @@ from tests.mutate import Mutant, mutants
 
 MODULES = ["checksum", "advance", "schedule", "rechecks", "record", "errors", "paid_order", "processor", "report"]
 MODULES += ["sweep", "mail", "mail_limit"]
-TESTS = ("checksum", "events", "flow", "mails", "notification", "redirect", "report", "schedule", "sweep")
+TESTS = ["checksum", "dashboard", "events", "flow", "ladder", "mails", "notification", "redirect", "report", "schedule"]
+TESTS += ["sweep"]
 PACKAGE = ROOT / "functions" / "callback"
 LISTED = ROOT / "tests" / "survivors.toml"
 # How the process of a mutant ends.
@@ -156,6 +157,8 @@ def _replace(name: str, old: Any, new: Any) -> None:
         # Its methods have no fault; others may inherit from it, and tests hold it.
         for attribute in {"final", "hopeless", "happened"} & vars(new).keys():
             setattr(old, attribute, vars(new)[attribute])
+        if issubclass(old, tuple):  # a named one: its fields' defaults
+            old.__new__.__defaults__ = new.__new__.__defaults__
         return
     for other in list(sys.modules.values()):
         if vars(other).get(name) is old:

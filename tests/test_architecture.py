@@ -12,6 +12,7 @@ from local.emulator import ROOT
 
 DEPLOYED = sorted((ROOT / "functions").rglob("*.py"))
 TOOLS = sorted((ROOT / "followups").rglob("*.py"))
+MEASURED = sorted((ROOT / "bench").rglob("*.py"))
 
 
 def test_composition_is_in_one_place() -> None:
@@ -50,6 +51,13 @@ def test_operators_tools_need_only_what_is_deployed(file: Path) -> None:
     """followups/ acts on real accounts: nothing of the local stack or the tests comes with it."""
     imported = {name.split(".")[0] for name in _imports(file)}
     assert not imported & {"artefact", "local", "tests", "bench"}
+
+
+@pytest.mark.parametrize("file", MEASURED, ids=lambda file: str(file.relative_to(ROOT)))
+def test_measurements_need_only_what_is_deployed(file: Path) -> None:
+    """bench/ runs in an environment of its own: it measures functions/ as they are, and brings its own stand-ins."""
+    imported = {name.split(".")[0] for name in _imports(file)}
+    assert not imported & {"local", "tests", "followups"}
 
 
 @pytest.mark.parametrize("file", DEPLOYED, ids=lambda file: str(file.relative_to(ROOT)))

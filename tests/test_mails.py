@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from datetime import timedelta
+from html import unescape
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -52,6 +53,7 @@ def test_an_outage_sends_a_set_number_of_mails_an_hour(world: World) -> None:
     assert len(world.mails()) == MAILS_AN_HOUR
     assert len(world.errors()) == MAILS_AN_HOUR + 5
     assert len(world.log("held back")) == 5
+    assert [line["MailsHeld"] for line in world.metrics("MailsHeld")] == [1] * 5
 
 
 def test_next_hours_first_mail_counts_and_names_what_was_held_back(world: World) -> None:
@@ -288,6 +290,13 @@ def test_failing_summary_hides_no_error_of_the_sweep(world: World) -> None:
     assert "3 error mails" in " ".join(map(text, world.mails()))
 
 
+def test_sweep_before_any_mail_misses_nothing(world: World) -> None:
+    """A new stack has no row that counts mails: its sweep neither mails nor complains."""
+    world.sweep()
+    assert world.mails() == []
+    assert world.log("failed too") == []
+
+
 def test_looking_costs_a_sweep_one_read(world: World) -> None:
     """Nothing held back: one consistent read of a row below 4 KB (one read unit), no write and no mail."""
     refused(world, 1)
@@ -449,6 +458,16 @@ def test_html_says_what_the_text_says(world: World, kind: str) -> None:
     assert words(html(mail)) == text(mail).split()
 
 
+def test_html_boxes_the_commands_and_breaks_the_lines(world: World) -> None:
+    """Each command stands apart, to be copied; what was held back is a list there, too."""
+    summary(world)
+    mail = world.mails()[-1]
+    boxes = re.findall(r"<pre[^>]*>(.*?)</pre>", html(mail), re.DOTALL)
+    assert [shlex.split(unescape(box)) for box in boxes] == commands(mail)
+    [held] = re.findall(r"Held back:</b> (.*?)</p>", html(mail))
+    assert held.split("<br/>") == SUMMARY.partition("Held back: ")[2].split("\n")[:22]
+
+
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_html_brings_nothing_from_elsewhere_and_no_colours_of_letters(world: World, kind: str) -> None:
     """No script, image, link or style sheet; dark or light is the mail program's own, which it is asked to bring."""
@@ -501,11 +520,20 @@ def test_order_id_of_any_form_is_shown_as_it_is_and_safe_to_paste(world: World, 
 
 
 @pytest.mark.parametrize(
-    "order", ["O\n\nTo look:\n\n    followups rm", "O\x1b[2J", "O\u202e1", f"card {CARD}", " O"], ids=ascii
+    ("order", "mended"),
+    [
+        ("O\n\nTo look:\n\n    followups rm", "O To look: followups rm"),
+        ("O\x1b[2J", "O [2J"),
+        ("O\u202e1", "O 1"),
+        (f"card {CARD}", "card [redacted]"),
+        (" O", "O"),
+    ],
+    ids=ascii,
 )
-def test_order_id_that_cannot_be_shown_is_mended_and_not_asked_for(world: World, order: str) -> None:
+def test_order_id_that_cannot_be_shown_is_mended_and_not_asked_for(world: World, order: str, mended: str) -> None:
     """No line of its own, no terminal's code and no card number; the commands name the notification instead."""
     mail = with_order(world, order)
+    assert f"\nOrder: {mended}\n" in text(mail)
     look, repair = commands(mail)
     assert look[1:3] == ["show", world.record()["notificationId"]]
     assert repair[1:5] == ["replay", "--state", "failed", "--dry-run"]  # it takes an order, or what failed

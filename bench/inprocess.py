@@ -1,0 +1,43 @@
+"""The stand-ins inside the process, in the place where botocore sends a call: nothing but our code is left to time."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+from botocore.response import StreamingBody
+
+from bench.standins import Refused, Standins
+
+
+def listen(standins: Standins) -> None:
+    """Answer every call of this process from here on."""
+
+    def send(client: BaseClient, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        return answered(standins, client.meta.service_model.service_name, operation, request)
+
+    BaseClient._make_api_call = send  # type: ignore[attr-defined]  # noqa: SLF001 - the one place that calls pass
+
+
+def answered(standins: Standins, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Answer as boto3 would hand it over."""
+    try:
+        answer = standins.answer(service, operation, request)
+    except Refused as error:
+        about: Any = {"Error": {"Code": error.code, "Message": error.code}, "Item": error.item}
+        made: Callable[[Any, str], ClientError] = _conflict(error)
+        raise made(about, operation) from error
+    if service == "lambda":
+        payload = answer["Payload"]
+        return answer | {"Payload": StreamingBody(io.BytesIO(payload), len(payload))}
+    return answer
+
+
+def _conflict(error: Refused) -> Callable[[Any, str], ClientError]:
+    made: Callable[[Any, str], ClientError] = CONFLICT.get(error.code, ClientError)
+    return made
+
+
+# Scheduler's own class of error, which its client makes; a run that needs it puts it here.
+CONFLICT: dict[str, type[ClientError]] = {}
