@@ -20,14 +20,14 @@ from docker.errors import APIError
 from rich.console import Console
 from samcli.local.docker.lambda_debug_settings import LambdaDebugSettings
 
-from local import base_image, debug_client, engine, handed_over, stand_in, transcript
+from local import base_image, containers, debug_client, engine, handed_over, stand_in, transcript
 from local.container_commands import write_transcript
 from local.containers import SamLocal
 from local.debugger import PORT, arguments_for
 from local.emulator import ROOT, Emulator
 from local.engine import Engine, EngineMissing
 from local.report import Check, print_checks
-from local.stack import Stack
+from local.stack import BUILD, Stack
 
 QUIET = Console(quiet=True)
 
@@ -264,6 +264,16 @@ def test_image_and_address_are_handed_to_sam(image: bool, address: str | None, m
     command = sam.command("invoke", "RecheckFunction")
     assert command[1:4] == ["local", "invoke", "RecheckFunction"]
     assert command[command.index("--skip-pull-image") + 1 :] == more
+
+
+@pytest.mark.parametrize(("version", "folder"), [("3.12", "local"), ("3.11", "containers")])
+def test_container_runs_what_stands_there_now(version: str, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command builds what changed since `make up`, for Lambda's Python; apart, where the emulator's is another."""
+    built: list[tuple[Path, str]] = []
+    monkeypatch.setattr(containers, "emulators_python", lambda: version)
+    monkeypatch.setattr(containers, "build", lambda *of: built.append(of))
+    assert containers._zip_build() == BUILD.with_name(folder)
+    assert built == [(BUILD.with_name(folder), "3.12")]
 
 
 @pytest.mark.parametrize(
