@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .PHONY: help run up down invoke debug sam-local image stand-in transcript redrive replay test fuzz mutants soak audit bench \
-  check failure-table pictures mails preflight build sbom starts lock clean
+  check failure-table pictures mails preflight build same sbom starts lock clean
 
 BIN := .venv/bin
 EMULATOR := .venv-emulator
@@ -49,8 +49,9 @@ up: .venv/installed $(EMULATOR)/installed ## start the local AWS with everything
 down: .venv/installed ## stop what `make up` started
 	@$(LOCAL) $(BIN)/python -m local down
 
-invoke debug: .venv/installed ## one function in a container, by sam local, or under a debugger: make invoke [FUNCTION=RecheckFunction EVENT=events/recheck.json]
-	@$(LOCAL) $(BIN)/python -m local $@ $(IN_CONTAINERS) --function $(FUNCTION) $(if $(EVENT),--event '$(EVENT)')
+invoke debug: .venv/installed ## one function in a container, by sam local, or under a debugger: make invoke [FUNCTION=RecheckFunction EVENT=events/recheck.json] [IMAGE=1]
+	@$(LOCAL) $(BIN)/python -m local $@ $(IN_CONTAINERS) --function $(FUNCTION) $(if $(EVENT),--event '$(EVENT)') \
+	  $(if $(IMAGE),--image)
 
 sam-local: .venv/installed $(EMULATOR)/installed ## every event and the whole flow through containers: make sam-local [IMAGE=1] [DELAY=60]
 	@$(LOCAL) $(BIN)/python -m local sam-local $(OPTIONS) $(IN_CONTAINERS) $(if $(IMAGE),--image)
@@ -95,7 +96,7 @@ mutants: .venv/installed ## faults put into the code that carries the promise: m
 
 audit: $(AUDIT)/installed ## known vulnerabilities of what is locked, licences of what is deployed, the template by checkov's rules
 	@$(AUDIT)/bin/python requirements/audit.py functions/requirements.txt requirements/dev.txt requirements/emulator.txt \
-	  requirements/runtime.txt requirements/debugger.txt requirements/stand-in.txt
+	  requirements/runtime.txt requirements/debugger.txt
 	@$(LOCAL) $(BIN)/python -m artefact licences
 	@env -u BC_API_KEY $(AUDIT)/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
 
@@ -124,6 +125,11 @@ mails: .venv/installed ## write one error mail of each kind into .local/mails, t
 build: .venv/installed ## build the functions into .aws-sam/build, and say how large they are
 	@began=$$(date +%s) && $(LOCAL) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build \
 	  && $(LOCAL) $(BIN)/python -m artefact size --began $$began
+
+same: build ## does pip, which builds where there is no uv, make the same bytes?
+	@UV= PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build RecheckFunction --build-dir .aws-sam/by-pip > .aws-sam/by-pip.log 2>&1 \
+	  || { cat .aws-sam/by-pip.log; exit 1; }
+	@diff -r .aws-sam/build/RecheckFunction .aws-sam/by-pip/RecheckFunction && echo "by uv and by pip: the same bytes"
 
 sbom: build ## write what is in the functions to .aws-sam/build/sbom.cdx.json (CycloneDX)
 	@$(LOCAL) $(BIN)/python -m artefact sbom

@@ -34,6 +34,16 @@ def describe(engine: Engine, image: str) -> str:
     return f"{image} (NOT AWS's: {_title(engine, image)})" if is_stand_in(engine, image) else image
 
 
+def unpinned(engine: Engine, image: str) -> str | None:
+    """Say of a base that a tag names how to pin it: by the digest that the engine had it by, where it was pulled."""
+    if "@sha256:" in image:
+        return None
+    # Some engines build from an image that they do not list.
+    digests = engine.client.images.get(image).attrs.get("RepoDigests") if engine.has(image) else None
+    pinned = next(iter(digests or []), f"{AWS}@sha256:...")
+    return f"base is not pinned: its tag may name another image tomorrow; BASE={pinned} pins it"
+
+
 def _title(engine: Engine, image: str) -> str:
     if not engine.has(image):
         return ""

@@ -32,16 +32,12 @@ def write_transcript(console: Console, arguments: argparse.Namespace) -> int:
 
 
 def _through_containers(console: Console, arguments: argparse.Namespace) -> sam_local.Outcome:
-    found = engine.find()
-    base = base_image.choose(console, found, arguments.base)
-    if arguments.image:
-        _build_image(console, found, engine.ARCHITECTURE, base)
+    found, base = _found(console, arguments)
     options = Options(arguments.delay, arguments.latency)
     with lifetime.running(console, options) as deployed:
         lifetime.furnish(deployed, samples())
-        write_template(deployed, image=arguments.image)
-        sam = SamLocal(deployed, found, None if arguments.image else base, arguments.address or found.address)
-        sam_local.introduce(console, sam, base)
+        sam = _ready(deployed, found, base, arguments)
+        sam_local.introduce(console, sam)
         with bridged(sam.address, deployed.emulator.port):
             outcome = sam_local.run(console, sam, options)
         print_checks(console, outcome.checks)
@@ -55,8 +51,7 @@ def invoke(console: Console, arguments: argparse.Namespace) -> int:
 
 def debug(console: Console, arguments: argparse.Namespace) -> int:
     """Start one function in a container and wait for a debugger before its first line."""
-    console.print("the function starts when a debugger attaches to 127.0.0.1:5678 (.vscode/launch.json)")
-    return _invoke(console, arguments, arguments_for(engine.ARCHITECTURE))
+    return _invoke(console, arguments, arguments_for(engine.ARCHITECTURE, image=arguments.image))
 
 
 def build_image(console: Console, arguments: argparse.Namespace) -> int:
@@ -67,7 +62,9 @@ def build_image(console: Console, arguments: argparse.Namespace) -> int:
     _build_image(console, found, architecture, base)
     size = found.client.images.get(image.IMAGE).attrs["Size"] / 1_000_000
     console.print(f"{image.IMAGE}, {architecture}, {size:.0f} MB", highlight=False)
-    console.print(f"from {base_image.describe(found, base)}", highlight=False)
+    console.print(f"from {base_image.describe(found, base)}", highlight=False, soft_wrap=True)
+    if unpinned := base_image.unpinned(found, base):
+        console.print(unpinned, highlight=False, soft_wrap=True)
     if not base_image.is_stand_in(found, base):
         console.print("sam deploy --template .aws-sam/image/template.yaml --resolve-image-repos", highlight=False)
     return 0
@@ -82,6 +79,19 @@ def build_stand_in(console: Console, _arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _found(console: Console, arguments: argparse.Namespace) -> tuple[engine.Engine, str]:
+    found = engine.find()
+    base = base_image.choose(console, found, arguments.base)
+    if arguments.image:
+        _build_image(console, found, engine.ARCHITECTURE, base)
+    return found, base
+
+
+def _ready(deployed: Stack, found: engine.Engine, base: str, arguments: argparse.Namespace) -> SamLocal:
+    write_template(deployed, image=arguments.image)
+    return SamLocal(deployed, found, base, arguments.address or found.address, arguments.image)
+
+
 def _build_image(console: Console, found: engine.Engine, architecture: str, base: str) -> None:
     with console.status("building the image"):
         image.build(found, architecture, base)
@@ -92,9 +102,9 @@ def _invoke(console: Console, arguments: argparse.Namespace, more: list[str]) ->
     if kept is None:
         console.print("nothing is up; `make up` first")
         return 2
-    found = engine.find()
-    base = base_image.choose(console, found, arguments.base)
-    sam = SamLocal(Stack(kept), found, base, arguments.address or found.address)
+    sam = _ready(Stack(kept), *_found(console, arguments), arguments)
+    if more:
+        console.print("the function starts when a debugger attaches to 127.0.0.1:5678 (.vscode/launch.json)")
     event = arguments.event or EVENTS / "authorized.json"
     with bridged(sam.address, kept.port):
         command = sam.command("invoke", arguments.function, "--event", str(event), *more)

@@ -45,12 +45,13 @@ class Ran:
 
 @dataclass(frozen=True)
 class SamLocal:
-    """`sam local` with its engine and base image; `base` is None where the functions bring an image of their own."""
+    """`sam local` with its engine; a zip runs in the base image, the image flavour was made from it."""
 
     stack: Stack
     engine: Engine
-    base: str | None
+    base: str
     address: str | None
+    image: bool = False
 
     def invoke(self, function: str, event: Path, *more: str) -> Ran:
         """Run a function in a container of its own, and keep what it says."""
@@ -84,18 +85,19 @@ class SamLocal:
     def command(self, kind: str, *rest: str) -> list[str]:
         """Return the command line of `sam local KIND`."""
         command = [str(_SAM), "local", kind, *rest, "--template", str(TEMPLATE), "--skip-pull-image"]
-        command += ["--invoke-image", self.base] if self.base else []
+        command += [] if self.image else ["--invoke-image", self.base]
         return command + (["--add-host", f"{_HOST_NAME}:{self.address}"] if self.address else [])
 
     def environment(self) -> dict[str, str]:
         """Return the environment of `sam`: the engine's socket, and no way to a real account.
 
-        The shell's endpoint would win over the template's, and 127.0.0.1 is the container itself.
+        The shell's endpoint would win over the template's, and 127.0.0.1 is the container itself. STS alone is asked by
+        the SAM CLI, before each invocation: AWS's would refuse the keys, or keep it waiting where it is out of reach.
         """
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         keys = {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": ACCOUNT, "AWS_DEFAULT_REGION": REGION}
         quiet = {"AWS_EC2_METADATA_DISABLED": "true", "SAM_CLI_TELEMETRY": "0", "DOCKER_HOST": self.engine.host}
-        return kept | keys | quiet
+        return kept | keys | quiet | {"AWS_ENDPOINT_URL_STS": self.stack.emulator.url}
 
 
 def write_template(stack: Stack, *, image: bool = False) -> None:
@@ -118,9 +120,7 @@ def write_template(stack: Stack, *, image: bool = False) -> None:
 
 def _zip_build() -> Path:
     # Containers run Lambda's Python, the emulator the machine's.
-    if emulators_python() == RUNTIME:
-        return BUILD
-    folder = BUILD.with_name("containers")
+    folder = BUILD if emulators_python() == RUNTIME else BUILD.with_name("containers")
     build(folder, RUNTIME)
     return folder
 

@@ -3,14 +3,19 @@
 import contextlib
 import json
 import socket
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.emulator import HOST
+from local.debugger import PORT
+from local.emulator import HOST, ROOT
 
+# As .vscode/launch.json maps it.
+MAPPED = {"localRoot": str(ROOT / "functions"), "remoteRoot": "/var/task"}
+_HANDLER = ROOT / "functions" / "delayednotify" / "__init__.py"
 Message = dict[str, Any]
 
 
@@ -74,3 +79,16 @@ def attach(port: int, patience: float = 60) -> DebugClient:
             connection.close()
         time.sleep(0.2)
     raise ConnectionError(f"no debugger answers at {HOST}:{port}")
+
+
+def stopped_in_handler(port: int = PORT, patience: float = 60) -> tuple[str, bool]:
+    """Stop in DelayedNotify's first line, and return where an editor would show it, and whether that is the line."""
+    line = 1 + _HANDLER.read_text().splitlines().index("    app = application()")
+    found = attach(port, patience).stop_at(_HANDLER, line, MAPPED)
+    return found.removeprefix(f"{_HANDLER.parent}/"), found == f"{_HANDLER}:{line} lambda_handler"
+
+
+if __name__ == "__main__":
+    place, right = stopped_in_handler(patience=600)
+    print(f"stopped at {place}")
+    sys.exit(0 if right else 1)

@@ -124,9 +124,9 @@ def checks(stack: Stack, rows: list[Progress], options: Options) -> list[Check]:
 def print_checks(console: Console, found: list[Check]) -> None:
     """Print each check with its mark."""
     table = Table(title="What must hold", box=box.SIMPLE)
-    table.add_column("")
-    table.add_column("check", no_wrap=True)
-    table.add_column("found", no_wrap=True)
+    table.add_column("", min_width=1)
+    table.add_column("check")
+    table.add_column("found")
     for check in found:
         table.add_row("[green]✓[/]" if check.holds else "[red]✗[/]", check.what, check.found)
     console.print(table)

@@ -20,9 +20,9 @@ from callback.clock import stamp
 from callback.notification import parse_notification
 from local import base_image, lifetime, report
 from local.containers import FUNCTIONS, Ran, SamLocal, hand_over
-from local.debug_client import attach
+from local.debug_client import stopped_in_handler
 from local.debugger import arguments_for
-from local.emulator import ROOT, STATE, free_port
+from local.emulator import STATE, free_port
 from local.engine import ARCHITECTURE
 from local.image import IMAGE
 from local.progress import Progress, Watcher
@@ -37,21 +37,20 @@ _LONG_AGO = timedelta(minutes=5)
 # Runs in the image.
 _LOOK = """
 import pathlib, delayednotify, recheck
-files = [f for f in pathlib.Path("/var/task").rglob("*.py")]
-bare = [f for f in files if not (f.parent / "__pycache__" / f"{f.stem}.cpython-312.pyc").exists()]
-print(len(bare), "not compiled")
+files = [*pathlib.Path("/var/task").rglob("*")]
+bare = [f for f in files if f.suffix == ".py" and not (f.parent / "__pycache__" / f"{f.stem}.cpython-312.pyc").exists()]
+others = [f for f in files if f.stat().st_uid or f.stat().st_mode & 0o022]
+print(len(bare), "not compiled,", len(others), "writable")
 """
-# As .vscode/launch.json maps it.
-_REMOTE = {"remoteRoot": "/var/task"}
 _CALLS = "process-paid-order-calls"
 
 
-def introduce(console: Console, sam: SamLocal, base: str) -> None:
+def introduce(console: Console, sam: SamLocal) -> None:
     """Say what runs the functions."""
     about = {
         "engine": sam.engine.name,
-        "flavour": "zip" if sam.base else "image",
-        "base": base_image.describe(sam.engine, base),
+        "flavour": "image" if sam.image else "zip",
+        "base": base_image.describe(sam.engine, sam.base),
     }
     for what, value in about.items():
         console.print(f"{what:<8} {value}", highlight=False, soft_wrap=True)
@@ -85,11 +84,11 @@ def _run(flow: "_Flow", options: Options, began: datetime, log: Path) -> list[Ch
         flow.notify(containers)
         swept = flow.sweep_up_a_lost_timer()
         flow.wait(options.delay)
-        stopped = [flow.debug()] if sam.base else []
+        stopped = flow.debug()
         repeated = flow.tell("recheck, again", sam.invoke("RecheckFunction", EVENTS / "recheck.json"))
     return [
         *_invocations(flow, refused, swept, repeated),
-        *stopped,
+        stopped,
         *_flow(flow, options),
         *_containers(sam, began, flow),
     ]
@@ -139,17 +138,14 @@ class _Flow:
             self._line(row.sample.name, f"{row.record.get('state')} after {len(row.passes)} passes")
 
     def debug(self) -> Check:
-        file = ROOT / "functions" / "delayednotify" / "__init__.py"
-        line = 1 + file.read_text().splitlines().index("    app = application()")
         port = free_port()
-        under = arguments_for(ARCHITECTURE, port)
+        under = arguments_for(ARCHITECTURE, port, image=self.sam.image)
         with ThreadPoolExecutor(max_workers=1) as aside:
             event = EVENTS / "authorized.json"
             function = aside.submit(self.sam.invoke, "DelayedNotifyFunction", event, *under)
-            stopped = attach(port, PATIENCE).stop_at(file, line, {"localRoot": str(ROOT / "functions"), **_REMOTE})
+            found, right = stopped_in_handler(port, PATIENCE)
             self.tell("under a debugger", function.result())
-        found = stopped.removeprefix(f"{ROOT}/functions/delayednotify/")
-        return Check("a debugger stops in the handler", found, found == f"__init__.py:{line} lambda_handler")
+        return Check("a debugger stops in the handler", found, right)
 
     @property
     def _patience(self) -> int:
@@ -242,7 +238,7 @@ def _flow(flow: _Flow, options: Options) -> list[Check]:
 def _containers(sam: SamLocal, began: datetime, flow: _Flow) -> list[Check]:
     # A DelayedNotify and a Recheck each, the two timers of events/recheck.json, and the sweep.
     rows = len(flow.watcher.rows)
-    image = [] if sam.base else _image(sam)
+    image = _image(sam) if sam.image else []
     least = {"DelayedNotifyFunction": rows, "RecheckFunction": rows + 2, "SweepFunction": 1}
     counted = sam.engine.started(began)
     return image + [
@@ -262,4 +258,9 @@ def _image(sam: SamLocal) -> list[Check]:
         remove=True,
     )
     found = said.decode().strip()
-    return [Check("the image's files, all compiled, read by nobody", found, found == "0 not compiled")]
+    layers, of_base = (sam.engine.client.images.get(name).attrs["RootFS"]["Layers"] for name in (IMAGE, sam.base))
+    added = str(len(layers) - len(of_base))
+    return [
+        Check("the image's files, read by a user without rights", found, found == "0 not compiled, 0 writable"),
+        Check("its layers beyond the base's: no tool's", added, added == "1" and layers[:-1] == of_base),
+    ]

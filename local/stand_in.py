@@ -126,7 +126,7 @@ def _runtime(root: Path) -> None:
         ":all:",
         "--require-hashes",
         "--requirement",
-        ROOT / "requirements" / "stand-in.txt",
+        ROOT / "requirements" / "runtime.txt",
     ]
     _run(Path(sys.executable).parent / "uv", "pip", "install", "--quiet", "--target", packages, *_platform(), *wheels)
     for name in ("bootstrap", "bootstrap.py"):

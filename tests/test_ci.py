@@ -7,9 +7,11 @@ from typing import Any
 import yaml
 
 from local.emulator import ROOT
+from tests.documents import commands
 
 FILE = ROOT / ".github" / "workflows" / "ci.yml"
 RUN = ROOT / ".ci" / "run"
+NEWCOMER = ROOT / ".ci" / "newcomer"
 
 
 def workflow() -> dict[str, Any]:
@@ -42,9 +44,31 @@ def test_actions_are_pinned_by_commit() -> None:
 def test_workflow_runs_what_everyone_runs() -> None:
     """Its only command is .ci/run, which calls make's targets; each of them is there."""
     assert [step["run"] for step in steps() if "run" in step] == [".ci/run"]
-    targets = re.findall(r"\bmake ([a-z-]+)$", RUN.read_text(), re.MULTILINE)
-    assert targets == ["test", "audit", "sbom"]
-    subprocess.run(["make", "--dry-run", *targets], cwd=ROOT, check=True, capture_output=True)  # noqa: S607
+    targets = re.findall(r"\bmake ((?:[a-z-]+ ?)+)", RUN.read_text())
+    assert " ".join(targets).split() == ["test", "audit", "sbom", "same", "image", "sam-local", "sam-local"]
+    subprocess.run(["make", "--dry-run", *" ".join(targets).split()], cwd=ROOT, check=True, capture_output=True)  # noqa: S607
+
+
+def test_containers_are_run_where_an_engine_can_be_had() -> None:
+    """Both flavours and the newcomer's walk, after the tests; each must succeed for the next to be tried."""
+    *_, last = RUN.read_text().splitlines()
+    [command] = re.findall(r"^\.ci/with-engine sh -c '(.+)'$", last)
+    assert [one.partition(" DELAY")[0] for one in command.split(" && ")] == [
+        ".ci/newcomer",  # first: whatever the others make, it has to wait for
+        "make image",
+        "make sam-local",
+        "make sam-local IMAGE=1",
+    ]
+
+
+def test_newcomer_types_what_the_readme_tells() -> None:
+    """Nothing but its commands, and the walk fails at 10 minutes."""
+    walk = NEWCOMER.read_text()
+    typed = re.findall(r"^step (?:attached )?(make .+)$", walk, re.MULTILINE)
+    assert typed == ["make run", "make up", "make debug EVENT=events/wrong-checksum.json", "make down"]
+    told = {command.text for command in commands() if command.document == "README.md"}
+    assert set(typed) <= told
+    assert '[ "$SECONDS" -lt 600 ] ||' in walk
 
 
 def test_no_registry_is_named() -> None:

@@ -1,5 +1,6 @@
 """`sam local`: what can be told of it without a container engine; `make sam-local` is the test that runs containers."""
 
+import io
 import json
 import os
 import re
@@ -17,15 +18,16 @@ from typing import Any
 import pytest
 from docker.errors import APIError
 from rich.console import Console
+from samcli.local.docker.lambda_debug_settings import LambdaDebugSettings
 
-from local import base_image, debug_client, engine, handed_over, stand_in, transcript
+from local import base_image, containers, debug_client, engine, handed_over, stand_in, transcript
 from local.container_commands import write_transcript
 from local.containers import SamLocal
 from local.debugger import PORT, arguments_for
 from local.emulator import ROOT, Emulator
 from local.engine import Engine, EngineMissing
-from local.sam_local import _REMOTE
-from local.stack import Stack
+from local.report import Check, print_checks
+from local.stack import BUILD, Stack
 
 QUIET = Console(quiet=True)
 
@@ -207,6 +209,24 @@ def test_stand_in_is_never_taken_for_aws_s() -> None:
     assert base_image.describe(an_engine(Images({OURS})), OURS) == OURS
 
 
+@pytest.mark.parametrize(
+    ("base", "digests", "pins"),
+    [
+        (OURS, [f"{base_image.AWS}@sha256:1a2b"], f"BASE={base_image.AWS}@sha256:1a2b pins it"),
+        (stand_in.NAME, [], f"BASE={base_image.AWS}@sha256:... pins it"),
+        ("my/own:1", None, f"BASE={base_image.AWS}@sha256:... pins it"),
+        (f"{base_image.AWS}@sha256:1a2b", [], None),
+    ],
+    ids=["pulled", "stand-in", "not-listed", "pinned"],
+)
+def test_base_without_a_digest_is_told(base: str, digests: list[str] | None, pins: str | None) -> None:
+    """`make image` says so in one line, with the digest to name if the engine knows one (docs/decisions/22)."""
+    there = [] if digests is None else [base]
+    images = SimpleNamespace(get=lambda _: SimpleNamespace(attrs={"RepoDigests": digests}), list=lambda **_: there)
+    told = base_image.unpinned(an_engine(images), base)  # type: ignore[arg-type]
+    assert told is None if pins is None else str(told).startswith("base is not pinned: ") and str(told).endswith(pins)
+
+
 def test_stand_in_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without root, debootstrap and a Python 3.12 nothing is begun, and each is named."""
     monkeypatch.setattr("os.geteuid", lambda: 1000)
@@ -220,28 +240,40 @@ def test_stand_in_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_sam_has_no_way_to_a_real_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a profile nor an endpoint of the shell's reaches `sam local`; the engine's socket does."""
+    """Neither a profile nor an endpoint of the shell's reaches `sam local`; the engine's socket and our STS do."""
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "mine")
     environment = SamLocal(Stack(Emulator(1, 4566)), an_engine(), "base:1", "172.17.0.1").environment()
     assert "mine" not in environment.values()
     assert environment["AWS_ACCESS_KEY_ID"] == "123456789012"
     assert environment["DOCKER_HOST"] == "unix:///engine.sock"
+    assert environment["AWS_ENDPOINT_URL_STS"] == "http://127.0.0.1:4566"
 
 
 @pytest.mark.parametrize(
-    ("base", "address", "more"),
+    ("image", "address", "more"),
     [
-        ("base:1", "172.17.0.1", ["--invoke-image", "base:1", "--add-host", "host.docker.internal:172.17.0.1"]),
-        (None, None, []),
+        (False, "172.17.0.1", ["--invoke-image", "base:1", "--add-host", "host.docker.internal:172.17.0.1"]),
+        (True, None, []),
     ],
     ids=["zip-on-linux", "image-elsewhere"],
 )
-def test_image_and_address_are_handed_to_sam(base: str | None, address: str | None, more: list[str]) -> None:
+def test_image_and_address_are_handed_to_sam(image: bool, address: str | None, more: list[str]) -> None:  # noqa: FBT001 - a table's column
     """A zip runs in the chosen image, an image in itself; nothing is pulled meanwhile."""
-    command = SamLocal(Stack(Emulator(1, 4566)), an_engine(), base, address).command("invoke", "RecheckFunction")
+    sam = SamLocal(Stack(Emulator(1, 4566)), an_engine(), "base:1", address, image)
+    command = sam.command("invoke", "RecheckFunction")
     assert command[1:4] == ["local", "invoke", "RecheckFunction"]
     assert command[command.index("--skip-pull-image") + 1 :] == more
+
+
+@pytest.mark.parametrize(("version", "folder"), [("3.12", "local"), ("3.11", "containers")])
+def test_container_runs_what_stands_there_now(version: str, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command builds what changed since `make up`, for Lambda's Python; apart, where the emulator's is another."""
+    built: list[tuple[Path, str]] = []
+    monkeypatch.setattr(containers, "emulators_python", lambda: version)
+    monkeypatch.setattr(containers, "build", lambda *of: built.append(of))
+    assert containers._zip_build() == BUILD.with_name(folder)
+    assert built == [(BUILD.with_name(folder), "3.12")]
 
 
 @pytest.mark.parametrize(
@@ -278,8 +310,20 @@ def test_editor_attaches_where_the_debugger_listens(monkeypatch: pytest.MonkeyPa
     text = re.sub(r"^\s*//.*$", "", (ROOT / ".vscode" / "launch.json").read_text(), flags=re.MULTILINE)
     [configuration] = json.loads(text)["configurations"]
     assert configuration["connect"] == {"host": "127.0.0.1", "port": PORT}
-    assert configuration["pathMappings"] == [{"localRoot": "${workspaceFolder}/functions", **_REMOTE}]
+    assert configuration["pathMappings"] == [debug_client.MAPPED | {"localRoot": "${workspaceFolder}/functions"}]
     assert f"--listen 0.0.0.0:{PORT} --wait-for-client" in arguments_for("x86_64")[-1]
+
+
+def test_image_is_told_what_the_debugger_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SAM CLI puts Python and the runtime around the debugger for a zip; for an image it takes what it is given."""
+    monkeypatch.setattr("local.debugger._fetch", lambda _: None)
+    of_zip, of_image = (arguments_for("x86_64", image=image)[-1] for image in (False, True))
+    settings: Any = LambdaDebugSettings.get_debug_settings
+    entries = [
+        settings(PORT, debug.split(" "), {}, runtime, {}).entrypoint
+        for debug, runtime in ((of_zip, "python3.12"), (of_image, None))
+    ]
+    assert entries[0] == entries[1]
 
 
 @pytest.mark.enable_socket
@@ -306,6 +350,18 @@ def test_debug_client_tells_where_it_stopped() -> None:
     ]
 
 
+@pytest.mark.parametrize(("off", "right"), [(0, True), (1, False)])
+def test_only_the_handler_s_line_is_the_right_place(off: int, right: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001 - a table's column
+    """What every run of containers asks of the debugger: its first line, in the repository's own file."""
+    stop = SimpleNamespace(stop_at=lambda file, line, _: f"{file}:{line + off} lambda_handler")
+    monkeypatch.setattr(debug_client, "attach", lambda *_: stop)
+    place, found = debug_client.stopped_in_handler()
+    line = int(place.removeprefix("__init__.py:").split()[0]) - off
+    source = (ROOT / "functions" / "delayednotify" / "__init__.py").read_text().splitlines()
+    assert "application()" in source[line - 1]
+    assert found is right
+
+
 @pytest.mark.enable_socket
 def test_debugger_that_hangs_up_is_an_error() -> None:
     """A container that ends before its breakpoint leaves nobody waiting."""
@@ -314,6 +370,17 @@ def test_debugger_that_hangs_up_is_an_error() -> None:
         theirs.close()
         with pytest.raises(ConnectionError, match="hung up"):
             debug_client.DebugClient(ours).wait_for(lambda _: True)
+
+
+# --- what is printed ---
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_failing_check_is_marked_at_any_width(width: int) -> None:
+    """In CI's log, too, which has 80 columns: the mark is no less there than the words."""
+    told = Console(record=True, width=width, file=io.StringIO())
+    print_checks(told, [Check("layers beyond its base's: ours alone, no tool's" * 2, "2", holds=False)])
+    assert "✗" in told.export_text()
 
 
 # --- the transcript ---
