@@ -96,7 +96,7 @@ mutants: .venv/installed ## faults put into the code that carries the promise: m
 
 audit: $(AUDIT)/installed ## known vulnerabilities of what is locked, licences of what is deployed, the template by checkov's rules
 	@$(AUDIT)/bin/python requirements/audit.py functions/requirements.txt requirements/dev.txt requirements/emulator.txt \
-	  requirements/runtime.txt requirements/debugger.txt
+	  requirements/runtime.txt requirements/debugger.txt requirements/bench.txt
 	@$(LOCAL) $(BIN)/python -m artefact licences
 	@env -u BC_API_KEY $(AUDIT)/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
 

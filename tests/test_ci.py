@@ -62,13 +62,12 @@ def test_containers_are_run_where_an_engine_can_be_had() -> None:
 
 
 def test_newcomer_types_what_the_readme_tells() -> None:
-    """Nothing but its commands, and the walk fails at 10 minutes."""
+    """Nothing but its commands."""
     walk = NEWCOMER.read_text()
     typed = re.findall(r"^step (?:attached )?(make .+)$", walk, re.MULTILINE)
     assert typed == ["make run", "make up", "make debug EVENT=events/wrong-checksum.json", "make down"]
     told = {command.text for command in commands() if command.document == "README.md"}
     assert set(typed) <= told
-    assert '[ "$SECONDS" -lt 600 ] ||' in walk
 
 
 def test_no_registry_is_named() -> None:
