@@ -7,15 +7,21 @@ from bench.cold import OURS, Start
 from bench.counted import Counts
 from bench.page import Section, Target
 from bench.plots import lines
-from bench.quotas import price, read
+from bench.quotas import CALL_SECONDS, price, read
 from bench.subject import TITLES, spread
-from bench.template import memory_sizes
+from bench.template import alarms, memory_sizes
 from bench.warm import Warm
 
 # What Lambda itself writes of each invocation: START, END and REPORT. AWS's own lines, about so long.
 _OWN_LINES = 320
 # CPU of a size: a whole core at 1,769 MB, says AWS (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
 _WHOLE_CORE_MB = 1769
+
+
+# A month of the sweep: every 5 minutes, and what one reads that finds nothing (tests/ceilings.toml counts its calls).
+_SWEEPS, _SWEEP_CALLS, _SWEEP_READS = 30 * 24 * 12, 17, 9
+# Saved, RecheckLateness, OldestOverdue, Failed, MailsHeld; Checksums by 4 statuses; Passes by 2 numbers and 2 outcomes.
+_METRICS = 5 + 4 + 4
 
 
 @dataclass(frozen=True)
@@ -80,10 +86,27 @@ def section(bills: dict[tuple[str, int], Bill]) -> Section:
     ]
     told.say("Dollars a month at 300 ms:")
     told.table(("", "10 thousand", "1 million", "100 million"), monthly)
+    _fixed(told)
     prices = [(f"`{n}`", p.get("price", p.get("arm64")), p["source"], p["read"]) for n, p in read("prices").items()]
     told.table(("price", "dollars", "source", "read"), prices)
     _target(told, bills)
     return told
+
+
+def _fixed(told: Section) -> None:
+    size, watched = memory_sizes()[1], alarms()
+    compute = _SWEEP_CALLS * CALL_SECONDS * size / 1024 * price("lambda_gb_second", "arm64")
+    run = price("lambda_request") + _SWEEP_READS * price("dynamodb_read_unit") + compute
+    parts = {
+        f"{watched} alarms": watched * price("cloudwatch_alarm"),
+        f"{_METRICS} metrics of ours": _METRICS * price("cloudwatch_metric"),
+        f"{_SWEEPS:,} sweeps that find nothing": _SWEEPS * run,
+    }
+    told.say("Beside that, whatever comes, dollars a month of this project (the dashboard is one of three free ones):")
+    told.table(("", "dollars"), [*((n, f"{d:.2f}") for n, d in parts.items()), ("all", f"{sum(parts.values()):.2f}")])
+    told.say(
+        "For few notifications it is most of the bill: knowing that none is lost costs more than following them up."
+    )
 
 
 def _row(one: Bill, sleeping: Bill) -> tuple[str, ...]:

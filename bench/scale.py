@@ -50,7 +50,7 @@ def _row(count: int, one: Any) -> tuple[object, ...]:  # noqa: ANN401 - what the
 def _growth(told: Section, by_count: dict[int, Any]) -> None:
     seconds = {count: one["seconds"] for count, one in by_count.items()}
     grown = {count: one["grown"] / 1e6 for count, one in by_count.items()}
-    # Below a thousand the process's memory grows by whole pages and arenas, if at all.
+    # Below a thousand the process's memory grows by whole arenas, if at all.
     time, memory = _slope(seconds), _slope({count: size for count, size in grown.items() if count >= 1_000})
     told.say(f"Slope in the log-log plot: time {time:.3f}, memory from 1,000 on {memory:.3f}; 1 is flat.")
     drawn = {"time of all, s": seconds, "memory of all, MB": grown}

@@ -22,12 +22,10 @@ import recheck
 from bench.environment import notification, variables
 from bench.handlers import silently, with_clock
 from bench.inprocess import listen
-from bench.quotas import limits
+from bench.quotas import CALL_SECONDS, limits
 from bench.standins import Refused, Standins
 
 START = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
-# What each call takes: assumed, not measured; "single-digit milliseconds" is what DynamoDB promises.
-CALL_SECONDS = 0.005
 SWEEP_SECONDS = 300
 HORIZON = 6 * 3600
 _RETRIES = (60, 120)

@@ -42,6 +42,11 @@ def memory_sizes() -> tuple[list[int], int]:
     return [int(size) for size in allowed.split(",")], int(default)
 
 
+def alarms() -> int:
+    """Count the template's alarms."""
+    return (ROOT / "template.yaml").read_text().count("Type: AWS::CloudWatch::Alarm\n")
+
+
 def _resource(name: str) -> str:
     text = (ROOT / "template.yaml").read_text()
     # The first of the name: an output of the same name comes last.
