@@ -5,9 +5,11 @@ import os
 import py_compile
 import shutil
 import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from artefact.size import measured
 from bench.template import ROOT
 
 ROOM = ROOT / ".local" / "bench"
@@ -41,8 +43,11 @@ def make() -> dict[str, Path]:
 
 def compiled(folder: Path) -> None:
     """Add bytecode as `make build` does: of this Python, checked by nothing."""
+    # Beside the sources: whoever measures may keep bytecode elsewhere (PYTHONPYCACHEPREFIX), where none would find it.
+    sys.pycache_prefix = None
     unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    compileall.compile_dir(folder, quiet=2, invalidation_mode=unchecked)
+    if not compileall.compile_dir(folder, quiet=2, invalidation_mode=unchecked) or not measured(folder).bytecode:
+        raise RuntimeError(f"{folder} was not compiled")
 
 
 def _sam_build() -> Path:
