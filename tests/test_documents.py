@@ -21,6 +21,7 @@ from tests.wire import violations
 
 COMMANDS = commands()
 ADOPTING = ROOT / "docs" / "adopting.md"
+BENCHMARKS = ROOT / "docs" / "benchmarks.md"
 # What is not tried, and why not. `aws` is held against botocore's own models, `followups` and `make` are parsed.
 NOT_RUN = {
     "sam deploy": "deploys to an account; to the emulator in test_deploy.py",
@@ -147,3 +148,20 @@ def _parse(group: click.Group, name: str, given: list[str], parent: click.Contex
         _parse(command, str(found), rest, context)
     else:
         command.make_context(found, rest, parent=context).close()
+
+
+def test_published_benchmarks_are_of_a_whole_run() -> None:
+    """A look with few samples is not published, and every plot that the page shows is there."""
+    page = BENCHMARKS.read_text()
+    assert "\nWritten by `make bench`; no figure" in page
+    shown = re.findall(r"\]\((images/.+?)\)", page)
+    assert len(shown) == 5
+    assert all((BENCHMARKS.parent / name).exists() for name in shown)
+
+
+def test_readme_has_no_other_figures_than_the_benchmarks() -> None:
+    """What it costs there is a table of the page, to the letter."""
+    section = (ROOT / "README.md").read_text().partition("## What it costs\n")[2].partition("\n## ")[0]
+    table = "\n".join(line for line in section.splitlines() if line.startswith("|"))
+    assert table.count("\n") > 5
+    assert table in BENCHMARKS.read_text()
