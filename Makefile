@@ -110,7 +110,7 @@ check: .venv/installed ## format, lint, types, template
 soak: .venv/installed ## random stories of faults for as long as you like: make soak [MINUTES=10] [SEED=7, to repeat one]
 	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-bench: .venv/installed $(RUNTIME)/installed $(BENCH)/installed ## measure, and write docs/benchmarks.md: 15 minutes; a look at it in 2: make bench QUICK=1
+bench: .venv/installed $(RUNTIME)/installed $(BENCH)/installed ## measure, and write docs/benchmarks.md: 9 minutes; a look at it in 2: make bench QUICK=1
 	@$(LOCAL) $(BENCH)/bin/python -m bench $(if $(QUICK),--quick)
 
 pictures: .venv/installed $(EMULATOR)/installed ## write docs/images/ anew: the operators' tools on a local stack (needs Chromium)
