@@ -1,5 +1,6 @@
 """The plots, as SVG: the same figures give the same file."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -61,6 +62,7 @@ def _save(figure: Any, name: str) -> None:  # noqa: ANN401 - matplotlib's figure
     IMAGES.mkdir(parents=True, exist_ok=True)
     figure.savefig(IMAGES / name, bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)
-    # A line has no space at its end in this repository.
     file = IMAGES / name
-    file.write_text("".join(f"{line.rstrip()}\n" for line in file.read_text().splitlines()))
+    # A drawing names nothing on the web, and a line has no space at its end, in this repository.
+    drawn = re.sub(r"<!DOCTYPE.*?>\n| <metadata>.*?</metadata>\n", "", file.read_text(), flags=re.DOTALL)
+    file.write_text("".join(f"{line.rstrip()}\n" for line in drawn.splitlines()))
