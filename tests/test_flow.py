@@ -366,10 +366,11 @@ def test_failed_pass_is_not_done_and_may_be_tried_at_once(
 
 
 def test_answer_that_is_no_json_is_an_outcome_too(world: World) -> None:
-    """Whatever ProcessPaidOrder answers is kept, cut to size."""
+    """Whatever ProcessPaidOrder answers is kept and logged, cut to size."""
     world.wire.answers["lambda.Invoke"] = lambda _call: payload(b"paid\xff" + b"!" * 5000)
     world.deliver()
     outcome = world.record()["passes"][0]["outcome"]
+    assert [line["outcome"] for line in world.log("process paid order response")] == [outcome]
     assert outcome.startswith("paid")
     assert len(outcome) == 1000
 
