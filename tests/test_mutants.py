@@ -1,5 +1,7 @@
 """The mutants: which faults are made, and what is said of those that no test notices."""
 
+from typing import Any
+
 import pytest
 
 from tests.mutants import LISTED, MODULES, PACKAGE, judged, listed
@@ -35,6 +37,17 @@ def test_clauses_of_a_condition_are_taken_away_one_by_one() -> None:
     mutated = _names("C = '#a = :a AND (attribute_not_exists(#b) OR #b <= :b)'")
     assert len(mutated) == 4
     assert any("attribute_not_exists(#b) OR" not in name.partition(" is ")[2] for name in mutated)
+
+
+def test_method_without_its_parents_call_can_take_its_place() -> None:
+    """Code fits only where the cells are the same, and `super()` has one: what could not be put would not be tried."""
+    source = "class Ours(Exception):\n def __init__(self):\n  super().__init__(1)"
+    made = [mutant for mutant in mutants(source, "m") if "without `super()" in mutant.name]
+    assert made
+    for mutant in made:
+        module: dict[str, Any] = {"__name__": "m"}
+        exec(mutant.code, module)  # noqa: S102 - of the line above
+        assert module["Ours"].__init__.__code__.co_freevars == ("__class__",)
 
 
 def test_names_stay_while_lines_move() -> None:
