@@ -1,7 +1,6 @@
 """The stand-ins inside the process, in the place where botocore sends a call: nothing but our code is left to time."""
 
 import io
-from collections.abc import Callable
 from typing import Any
 
 from botocore.client import BaseClient
@@ -26,18 +25,8 @@ def answered(standins: Standins, service: str, operation: str, request: dict[str
         answer = standins.answer(service, operation, request)
     except Refused as error:
         about: Any = {"Error": {"Code": error.code, "Message": error.code}, "Item": error.item}
-        made: Callable[[Any, str], ClientError] = _conflict(error)
-        raise made(about, operation) from error
+        raise ClientError(about, operation) from error
     if service == "lambda":
         payload = answer["Payload"]
         return answer | {"Payload": StreamingBody(io.BytesIO(payload), len(payload))}
     return answer
-
-
-def _conflict(error: Refused) -> Callable[[Any, str], ClientError]:
-    made: Callable[[Any, str], ClientError] = CONFLICT.get(error.code, ClientError)
-    return made
-
-
-# Scheduler's own class of error, which its client makes; a run that needs it puts it here.
-CONFLICT: dict[str, type[ClientError]] = {}

@@ -52,8 +52,8 @@ def lines(name: str, series: Mapping[str, tuple[Sequence[float], Sequence[float]
     """Draw lines with their points."""
     figure, axes = plt.subplots()
     for label, (across, up) in series.items():
-        axes.plot(across, up, marker=about.get("marker", "o"), markersize=3, label=label)
-    axes.set(**{key: value for key, value in about.items() if key != "marker"})
+        axes.plot(across, up, marker="o", markersize=3, label=label)
+    axes.set(**about)
     axes.legend(fontsize=8)
     _save(figure, name)
 

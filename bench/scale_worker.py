@@ -49,7 +49,7 @@ def main() -> None:
     for number in range(count, count + overdue):
         delayednotify.lambda_handler(notification.__wrapped__(number), None)
     swept = _swept(standins, clock)
-    print(json.dumps({"seconds": seconds, "grown": grown, "kept": kept, "in_due": overdue, **swept}))
+    print(json.dumps({"seconds": seconds, "grown": grown, "kept": kept, **swept}))
 
 
 def _kept(standins: Standins) -> int:

@@ -44,7 +44,7 @@ def run(steps: Steps, numbers: range) -> list[list[float]]:
         taken = []
         for which, step in enumerate(steps):
             if which and os.environ.get("REALLY_SLEEP"):
-                time.sleep(61)
+                time.sleep(61)  # in the one run that waits in earnest, beside the others (bench/billed.py)
             Stopwatch.reset()
             started = time.perf_counter()
             step(number)
