@@ -1,14 +1,13 @@
 """The rooms and their walls: what imports what, and where AWS clients and the environment are touched."""
 
 import ast
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from local.emulator import ROOT
+from tests.fresh_python import told_by
 
 DEPLOYED = sorted((ROOT / "functions").rglob("*.py"))
 TOOLS = sorted((ROOT / "followups").rglob("*.py"))
@@ -29,14 +28,7 @@ def refuse(*_, **__): raise AssertionError("a client at import")
 botocore.session.Session.create_client = refuse
 import delayednotify, recheck
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={"PYTHONPATH": str(ROOT / "functions")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    told_by("-c", program)
 
 
 @pytest.mark.parametrize("file", DEPLOYED, ids=lambda file: str(file.relative_to(ROOT)))

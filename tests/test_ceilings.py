@@ -1,7 +1,6 @@
 """What may not grow unnoticed: AWS calls, imports, billed units, the artefact. Counts only: no clock is read here."""
 
 import json
-import subprocess
 import sys
 import tomllib
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 
 from local import stack
 from local.emulator import ROOT
+from tests.fresh_python import told_by
 from tests.world import World
 
 CEILINGS: dict[str, dict[str, int]] = tomllib.loads((ROOT / "tests" / "ceilings.toml").read_text())
@@ -91,16 +91,7 @@ def test_no_client_is_made_before_it_is_needed(world: World) -> None:
 
 def test_a_notification_is_billed_no_more_table_units_than_recorded() -> None:
     """The tables are most of the bill (docs/benchmarks.md): their units and the record's size are counted."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.counting", "ours"],
-        cwd=ROOT,
-        env={"PYTHONPATH": f"{ROOT / 'functions'}:{ROOT}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    counted, ceilings = json.loads(done.stdout), CEILINGS["tables"]
+    counted, ceilings = json.loads(told_by("-m", "bench.counting", "ours")), CEILINGS["tables"]
     assert counted["writes"] <= ceilings["write_units"]
     assert counted["index_writes"] <= ceilings["index_write_units"]
     assert counted["reads"] <= ceilings["read_units"]
@@ -122,15 +113,6 @@ def _sample() -> dict[str, Any]:
 
 def _imported(program: str) -> set[str]:
     told = f"{program}\nimport sys, json\nprint(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", told],
-        env={"PYTHONPATH": str(ROOT / "functions")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    modules = json.loads(told_by("-c", told))
     # The standard library's own are not counted: each Python has others.
-    return {
-        name for name in json.loads(done.stdout) if name.split(".")[0].strip("_").partition("__")[0] not in STANDARD
-    }
+    return {name for name in modules if name.split(".")[0].strip("_").partition("__")[0] not in STANDARD}
