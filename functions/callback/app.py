@@ -1,102 +1,119 @@
-"""The one place that reads the environment and makes AWS clients; everything else is handed what it needs."""
+"""The one place that reads the environment and makes AWS clients; everything else is handed what it works with."""
 
 import os
 from functools import cache, cached_property
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 
 from callback.clock import Clock, utc_now
-from callback.mail_limit import MailLimit
 from callback.paid_order import PaidOrders
-from callback.payment import Payments
-from callback.rechecks import Rechecks
+from callback.passes import Passes
 from callback.record import Records
-from callback.schedule import Schedules
-from callback.secret import Secret
+from callback.report import Reporter
 from callback.settings import Settings, read_settings
 from callback.table import Table
+from callback.timer import RecheckFunction, Timer
+from callback.waits import SWEEP_SHARDS
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_ses import SESClient
+    from callback.processor import CreditCardCallbackProcessor
+    from callback.retries import Retries
+    from callback.sweep import ShardMap, Sweep
 
-_QUICK = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
+# A call that is stuck costs 7 s. At most three come before a pass and one records it: they fit into the margin of the
+# function's timeout, so that a pass that fails is always recorded.
+_QUICK = Config(
+    connect_timeout=1,
+    read_timeout=2,
+    retries={"mode": "standard", "total_max_attempts": 2},
+    max_pool_connections=SWEEP_SHARDS,
+)
 
 
 class Application:
-    """Settings, clock and one object per AWS resource, each made when it is first needed."""
+    """Composes the functions; each part is made when it is first needed."""
 
-    def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
+    def __init__(self, settings: Settings, clock: Clock = utc_now, shard_map: "ShardMap | None" = None) -> None:
         self.settings = settings
-        self.clock = clock
+        self._clock = clock
+        self._shard_map = shard_map
         self._session = boto3.Session()
+        self._clients: dict[str, Any] = {}
+        self._lock = Lock()
+
+    @cached_property
+    def passes(self) -> Passes:
+        """What Recheck does."""
+        return Passes(**self._for_passes())
+
+    @cached_property
+    def processor(self) -> "CreditCardCallbackProcessor":
+        """What DelayedNotify does."""
+        from callback.payment import Payments  # noqa: PLC0415 - Recheck and the sweep start without these
+        from callback.processor import CreditCardCallbackProcessor  # noqa: PLC0415
+        from callback.secret import Secret  # noqa: PLC0415
+
+        secret = Secret(self._client("secretsmanager"), self.settings.kbank_secret_id, self._clock)
+        payments = Payments(self._table(self.settings.card_payment_record_table), self._clock)
+        return CreditCardCallbackProcessor(secret, payments, **self._for_passes())
+
+    @cached_property
+    def sweep(self) -> "Sweep":
+        """What the sweep does."""
+        from callback.sweep import Sweep, all_at_once  # noqa: PLC0415 - the others start without threads
+
+        recheck = RecheckFunction(self._client("lambda"), self.settings.recheck_function_arn)
+        return Sweep(self.records, recheck, self.reporter, self._clock, self._shard_map or all_at_once)
 
     @cached_property
     def records(self) -> Records:
         """CreditCardNotifyTable."""
-        return Records(self._table(self.settings.credit_card_notify_table), self.settings, self.clock)
+        return Records(self._table(self.settings.credit_card_notify_table), self.settings, self._clock)
 
     @cached_property
-    def payments(self) -> Payments:
-        """CardPaymentRecordTable."""
-        return Payments(self._table(self.settings.card_payment_record_table), self.clock)
+    def reporter(self) -> Reporter:
+        """The error log and the mails."""
+        table = self._table(self.settings.callback_error_log_table)
+        return Reporter(self.settings, self._clock, table, lambda: self._client("ses"))
 
     @cached_property
-    def orders(self) -> Table:
-        """The order table, read only."""
-        return self._table(self.settings.order_table)
+    def retries(self) -> "Retries":
+        """What Retry does beside a delivery."""
+        from callback.retries import Retries  # noqa: PLC0415 - the others start without it
 
-    @cached_property
-    def error_log(self) -> Table:
-        """CallbackErrorLogTable."""
-        return self._table(self.settings.callback_error_log_table)
+        return Retries(self._client("sqs"), self.settings, self._clock, self.reporter)
 
-    @cached_property
-    def mail_limit(self) -> MailLimit:
-        """What is left of this hour's error mails."""
-        return MailLimit(self.error_log, self.clock)
-
-    @cached_property
-    def ses(self) -> "SESClient":
-        """The mail service."""
-        return self._session.client("ses", config=_QUICK)
-
-    @cached_property
-    def secret(self) -> Secret:
-        """The merchant's keys."""
-        client = self._session.client("secretsmanager", config=_QUICK)
-        return Secret(client, self.settings.kbank_secret_id, self.clock)
-
-    @cached_property
-    def schedules(self) -> Schedules:
-        """The timers."""
-        return Schedules(self._session.client("scheduler", config=_QUICK), self.settings, self.clock)
-
-    @cached_property
-    def rechecks(self) -> Rechecks:
-        """Recheck, as the sweep invokes it."""
-        return Rechecks(self._session.client("lambda", config=_QUICK), self.settings.recheck_function_arn)
-
-    @cached_property
-    def paid_orders(self) -> PaidOrders:
-        """ProcessPaidOrder, through a client of its own that waits for a whole pass and never tries twice."""
-        patient = Config(
-            connect_timeout=2,
-            read_timeout=self.settings.pass_timeout_seconds,
-            retries={"total_max_attempts": 1},
-            tcp_keepalive=True,
-        )
-        client = self._session.client("lambda", config=patient)
-        return PaidOrders(client, self.settings.process_paid_order_function)
-
-    @cached_property
-    def _dynamodb(self) -> "DynamoDBClient":
-        return self._session.client("dynamodb", config=_QUICK)
+    def _for_passes(self) -> dict[str, Any]:
+        return {
+            "settings": self.settings,
+            "clock": self._clock,
+            "records": self.records,
+            "paid_orders": PaidOrders(self._patient_client(), self.settings.process_paid_order_function),
+            "timer": Timer(lambda: self._client("scheduler"), self.settings, self._clock),
+            "orders": self._table(self.settings.order_table),
+            "reporter": self.reporter,
+        }
 
     def _table(self, name: str) -> Table:
-        return Table(self._dynamodb, name)
+        return Table(self._client("dynamodb"), name)
+
+    def _client(self, service: str) -> Any:  # noqa: ANN401 - each service's client has a type of its own
+        with self._lock:  # a session is not safe to share between the sweep's threads
+            if service not in self._clients:
+                make: Any = self._session.client
+                self._clients[service] = make(service, config=_QUICK)
+            return self._clients[service]
+
+    def _patient_client(self) -> Any:  # noqa: ANN401 - as above
+        """ProcessPaidOrder's client waits for a whole pass, and never tries twice."""
+        timeout = self.settings.pass_timeout_seconds
+        retries: Any = {"total_max_attempts": 1}
+        return self._session.client(
+            "lambda", config=Config(connect_timeout=1, read_timeout=timeout, retries=retries, tcp_keepalive=True)
+        )
 
 
 @cache

@@ -1,4 +1,8 @@
-"""Does the bank's checksum hold? (reference: the gateway's checksum; it is a plain hash, not an HMAC)."""
+"""Is the bank's checksum valid?
+
+It is a plain hash, not an HMAC: SHA-256 of id, amount with 4 decimals, currency, status, transaction state and the
+merchant's key, one behind the other.
+"""
 
 import hashlib
 import hmac
@@ -23,7 +27,7 @@ class Verdict:
 
     @property
     def valid(self) -> bool:
-        """Whether the bank vouches for the charge's id, amount, currency and state (not for the order id)."""
+        """Whether the bank vouches for the charge's id, amount, currency and state. It never does for the order id."""
         return self.status == "valid"
 
 
@@ -33,7 +37,7 @@ def verify(notification: Notification, keys: MerchantKeys) -> Verdict:
     if not given:
         return Verdict("missing", "the notification carries no checksum")
     if not isinstance(given, str):
-        return Verdict("invalid", "the checksum is not a text")
+        return Verdict("invalid", "the checksum is not text")
     covered = (
         notification.amount,
         notification.currency,
@@ -41,7 +45,7 @@ def verify(notification: Notification, keys: MerchantKeys) -> Verdict:
         notification.transaction_state,
     )
     if None in covered:
-        return Verdict("unverifiable", "amount, currency, status or transaction_state is absent")
+        return Verdict("unverifiable", "amount, currency, status or transaction_state is missing or cannot be hashed")
     if not keys:
         return Verdict("unverifiable", "no merchant key is set")
     for key_name, key in keys.items():
@@ -54,12 +58,13 @@ def verify(notification: Notification, keys: MerchantKeys) -> Verdict:
 def _forms(n: Notification) -> Iterator[tuple[str, str]]:
     plain = f"{n.charge_id}{n.amount:.4f}{n.currency}{n.status}{n.transaction_state}"
     yield "plain", plain
-    # Open point of the reference: one code base adds the failure code, so a failed charge may hash either way.
+    # The bank does not publish the form. Public integrations differ in the failure code, so a failed charge may hash
+    # either way.
     if n.failure_code and n.failure_code.strip():
         yield "failure_code", plain + n.failure_code
 
 
 def _matches(given: str, text: str) -> bool:
     # As bytes: compare_digest refuses non-ASCII text, and a forged checksum may be any text.
-    ours = hashlib.sha256(text.encode()).hexdigest()
+    ours = hashlib.sha256(text.encode(errors="replace")).hexdigest()
     return hmac.compare_digest(given.lower().encode(errors="replace"), ours.encode())

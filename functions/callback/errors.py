@@ -1,35 +1,41 @@
-"""Every exception of ours.
+"""The errors.
 
 FollowUpError
-├── SettingsError             the environment is wrong                 a retry cannot help
-├── BadInput                  an event is wrong; names the field       a retry cannot help
-│   ├── InvalidNotification   ... the bank's, handed on by Notify
-│   ├── InvalidRecheck        ... the timer's
-│   └── InvalidRecord         ... what stands in the index `due`       somebody must mend it
-├── ChecksumRejected          the policy is `reject`                   only if the secret was unreachable
-├── NotificationConflict      one notification id, two bodies          a retry cannot help
-├── NotificationNotFound      a timer without its record               a retry cannot help
-├── PassInProgress            another process holds the claim          a retry helps
-├── PassNotDue                a timer came before its pass is due      a retry helps
-├── PassFailed                ProcessPaidOrder did not complete        a retry helps
-│   ├── PassTimedOut          ... in time; it may have finished        a retry helps
-│   └── AttemptsExhausted     ... nor after all its attempts           somebody must replay it
-├── OrderUnsettled            the plan is over, the order not settled  somebody must look and replay it
-├── ScheduleFailed            the timer could not be armed             a retry helps; so does the sweep
-└── SweepIncomplete           the sweep could not do all it found      a retry helps; so does the next one
+├── SettingsError             the environment is wrong
+├── BadInput                  a field is wrong; names it
+│   ├── InvalidNotification   ... in what Notify handed on
+│   ├── InvalidTimer          ... in Recheck's input
+│   └── SpoiltRecord          ... in a record: another hand changed it   ends the follow-up
+├── ChecksumRejected          the policy is `reject`                     retryable if the key could not be read
+├── OrderContradicted         bank and payment record disagree
+├── NotificationConflict      one notification id, two bodies
+├── NotificationNotFound      a timer without its record
+├── PaymentUnreadable         only the payment record knows the order    retryable
+├── PassFailed                ProcessPaidOrder did not complete          retryable
+│   └── PassTimedOut          ... in time; it may have finished          retryable
+├── GaveUp                    a pass failed for too long                 ends the follow-up
+├── OrderUnsettled            the plan is over, the order not settled    ends the follow-up
+└── RetriesExhausted          it could not be saved for too long         ends the follow-up
 """
 
 
 class FollowUpError(Exception):
-    """The root: catch this to catch all of ours.
+    """The root of the tree.
 
-    A `final` one leaves its notification `FAILED`; a `hopeless` one comes again with every retry. `happened` is what a
-    mail's subject says.
+    `retryable`: waiting can help. `ends_follow_up`: nothing tries again until a person does. `number` is the pass, where
+    it is about one; `ids` what is known of orderId, chargeId and notificationId; `answer` what ProcessPaidOrder said.
+    `reported` is set once the error log and the mail have it.
     """
 
-    final = False
-    hopeless = False
-    happened = "{functionName} failed"
+    retryable = False
+    ends_follow_up = False
+    number: int | None = None
+    answer: str | None = None
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.reported = False
+        self.ids: dict[str, str] = {}
 
 
 class SettingsError(FollowUpError):
@@ -37,117 +43,106 @@ class SettingsError(FollowUpError):
 
 
 class BadInput(FollowUpError):
-    """A field is not what it must be. `about` holds the ids that the refused event shows all the same."""
-
-    hopeless = True
-    happened = "{functionName} refused its event"
+    """A field is not what it must be."""
 
     def __init__(self, field: str, expected: str) -> None:
         super().__init__(f"{field}: expected {expected}")
         self.field = field
-        self.expected = expected
-        self.about: dict[str, str] = {}
 
 
 class InvalidNotification(BadInput):
     """The event is no notification of a card charge."""
 
 
-class InvalidRecheck(BadInput):
-    """The event is no recheck input."""
+class InvalidTimer(BadInput):
+    """The event is no input of Recheck."""
 
 
-class InvalidRecord(BadInput):
-    """An overdue record is none of ours, or was changed by another hand: Recheck could not read it."""
+class SpoiltRecord(BadInput):
+    """A record has an attribute that this project did not write."""
 
-    final = True
-    happened = "its record cannot be read"
+    ends_follow_up = True
 
 
 class ChecksumRejected(FollowUpError):
-    """The checksum did not prove valid and the policy is to refuse such notifications."""
-
-    happened = "its checksum is refused"
+    """The checksum is not valid and the policy refuses such notifications."""
 
     def __init__(self, status: str, reason: str | None) -> None:
         super().__init__(f"checksum {status}: {reason}")
-        self.hopeless = status != "unverifiable"
+        self.retryable = status == "unverifiable"
+
+
+class OrderContradicted(FollowUpError):
+    """The notification and the shop's payment record name different orders, amounts or currencies.
+
+    `refused` by policy; else the payment record's order is processed.
+    """
+
+    def __init__(self, fields: list[str], *, refused: bool) -> None:
+        super().__init__(f"notification and payment record differ in {', '.join(fields)}")
+        self.refused = refused
 
 
 class NotificationConflict(FollowUpError):
-    """A notification id came again with another body; neither may stand in for the other."""
+    """A notification id came again with another body."""
 
-    hopeless = True
-    happened = "one notification id, two bodies"
+    def __init__(self) -> None:
+        super().__init__("body: expected the same body as before under this id")
 
 
 class NotificationNotFound(FollowUpError):
-    """A recheck names a notification that was never saved."""
+    """A timer names a notification that was never saved."""
 
-    hopeless = True
-    happened = "a timer without its notification"
-
-
-class PassInProgress(FollowUpError):
-    """Another process holds the claim on this pass; should it die, a retry takes over."""
-
-    happened = "pass {pass} is claimed by another"
+    def __init__(self) -> None:
+        super().__init__("notificationId: expected a notification that was saved")
 
 
-class PassNotDue(FollowUpError):
-    """A timer came early; Lambda's retry, a minute later, finds the pass due."""
+class PaymentUnreadable(FollowUpError):
+    """The notification names no order, and the payment record that does could not be read."""
 
-    happened = "pass {pass} is not due yet"
+    retryable = True
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the payment record could not be read: {reason}")
 
 
 class PassFailed(FollowUpError):
-    """ProcessPaidOrder failed, was throttled or could not be reached; `answer` is what it said."""
+    """ProcessPaidOrder failed, was throttled or could not be reached, or what the pass needs could not be read."""
 
-    happened = "pass {pass} failed"
+    retryable = True
 
-    def __init__(self, message: str, answer: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, number: int, reason: str, answer: str | None = None) -> None:
+        super().__init__(f"pass {number}: {reason}")
+        self.number = number
         self.answer = answer
 
 
 class PassTimedOut(PassFailed):
-    """ProcessPaidOrder did not answer within the pass limit; it may have finished all the same."""
-
-    happened = "pass {pass} timed out"
+    """ProcessPaidOrder did not answer within the pass limit."""
 
 
-class ScheduleFailed(FollowUpError):
-    """EventBridge Scheduler refused the timer; the record still says when the pass is due."""
+class GaveUp(FollowUpError):
+    """Pass `number` has been due for longer than it is tried."""
 
-    happened = "a timer could not be armed"
+    ends_follow_up = True
 
-
-class AttemptsExhausted(PassFailed):
-    """The last allowed attempt at pass `number` ended without it: the notification is FAILED until it is replayed."""
-
-    final = True
-    happened = "pass {pass} was given up"
-
-    def __init__(self, number: int, last: str, answer: str | None = None) -> None:
-        super().__init__(f"pass {number} is given up after its last allowed attempt: {last}", answer)
+    def __init__(self, number: int, reason: str, answer: str | None = None) -> None:
+        super().__init__(f"pass {number} is given up: {reason}")
         self.number = number
+        self.answer = answer
 
 
 class OrderUnsettled(FollowUpError):
-    """Pass `number`, the last of the plan, left the order in no settled status: the notification is FAILED."""
+    """Pass `number`, the last of the plan, left the order in no settled status."""
 
-    final = True
-    happened = "not settled after pass {pass}"
+    ends_follow_up = True
 
     def __init__(self, number: int, status: object) -> None:
-        super().__init__(f"unsettled: after pass {number}, the last of the plan, the order's status is {status}")
+        super().__init__(f"after pass {number}, the last of the plan, the order's status is {status}")
         self.number = number
 
 
-class SweepIncomplete(FollowUpError):
-    """A part of the index could not be read, or a notification not handed to Recheck; the log says which."""
+class RetriesExhausted(FollowUpError):
+    """A notification could not be saved for as long as it is tried; its event goes to the failure queue."""
 
-
-def is_final(error: Exception) -> bool:
-    """Tell whether an error, of ours or not, leaves its notification `FAILED`."""
-    return isinstance(error, FollowUpError) and error.final
+    ends_follow_up = True

@@ -1,50 +1,66 @@
 """ProcessPaidOrder, invoked synchronously: one run of it is one pass."""
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
 
 from callback.errors import PassFailed, PassTimedOut
-from callback.record import Record
+from callback.record import NOTE, Record
 from callback.redact import redacted_text, scrub
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
-MAX_OUTCOME = 1000
+_MAX_ANSWER_BYTES = 64 * 1024
+_MAX_OUTCOME = 1000
+# A connection that was kept alive and died while the function was frozen, or that never came about: nothing ran.
+_DEAD_CONNECTION = (ConnectionClosedError, ConnectTimeoutError, EndpointConnectionError)
 
 
 class PaidOrders:
-    """Speaks to ProcessPaidOrder through a client without retries: a retry would run the pass again."""
+    """Invokes ProcessPaidOrder through a client without retries: a retry after a timeout would run the pass twice."""
 
     def __init__(self, client: "LambdaClient", function: str) -> None:
         self._client = client
         self._function = function
 
-    def process(self, record: Record, note: str) -> str:
-        """Run the record's next pass and return what ProcessPaidOrder answered, redacted and cut to size.
-
-        The payload is ours, since nothing states one (README: contracts). Raises `PassFailed`.
-        """
+    def process(self, record: Record) -> str:
+        """Run the record's next pass and return ProcessPaidOrder's answer, redacted and cut. Raises `PassFailed`."""
+        number = record.next_pass
         payload = {
             "orderId": record.order_id,
             "chargeId": record.charge_id,
-            "note": note,
-            "pass": record.next_pass,
+            "note": NOTE,
+            "pass": number,
+            "checksumStatus": record.checksum_status,
         }
         try:
-            answer = self._client.invoke(FunctionName=self._function, Payload=json.dumps(payload))
-            outcome = redacted_text(answer["Payload"].read().decode(errors="replace"))[:MAX_OUTCOME]
+            answer = self._invoke(json.dumps(payload))
+            outcome = _outcome(answer["Payload"])
         except ReadTimeoutError as error:
-            message = f"pass {record.next_pass}: ProcessPaidOrder did not answer in time; it may have finished"
-            raise PassTimedOut(message) from error
+            raise PassTimedOut(number, "ProcessPaidOrder did not answer in time; it may have finished") from error
         except (ClientError, BotoCoreError) as error:
-            raise PassFailed(
-                f"pass {record.next_pass}: ProcessPaidOrder could not be invoked: {scrub(str(error))}"
-            ) from error
+            raise PassFailed(number, f"ProcessPaidOrder could not be invoked: {scrub(str(error))}") from error
         if "FunctionError" in answer:  # comes with HTTP 200 and raises nothing by itself
-            raise PassFailed(
-                f"pass {record.next_pass}: ProcessPaidOrder failed ({answer['FunctionError']})", answer=outcome
-            )
+            raise PassFailed(number, f"ProcessPaidOrder failed ({answer['FunctionError']})", answer=outcome)
         return outcome
+
+    def _invoke(self, payload: str) -> Any:  # noqa: ANN401 - the client's own type of answer
+        try:
+            return self._client.invoke(FunctionName=self._function, Payload=payload)
+        except _DEAD_CONNECTION:
+            return self._client.invoke(FunctionName=self._function, Payload=payload)
+
+
+def _outcome(stream: Any) -> str:  # noqa: ANN401 - botocore's stream has no type
+    text = stream.read(_MAX_ANSWER_BYTES).decode(errors="replace")
+    stream.close()  # whatever more there is
+    return redacted_text(text)[:_MAX_OUTCOME]

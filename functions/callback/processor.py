@@ -1,99 +1,118 @@
-"""DelayedNotify's steps, in the seed's words: verify the checksum, save, process the paid order, respond."""
+"""The steps of DelayedNotify beside the passes. The handler puts them in order."""
 
-from dataclasses import dataclass, field
+from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from callback.advance import advance
-from callback.app import Application
 from callback.checksum import Verdict, verify
-from callback.errors import ChecksumRejected, InvalidNotification
-from callback.log import logger
-from callback.metric import counted
+from callback.errors import ChecksumRejected, InvalidNotification, OrderContradicted, PaymentUnreadable
+from callback.log import log
 from callback.notification import Notification
-from callback.payment import Payment
+from callback.passes import Passes
+from callback.payment import Payment, Payments
 from callback.record import Record
 from callback.redirect import Response, redirect
-from callback.shape import MAX_ID
+from callback.secret import Secret
+from callback.table import AWS_ERRORS
 
 
-def verify_and_handle_checksum(
-    app: Application, notification: Notification, function_name: str
-) -> tuple[Verdict, Payment | None]:
-    """Verify, mark the payment record, and go on with a warning, or raise `ChecksumRejected` by policy."""
-    verdict = _verdict(app, notification)
-    payment = app.payments.mark(notification.charge_id, verdict, function_name)
-    count = counted(app.settings.branch, "Checksums", 1, "Count", Status=verdict.status)
-    if verdict.valid:
-        logger.info("checksum valid", extra={"checksumForm": verdict.form, "checksumKey": verdict.key} | count)
-        return verdict, payment
-    if app.settings.checksum_policy == "reject":
-        logger.warning("Checksum verification failed. Refused by policy.", extra=count)
-        raise ChecksumRejected(verdict.status, verdict.error)
-    about = {"checksumStatus": verdict.status, "checksumError": verdict.error}
-    logger.warning("Checksum verification failed. Continuing with processing.", extra=about | count)
-    return verdict, payment
+class CreditCardCallbackProcessor(Passes):
+    """Made once per cold start; each step takes what the steps before it found."""
 
+    def __init__(self, secret: Secret, payments: Payments, **for_passes: Any) -> None:  # noqa: ANN401 - as `Passes` has them
+        super().__init__(**for_passes)
+        self._secret = secret
+        self._payments = payments
 
-def _verdict(app: Application, notification: Notification) -> Verdict:
-    if not notification.checksum:
-        return verify(notification, {})
-    try:
-        keys, fresh = app.secret.keys()
-        verdict = verify(notification, keys)
-        # The key may have been rotated since it was cached: ask once more before saying no.
-        return verdict if verdict.valid or fresh else verify(notification, app.secret.refetched())
-    except (ClientError, BotoCoreError, ValueError) as error:
-        return Verdict("unverifiable", f"the merchant key could not be read ({type(error).__name__})")
+    def verify_and_handle_checksum(self, notification: Notification) -> Verdict:
+        """Verify, and go on with a warning, or raise `ChecksumRejected` by policy."""
+        verdict = self._verdict(notification)
+        log.bind(checksumStatus=verdict.status, checksumError=verdict.error)
+        log.metric(f"Checksums{verdict.status.capitalize()}")
+        if verdict.valid:
+            return verdict
+        if self._rejects and not notification.is_browser_return:
+            self.mark_payment(notification, verdict)
+            raise ChecksumRejected(verdict.status, verdict.error)
+        log.warn("Checksum verification failed. Continuing with processing.")
+        return verdict
 
+    def answers_only(self, notification: Notification) -> bool:
+        """Whether it gets its page and no passes: under `reject` a browser return, which never has a checksum."""
+        return self._rejects and notification.is_browser_return
 
-@dataclass
-class CreditCardCallbackProcessor:
-    """One notification on its way through DelayedNotify."""
+    def page(self, notification: Notification) -> Response:
+        """Answer without a record."""
+        payment = None
+        with log.unimportant("payment"):
+            payment = self._payments.get(notification.charge_id)
+        return self.response((payment and payment.order_id) or "")
 
-    app: Application
-    notification: Notification
-    verdict: Verdict
-    payment: Payment | None
-    record: Record = field(init=False)
+    def find_payment(self, notification: Notification) -> Payment | None:
+        """Read the payment record; a notification that names its own order goes on without it."""
+        try:
+            return self._payments.get(notification.charge_id)
+        except AWS_ERRORS as error:
+            if notification.order_id is None:
+                raise PaymentUnreadable(str(error)) from error
+            log.step_failed("payment", error)
+            return None
 
-    @property
-    def order_id(self) -> str:
-        """The bank's `reference_order`, else the payment record's order (brief: input of DelayedNotify)."""
-        order_id = self.notification.order_id or (self.payment and self.payment.order_id)
-        # The shop's own record may hold any text, but an index key of DynamoDB's has its limit.
-        if not order_id or len(order_id.encode()) > MAX_ID:
-            expected = f"an order id of at most {MAX_ID} bytes, here or in the payment record of the charge"
-            raise InvalidNotification("reference_order", expected)
+    def choose_order(self, notification: Notification, payment: Payment | None, verdict: Verdict) -> str:
+        """Return the payment record's order, else the notification's. Raises `OrderContradicted` by policy.
+
+        The payment record is the shop's own word, and no checksum covers what the notification says of the order.
+        """
+        order_id = (payment and payment.order_id) or notification.order_id
+        if not order_id:
+            raise InvalidNotification("reference_order", "an order id, here or in the payment record of the charge")
+        log.bind(orderId=order_id)
+        if self._rejects and payment and (fields := payment.differences(notification)):
+            self.mark_payment(notification, verdict)
+            raise OrderContradicted(fields, refused=True)
         return order_id
 
-    def save(self) -> None:
-        """Make the follow-up durable, with pass 1 due now and claimed; a repeat finds what stands."""
-        self._warn_of_differences()
-        self.record = self.app.records.save(self.notification, self.order_id, self.payment, self.verdict)
-        if self.record.claim:
-            logger.info("saved", extra=counted(self.app.settings.branch, "Saved", 1, "Count"))
+    def save(self, notification: Notification, order_id: str, payment: Payment | None, verdict: Verdict) -> Record:
+        """Save the notification with pass 1 due and claimed; a repeat finds the record."""
+        record = self._records.save(notification, order_id, payment, verdict)
+        if record.ours:
+            log.metric("Saved")
         else:
-            logger.info("saved before", extra={"state": self.record.state})
+            log.bind(outcome="repeat", state=record.state, passesDone=record.passes_done)
+        return record
 
-    def process_paid_order(self) -> None:
-        """Run the pass that is due and arm the timer of the next; a repeat does only what is missing."""
-        record = self.record
-        if not record.claim and record.is_due(self.app.clock()):
-            record = self.app.records.claim(record.charge_id, record.notification_id, record.next_pass)
-        self.record = advance(self.app, record)
+    def mark_payment(self, notification: Notification, verdict: Verdict) -> None:
+        """Mark the payment record with the verdict."""
+        with log.unimportant("mark"):
+            self._payments.mark(notification, verdict, "delayednotify")
+
+    def report_contradictions(self, notification: Notification, payment: Payment | None) -> None:
+        """Report that the notification contradicts the payment record, whose order was processed."""
+        if payment and (fields := payment.differences(notification)):
+            log.metric("Contradictions")
+            log.warn(f"notification and payment record differ in {', '.join(fields)}")
+            self._reporter.report(OrderContradicted(fields, refused=False))
+
+    def response(self, order_id: str) -> Response:
+        """Return the HTML redirect for the order as the order table has it."""
+        order: dict[str, object] = {}
+        if self._settings.redirect_allowed_origins:  # without one no order's own URL is allowed
+            with log.unimportant("order"):
+                order = self._orders.get({"orderId": order_id}, "#returnUrl") or {}
+        return redirect(order_id, order.get("returnUrl"), self._settings)
 
     @property
-    def response(self) -> Response:
-        """The HTML redirect for the order as the order table has it."""
-        order = self.app.orders.get({"orderId": self.record.order_id}, "#returnUrl") or {}
-        return redirect(self.record.order_id, order.get("returnUrl"), self.app.settings)
+    def _rejects(self) -> bool:
+        return self._settings.checksum_policy == "reject"
 
-    def _warn_of_differences(self) -> None:
-        # A valid checksum does not cover the order id, and an invalid one covers nothing.
-        if self.payment is None:
-            return
-        for name in ("order_id", "amount", "currency"):
-            theirs, ours = getattr(self.notification, name), getattr(self.payment, name)
-            if theirs is not None and ours is not None and theirs != ours:
-                logger.warning("notification and payment record differ", extra={"field": name})
+    def _verdict(self, notification: Notification) -> Verdict:
+        if not notification.checksum:
+            return verify(notification, {})
+        try:
+            verdict = verify(notification, self._secret.keys())
+            if verdict.valid:
+                return verdict
+            # The key may have been rotated since it was read.
+            newer = self._secret.newer_keys()
+            return verify(notification, newer) if newer else verdict
+        except (*AWS_ERRORS, ValueError) as error:
+            log.step_failed("secret", error)
+            return Verdict("unverifiable", f"the merchant key could not be read ({type(error).__name__})")

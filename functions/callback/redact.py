@@ -1,4 +1,4 @@
-"""Keeps card data, tokens and secrets out of logs, the error log and mails (brief: errors)."""
+"""Keeps card data, tokens and secrets out of records, logs, the error log and mails."""
 
 import json
 import re
@@ -9,6 +9,7 @@ from urllib.parse import unquote_plus
 
 MASK = "[redacted]"
 MAX_TEXT = 8_000
+MAX_BODY_BYTES = 32 * 1024
 _MAX_DEPTH = 12
 _ACROSS = 100
 
@@ -35,6 +36,10 @@ _CARD_NUMBER = re.compile(
 )
 
 
+# How the numbers of the card schemes begin: what is an order number by chance adds up, too, but rarely begins so.
+_SCHEME = re.compile(r"4|5[0-8]|2(?:22[1-9]|2[3-9]|[3-6]|7[01]|720)|3[4-8]|30[0-5]|6")
+
+
 def redacted_event(event: object) -> str:
     """Return an event as JSON that is safe to keep: what is secret masked, what is long cut."""
     if isinstance(event, Mapping) and isinstance(event.get("body"), str):
@@ -42,19 +47,35 @@ def redacted_event(event: object) -> str:
     return json.dumps(_redacted(event), default=str)[: 8 * MAX_TEXT]
 
 
-def redacted_text(text: str, depth: int = 0) -> str:
+def mask_body(body: str) -> str:
+    """Return a notification's body as the record keeps it: masked, and at most 32 KB of it."""
+    masked = redacted_text(body, most=MAX_BODY_BYTES) if _is_json(body) else unquote_plus(scrub(body, MAX_BODY_BYTES))
+    return masked.encode(errors="replace")[:MAX_BODY_BYTES].decode(errors="ignore")
+
+
+def is_card_number(text: str) -> bool:
+    """Whether the whole text is a card number."""
+    number = text.strip()
+    return bool(_CARD_NUMBER.fullmatch(number) and _SCHEME.match(number) and _adds_up(number))
+
+
+def redacted_text(text: str, depth: int = 0, most: int = MAX_TEXT) -> str:
     """Redact a text by its fields if it is JSON, else by its looks."""
     try:
-        return json.dumps(_redacted(json.loads(text), depth))[:MAX_TEXT]
+        return json.dumps(_redacted(json.loads(text), depth), ensure_ascii=False)[:most]
     except (ValueError, RecursionError):
-        return scrub(text)
+        return scrub(text, most)
 
 
-def scrub(text: str) -> str:
+def scrub(text: str, most: int = MAX_TEXT) -> str:
     """Mask what looks like a card number, a key or a token in free text, and cut it to size."""
     # What lies across the cut is masked whole before it is cut.
-    text = _SECRET_FIELD.sub(rf"\1{MASK}", _SECRET_TEXT.sub(MASK, text[: MAX_TEXT + _ACROSS]))
-    return _CARD_NUMBER.sub(lambda found: MASK if _adds_up(found[0]) else found[0], text)[:MAX_TEXT]
+    text = _SECRET_FIELD.sub(rf"\1{MASK}", _SECRET_TEXT.sub(MASK, text[: most + _ACROSS]))
+    return _CARD_NUMBER.sub(lambda found: MASK if _adds_up(found[0]) else found[0], text)[:most]
+
+
+def _is_json(text: str) -> bool:
+    return text.lstrip("\ufeff \t\r\n")[:1] in {"{", "["}
 
 
 def _plain_body(event: Mapping[str, Any]) -> str:
@@ -63,7 +84,7 @@ def _plain_body(event: Mapping[str, Any]) -> str:
     except ValueError:
         body = str(event["body"])
     # A form is masked by its names while a value has no spaces; its looks (`%28514950xxxxxx9007%29`) show only after.
-    return body if body.lstrip()[:1] in {"{", "["} else unquote_plus(scrub(body))
+    return body if _is_json(body) else unquote_plus(scrub(body))
 
 
 def _redacted(value: object, depth: int = 0) -> object:
@@ -76,7 +97,7 @@ def _redacted(value: object, depth: int = 0) -> object:
         }
     if isinstance(value, list | tuple):
         return [_redacted(inner, depth + 1) for inner in value]
-    if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
+    if isinstance(value, str) and _is_json(value):
         return redacted_text(value, depth + 1)  # JSON in JSON: a proxy event's body, a Lambda's answer
     clean = scrub(str(value))
     return clean if isinstance(value, str) or clean != str(value) else value

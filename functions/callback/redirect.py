@@ -1,4 +1,4 @@
-"""The HTML answer: a refresh to where the order's customer goes, and to no foreign origin (brief: response)."""
+"""The HTML answer: a refresh to where the order's customer goes, and to no foreign origin."""
 
 from html import escape
 from urllib.parse import quote
@@ -7,7 +7,7 @@ from callback.settings import Settings
 
 Response = dict[str, object]
 
-# What a URL may hold as it is. The rest is percent-encoded, so that the attribute it stands in cannot be left.
+# What a URL may hold as it is. The rest is percent-encoded, so that the attribute around it cannot be left.
 _URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~-._"
 _HEADERS = {
     "Content-Type": "text/html; charset=utf-8",

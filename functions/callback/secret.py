@@ -14,6 +14,8 @@ MerchantKeys = dict[str, str]
 
 _FIELDS = {"current": "secretKey", "previous": "previousSecretKey"}
 _KEEP = timedelta(minutes=5)
+# A stranger's checksums all fail: they may not make a request each.
+_ASK_AGAIN_AFTER = timedelta(seconds=30)
 
 
 class Secret:
@@ -26,25 +28,29 @@ class Secret:
         self._keys: MerchantKeys = {}
         self._fetched: datetime | None = None
 
-    def keys(self) -> tuple[MerchantKeys, bool]:
-        """Return the keys, and whether they are fresh from Secrets Manager.
+    def keys(self) -> MerchantKeys:
+        """Return the keys.
 
-        Raises `ClientError` or `BotoCoreError` where it cannot be read, `ValueError` where it is not JSON.
+        Raises `ClientError` or `BotoCoreError` where the secret cannot be read, `ValueError` where it is not JSON.
         """
-        if self._fetched and self._clock() - self._fetched < _KEEP:
-            return self._keys, False
-        return self.refetched(), True
+        return self._keys if self._is_younger_than(_KEEP) else self._fetch()
 
-    def refetched(self) -> MerchantKeys:
-        """Ask Secrets Manager whatever is cached; raises as `keys` does."""
+    def newer_keys(self) -> MerchantKeys:
+        """Return the keys as they are now, or none where they were read a moment ago. Raises as `keys` does."""
+        return {} if self._is_younger_than(_ASK_AGAIN_AFTER) else self._fetch()
+
+    def _fetch(self) -> MerchantKeys:
         text = self._client.get_secret_value(SecretId=self._secret_id).get("SecretString", "")
         self._keys, self._fetched = merchant_keys(text), self._clock()
         return self._keys
 
+    def _is_younger_than(self, age: timedelta) -> bool:
+        return self._fetched is not None and self._clock() - self._fetched < age
+
 
 def merchant_keys(text: str) -> MerchantKeys:
-    """Read the secret's text: what it holds of keys, none where it holds none. Raises `ValueError` if it is no JSON."""
+    """Read the secret's text: its keys without the white space around them. Raises `ValueError` if it is not JSON."""
     secret = json.loads(text)
     given = secret if isinstance(secret, dict) else {}
     found = {name: given.get(field) for name, field in _FIELDS.items()}
-    return {name: key for name, key in found.items() if isinstance(key, str) and key.strip()}
+    return {name: key.strip() for name, key in found.items() if isinstance(key, str) and key.strip()}

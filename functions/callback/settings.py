@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from callback.errors import SettingsError
 
-# Room beside the pass for everything else a function does. The function's timeout and the claim's lease
-# are both "pass limit + margin": a lease outlives its holder, yet ends before Lambda's second retry, which
-# comes three minutes after the first try (docs/decisions/03). template.yaml adds the same margin.
+# Room beside the pass for all calls until the pass is recorded; callback/app.py bounds each of them. The function's
+# timeout and the claim's lease are both "pass limit + margin", so that a lease outlives its holder. template.yaml adds
+# the same margin.
 MARGIN_SECONDS = 30
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d+)?")
@@ -40,7 +41,7 @@ Delay = Annotated[int, Field(ge=1, le=99_999)]
 
 
 class Settings(BaseModel):
-    """What the template tells both functions and the sweep; names of resources have no default."""
+    """What the template gives to all functions; names of resources have no default."""
 
     model_config = ConfigDict(frozen=True, alias_generator=str.upper, hide_input_in_errors=True)
 
@@ -55,7 +56,8 @@ class Settings(BaseModel):
     process_paid_order_function: Name
     pass_timeout_seconds: Annotated[int, Field(ge=1, le=120)] = 60
     recheck_delays: Annotated[tuple[Delay, ...], BeforeValidator(_split), Field(min_length=1, max_length=99)] = (60,)
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = 30
+    give_up_after_hours: Annotated[int, Field(ge=1, le=24 * 30)] = 72
+    keep_days: Annotated[int, Field(ge=1, le=3650)] = 400
 
     kbank_secret_id: Name
     checksum_policy: Literal["warn", "reject"] = "warn"
@@ -64,6 +66,7 @@ class Settings(BaseModel):
     schedule_group: Name
     scheduler_role_arn: Name
     scheduler_dlq_arn: Name
+    refused_queue_url: Name
 
     redirect_url_template: Annotated[str, AfterValidator(_redirect)]
     redirect_allowed_origins: Annotated[
@@ -74,9 +77,14 @@ class Settings(BaseModel):
     settled_order_statuses: Names = ()
 
     @property
-    def lease_seconds(self) -> int:
+    def lease(self) -> timedelta:
         """How long a claim keeps others out: longer than its holder can live."""
-        return self.pass_timeout_seconds + MARGIN_SECONDS
+        return timedelta(seconds=self.pass_timeout_seconds + MARGIN_SECONDS)
+
+    @property
+    def give_up_after(self) -> timedelta:
+        """How long a pass is tried again, from when it was first due."""
+        return timedelta(hours=self.give_up_after_hours)
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:

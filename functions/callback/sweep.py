@@ -1,87 +1,111 @@
-"""The sweep: a timer is no guarantee, so what should have moved on long ago is handed to Recheck (brief: the flow).
+"""The sweep: a timer is no guarantee, so what should have moved on is handed to Recheck.
 
-It changes nothing itself, save that what has had all its attempts ends in `FAILED`.
+It runs no pass and claims none. What it looks at moves back in its line, so that nothing waits behind what keeps
+failing.
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
-from botocore.exceptions import BotoCoreError, ClientError
+from callback.clock import Clock
+from callback.errors import FollowUpError, GaveUp, SpoiltRecord
+from callback.log import log
+from callback.record import Record, Records, read_record
+from callback.report import Reporter
+from callback.table import AWS_ERRORS, Item
+from callback.timer import RecheckFunction
+from callback.waits import SWEEP_SHARDS
 
-from callback.app import Application
-from callback.clock import moment
-from callback.errors import AttemptsExhausted, FollowUpError, InvalidRecord, SweepIncomplete
-from callback.log import logger
-from callback.metric import counted
-from callback.rechecks import RecheckInput, recheck_input
-from callback.record import SWEEP_SHARDS
-from callback.report import Subject, report, tell_of_held_mails
-from callback.table import Item
+# Until just before the next sweep begins.
+_RUN_FOR = timedelta(seconds=50)
+# Recheck ends what fails for too long; the sweep ends what no Recheck lived to end.
+_GRACE = timedelta(hours=1)
 
-# Twice what Scheduler may be late: it fires within the minute (docs/decisions/02).
-GRACE = timedelta(seconds=120)
-# The bound of one run is this for each shard, the oldest first: what is left over is the next run's.
-PER_SHARD = 100
-
-
-def sweep(app: Application) -> Counter[str]:
-    """Deal with each overdue notification, and return how many were found, and what became of them.
-
-    Raises `SweepIncomplete` in the end where a part could not be done: one fault never keeps the rest waiting.
-    """
-    counts: Counter[str] = Counter(overdue=0, handedOver=0, leased=0, failed=0, undone=0)
-    oldest = now = app.clock()
-    for shard in range(SWEEP_SHARDS):
-        found: list[Item] = []
-        with _apart(counts, f"shard {shard} could not be read"):
-            found = app.records.overdue(shard, now - GRACE, PER_SHARD)
-        for item in found:
-            counts["overdue"] += 1
-            oldest = min(oldest, _due(item, oldest))
-            with _apart(counts, "a notification could not be dealt with"):
-                counts[_dealt_with(app, item)] += 1
-    age = int((now - oldest).total_seconds())
-    logger.info("swept", extra=counts | counted(app.settings.branch, "OldestOverdue", age, "Seconds"))
-    tell_of_held_mails(app)
-    if counts["undone"]:
-        raise SweepIncomplete(f"{counts['undone']} parts of the sweep could not be done")
-    return counts
+Counts = Counter[str]
+ShardMap = Callable[[Callable[[int], Counts], Iterable[int]], Iterable[Counts]]
 
 
-def _dealt_with(app: Application, item: Item) -> str:
-    try:
-        record, due = app.records.read(item), moment(item["nextPassDue"])
-        asked = RecheckInput.read(recheck_input(record, due), InvalidRecord)
-    except InvalidRecord as error:
-        return _given_up(app, item, error)
-    if record.leased:
-        return "leased"
-    if record.attempts_made >= app.settings.max_attempts:
-        return _given_up(app, item, AttemptsExhausted(record.next_pass, "who tried died of it"))
-    app.rechecks.start(asked)
-    return "handedOver"
+def all_at_once(work: Callable[[int], Counts], shards: Iterable[int]) -> Iterable[Counts]:
+    """Work on all shards at the same time, so that none waits for another."""
+    with ThreadPoolExecutor(SWEEP_SHARDS) as threads:
+        return list(threads.map(work, shards))
 
 
-def _given_up(app: Application, item: Item, error: FollowUpError) -> str:
-    # Told first, ended then: whoever dies between has not ended it in silence.
-    about = Subject({name: str(item[name]) for name in ("orderId", "chargeId", "notificationId") if name in item})
-    report(app, error, "sweep", item, about)
-    return "failed" if app.records.give_up(item, error) else "leased"
+class Sweep:
+    """Works through the index `due`."""
+
+    def __init__(
+        self, records: Records, recheck: RecheckFunction, reporter: Reporter, clock: Clock, shard_map: ShardMap
+    ) -> None:
+        self._records = records
+        self._recheck = recheck
+        self._reporter = reporter
+        self._clock = clock
+        self._map = shard_map
+
+    def run(self) -> Counts:
+        """Hand over what is overdue, and return what became of it; one fault never keeps the rest waiting.
+
+        `OldestOverdue` is reported in seconds since the pass was first due, and only where every shard was read.
+        """
+        self._until, self._oldest = self._clock() + _RUN_FOR, timedelta()
+        counts: Counts = Counter(handedOver=0, inProgress=0, moved=0, failed=0, errors=0, unread=0)
+        for found in self._map(self._sweep_shard, range(SWEEP_SHARDS)):
+            counts.update(found)
+        log.bind(**counts)
+        log.metric("ShardsUnread", counts["unread"])
+        if not counts["unread"]:
+            log.metric("OldestOverdue", int(self._oldest.total_seconds()), "Seconds")
+        return counts
+
+    def _sweep_shard(self, shard: int) -> Counts:
+        counts: Counts = Counter()
+        try:
+            for page in self._records.due_keys(shard):
+                for found in page:
+                    if self._clock() >= self._until:
+                        return counts
+                    counts[self._look_at(found)] += 1
+        except AWS_ERRORS as error:
+            log.warn(f"shard {shard} could not be read: {error}")
+            counts["unread"] += 1
+        return counts
+
+    def _look_at(self, found: Item) -> str:
+        try:
+            item = self._records.move_back(found)
+            return "moved" if item is None else self._hand_over(item)
+        except AWS_ERRORS as error:
+            log.warn(f"{found['notificationId']} could not be handed over: {error}")
+            return "errors"
+
+    def _hand_over(self, item: Item) -> str:
+        now = self._clock()
+        try:
+            record = _waiting(read_record(item))
+        except SpoiltRecord as error:
+            return self._end(item, error)
+        self._oldest = max(self._oldest, record.overdue(now))
+        if record.is_claimed(now):
+            return "inProgress"
+        if self._records.has_failed_too_long(record, _GRACE):
+            gave_up = GaveUp(record.next_pass, record.last_error or "no attempt was recorded")
+            gave_up.ids = record.ids | {"checksumStatus": record.checksum_status}
+            return self._end(item, gave_up)
+        self._recheck.start(record)
+        return "handedOver"
+
+    def _end(self, item: Item, error: FollowUpError) -> str:
+        # Reported first, ended then: a process that dies in between has not ended it in silence.
+        self._reporter.report(error)
+        return "failed" if self._records.end_unclaimed(item, error) else "moved"
 
 
-def _due(item: Item, otherwise: datetime) -> datetime:
-    try:
-        return moment(item["nextPassDue"])
-    except ValueError:  # spoilt by another hand: it will be told as `InvalidRecord`
-        return otherwise
-
-
-@contextmanager
-def _apart(counts: Counter[str], what: str) -> Iterator[None]:
-    try:
-        yield
-    except (ClientError, BotoCoreError) as error:
-        counts["undone"] += 1
-        logger.error(what, extra={"reason": str(error)})
+def _waiting(record: Record) -> Record:
+    if record.state != "PENDING" or record.next_pass_due is None:
+        error = SpoiltRecord("state", "PENDING, with nextPassDue, in the index `due`")
+        error.ids = record.ids
+        raise error
+    return record

@@ -1,25 +1,26 @@
 """One DynamoDB table, in Python values: conditional writes that say what stood in the way."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from botocore.exceptions import ClientError
-
-from callback.log import logger
+from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 Item = dict[str, Any]
+# What a call to AWS may raise.
+AWS_ERRORS = (ClientError, BotoCoreError)
 
+_PAGE = 100
 _write = TypeSerializer().serialize
 _read = TypeDeserializer().deserialize
 
 
 class ConditionFailed(Exception):
-    """The condition of a write did not hold; `item` is what stands there, None where nothing does."""
+    """The condition of a write did not hold; `item` is the item as it is, None where there is none."""
 
     def __init__(self, item: Item | None) -> None:
         super().__init__("condition not met")
@@ -66,20 +67,18 @@ class Table:
         )
         return _item(answer["Item"]) if "Item" in answer else None
 
-    def query(self, index: str, condition: str, values: Item, limit: int) -> list[Item]:
-        """Read the first `limit` items of an index that meet the key condition, in the order of its sort key."""
-        answer = self._client.query(
-            TableName=self._name,
-            IndexName=index,
-            KeyConditionExpression=condition,
-            ExpressionAttributeValues={name: _write(value) for name, value in values.items()},
-            Limit=limit,
-            **_names(condition),
-        )
-        return [_item(found) for found in answer["Items"]]
+    def pages(self, index: str, condition: str, values: Item) -> Iterator[list[Item]]:
+        """Read an index page by page, in the order of its sort key."""
+        request: dict[str, Any] = {"ExpressionAttributeValues": {name: _write(v) for name, v in values.items()}}
+        request |= {"KeyConditionExpression": condition, "Limit": _PAGE, **_names(condition)}
+        while True:
+            answer = self._client.query(TableName=self._name, IndexName=index, **request)
+            yield [_item(found) for found in answer["Items"]]
+            if "LastEvaluatedKey" not in answer:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def _write(self, call: Any, **request: Any) -> Any:  # noqa: ANN401 - either of two typed calls
-        logger.debug("write", extra={"table": self._name, "update": request.get("UpdateExpression")})
         if "ConditionExpression" in request:
             request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
         try:

@@ -1,26 +1,53 @@
-"""DelayedNotify: invoked asynchronously by Notify with the bank's notification."""
+"""DelayedNotify: invoked by Notify with the bank's notification; and Retry, for what could not be saved."""
+
+from typing import TYPE_CHECKING
 
 from callback.app import application
-from callback.log import about_pass
+from callback.log import log
 from callback.notification import parse_notification
-from callback.processor import CreditCardCallbackProcessor, verify_and_handle_checksum
+from callback.processor import CreditCardCallbackProcessor
 from callback.redirect import Response
-from callback.report import reported
+
+if TYPE_CHECKING:
+    from callback.retries import Message
 
 
 def lambda_handler(event: object, _context: object) -> Response:
-    """Verify the checksum, save the notification, run pass 1 and arm the recheck.
+    """Save the notification, run pass 1 and schedule the recheck.
 
     Takes an API Gateway proxy event (v1 or v2), returns the HTML redirect. Every error is reported and re-raised.
     """
     app = application()
-    with reported(app, "delayednotify", event) as subject:
-        notification = parse_notification(event)
-        subject.learn(**notification.ids)
-        about_pass(1)
-        verdict, payment = verify_and_handle_checksum(app, notification, "delayednotify")
-        processor = CreditCardCallbackProcessor(app, notification, verdict, payment)
-        subject.learn(orderId=processor.order_id)
-        processor.save()
-        processor.process_paid_order()
-        return processor.response
+    with app.reporter.reported("delayednotify", "delivered", event):
+        return deliver(event, app.processor)
+
+
+def retry_handler(event: "dict[str, list[Message]]", _context: object) -> dict[str, list[dict[str, str]]]:
+    """Deliver again what could not be saved.
+
+    Takes messages of the retry queue, returns which of them are to come again.
+    """
+    app = application()
+    failed = [
+        message["messageId"]
+        for message in event["Records"]
+        if not app.retries.is_settled(message, lambda notification: deliver(notification, app.processor))
+    ]
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+
+def deliver(event: object, processor: CreditCardCallbackProcessor) -> Response:
+    """Take a notification through its steps. What comes after the schedule may fail at the cost of a warning."""
+    notification = parse_notification(event)
+    log.bind(**notification.ids)
+    verdict = processor.verify_and_handle_checksum(notification)
+    if processor.answers_only(notification):
+        return processor.page(notification)
+    payment = processor.find_payment(notification)
+    order_id = processor.choose_order(notification, payment, verdict)
+    record = processor.save(notification, order_id, payment, verdict)
+    record = processor.process_paid_order(record)
+    processor.schedule_recheck(record)
+    processor.mark_payment(notification, verdict)
+    processor.report_contradictions(notification, payment)
+    return processor.response(record.order_id)
