@@ -7,25 +7,42 @@ import pytest
 import yaml
 
 from local.emulator import ACCOUNT, REGION, ROOT
-from tests.template import resolved, source
+from tests.template import arn, refusals, resolved, source
 from tests.world import PARAMETERS
 
 RESOURCES = resolved(**PARAMETERS)
-FUNCTIONS = ("DelayedNotify", "Recheck", "Sweep")
-QUEUES = ("DelayedNotifyFailureQueue", "RecheckFailureQueue", "SweepFailureQueue", "SchedulerDeadLetterQueue")
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555"
+WITH_KEY = resolved(**PARAMETERS, KmsKeyArn=KEY)
+FUNCTIONS = ("DelayedNotify", "Recheck", "Sweep", "Retry")
+QUEUES = ("RetryQueue", "RefusedQueue", "FailureQueue")
 TABLES = ("CreditCardNotifyTable", "CardPaymentRecordTable", "OrderTable", "CallbackErrorLogTable")
-ROLES = ("DelayedNotifyRole", "RecheckRole", "SweepRole", "SchedulerRole")
+ROLES = (*(f"{function}Role" for function in FUNCTIONS), "SchedulerRole")
+ALARMS = {name: r["Properties"] for name, r in RESOURCES.items() if r["Type"] == "AWS::CloudWatch::Alarm"}
+# What production must give.
+GIVEN = {
+    "ExistingOrderTable": "orders",
+    "ExistingCardPaymentRecordTable": "payments",
+    "RedirectUrlTemplate": "https://shop.test/orders/{orderId}",
+    "ErrorMailFrom": "payment3@shop.test",
+    "ErrorMailTo": "on-call@shop.test",
+    "AlarmTopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:on-call",
+}
 
 
-def properties(name: str) -> dict[str, Any]:
+def properties(name: str, resources: dict[str, Any] = RESOURCES) -> dict[str, Any]:
     """A resource's resolved properties."""
-    found: dict[str, Any] = RESOURCES[name]["Properties"]
+    found: dict[str, Any] = resources[name]["Properties"]
     return found
 
 
-def statements(role: str) -> list[dict[str, Any]]:
-    """A role's own statements."""
-    return [s for policy in properties(role)["Policies"] for s in policy["PolicyDocument"]["Statement"]]
+def statements(role: str, resources: dict[str, Any] = RESOURCES) -> list[dict[str, Any]]:
+    """What a role may do: its own statements, and those of the policies that are attached to it."""
+    attached = [name.rsplit("stack-", 1)[1] for name in properties(role, resources).get("ManagedPolicyArns", [])]
+    policies = [*properties(role, resources)["Policies"], *(properties(name, resources) for name in attached)]
+    return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+
+
+# --- functions ---
 
 
 @pytest.mark.parametrize(
@@ -34,6 +51,7 @@ def statements(role: str) -> list[dict[str, Any]]:
         ("DelayedNotifyFunction", "payment3-delayed-notify-dev", "delayednotify.lambda_handler"),
         ("RecheckFunction", "payment3-recheck-dev", "recheck.lambda_handler"),
         ("SweepFunction", "payment3-sweep-dev", "recheck.sweep_handler"),
+        ("RetryFunction", "payment3-retry-dev", "delayednotify.retry_handler"),
     ],
 )
 def test_functions_have_their_public_names(function: str, name: str, handler: str) -> None:
@@ -49,33 +67,111 @@ def test_architecture_is_a_parameter(architecture: str) -> None:
     assert {made[f"{f}Function"]["Properties"]["Architectures"][0] for f in FUNCTIONS} == {architecture}
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_asynchronous_failures_are_kept(function: str) -> None:
-    """Two retries, then a queue of the function's own, which its role may write to."""
+def test_unsaved_notification_goes_to_the_retry_queue() -> None:
+    """Lambda tries DelayedNotify twice more, then keeps the event in the queue that drains by itself."""
+    config = properties("DelayedNotifyFunctionEventInvokeConfig")
+    assert (config["MaximumRetryAttempts"], config["Qualifier"]) == (2, "$LATEST")
+    assert config["DestinationConfig"]["OnFailure"]["Destination"] == arn("RetryQueue", **PARAMETERS)
+
+
+@pytest.mark.parametrize(("function", "oldest"), [("Recheck", 3600), ("Sweep", 60)])
+def test_what_the_record_knows_is_not_tried_again_by_lambda(function: str, oldest: int) -> None:
+    """A failed recheck or sweep is neither repeated nor kept: the next sweep finds its work in the records."""
     config = properties(f"{function}FunctionEventInvokeConfig")
-    queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:stack-{function}FailureQueue"
-    assert config["MaximumRetryAttempts"] == 2
-    assert config["Qualifier"] == "$LATEST"
-    assert config["DestinationConfig"]["OnFailure"]["Destination"] == queue
-    [keep] = [s for s in statements(f"{function}Role") if s["Action"] == "sqs:SendMessage"]
-    assert keep["Resource"] == queue
+    assert (config["MaximumRetryAttempts"], config["MaximumEventAgeInSeconds"]) == (0, oldest)
+    assert not config["DestinationConfig"]
+
+
+def test_sweep_comes_every_minute_and_ends_before_the_next() -> None:
+    """A schedule invokes the sweep, and may; with a whole core it works on all shards at once."""
+    [rule] = [r["Properties"] for r in RESOURCES.values() if r["Type"] == "AWS::Events::Rule"]
+    assert rule["ScheduleExpression"] == "rate(1 minute)"
+    assert [target["Arn"].rsplit(":", 1)[1] for target in rule["Targets"]] == ["payment3-sweep-dev"]
+    assert (properties("SweepFunction")["Timeout"], properties("SweepFunction")["MemorySize"]) == (60, 1769)
+
+
+def test_retry_queue_invokes_its_function_one_message_at_a_time() -> None:
+    """A message that fails comes back alone, and an outage's messages leave concurrency for new notifications."""
+    [source_] = [r["Properties"] for r in RESOURCES.values() if r["Type"] == "AWS::Lambda::EventSourceMapping"]
+    assert source_["EventSourceArn"] == arn("RetryQueue", **PARAMETERS)
+    assert (source_["FunctionName"], source_["BatchSize"]) == ("payment3-retry-dev", 1)
+    assert source_["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert source_["ScalingConfig"] == {"MaximumConcurrency": 20}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_logs_are_kept_for_a_time(function: str) -> None:
+    """Each function writes to a log group with a retention."""
+    group = properties(f"{function}Function")["LoggingConfig"]["LogGroup"]
+    assert group == properties(f"{function}LogGroup")["LogGroupName"]
+    assert properties(f"{function}LogGroup")["RetentionInDays"] == "90"
+
+
+def test_named_process_paid_order_is_invoked_and_allowed() -> None:
+    """ProcessPaidOrderFunction replaces the default name in the environment and in the policy."""
+    made = resolved(**PARAMETERS, ProcessPaidOrderFunction="another-function")
+    environment = properties("RecheckFunction", made)["Environment"]["Variables"]
+    assert environment["PROCESS_PAID_ORDER_FUNCTION"] == "another-function"
+    for role in ("DelayedNotifyRole", "RecheckRole", "RetryRole"):
+        assert any(s["Resource"].endswith(":function:another-function") for s in statements(role, made))
+
+
+# --- queues ---
 
 
 @pytest.mark.parametrize("queue", QUEUES)
 def test_queues_are_encrypted_and_keep_14_days(queue: str) -> None:
-    """Dead letters hold payment data and must survive a long weekend."""
+    """Their messages hold payment data and must survive a long weekend, an update, and the stack itself."""
     assert properties(queue)["SqsManagedSseEnabled"] is True
     assert properties(queue)["MessageRetentionPeriod"] == 14 * 24 * 3600
-    assert RESOURCES[queue]["DeletionPolicy"] == "Retain"
+    assert (RESOURCES[queue]["DeletionPolicy"], RESOURCES[queue]["UpdateReplacePolicy"]) == (
+        "RetainExceptOnCreate",
+        "Retain",
+    )
+    assert "FifoQueue" not in properties(queue)  # Scheduler's and Lambda's failures go to standard queues only
+
+
+def test_queues_take_nothing_without_tls() -> None:
+    """One policy for all three denies every call that is not by TLS."""
+    policy = properties("QueuePolicy")
+    assert policy["Queues"] == [f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/stack-{queue}" for queue in QUEUES]
+    [statement] = policy["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "sqs:*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+@pytest.mark.parametrize("hours", source()["Parameters"]["GiveUpAfterHours"]["AllowedValues"])
+@pytest.mark.parametrize("limit", source()["Parameters"]["PassTimeoutSeconds"]["AllowedValues"])
+def test_retries_last_as_long_as_the_records(hours: str, limit: str) -> None:
+    """Tries come every 12 to 15 minutes; the last comes in the last 12 minutes of GiveUpAfterHours."""
+    made = resolved(**PARAMETERS, GiveUpAfterHours=hours, PassTimeoutSeconds=limit)
+    queue, timeout = properties("RetryQueue", made), int(properties("RetryFunction", made)["Timeout"])
+    hidden, tries = int(queue["VisibilityTimeout"]), int(queue["RedrivePolicy"]["maxReceiveCount"])
+    assert max(720, 6 * timeout) == hidden <= 900
+    assert int(hours) * 3600 - 720 <= (tries - 1) * hidden <= int(hours) * 3600
+    assert tries <= 1000  # SQS's own limit
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == arn("FailureQueue", **PARAMETERS)
+
+
+# --- tables ---
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_tables_are_kept_encrypted_and_recoverable(table: str) -> None:
-    """No deployment and no deletion of the stack takes a table away."""
-    assert RESOURCES[table]["DeletionPolicy"] == RESOURCES[table]["UpdateReplacePolicy"] == "Retain"
-    assert properties(table)["SSESpecification"] == {"SSEEnabled": True}
+    """No later deployment and no deletion of the stack takes a table away; a failed first one leaves none behind."""
+    assert RESOURCES[table]["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert RESOURCES[table]["UpdateReplacePolicy"] == "Retain"
+    assert properties(table)["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
     assert properties(table)["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert properties(table)["BillingMode"] == "PAY_PER_REQUEST"
+
+
+@pytest.mark.parametrize("branch", ["prod", "production", "main", "master"])
+def test_production_protects_its_tables_from_deletion(branch: str) -> None:
+    """By hand or by a script; other branches come and go."""
+    made = resolved(**PARAMETERS, Branch=branch)
+    assert all(properties(table, made)["DeletionProtectionEnabled"] for table in TABLES)
+    assert not any(properties(table)["DeletionProtectionEnabled"] for table in TABLES)
 
 
 @pytest.mark.parametrize("table", ["CreditCardNotifyTable", "CallbackErrorLogTable"])
@@ -85,18 +181,18 @@ def test_what_grows_expires(table: str) -> None:
 
 
 def test_notify_table_has_its_keys_and_indexes() -> None:
-    """Keys and index names are contracts; `due` is what waits and `ended` what does not, each by shard and time."""
+    """Keys and index names are contracts; the indexes hold keys alone, since each write is billed by its size."""
     table = properties("CreditCardNotifyTable")
-    keys = {index["IndexName"]: _keys(index) for index in table["GlobalSecondaryIndexes"]}
+    indexes = {index["IndexName"]: _keys(index) for index in table["GlobalSecondaryIndexes"]}
     assert _keys(table) == ["chargeId", "notificationId"]
-    assert keys == {
-        "due": ["sweepShard", "nextPassDue"],
-        "order": ["orderId"],
-        "notification": ["notificationId"],
-        "ended": ["endedShard", "endedAt"],
-    }
-    types = {a["AttributeName"]: a["AttributeType"] for a in table["AttributeDefinitions"]}
-    assert types["sweepShard"] == "N"
+    assert indexes == {"due": ["sweepShard", "sweepAt"], "order": ["orderId"], "failed": ["failedShard", "failedAt"]}
+    assert {i["Projection"]["ProjectionType"] for i in table["GlobalSecondaryIndexes"]} == {"KEYS_ONLY"}
+    numbers = {a["AttributeName"] for a in table["AttributeDefinitions"] if a["AttributeType"] == "N"}
+    assert numbers == {"sweepShard", "failedShard"}
+
+
+def _keys(of: dict[str, Any]) -> list[str]:
+    return [key["AttributeName"] for key in of["KeySchema"]]
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -105,8 +201,8 @@ def test_existing_table_can_be_used_instead(table: str) -> None:
     made = resolved(**PARAMETERS, **{f"Existing{table}": "a-live-table"})
     variable = re.sub(r"(?<!^)([A-Z])", r"_\1", table).upper()
     assert table not in made
-    assert made["RecheckFunction"]["Properties"]["Environment"]["Variables"][variable] == "a-live-table"
-    assert any(":table/a-live-table" in str(made[role]) for role in ("DelayedNotifyRole", "RecheckRole"))
+    assert properties("RecheckFunction", made)["Environment"]["Variables"][variable] == "a-live-table"
+    assert any(":table/a-live-table" in s["Resource"] for s in statements("DelayedNotifyRole", made))
 
 
 def test_order_table_of_dev_has_the_seeds_name() -> None:
@@ -114,38 +210,44 @@ def test_order_table_of_dev_has_the_seeds_name() -> None:
     assert properties("OrderTable")["TableName"] == "order-table-dev"
 
 
+# --- a key of one's own ---
+
+
+def test_own_key_encrypts_what_the_template_makes() -> None:
+    """Tables, queues and logs are under KmsKeyArn where it is given."""
+    assert {properties(table, WITH_KEY)["SSESpecification"]["KMSMasterKeyId"] for table in TABLES} == {KEY}
+    assert {properties(queue, WITH_KEY)["KmsMasterKeyId"] for queue in QUEUES} == {KEY}
+    assert {properties(f"{function}LogGroup", WITH_KEY)["KmsKeyId"] for function in FUNCTIONS} == {KEY}
+    assert not any("SqsManagedSseEnabled" in properties(queue, WITH_KEY) for queue in QUEUES)  # SQS takes one of both
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_own_key_can_be_used_by_every_role(role: str) -> None:
+    """Whoever reads a table or writes to a queue needs its key; without a key of one's own nobody is given any."""
+    added = [s for s in statements(role, WITH_KEY) if s not in statements(role)]
+    assert {(s["Action"], s["Resource"]) for s in added} == {("kms:Decrypt", KEY), ("kms:GenerateDataKey", KEY)}
+    assert "KeyPolicy" not in RESOURCES
+
+
+# --- roles (who calls what is in test_permissions.py) ---
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_statements_name_single_actions_on_single_resources(role: str) -> None:
     """No list of actions, no wildcard action, and wildcards in a resource only where AWS adds characters."""
-    for statement in statements(role):
+    for statement in statements(role, WITH_KEY):
         assert isinstance(statement["Action"], str), statement
         assert "*" not in statement["Action"], statement
         assert isinstance(statement["Resource"], str), statement
-        loose = re.sub(r"(:log-group:[^*]+:\*|/recheck-\*|-\?{6})$", "", statement["Resource"])
+        loose = re.sub(r"(:log-group:[^*]+:\*|/recheck-\*|:configuration-set/\*|-\?{6})$", "", statement["Resource"])
         assert not set(loose) & set("*?"), statement
-
-
-def test_roles_allow_what_the_seed_asks_and_nothing_more() -> None:
-    """The whole list: write, mark, read, invoke, secret, mail, schedule; Recheck reads no secret."""
-    every = {"OpenLog", "WriteLog", "LogError", "MailError", "KeepFailure"}
-    common = every | {"RecordPass", "RunPass", "ArmSchedule", "PassSchedulerRole", "ReadOrder"}
-    own = {"ReadMerchantKey", "MarkPayment", "SaveNotification"}
-    assert {s["Sid"] for s in statements("SweepRole")} == every | {
-        "FindOverdue",
-        "HandOver",
-        "GiveUp",
-        "LookForHeldMails",
-    }
-    assert {s["Sid"] for s in statements("RecheckRole")} == common
-    assert {s["Sid"] for s in statements("DelayedNotifyRole")} == common | own
-    assert {s["Sid"] for s in statements("SchedulerRole")} == {"InvokeRecheck", "KeepHandOver"}
 
 
 def test_functions_may_pass_only_the_schedulers_role_and_only_to_scheduler() -> None:
     """iam:PassRole is bound to one role and one service."""
-    for role in ("DelayedNotifyRole", "RecheckRole"):
+    for role in ("DelayedNotifyRole", "RecheckRole", "RetryRole"):
         [statement] = [s for s in statements(role) if s["Action"] == "iam:PassRole"]
-        assert statement["Resource"].endswith(":role/stack-SchedulerRole")
+        assert statement["Resource"] == arn("SchedulerRole", **PARAMETERS)
         assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
 
 
@@ -157,22 +259,13 @@ def test_schedulers_role_trusts_only_our_group() -> None:
     assert trust["Condition"]["StringEquals"] == {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": group}
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_logs_are_kept_for_a_time(function: str) -> None:
-    """Each function writes to a log group with a retention."""
-    group = properties(f"{function}Function")["LoggingConfig"]["LogGroup"]
-    assert group == properties(f"{function}LogGroup")["LogGroupName"]
-    assert properties(f"{function}LogGroup")["RetentionInDays"] == "90"
+# --- parameters and rules ---
 
 
 def test_every_text_parameter_is_checked_before_anything_is_made() -> None:
     """A wrong parameter stops the deployment, not the first notification."""
-    free = [
-        name
-        for name, about in source()["Parameters"].items()
-        if about["Type"] == "String" and not {"AllowedPattern", "AllowedValues"} & set(about)
-    ]
-    assert free == []
+    checked = {"AllowedPattern", "AllowedValues", "MinValue"}
+    assert [name for name, about in source()["Parameters"].items() if not checked & set(about)] == []
 
 
 @pytest.mark.parametrize("name", [n for n, p in source()["Parameters"].items() if "AllowedPattern" in p])
@@ -182,40 +275,10 @@ def test_default_fits_its_own_pattern(name: str) -> None:
     assert re.fullmatch(about["AllowedPattern"], str(about["Default"]))
 
 
-def test_example_values_stay_out_of_production() -> None:
-    """Production does not deploy with example addresses, nor with empty tables in place of the shop's."""
-    rule = source()["Rules"]["NoExamplesInProduction"]
-    named = set(re.findall(r"Redirect\w+|ErrorMail\w+|Existing\w+", str(rule["Assertions"])))
-    shops = {"ExistingOrderTable", "ExistingCardPaymentRecordTable"}
-    assert {"RedirectUrlTemplate", "ErrorMailFrom", "ErrorMailTo"} | shops <= named
-    assert "prod" in str(rule["RuleCondition"])
-
-
-def test_template_uses_no_yaml_aliases() -> None:
-    """CloudFormation does not read aliases."""
-    assert not any(isinstance(event, yaml.AliasEvent) for event in yaml.parse((ROOT / "template.yaml").read_text()))
-
-
-def _keys(of: dict[str, Any]) -> list[str]:
-    return [key["AttributeName"] for key in of["KeySchema"]]
-
-
-def test_named_process_paid_order_is_invoked_and_allowed() -> None:
-    """ProcessPaidOrderFunction replaces the default name in the environment and in both roles."""
-    made = resolved(**PARAMETERS, ProcessPaidOrderFunction="another-function")
-    assert (
-        made["RecheckFunction"]["Properties"]["Environment"]["Variables"]["PROCESS_PAID_ORDER_FUNCTION"]
-        == "another-function"
-    )
-    for role in ("DelayedNotifyRole", "RecheckRole"):
-        assert ":function:another-function" in str(made[role])
-
-
 @pytest.mark.parametrize(
     ("name", "bad"),
     [
         ("RecheckDelays", "0"),
-        ("RecheckDelays", "60,"),
         ("RecheckDelays", ""),
         ("Branch", "a b"),
         ("Branch", ""),
@@ -224,103 +287,94 @@ def test_named_process_paid_order_is_invoked_and_allowed() -> None:
         ("ErrorMailTo", "nobody"),
         ("KBankSecretId", "a*"),
         ("ProcessPaidOrderFunction", "a:b"),
+        ("KmsKeyArn", "alias/ours"),
     ],
 )
 def test_malformed_parameter_does_not_deploy(name: str, bad: str) -> None:
-    """A value that Settings or IAM would choke on is refused by the parameter's own pattern."""
+    """A value that Settings or IAM would choke on is refused by the parameter's own pattern (a list's: each part)."""
     assert not re.fullmatch(source()["Parameters"][name]["AllowedPattern"], bad)
 
 
-@pytest.mark.parametrize("queue", QUEUES)
-def test_queues_survive_replacement_and_are_standard(queue: str) -> None:
-    """Scheduler's and Lambda's failures go to standard queues only, and no update throws messages away."""
-    assert RESOURCES[queue]["UpdateReplacePolicy"] == "Retain"
-    assert "FifoQueue" not in properties(queue)
+@pytest.mark.parametrize("name", GIVEN)
+@pytest.mark.parametrize("branch", ["prod", "production", "main", "master"])
+def test_example_values_stay_out_of_production(branch: str, name: str) -> None:
+    """Production deploys neither with example addresses nor with empty tables in place of the shop's."""
+    assert refusals(Branch=branch, **GIVEN) == []
+    given = {key: value for key, value in GIVEN.items() if key != name}
+    [refusal] = refusals(Branch=branch, **given)
+    assert refusal.startswith(f"{name} must ")
+    assert refusals(Branch="dev") == []
+
+
+@pytest.mark.parametrize(("delays", "deploys"), [("60", True), ("90, 3600", True), ("59", False), ("60,5", False)])
+def test_production_waits_at_least_60_seconds(delays: str, *, deploys: bool) -> None:
+    """Between passes; a developer's branch may wait less. The functions get the delays as they were given."""
+    assert (refusals(Branch="prod", **GIVEN, RecheckDelays=delays) == []) is deploys
+    assert refusals(RecheckDelays=delays) == []
+    variables = properties("RecheckFunction", resolved(RecheckDelays=delays))["Environment"]["Variables"]
+    assert variables["RECHECK_DELAYS"] == delays.replace(" ", "")
+
+
+def test_template_uses_no_yaml_aliases() -> None:
+    """CloudFormation does not read aliases."""
+    assert not any(isinstance(event, yaml.AliasEvent) for event in yaml.parse((ROOT / "template.yaml").read_text()))
 
 
 # --- alarms: what wakes somebody ---
 
-
-def alarms(metric: str) -> list[dict[str, Any]]:
-    """The alarms on a metric."""
-    found = [r["Properties"] for r in RESOURCES.values() if r["Type"] == "AWS::CloudWatch::Alarm"]
-    return [alarm for alarm in found if alarm["MetricName"] == metric]
-
-
-def dimension(alarm: dict[str, Any]) -> str:
-    """The one thing that an alarm watches."""
-    [only] = alarm["Dimensions"]
-    return str(only["Value"])
-
-
-def test_every_queue_has_an_alarm_on_its_first_message() -> None:
-    """A dead letter wakes somebody within a minute or so, whichever of the stack's queues it lies in."""
-    made = {f"stack-{name}" for name, r in RESOURCES.items() if r["Type"] == "AWS::SQS::Queue"}
-    watching = alarms("ApproximateNumberOfMessagesVisible")
-    assert {dimension(alarm) for alarm in watching} == made == {f"stack-{queue}" for queue in QUEUES}
-    assert {(a["Threshold"], a["Period"], a["Statistic"]) for a in watching} == {(1, 60, "Maximum")}
+_ONCE, _SUSTAINED = (1, 300, 1), (3, 300, 1)  # periods, their length in seconds, threshold
 
 
 @pytest.mark.parametrize(
-    "metric",
+    ("metric", "of", "when"),
     [
-        "TargetErrorCount",
-        "InvocationDroppedCount",
-        "InvocationsSentToDeadLetterCount",
-        "InvocationsFailedToBeSentToDeadLetterCount",
+        ("Failed", "dev", _ONCE),
+        ("ApproximateNumberOfMessagesVisible", "stack-FailureQueue", (1, 60, 1)),
+        ("NumberOfMessagesSent", "stack-RefusedQueue", (1, 3600, 1)),
+        ("Contradictions", "dev", _ONCE),
+        ("ApproximateNumberOfMessagesNotVisible", "stack-RetryQueue", (6, 300, 1)),
+        ("AsyncEventsDropped", "payment3-delayed-notify-dev", _ONCE),
+        ("AsyncEventAge", "payment3-delayed-notify-dev", (1, 300, 15 * 60 * 1000)),
+        ("DestinationDeliveryFailures", "payment3-delayed-notify-dev", _ONCE),
+        ("Errors", "payment3-delayed-notify-dev", _SUSTAINED),
+        ("Errors", "payment3-recheck-dev", _SUSTAINED),
+        ("Throttles", "payment3-delayed-notify-dev", _SUSTAINED),
+        ("Throttles", "payment3-recheck-dev", _SUSTAINED),
+        ("InvocationDroppedCount", "payment3-recheck-dev", _ONCE),
+        ("InvocationsFailedToBeSentToDeadLetterCount", "payment3-recheck-dev", _ONCE),
+        ("TargetErrorCount", "payment3-recheck-dev", _SUSTAINED),
+        ("TargetErrorThrottledCount", "payment3-recheck-dev", _SUSTAINED),
+        ("InvocationThrottleCount", "payment3-recheck-dev", _SUSTAINED),
+        ("TimerFailed", "dev", _SUSTAINED),
+        ("OldestOverdue", "dev", (1, 900, 900)),
+        ("ShardsUnread", "dev", _SUSTAINED),
+        ("ChecksumsUnverifiable", "dev", (1, 900, 5)),
+        ("ChecksumsInvalid", "dev", (1, 900, 20)),
+        ("MailFailed", "dev", _ONCE),
     ],
 )
-def test_schedule_groups_errors_wake_somebody(metric: str) -> None:
-    """AWS/Scheduler knows no dimension but the group, which is ours alone."""
-    [alarm] = alarms(metric)
-    assert (alarm["Namespace"], alarm["Statistic"], alarm["Threshold"]) == ("AWS/Scheduler", "Sum", 1)
-    assert alarm["Dimensions"] == [{"Name": "ScheduleGroup", "Value": properties("ScheduleGroup")["Name"]}]
+def test_alarm_rings_when_a_person_is_needed(metric: str, of: str, when: tuple[int, int, int]) -> None:
+    """Once for what does not mend itself, after a while for what might."""
+    [alarm] = [a for a in ALARMS.values() if (a["MetricName"], a["Dimensions"][0]["Value"]) == (metric, of)]
+    assert (alarm["EvaluationPeriods"], alarm["Period"], alarm["Threshold"]) == when
+    levels = {"OldestOverdue", "AsyncEventAge"}
+    is_level = metric in levels or metric.startswith("Approximate")
+    assert alarm["Statistic"] == ("Maximum" if is_level else "Sum")
+    assert alarm["TreatMissingData"] == ("breaching" if metric == "OldestOverdue" else "notBreaching")
 
 
-@pytest.mark.parametrize("metric", ["Errors", "Throttles", "DestinationDeliveryFailures"])
-def test_every_functions_errors_and_throttles_wake_somebody(metric: str) -> None:
-    """Each function of the stack, the sweep too, and a dead letter that could not be written most of all."""
-    names = {properties(f"{function}Function")["FunctionName"] for function in FUNCTIONS}
-    assert {dimension(alarm) for alarm in alarms(metric)} == names
-    assert {(a["Namespace"], a["Statistic"], a["Threshold"]) for a in alarms(metric)} == {("AWS/Lambda", "Sum", 1)}
+def test_there_is_no_other_alarm() -> None:
+    """Each of the 23 is in the table above."""
+    assert len(ALARMS) == len({(a["MetricName"], a["Dimensions"][0]["Value"]) for a in ALARMS.values()}) == 23
+    names = {"payment3/follow-up": "Branch", "AWS/SQS": "QueueName", "AWS/Lambda": "FunctionName"}
+    for alarm in ALARMS.values():
+        assert [d["Name"] for d in alarm["Dimensions"]] == [names.get(alarm["Namespace"], "ScheduleGroup")]
 
 
-def test_silent_sweep_wakes_somebody() -> None:
-    """The age of the oldest overdue follow-up is told by every sweep: 15 minutes of age, or of silence, is an alarm."""
-    [alarm] = alarms("OldestOverdue")
-    assert (alarm["Threshold"], alarm["Period"], alarm["TreatMissingData"]) == (900, 900, "breaching")
-    assert alarm["Statistic"] == "Maximum"
-
-
-def test_failed_notification_wakes_somebody() -> None:
-    """FAILED is an end that a person must see."""
-    [alarm] = alarms("Failed")
-    assert (alarm["Threshold"], alarm["Statistic"], alarm["TreatMissingData"]) == (1, "Sum", "notBreaching")
-
-
-def test_every_alarm_tells_the_topic_and_says_what_it_means() -> None:
-    """One topic, the stack's own or a given one; nothing needs alarms that CloudWatch joins or reckons."""
+def test_every_alarm_says_when_it_begins_and_when_it_is_over() -> None:
+    """One topic, the stack's own or a given one; the end counts, since an alarm that still rings rings nobody again."""
     for given, topic in (("", "payment3-follow-up-alarms-dev"), ("arn:aws:sns:x:1:t", "arn:aws:sns:x:1:t")):
         made = resolved(**PARAMETERS, AlarmTopicArn=given).values()
-        found = [r["Properties"] for r in made if r["Type"] == "AWS::CloudWatch::Alarm"]
-        assert {tuple(alarm["AlarmActions"]) for alarm in found} == {(topic,)}
-        assert all(alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold" for alarm in found)
-        assert all(len(alarm["AlarmDescription"]) > 10 for alarm in found)
-
-
-def test_sweep_comes_every_five_minutes_and_ends_before_the_next() -> None:
-    """A schedule of the template invokes the sweep, and may; two sweeps never run at once."""
-    [rule] = [r["Properties"] for r in RESOURCES.values() if r["Type"] == "AWS::Events::Rule"]
-    assert rule["ScheduleExpression"] == "rate(5 minutes)"
-    assert [target["Arn"].rsplit(":", 1)[1] for target in rule["Targets"]] == ["payment3-sweep-dev"]
-    [allowed] = [r["Properties"] for r in RESOURCES.values() if r["Type"] == "AWS::Lambda::Permission"]
-    assert (allowed["Principal"], allowed["FunctionName"]) == ("events.amazonaws.com", "payment3-sweep-dev")
-    assert ":rule/" in allowed["SourceArn"]
-    assert properties("SweepFunction")["Timeout"] == 120
-
-
-def test_index_holds_what_the_sweep_reads() -> None:
-    """The sweep decides by the index alone: no second read for each notification."""
-    [due] = [i for i in properties("CreditCardNotifyTable")["GlobalSecondaryIndexes"] if i["IndexName"] == "due"]
-    read = {"orderId", "state", "passesDone", "attempts", "attemptsBefore", "leaseUntil"}
-    assert set(due["Projection"]["NonKeyAttributes"]) == read
+        for alarm in (r["Properties"] for r in made if r["Type"] == "AWS::CloudWatch::Alarm"):
+            assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
+            assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
