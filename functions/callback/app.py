@@ -9,14 +9,12 @@ import boto3
 from botocore.config import Config
 
 from callback.clock import Clock, utc_now
-from callback.paid_order import PaidOrders
-from callback.passes import Passes
-from callback.record import Records
+from callback.passes import PaidOrders, Passes
+from callback.record import SWEEP_SHARDS, Records
 from callback.report import Reporter
 from callback.settings import Settings, read_settings
 from callback.table import Table
-from callback.timer import RecheckFunction, Timer
-from callback.waits import SWEEP_SHARDS
+from callback.timer import Timer
 
 if TYPE_CHECKING:
     from callback.processor import CreditCardCallbackProcessor
@@ -25,24 +23,17 @@ if TYPE_CHECKING:
 
 # A call that is stuck costs 7 s. At most three come before a pass and one records it: they fit into the margin of the
 # function's timeout, so that a pass that fails is always recorded.
-_QUICK = Config(
-    connect_timeout=1,
-    read_timeout=2,
-    retries={"mode": "standard", "total_max_attempts": 2},
-    max_pool_connections=SWEEP_SHARDS,
-)
+_TWICE: Any = {"mode": "standard", "total_max_attempts": 2}
+_QUICK = Config(connect_timeout=1, read_timeout=2, retries=_TWICE, max_pool_connections=SWEEP_SHARDS)
+_ONCE: Any = {"total_max_attempts": 1}
 
 
 class Application:
     """Composes the functions; each part is made when it is first needed."""
 
     def __init__(self, settings: Settings, clock: Clock = utc_now, shard_map: "ShardMap | None" = None) -> None:
-        self.settings = settings
-        self._clock = clock
-        self._shard_map = shard_map
-        self._session = boto3.Session()
-        self._clients: dict[str, Any] = {}
-        self._lock = Lock()
+        self.settings, self._clock, self._shard_map = settings, clock, shard_map
+        self._session, self._clients, self._lock = boto3.Session(), dict[str, Any](), Lock()
 
     @cached_property
     def passes(self) -> Passes:
@@ -52,21 +43,27 @@ class Application:
     @cached_property
     def processor(self) -> "CreditCardCallbackProcessor":
         """What DelayedNotify does."""
-        from callback.payment import Payments  # noqa: PLC0415 - Recheck and the sweep start without these
-        from callback.processor import CreditCardCallbackProcessor  # noqa: PLC0415
-        from callback.secret import Secret  # noqa: PLC0415
+        from callback.checksum import Secret  # noqa: PLC0415 - Recheck and the sweep start without these
+        from callback.processor import CreditCardCallbackProcessor, Payments  # noqa: PLC0415
 
         secret = Secret(self._client("secretsmanager"), self.settings.kbank_secret_id, self._clock)
         payments = Payments(self._table(self.settings.card_payment_record_table), self._clock)
-        return CreditCardCallbackProcessor(secret, payments, **self._for_passes())
+        return CreditCardCallbackProcessor(secret=secret, payments=payments, **self._for_passes())
+
+    @cached_property
+    def retries(self) -> "Retries":
+        """What Retry does beside a delivery."""
+        from callback.retries import Retries  # noqa: PLC0415 - the others start without it
+
+        return Retries(self._client("sqs"), self.settings, self._clock, self.reporter)
 
     @cached_property
     def sweep(self) -> "Sweep":
         """What the sweep does."""
         from callback.sweep import Sweep, all_at_once  # noqa: PLC0415 - the others start without threads
 
-        recheck = RecheckFunction(self._client("lambda"), self.settings.recheck_function_arn)
-        return Sweep(self.records, recheck, self.reporter, self._clock, self._shard_map or all_at_once)
+        client, recheck = self._client("lambda"), self.settings.recheck_function_arn
+        return Sweep(self.records, client, recheck, self.reporter, self._clock, self._shard_map or all_at_once)
 
     @cached_property
     def records(self) -> Records:
@@ -79,23 +76,16 @@ class Application:
         table = self._table(self.settings.callback_error_log_table)
         return Reporter(self.settings, self._clock, table, lambda: self._client("ses"))
 
-    @cached_property
-    def retries(self) -> "Retries":
-        """What Retry does beside a delivery."""
-        from callback.retries import Retries  # noqa: PLC0415 - the others start without it
-
-        return Retries(self._client("sqs"), self.settings, self._clock, self.reporter)
-
     def _for_passes(self) -> dict[str, Any]:
-        return {
-            "settings": self.settings,
-            "clock": self._clock,
-            "records": self.records,
-            "paid_orders": PaidOrders(self._patient_client(), self.settings.process_paid_order_function),
-            "timer": Timer(lambda: self._client("scheduler"), self.settings, self._clock),
-            "orders": self._table(self.settings.order_table),
-            "reporter": self.reporter,
-        }
+        settings, clock = self.settings, self._clock
+        # It waits for a whole pass, and never tries twice.
+        patient = Config(
+            connect_timeout=1, read_timeout=settings.pass_timeout_seconds, retries=_ONCE, tcp_keepalive=True
+        )
+        paid_orders = PaidOrders(self._session.client("lambda", config=patient), settings.process_paid_order_function)
+        about = {"settings": settings, "clock": clock, "records": self.records, "reporter": self.reporter}
+        timer = Timer(lambda: self._client("scheduler"), settings, clock)
+        return about | {"paid_orders": paid_orders, "timer": timer, "orders": self._table(settings.order_table)}
 
     def _table(self, name: str) -> Table:
         return Table(self._client("dynamodb"), name)
@@ -106,14 +96,6 @@ class Application:
                 make: Any = self._session.client
                 self._clients[service] = make(service, config=_QUICK)
             return self._clients[service]
-
-    def _patient_client(self) -> Any:  # noqa: ANN401 - as above
-        """ProcessPaidOrder's client waits for a whole pass, and never tries twice."""
-        timeout = self.settings.pass_timeout_seconds
-        retries: Any = {"total_max_attempts": 1}
-        return self._session.client(
-            "lambda", config=Config(connect_timeout=1, read_timeout=timeout, retries=retries, tcp_keepalive=True)
-        )
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Is the bank's checksum valid?
+"""Is the bank's checksum valid, under the merchant's keys?
 
 It is a plain hash, not an HMAC: SHA-256 of id, amount with 4 decimals, currency, status, transaction state and the
 merchant's key, one behind the other.
@@ -6,21 +6,29 @@ merchant's key, one behind the other.
 
 import hashlib
 import hmac
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
+from callback.clock import Clock
 from callback.notification import Notification
-from callback.secret import MerchantKeys
 
-Status = Literal["valid", "invalid", "missing", "unverifiable"]
+MerchantKeys = dict[str, str]
+"""The keys to try, by a name that may be shown: `current`, and `previous` during a rotation."""
+
+_FIELDS = {"current": "secretKey", "previous": "previousSecretKey"}
+_KEEP = timedelta(minutes=5)
+# A stranger's checksums all fail: they may not make a request each.
+_ASK_AGAIN_AFTER = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What is known of one checksum. `form` and `key` say what matched, where it is valid."""
 
-    status: Status
+    status: Literal["valid", "invalid", "missing", "unverifiable"]
     error: str | None = None
     form: str | None = None
     key: str | None = None
@@ -33,25 +41,19 @@ class Verdict:
 
 def verify(notification: Notification, keys: MerchantKeys) -> Verdict:
     """Compare the checksum with every form under every key; only a match makes it valid."""
-    given = notification.checksum
+    n, given = notification, notification.checksum
     if not given:
         return Verdict("missing", "the notification carries no checksum")
     if not isinstance(given, str):
         return Verdict("invalid", "the checksum is not text")
-    covered = (
-        notification.amount,
-        notification.currency,
-        notification.status,
-        notification.transaction_state,
-    )
-    if None in covered:
+    if None in (n.amount, n.currency, n.status, n.transaction_state):
         return Verdict("unverifiable", "amount, currency, status or transaction_state is missing or cannot be hashed")
     if not keys:
         return Verdict("unverifiable", "no merchant key is set")
-    for key_name, key in keys.items():
-        for form, text in _forms(notification):
+    for name, key in keys.items():
+        for form, text in _forms(n):
             if _matches(given, text + key):
-                return Verdict("valid", form=form, key=key_name)
+                return Verdict("valid", form=form, key=name)
     return Verdict("invalid", "the checksum matches no merchant key")
 
 
@@ -68,3 +70,38 @@ def _matches(given: str, text: str) -> bool:
     # As bytes: compare_digest refuses non-ASCII text, and a forged checksum may be any text.
     ours = hashlib.sha256(text.encode(errors="replace")).hexdigest()
     return hmac.compare_digest(given.lower().encode(errors="replace"), ours.encode())
+
+
+@dataclass
+class Secret:
+    """A cache of one secret. A rotated key is found by asking again when a checksum fails."""
+
+    client: Any
+    secret_id: str
+    clock: Clock
+    _keys: MerchantKeys = field(default_factory=dict)
+    _fetched: datetime | None = None
+
+    def keys(self) -> MerchantKeys:
+        """Return the keys. Raises `AWS_ERRORS` where the secret cannot be read, `ValueError` where it is not JSON."""
+        return self._keys if self._is_younger_than(_KEEP) else self._fetch()
+
+    def newer_keys(self) -> MerchantKeys:
+        """Return the keys as they are now, or none where they were read a moment ago. Raises as `keys` does."""
+        return {} if self._is_younger_than(_ASK_AGAIN_AFTER) else self._fetch()
+
+    def _fetch(self) -> MerchantKeys:
+        text = self.client.get_secret_value(SecretId=self.secret_id).get("SecretString", "")
+        self._keys, self._fetched = merchant_keys(text), self.clock()
+        return self._keys
+
+    def _is_younger_than(self, age: timedelta) -> bool:
+        return self._fetched is not None and self.clock() - self._fetched < age
+
+
+def merchant_keys(text: str) -> MerchantKeys:
+    """Read the secret's text: its keys without the white space around them. Raises `ValueError` if it is not JSON."""
+    secret = json.loads(text)
+    given = secret if isinstance(secret, dict) else {}
+    found = {name: given.get(field) for name, field in _FIELDS.items()}
+    return {name: key.strip() for name, key in found.items() if isinstance(key, str) and key.strip()}

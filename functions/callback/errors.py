@@ -6,8 +6,10 @@ FollowUpError
 │   ├── InvalidNotification   ... in what Notify handed on
 │   ├── InvalidTimer          ... in Recheck's input
 │   └── SpoiltRecord          ... in a record: another hand changed it   ends the follow-up
-├── ChecksumRejected          the policy is `reject`                     retryable if the key could not be read
-├── OrderContradicted         bank and payment record disagree
+├── ChecksumRejected          the checksum is not valid, and the policy is `reject`
+│   └── UnverifiableRejected  ... since the key could not be read        retryable
+├── OrderContradicted         bank and payment record disagree           only reported
+│   └── ContradictionRefused  ... and the policy is `reject`
 ├── NotificationConflict      one notification id, two bodies
 ├── NotificationNotFound      a timer without its record
 ├── PaymentUnreadable         only the payment record knows the order    retryable
@@ -18,24 +20,26 @@ FollowUpError
 └── RetriesExhausted          it could not be saved for too long         ends the follow-up
 """
 
+from collections.abc import Mapping
+
 
 class FollowUpError(Exception):
     """The root of the tree.
 
-    `retryable`: waiting can help. `ends_follow_up`: nothing tries again until a person does. `number` is the pass, where
-    it is about one; `ids` what is known of orderId, chargeId and notificationId; `answer` what ProcessPaidOrder said.
-    `reported` is set once the error log and the mail have it.
+    `retryable`: waiting can help. `ends_follow_up`: nothing tries again until a person does. `number` is the pass that
+    it     is about, `answer` what ProcessPaidOrder said, `about` has the ids where the log does not. `reported` is set once the
+    error log and the mail have it.
     """
 
     retryable = False
     ends_follow_up = False
-    number: int | None = None
-    answer: str | None = None
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, number: int | None = None, answer: str | None = None) -> None:
         super().__init__(message)
+        self.number = number
+        self.answer = answer
+        self.about: Mapping[str, object] = {}
         self.reported = False
-        self.ids: dict[str, str] = {}
 
 
 class SettingsError(FollowUpError):
@@ -67,34 +71,27 @@ class SpoiltRecord(BadInput):
 class ChecksumRejected(FollowUpError):
     """The checksum is not valid and the policy refuses such notifications."""
 
-    def __init__(self, status: str, reason: str | None) -> None:
-        super().__init__(f"checksum {status}: {reason}")
-        self.retryable = status == "unverifiable"
+
+class UnverifiableRejected(ChecksumRejected):
+    """The same, because the merchant's key could not be read."""
+
+    retryable = True
 
 
 class OrderContradicted(FollowUpError):
-    """The notification and the shop's payment record name different orders, amounts or currencies.
+    """The notification and the shop's payment record name different orders, amounts or currencies."""
 
-    `refused` by policy; else the payment record's order is processed.
-    """
 
-    def __init__(self, fields: list[str], *, refused: bool) -> None:
-        super().__init__(f"notification and payment record differ in {', '.join(fields)}")
-        self.refused = refused
+class ContradictionRefused(OrderContradicted):
+    """The same, and the policy refuses it; else the payment record's order is processed."""
 
 
 class NotificationConflict(FollowUpError):
     """A notification id came again with another body."""
 
-    def __init__(self) -> None:
-        super().__init__("body: expected the same body as before under this id")
-
 
 class NotificationNotFound(FollowUpError):
     """A timer names a notification that was never saved."""
-
-    def __init__(self) -> None:
-        super().__init__("notificationId: expected a notification that was saved")
 
 
 class PaymentUnreadable(FollowUpError):
@@ -102,19 +99,11 @@ class PaymentUnreadable(FollowUpError):
 
     retryable = True
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"the payment record could not be read: {reason}")
-
 
 class PassFailed(FollowUpError):
     """ProcessPaidOrder failed, was throttled or could not be reached, or what the pass needs could not be read."""
 
     retryable = True
-
-    def __init__(self, number: int, reason: str, answer: str | None = None) -> None:
-        super().__init__(f"pass {number}: {reason}")
-        self.number = number
-        self.answer = answer
 
 
 class PassTimedOut(PassFailed):
@@ -122,24 +111,15 @@ class PassTimedOut(PassFailed):
 
 
 class GaveUp(FollowUpError):
-    """Pass `number` has been due for longer than it is tried."""
+    """A pass has failed for longer than it is tried."""
 
     ends_follow_up = True
-
-    def __init__(self, number: int, reason: str, answer: str | None = None) -> None:
-        super().__init__(f"pass {number} is given up: {reason}")
-        self.number = number
-        self.answer = answer
 
 
 class OrderUnsettled(FollowUpError):
-    """Pass `number`, the last of the plan, left the order in no settled status."""
+    """The last pass of the plan left the order in no settled status."""
 
     ends_follow_up = True
-
-    def __init__(self, number: int, status: object) -> None:
-        super().__init__(f"after pass {number}, the last of the plan, the order's status is {status}")
-        self.number = number
 
 
 class RetriesExhausted(FollowUpError):

@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
+from typing import Any
 
 from aws_lambda_powertools import Logger
 
 from callback.redact import scrub
 
 NAMESPACE = "payment3/follow-up"
+_MOST_WARNINGS = 20
 logger = Logger(service="payment3-follow-up", location=None, timestamp=None)
 
 
@@ -26,27 +28,23 @@ class InvocationLog:
 
     def begin(self, branch: str, *, debug: bool) -> None:
         """Forget the invocation before this one."""
-        self.fields: dict[str, object] = {}
-        self._branch = branch
-        self._warnings: list[str] = []
-        self._units: dict[str, str] = {}
+        self.fields: dict[str, Any] = {}
+        self._branch, self._metrics, self._warnings = branch, dict[str, None](), list[str]()
         logger.setLevel("DEBUG" if debug else "INFO")
 
     def bind(self, **fields: object) -> None:
         """Put fields into the line; None is left out."""
         self.fields |= {name: value for name, value in fields.items() if value is not None}
 
-    def metric(self, name: str, value: int = 1, unit: str = "Count") -> None:
-        """Count a value. Units are CloudWatch's; the branch is the only dimension."""
+    def metric(self, name: str, value: int = 1) -> None:
+        """Count a value, or seconds; the branch is the only dimension."""
         with self._lock:
-            before = self.fields.get(name, 0)
-            assert isinstance(before, int)
-            self.fields[name] = before + value
-            self._units[name] = unit
+            self.fields[name] = self.fields.get(name, 0) + value
+            self._metrics[name] = None
 
     def warn(self, text: str) -> None:
-        """Add a warning; the line's level rises with the first."""
-        with self._lock:
+        """Add a warning, if there are not many; the line's level rises with the first."""
+        if len(self._warnings) < _MOST_WARNINGS:
             self._warnings.append(text)
 
     def step_failed(self, step: str, error: Exception) -> None:
@@ -64,18 +62,17 @@ class InvocationLog:
 
     def write(self, message: str, **failure: object) -> None:
         """Write the line; `failure` is what is known of the error that ends the invocation."""
-        line = self.fields | failure
-        if self._warnings:
-            line["warnings"] = self._warnings
-        if self._units:
-            line |= {"Branch": self._branch, "_aws": self._directives()}
+        line = self.fields | failure | ({"warnings": self._warnings} if self._warnings else {})
+        if self._metrics:
+            about = {
+                "Namespace": NAMESPACE,
+                "Dimensions": [["Branch"]],
+                "Metrics": [{"Name": m} for m in self._metrics],
+            }
+            line |= {"Branch": self._branch}
+            line["_aws"] = {"Timestamp": round(time.time() * 1000), "CloudWatchMetrics": [about]}
         write = logger.error if failure else logger.warning if self._warnings else logger.info
         write(message, extra=line)
-
-    def _directives(self) -> dict[str, object]:
-        metrics = [{"Name": name, "Unit": unit} for name, unit in self._units.items()]
-        about = {"Namespace": NAMESPACE, "Dimensions": [["Branch"]], "Metrics": metrics}
-        return {"Timestamp": round(time.time() * 1000), "CloudWatchMetrics": [about]}
 
 
 log = InvocationLog()

@@ -8,66 +8,37 @@ import binascii
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
-from pydantic import BeforeValidator, Field
-
 from callback.errors import InvalidNotification
-from callback.schema import MAX_SORT_ID_BYTES, Id, Schema, SortId, is_id
+from callback.schema import ID_EXPECTED, MAX_SORT_ID_BYTES, is_id
 
 _MOST = Decimal(10) ** 15
-_INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
+_AROUND = "\ufeff\u200b\u200c\u200d\u2060 \t\r\n"
 
 
-def _as_text(value: object) -> object:
-    if isinstance(value, Decimal):
-        return format(value, "f") if abs(value.adjusted()) < 100 else None  # noqa: PLR2004 - no million zeros
-    # Half a surrogate pair has no UTF-8, so no table takes it.
-    return value.encode(errors="replace").decode() if isinstance(value, str) else None
-
-
-def _as_id(value: object) -> object:
-    text = value if isinstance(value, str) else _as_text(value)
-    return text.strip(_INVISIBLE + " \t\r\n") if isinstance(text, str) else value
-
-
-def _as_usable_id(value: object) -> str | None:
-    text = _as_id(value)
-    return text if isinstance(text, str) and is_id(text) else None
-
-
-def _as_amount(value: object) -> Decimal | None:
-    try:
-        number = Decimal(str(value))
-        usable = number.is_finite() and 0 <= number < _MOST and number == round(number, 4)
-    except ArithmeticError:
-        return None
-    return number if usable else None
-
-
-_Text = Annotated[str | None, BeforeValidator(_as_text)]
-
-
-class Notification(Schema):
+@dataclass(frozen=True)
+class Notification:
     """One delivery by the bank: the fields that matter here, and the raw body with all the others.
 
     `order_id` is None where only the payment record knows it; `amount` is in major units. `checksum` may be anything:
     what is not text is not valid, and processing continues.
     """
 
-    charge_id: Annotated[Id, BeforeValidator(_as_id)] = Field(alias="id")
-    notification_id: SortId = Field(alias="requestContext.requestId")
-    order_id: Annotated[str | None, BeforeValidator(_as_usable_id)] = Field(None, alias="reference_order")
-    amount: Annotated[Decimal | None, BeforeValidator(_as_amount)] = None
-    currency: _Text = None
-    status: _Text = None
-    transaction_state: _Text = None
-    failure_code: _Text = None
-    checksum: Any = None
-    body: str = Field(alias=":body")
-    is_browser_return: bool = Field(alias=":form")
+    charge_id: str
+    notification_id: str
+    order_id: str | None
+    amount: Decimal | None
+    currency: str | None
+    status: str | None
+    transaction_state: str | None
+    failure_code: str | None
+    checksum: object
+    body: str
+    is_browser_return: bool
 
     @property
     def ids(self) -> dict[str, str | None]:
@@ -84,25 +55,31 @@ def parse_notification(event: object) -> Notification:
     """Read a REST (v1) or HTTP API / function URL (v2) proxy event. Raises `InvalidNotification`."""
     if not isinstance(event, Mapping):
         raise InvalidNotification("event", "an API Gateway proxy event")
-    fields: dict[str, Any] = {}
+    about: dict[str, str | None] = {}
     try:
-        fields = {"requestContext.requestId": _notification_id(event)}
+        about = {"notificationId": _notification_id(event)}
         body = _body(event)
         is_form = _is_form(event, body)
-        fields |= {":body": body, ":form": is_form}
-        fields = (_form(body) if is_form else _json(body)) | fields
-        return Notification.parse(fields, InvalidNotification)
+        fields = _form(body) if is_form else _json(body)
+        about["orderId"] = _id(fields.get("reference_order"))
+        if not (charge_id := _id(fields.get("id") or fields.get("objectId"))):
+            raise InvalidNotification("id", ID_EXPECTED)
     except RecursionError as error:
         raise InvalidNotification("event", "an API Gateway proxy event, nested less deeply") from error
     except InvalidNotification as error:
-        error.ids = _printable_ids(fields)
+        error.about = {name: id_ for name, id_ in about.items() if id_}
         raise
-
-
-def _printable_ids(fields: Mapping[str, Any]) -> dict[str, str]:
-    names = {"chargeId": "id", "notificationId": "requestContext.requestId", "orderId": "reference_order"}
-    found = {ours: _as_usable_id(fields.get(theirs)) for ours, theirs in names.items()}
-    return {name: id_ for name, id_ in found.items() if id_}
+    names = ("currency", "status", "transaction_state", "failure_code")
+    return Notification(
+        charge_id=charge_id,
+        notification_id=about["notificationId"] or "",
+        order_id=about["orderId"],
+        amount=_amount(fields.get("amount")),
+        checksum=fields.get("checksum"),
+        body=body,
+        is_browser_return=is_form,
+        **{name: _text(fields.get(name)) for name in names},
+    )
 
 
 def _notification_id(event: Mapping[str, Any]) -> str:
@@ -117,17 +94,14 @@ def _notification_id(event: Mapping[str, Any]) -> str:
 
 def _body(event: Mapping[str, Any]) -> str:
     body = event.get("body")
-    if not isinstance(body, str):
-        raise InvalidNotification("body", "text that is not empty")
     try:
-        # Base64 may come with line ends.
-        raw = base64.b64decode("".join(body.split()), validate=True) if event.get("isBase64Encoded") else body
-        text = raw.decode() if isinstance(raw, bytes) else raw
+        if isinstance(body, str) and event.get("isBase64Encoded"):  # it may come with line ends
+            body = base64.b64decode("".join(body.split()), validate=True).decode()
     except (binascii.Error, ValueError) as error:
         raise InvalidNotification("body", "UTF-8 text, or its base64 if isBase64Encoded") from error
-    if not text.strip(_INVISIBLE + " \t\r\n"):
+    if not isinstance(body, str) or not body.strip(_AROUND):
         raise InvalidNotification("body", "text that is not empty")
-    return text
+    return body
 
 
 def _is_form(event: Mapping[str, Any], body: str) -> bool:
@@ -135,25 +109,46 @@ def _is_form(event: Mapping[str, Any], body: str) -> bool:
     pairs = headers.items() if isinstance(headers, Mapping) else ()
     kind = next((str(value) for name, value in pairs if str(name).lower() == "content-type"), "")
     # A JSON body under a form's content type is still JSON: curl and some proxies send it so.
-    return "x-www-form-urlencoded" in kind.lower() and not body.lstrip(_INVISIBLE + " \t\r\n").startswith("{")
+    return "x-www-form-urlencoded" in kind.lower() and not body.lstrip(_AROUND).startswith("{")
 
 
 def _form(body: str) -> dict[str, Any]:
     try:
-        form = dict(parse_qsl(body.lstrip(_INVISIBLE), keep_blank_values=True, max_num_fields=100))
+        form = dict(parse_qsl(body.lstrip(_AROUND), keep_blank_values=True, max_num_fields=100))
     except ValueError as error:
         raise InvalidNotification("body", "a form of at most 100 fields") from error
     # No checksum covers a form, so only the charge and the outcome are taken from it.
-    return {"id": form.get("id") or form.get("objectId"), "status": form.get("status")}
+    return {name: form.get(name) for name in ("id", "objectId", "status")}
 
 
 def _json(body: str) -> dict[str, Any]:
+    text = body.lstrip(_AROUND)
     try:
-        message = json.loads(
-            body.lstrip(_INVISIBLE), parse_float=Decimal, parse_int=Decimal, parse_constant=lambda _name: None
-        )
+        message = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=lambda _name: None)
     except (ValueError, ArithmeticError) as error:
         raise InvalidNotification("body", "a JSON object, or a form that says so") from error
     if not isinstance(message, dict):
         raise InvalidNotification("body", "a JSON object")
-    return message | {"id": message.get("id") or message.get("objectId")}
+    return message
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, Decimal) and abs(value.adjusted()) < 100:  # noqa: PLR2004 - no million zeros
+        return format(value, "f")
+    # Half a surrogate pair has no UTF-8, so no table takes it.
+    return value.encode(errors="replace").decode() if isinstance(value, str) else None
+
+
+def _id(value: object) -> str | None:
+    text = value if isinstance(value, str) else _text(value)
+    text = text and text.strip(_AROUND)
+    return text if text and is_id(text) else None
+
+
+def _amount(value: object) -> Decimal | None:
+    try:
+        number = Decimal(str(value))
+        usable = number.is_finite() and 0 <= number < _MOST and number == round(number, 4)
+    except ArithmeticError:
+        return None
+    return number if usable else None

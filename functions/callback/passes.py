@@ -1,47 +1,84 @@
-"""The passes: claim, run and record one, and create the timer of the next."""
+"""The passes: claim, run and record one, and create the timer of the next. One run of ProcessPaidOrder is one pass."""
 
+import json
 import time
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ConnectionClosedError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
 from callback.clock import Clock
-from callback.errors import FollowUpError, GaveUp, OrderUnsettled, PassFailed
+from callback.errors import FollowUpError, GaveUp, OrderUnsettled, PassFailed, PassTimedOut
 from callback.log import log
-from callback.paid_order import PaidOrders
-from callback.record import Record, Records
+from callback.record import NOTE, Record, Records
+from callback.redact import redacted_text, scrub
 from callback.report import Reporter
 from callback.settings import Settings
 from callback.table import AWS_ERRORS, Table
 from callback.timer import Timer, TimerInput
 
+_MAX_ANSWER_BYTES = 64 * 1024
+_MAX_OUTCOME = 1000
+# A connection that was kept alive and died while the function was frozen, or that never came about: nothing ran.
+_DEAD_CONNECTION = (ConnectionClosedError, ConnectTimeoutError, EndpointConnectionError)
 
+
+@dataclass(frozen=True)
+class PaidOrders:
+    """Invokes ProcessPaidOrder through a client without retries: a retry after a timeout would run the pass twice."""
+
+    client: Any
+    function: str
+
+    def process(self, record: Record) -> str:
+        """Run the record's next pass and return ProcessPaidOrder's answer, redacted and cut. Raises `PassFailed`."""
+        number = record.next_pass
+        about = {"orderId": record.order_id, "chargeId": record.charge_id, "note": NOTE}
+        try:
+            answer = self._invoke(json.dumps(about | {"pass": number, "checksumStatus": record.checksum_status}))
+            outcome = _outcome(answer["Payload"])
+        except ReadTimeoutError as error:
+            message = f"pass {number}: ProcessPaidOrder did not answer in time; it may have finished"
+            raise PassTimedOut(message, number=number) from error
+        except AWS_ERRORS as error:
+            message = f"pass {number}: ProcessPaidOrder could not be invoked: {scrub(str(error))}"
+            raise PassFailed(message, number=number) from error
+        if "FunctionError" in answer:  # comes with HTTP 200 and raises nothing by itself
+            message = f"pass {number}: ProcessPaidOrder failed ({answer['FunctionError']})"
+            raise PassFailed(message, number=number, answer=outcome)
+        return outcome
+
+    def _invoke(self, payload: str) -> Any:  # noqa: ANN401 - the client's own type of answer
+        try:
+            return self.client.invoke(FunctionName=self.function, Payload=payload)
+        except _DEAD_CONNECTION:
+            return self.client.invoke(FunctionName=self.function, Payload=payload)
+
+
+def _outcome(stream: Any) -> str:  # noqa: ANN401 - botocore's stream has no type
+    text = stream.read(_MAX_ANSWER_BYTES).decode(errors="replace")
+    stream.close()  # whatever more there is
+    return redacted_text(text)[:_MAX_OUTCOME]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Passes:
     """Made once per cold start; each step takes what the steps before it found."""
 
-    def __init__(  # noqa: PLR0913 - one argument for each thing it works with
-        self,
-        *,
-        settings: Settings,
-        clock: Clock,
-        records: Records,
-        paid_orders: PaidOrders,
-        timer: Timer,
-        orders: Table,
-        reporter: Reporter,
-    ) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._records = records
-        self._paid_orders = paid_orders
-        self._timer = timer
-        self._orders = orders
-        self._reporter = reporter
+    settings: Settings
+    clock: Clock
+    records: Records
+    paid_orders: PaidOrders
+    timer: Timer
+    orders: Table
+    reporter: Reporter
 
     def claim(self, timer: TimerInput) -> Record:
         """Claim the pass that the timer names, if it is due and nobody else's."""
-        record = self._records.claim(timer.charge_id, timer.notification_id, timer.number)
-        now = self._clock()
+        record, now = self.records.claim(timer.charge_id, timer.notification_id, timer.number), self.clock()
         log.bind(checksumStatus=record.checksum_status, state=record.state, passesDone=record.passes_done)
         if record.ours:
-            log.metric("RecheckLateness", int(record.overdue(now).total_seconds()), "Seconds")
+            log.metric("RecheckLateness", int(record.overdue(now).total_seconds()))
         else:
             log.bind(outcome=record.unclaimed_because(timer.number, now))
         return record
@@ -53,57 +90,52 @@ class Passes:
         """
         if not record.ours:
             return record
+        log.bind(**{"pass": record.next_pass, "attempt": record.attempts_made})
         started = time.monotonic()
         try:
-            answer = self._paid_orders.process(record)
+            answer = self.paid_orders.process(record)
             settled, unsettled = self._settlement(record)
         except PassFailed as error:
-            self._log_pass(record, "failed")
+            log.bind(outcome="failed")
+            log.metric("PassesFailed")
             raise self._wait_or_give_up(record, error) from error
         took = round((time.monotonic() - started) * 1000)
-        self._log_pass(record, "completed", answer=answer, durationMs=took)
         if unsettled:  # reported first, ended then, so that it cannot end in silence
-            self._reporter.report(unsettled)
-        record = self._records.complete(record, answer, took, settled=settled, failure=unsettled)
-        log.bind(state=record.state, passesDone=record.passes_done)
+            self.reporter.report(unsettled)
+        record = self.records.complete(record, answer, took, settled=settled, failure=unsettled)
+        log.bind(outcome="completed", answer=answer, durationMs=took, state=record.state, passesDone=record.passes_done)
+        log.metric("PassesCompleted")
         return record
 
     def schedule_recheck(self, record: Record) -> None:
         """Create the timer of a pass that waits for its first attempt; without one the sweep runs it, later."""
         due = record.next_pass_due
-        if record.attempts_made or not due or due <= self._clock():
-            return
-        with log.unimportant("timer"):
-            log.bind(schedule=self._timer.create(record, due))
+        if due and due > self.clock() and not record.attempts_made:
+            with log.unimportant("timer"):
+                log.bind(schedule=self.timer.create(record, due))
 
     def _settlement(self, record: Record) -> tuple[bool, OrderUnsettled | None]:
         """Whether the order has settled; where it has not and the plan is over, the error that says so."""
-        statuses, number = self._settings.settled_order_statuses, record.next_pass
+        statuses, number = self.settings.settled_order_statuses, record.next_pass
         if not statuses or number == 1:  # two passes are the promise, whatever the order says
             return False, None
         try:
-            order = self._orders.get({"orderId": record.order_id}, "#status") or {}
+            status = self.orders.get({"orderId": record.order_id}, "status").get("status")
         except AWS_ERRORS as error:
-            raise PassFailed(number, f"the order could not be read: {error}") from error
-        if order.get("status") in statuses:
-            return True, None
-        is_last = number > len(self._settings.recheck_delays)
-        return False, OrderUnsettled(number, order.get("status")) if is_last else None
+            raise PassFailed(f"pass {number}: the order could not be read: {error}", number=number) from error
+        if status in statuses or number <= len(self.settings.recheck_delays):
+            return status in statuses, None
+        message = f"after pass {number}, the last of the plan, the order's status is {status}"
+        return False, OrderUnsettled(message, number=number)
 
     def _wait_or_give_up(self, record: Record, error: PassFailed) -> FollowUpError:
-        if not self._records.has_failed_too_long(record):
+        if not self.records.has_failed_too_long(record):
             with log.unimportant("record"):  # without it the claim runs out, and the sweep tries again
-                waiting = self._records.fail(record, error)
-                log.bind(nextPassDue=waiting.next_pass_due and waiting.next_pass_due.isoformat())
+                self.records.fail(record, error)
             return error
-        gave_up = GaveUp(record.next_pass, str(error), error.answer)
-        self._reporter.report(gave_up)
-        with log.unimportant("record"):
-            self._records.end(record, gave_up)
-        log.bind(state="FAILED")
-        return gave_up
-
-    def _log_pass(self, record: Record, outcome: str, **more: object) -> None:
         number = record.next_pass
-        log.metric(f"Passes{outcome.capitalize()}")
-        log.bind(**{"pass": number, "attempt": record.attempts_made, "outcome": outcome}, **more)
+        gave_up = GaveUp(f"pass {number} is given up: {error}", number=number, answer=error.answer)
+        self.reporter.report(gave_up)
+        with log.unimportant("record"):
+            self.records.end(record, gave_up)
+        return gave_up

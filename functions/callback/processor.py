@@ -1,26 +1,85 @@
-"""The steps of DelayedNotify beside the passes. The handler puts them in order."""
+"""The steps of DelayedNotify beside the passes, and the shop's payment records. The handler puts the steps in order."""
 
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
 
-from callback.checksum import Verdict, verify
-from callback.errors import ChecksumRejected, InvalidNotification, OrderContradicted, PaymentUnreadable
+from callback.checksum import Secret, Verdict, verify
+from callback.clock import Clock, format_utc
+from callback.errors import (
+    ChecksumRejected,
+    ContradictionRefused,
+    InvalidNotification,
+    OrderContradicted,
+    PaymentUnreadable,
+    UnverifiableRejected,
+)
 from callback.log import log
 from callback.notification import Notification
 from callback.passes import Passes
-from callback.payment import Payment, Payments
 from callback.record import Record
 from callback.redirect import Response, redirect
-from callback.secret import Secret
-from callback.table import AWS_ERRORS
+from callback.schema import is_id
+from callback.table import AWS_ERRORS, ConditionFailed, Item, Table
 
 
+@dataclass(frozen=True)
+class Payment:
+    """What the shop wrote when it asked for the charge; None where it wrote nothing usable, or no record."""
+
+    order_id: str | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+
+    def differences(self, notification: Notification) -> list[str]:
+        """Name what the notification contradicts; what one of the two does not state is no contradiction."""
+        names = ("order_id", "amount", "currency")
+        pairs = {name: (getattr(self, name), getattr(notification, name)) for name in names}
+        return [name for name, pair in pairs.items() if None not in pair and pair[0] != pair[1]]
+
+
+# Which it is is compared by identity: a record may be as empty.
+UNREADABLE = Payment()
+
+
+@dataclass(frozen=True)
+class Payments:
+    """CardPaymentRecordTable; no record is made here. Every method raises `AWS_ERRORS`."""
+
+    table: Table
+    clock: Clock
+
+    def get(self, charge_id: str) -> Payment:
+        """Read the charge's payment record, which is empty where there is none."""
+        return _payment(self.table.get({"chargeId": charge_id}, "orderId", "amount", "currency"))
+
+    def mark(self, notification: Notification, verdict: Verdict, function_name: str) -> None:
+        """Mark the record, if there is one, with the last verdict; what was once proved is kept beside it."""
+        now = format_utc(self.clock())
+        marks: Item = {"checksumStatus": verdict.status, "checksumError": verdict.error or ""}
+        marks |= {"checksumCheckedAt": now, "checksumCheckedBy": function_name}
+        if verdict.valid:
+            proved = {"status": notification.status, "transactionState": notification.transaction_state, "at": now}
+            marks["checksumProved"] = proved | {"amount": notification.amount, "currency": notification.currency}
+        with suppress(ConditionFailed):
+            self.table.update({"chargeId": notification.charge_id}, marks, "attribute_exists(#chargeId)")
+
+
+def _payment(item: Item) -> Payment:
+    order_id, amount, currency = str(item.get("orderId", "")), item.get("amount"), item.get("currency")
+    return Payment(
+        order_id=order_id if is_id(order_id) else None,
+        amount=amount if isinstance(amount, Decimal) else None,
+        currency=currency if isinstance(currency, str) else None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class CreditCardCallbackProcessor(Passes):
     """Made once per cold start; each step takes what the steps before it found."""
 
-    def __init__(self, secret: Secret, payments: Payments, **for_passes: Any) -> None:  # noqa: ANN401 - as `Passes` has them
-        super().__init__(**for_passes)
-        self._secret = secret
-        self._payments = payments
+    secret: Secret
+    payments: Payments
 
     def verify_and_handle_checksum(self, notification: Notification) -> Verdict:
         """Verify, and go on with a warning, or raise `ChecksumRejected` by policy."""
@@ -31,7 +90,8 @@ class CreditCardCallbackProcessor(Passes):
             return verdict
         if self._rejects and not notification.is_browser_return:
             self.mark_payment(notification, verdict)
-            raise ChecksumRejected(verdict.status, verdict.error)
+            rejected = UnverifiableRejected if verdict.status == "unverifiable" else ChecksumRejected
+            raise rejected(f"checksum {verdict.status}: {verdict.error}")
         log.warn("Checksum verification failed. Continuing with processing.")
         return verdict
 
@@ -39,40 +99,33 @@ class CreditCardCallbackProcessor(Passes):
         """Whether it gets its page and no passes: under `reject` a browser return, which never has a checksum."""
         return self._rejects and notification.is_browser_return
 
-    def page(self, notification: Notification) -> Response:
-        """Answer without a record."""
-        payment = None
-        with log.unimportant("payment"):
-            payment = self._payments.get(notification.charge_id)
-        return self.response((payment and payment.order_id) or "")
-
-    def find_payment(self, notification: Notification) -> Payment | None:
+    def find_payment(self, notification: Notification) -> Payment:
         """Read the payment record; a notification that names its own order goes on without it."""
         try:
-            return self._payments.get(notification.charge_id)
+            return self.payments.get(notification.charge_id)
         except AWS_ERRORS as error:
-            if notification.order_id is None:
-                raise PaymentUnreadable(str(error)) from error
             log.step_failed("payment", error)
-            return None
+            return UNREADABLE
 
-    def choose_order(self, notification: Notification, payment: Payment | None, verdict: Verdict) -> str:
-        """Return the payment record's order, else the notification's. Raises `OrderContradicted` by policy.
+    def choose_order(self, notification: Notification, payment: Payment, verdict: Verdict) -> str:
+        """Return the payment record's order, else the notification's. Raises `ContradictionRefused` by policy.
 
         The payment record is the shop's own word, and no checksum covers what the notification says of the order.
         """
-        order_id = (payment and payment.order_id) or notification.order_id
+        order_id = payment.order_id or notification.order_id
+        if not order_id and payment is UNREADABLE:
+            raise PaymentUnreadable("reference_order is missing, and the payment record could not be read")
         if not order_id:
             raise InvalidNotification("reference_order", "an order id, here or in the payment record of the charge")
         log.bind(orderId=order_id)
-        if self._rejects and payment and (fields := payment.differences(notification)):
+        if self._rejects and (fields := payment.differences(notification)):
             self.mark_payment(notification, verdict)
-            raise OrderContradicted(fields, refused=True)
+            raise ContradictionRefused(_differ(fields))
         return order_id
 
-    def save(self, notification: Notification, order_id: str, payment: Payment | None, verdict: Verdict) -> Record:
+    def save(self, notification: Notification, order_id: str, payment: Payment, verdict: Verdict) -> Record:
         """Save the notification with pass 1 due and claimed; a repeat finds the record."""
-        record = self._records.save(notification, order_id, payment, verdict)
+        record = self.records.save(notification, order_id, payment, verdict)
         if record.ours:
             log.metric("Saved")
         else:
@@ -82,37 +135,40 @@ class CreditCardCallbackProcessor(Passes):
     def mark_payment(self, notification: Notification, verdict: Verdict) -> None:
         """Mark the payment record with the verdict."""
         with log.unimportant("mark"):
-            self._payments.mark(notification, verdict, "delayednotify")
+            self.payments.mark(notification, verdict, "delayednotify")
 
-    def report_contradictions(self, notification: Notification, payment: Payment | None) -> None:
+    def report_contradictions(self, notification: Notification, payment: Payment) -> None:
         """Report that the notification contradicts the payment record, whose order was processed."""
-        if payment and (fields := payment.differences(notification)):
+        if fields := payment.differences(notification):
             log.metric("Contradictions")
-            log.warn(f"notification and payment record differ in {', '.join(fields)}")
-            self._reporter.report(OrderContradicted(fields, refused=False))
+            log.warn(_differ(fields))
+            self.reporter.report(OrderContradicted(_differ(fields)))
 
     def response(self, order_id: str) -> Response:
         """Return the HTML redirect for the order as the order table has it."""
         order: dict[str, object] = {}
-        if self._settings.redirect_allowed_origins:  # without one no order's own URL is allowed
+        if self.settings.redirect_allowed_origins:  # without one no order's own URL is allowed
             with log.unimportant("order"):
-                order = self._orders.get({"orderId": order_id}, "#returnUrl") or {}
-        return redirect(order_id, order.get("returnUrl"), self._settings)
+                order = self.orders.get({"orderId": order_id}, "returnUrl")
+        return redirect(order_id, order.get("returnUrl"), self.settings)
 
     @property
     def _rejects(self) -> bool:
-        return self._settings.checksum_policy == "reject"
+        return self.settings.checksum_policy == "reject"
 
     def _verdict(self, notification: Notification) -> Verdict:
         if not notification.checksum:
             return verify(notification, {})
         try:
-            verdict = verify(notification, self._secret.keys())
+            verdict = verify(notification, self.secret.keys())
             if verdict.valid:
                 return verdict
-            # The key may have been rotated since it was read.
-            newer = self._secret.newer_keys()
+            newer = self.secret.newer_keys()  # the key may have been rotated since it was read
             return verify(notification, newer) if newer else verdict
         except (*AWS_ERRORS, ValueError) as error:
             log.step_failed("secret", error)
             return Verdict("unverifiable", f"the merchant key could not be read ({type(error).__name__})")
+
+
+def _differ(fields: list[str]) -> str:
+    return f"notification and payment record differ in {', '.join(fields)}"

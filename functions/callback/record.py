@@ -4,7 +4,10 @@ Each write is one conditional call, so that after any crash and any repeat the r
 has an id of its own: only its holder can record the pass, or its failure.
 """
 
+import hashlib
+import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,49 +22,45 @@ from callback.redact import mask_body, scrub
 from callback.schema import Schema
 from callback.settings import Settings
 from callback.table import ConditionFailed, Item, Table
-from callback.waits import (
-    HANDED_OVER_WAIT,
-    NOT_WORTH_MOVING,
-    OVERDUE_AFTER,
-    SWEEP_SHARDS,
-    hash_ids,
-    sweep_shard,
-    wait_after_failure,
-)
 
 if TYPE_CHECKING:  # Recheck and the sweep start without them
     from callback.checksum import Verdict
     from callback.notification import Notification
-    from callback.payment import Payment
+    from callback.processor import Payment
+
+# Scheduler fires within the minute after the time that was asked for; twice that is late.
+OVERDUE_AFTER = timedelta(seconds=120)
+# Long enough that an hour of throttling does not fill Lambda's queue with copies.
+HANDED_OVER_WAIT = timedelta(minutes=5)
+# All of an outage's notifications are to be done 15 minutes after it. The longest wait leaves room for a last attempt
+# that hangs, the sweep's minute and the second pass.
+_SHORTEST, _LONGEST = timedelta(minutes=1), timedelta(minutes=10)
+_JITTER = 0.2
+# Moving a record in the index costs two writes. A few seconds are not worth them.
+NOT_WORTH_MOVING = timedelta(seconds=15)
+
+SWEEP_SHARDS = 16
+# Proved payments that have hardly failed, those that fail often, and what no checksum proves: none waits for another.
+_PROVED, _FAILING, _UNPROVED = range(4), range(4, 12), range(12, SWEEP_SHARDS)
+_FAILS_OFTEN = 3
 
 NOTE = "delayed notify"
 _MAX_ERROR = 1000
 _MAX_FIELD = 256
 
 _CLAIMABLE = (
-    "#passesDone = :before"
-    " AND (attribute_not_exists(#leaseUntil) OR #leaseUntil <= :now)"
+    "#passesDone = :before AND (attribute_not_exists(#leaseUntil) OR #leaseUntil <= :now)"
     # A failed notification is due no longer, yet may be replayed; a done one is neither.
     " AND (#nextPassDue <= :now OR #state = :failed)"
 )
-_CLAIMED = "#claimId = :claim"
 # The sweep's: nobody has moved or claimed it since.
 _UNMOVED = "#sweepAt = :seen AND (attribute_not_exists(#claimId) OR #claimId = :claim)"
 
-_WAITS = (
-    "#state = :state, #nextPassDue = :due, #firstDue = :first, #sweepShard = :shard, #sweepAt = :sweep"
-    " REMOVE #leaseUntil, #claimId, #failedAt, #failedShard"
-)
+_UNCLAIMED = {"leaseUntil": None, "claimId": None}
+_WAITS = {"state": "PENDING", "failedAt": None, "failedShard": None} | _UNCLAIMED
+_ENDED = dict.fromkeys(("nextPassDue", "sweepShard", "sweepAt")) | _UNCLAIMED
 # What is done is in the index `order` alone.
-_DONE = (
-    "#state = :state"
-    " REMOVE #leaseUntil, #claimId, #nextPassDue, #firstDue, #sweepShard, #sweepAt, #failedAt, #failedShard"
-)
-# From here on it waits for a person, who finds it in the index `failed`.
-_FAILED = (
-    "#state = :state, #lastError = :error, #failedAt = :now, #failedShard = :shard"
-    " REMOVE #leaseUntil, #claimId, #nextPassDue, #sweepShard, #sweepAt"
-)
+_DONE = {"state": "DONE", "firstDue": None, "failedAt": None, "failedShard": None} | _ENDED
 
 
 def _as_int(value: object) -> object:
@@ -87,7 +86,7 @@ class Record(Schema):
     was first due; failures move `next_pass_due` only.
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(alias_generator=to_camel)
 
     charge_id: Text
     notification_id: Text
@@ -117,14 +116,20 @@ class Record(Schema):
         return {"chargeId": self.charge_id, "notificationId": self.notification_id, "orderId": self.order_id}
 
     @property
+    def about(self) -> dict[str, str]:
+        """The ids, and whether the bank vouches for it."""
+        return self.ids | {"checksumStatus": self.checksum_status}
+
+    @property
     def attempts_made(self) -> int:
         """How often the next pass was claimed."""
         return self.attempts - self.attempts_before
 
-    def shard(self, *, failures: int) -> int:
-        """The shard of the index `due` that it waits in."""
-        proved = self.checksum_status == "valid"
-        return sweep_shard(self.charge_id, self.notification_id, proved=proved, failures=failures)
+    def waiting(self) -> "Record":
+        """Return itself if it belongs into the index `due`, else raise `SpoiltRecord`."""
+        if self.state == "PENDING" and self.next_pass_due:
+            return self
+        raise SpoiltRecord("state", "PENDING, with nextPassDue")
 
     def is_claimed(self, now: datetime) -> bool:
         """Whether a process is at the next pass."""
@@ -143,47 +148,34 @@ class Record(Schema):
 
 def read_record(item: Item) -> Record:
     """Read an item of CreditCardNotifyTable. Raises `SpoiltRecord` that names the wrong attribute."""
-    try:
-        return Record.parse(item, SpoiltRecord)
-    except SpoiltRecord as error:
-        error.ids = {
-            name: str(item[name])[:_MAX_FIELD] for name in ("chargeId", "notificationId", "orderId") if name in item
-        }
-        raise
+    return Record.parse(item, SpoiltRecord)
 
 
+@dataclass(frozen=True)
 class Records:
-    """CreditCardNotifyTable. Each method raises `AWS_ERRORS` where the table cannot be reached."""
+    """CreditCardNotifyTable. Every method raises `AWS_ERRORS` where the table cannot be reached."""
 
-    def __init__(self, table: Table, settings: Settings, clock: Clock) -> None:
-        self._table = table
-        self._settings = settings
-        self._clock = clock
+    table: Table
+    settings: Settings
+    clock: Clock
 
-    def save(
-        self, notification: "Notification", order_id: str, payment: "Payment | None", verdict: "Verdict"
-    ) -> Record:
+    def save(self, notification: "Notification", order_id: str, payment: "Payment", verdict: "Verdict") -> Record:
         """Write the notification with its first pass due and claimed.
 
         A repeat returns the record as it is. Raises `NotificationConflict` for another body under its id.
         """
-        now, claim = self._clock(), uuid4().hex
-        item = _new_item(notification, order_id, payment, verdict)
-        item |= {
-            "receivedAt": format_utc(now),
-            "expiresAt": int((now + timedelta(days=self._settings.keep_days)).timestamp()),
-        }
-        item |= {"attempts": 1, "leaseUntil": format_utc(now + self._settings.lease), "claimId": claim}
+        now, claim = self.clock(), self._new_claim()
         # As if pass 1 were done already, so that recording it need not move the record in the index.
-        sweep_at = now + timedelta(seconds=self._settings.recheck_delays[0]) + SKEW + OVERDUE_AFTER
-        shard = sweep_shard(item["chargeId"], item["notificationId"], proved=verdict.valid, failures=0)
-        item |= _in_line(now, now, sweep_at, shard)
+        sweep_at = now + timedelta(seconds=self.settings.recheck_delays[0]) + SKEW + OVERDUE_AFTER
+        item = _new_item(notification, order_id, payment, verdict) | {"state": "PENDING", "attempts": 1, **claim}
+        item |= {"receivedAt": format_utc(now), **_in_line(item, now, now, sweep_at)}
+        item["expiresAt"] = int((now + timedelta(days=self.settings.keep_days)).timestamp())
         try:
-            self._table.put(item, "attribute_not_exists(#chargeId)")
+            self.table.put(item, "attribute_not_exists(#chargeId)")
         except ConditionFailed as found:
             existing = found.item or {}
             if existing.get("bodyDigest") != item["bodyDigest"]:
-                raise NotificationConflict from found
+                raise NotificationConflict("body: expected the same body as before under this id") from found
             return _claimed_by(claim, existing)
         return _claimed_by(claim, item)
 
@@ -192,12 +184,10 @@ class Records:
 
         Raises `NotificationNotFound` where nothing was saved.
         """
-        now, claim = self._clock(), uuid4().hex
-        values = {":before": number - 1, ":now": format_utc(now), ":failed": "FAILED", ":one": 1}
-        values |= {":lease": format_utc(now + self._settings.lease), ":claim": claim}
-        update = "SET #leaseUntil = :lease, #claimId = :claim ADD #attempts :one"
+        claim, key = self._new_claim(), {"chargeId": charge_id, "notificationId": notification_id}
+        values = {"before": number - 1, "now": format_utc(self.clock()), "failed": "FAILED"}
         try:
-            return _claimed_by(claim, self._table.update(_key(charge_id, notification_id), update, values, _CLAIMABLE))
+            return _claimed_by(claim, self.table.update(key, claim, _CLAIMABLE, values, add="attempts"))
         except ConditionFailed as found:
             return _claimed_by(claim, _existing(found))
 
@@ -215,123 +205,116 @@ class Records:
         That is the next pass of the plan, or the end: where the plan has none, where the order is `settled`, or in
         FAILED with the `failure` given. Where the claim was lost nothing is written, and the record is returned.
         """
-        now, number = self._clock(), record.next_pass
-        done = {"number": number, "at": format_utc(now), "outcome": outcome}
-        done |= {"durationMs": milliseconds, "attempt": record.attempts}
-        update, values = self._next(record, now, settled=settled, failure=failure)
-        update = f"#passes = list_append(#passes, :done), #attemptsBefore = :attempts, {update}"
-        values |= {":number": number, ":done": [done], ":attempts": record.attempts}
-        return self._update_claimed(record, f"SET #passesDone = :number, {update}", values)
+        now, number = self.clock(), record.next_pass
+        done = {"number": number, "at": format_utc(now), "outcome": outcome, "durationMs": milliseconds}
+        changes = {"passesDone": number, "passes": (done | {"attempt": record.attempts},)}
+        changes |= {"attemptsBefore": record.attempts, **self._next(record, now, settled=settled, failure=failure)}
+        return self._update_claimed(record, changes)
 
     def fail(self, record: Record, error: Exception) -> Record:
         """Record that the claimed pass failed, and when it is due again."""
-        now = self._clock()
+        now = self.clock()
         due = now + wait_after_failure(record.overdue(now))
-        values = {":state": "PENDING", ":error": _error_text(error)}
-        values |= _as_values(_in_line(due, record.first_due or now, due, record.shard(failures=record.attempts_made)))
-        return self._update_claimed(record, f"SET #lastError = :error, {_WAITS}", values)
+        line = _in_line(record.about, due, record.first_due or now, due, record.attempts_made)
+        return self._update_claimed(record, _WAITS | line | {"lastError": _error_text(error)})
 
     def has_failed_too_long(self, record: Record, grace: timedelta = timedelta()) -> bool:
         """Whether a failure ends the follow-up; a replay that fails leaves a failed one failed."""
-        return record.state == "FAILED" or record.overdue(self._clock()) >= self._settings.give_up_after + grace
+        return record.state == "FAILED" or record.overdue(self.clock()) >= self.settings.give_up_after + grace
 
     def end(self, record: Record, error: Exception) -> Record:
         """End the claimed pass in FAILED."""
-        return self._update_claimed(record, f"SET {_FAILED}", _end_values(record.ids, error, self._clock()))
+        return self._update_claimed(record, self._failed(record.ids, error))
 
-    def due_keys(self, shard: int) -> Iterator[list[Item]]:
-        """Return pages of the keys that the sweep is to look at, in their line's order."""
-        values = {":shard": shard, ":now": format_utc(self._clock())}
-        return self._table.pages("due", "#sweepShard = :shard AND #sweepAt <= :now", values)
+    def due_keys(self, shard: int) -> Iterator[Item]:
+        """Return the keys that the sweep is to look at, in their line's order."""
+        values = {"shard": shard, "now": format_utc(self.clock())}
+        return self.table.query("due", "#sweepShard = :shard AND #sweepAt <= :now", values)
 
     def move_back(self, found: Item) -> Item | None:
-        """Move what `due_keys` found back in its line, and return the whole item; None where another moved it first."""
-        later = format_utc(self._clock() + HANDED_OVER_WAIT)
-        values = {":later": later, ":seen": found["sweepAt"], ":shard": found["sweepShard"]}
-        condition = "#sweepAt = :seen AND #sweepShard = :shard"
+        """Move what `due_keys` found back in its line, and return the whole item; None where another was first."""
+        values = {"seen": found["sweepAt"], "shard": found["sweepShard"]}
+        later = {"sweepAt": format_utc(self.clock() + HANDED_OVER_WAIT)}
         try:
-            return self._table.update(_key_of(found), "SET #sweepAt = :later", values, condition)
+            return self.table.update(_key(found), later, "#sweepAt = :seen AND #sweepShard = :shard", values)
         except ConditionFailed:
             return None
 
     def end_unclaimed(self, item: Item, error: Exception) -> bool:
         """End an item that `move_back` returned in FAILED, whatever it holds, unless it was moved or claimed since."""
-        values = _end_values(_key_of(item), error, self._clock())
-        values |= {":seen": item["sweepAt"], ":claim": item.get("claimId", "")}
+        values = {"seen": item["sweepAt"], "claim": item.get("claimId", "")}
         try:
-            self._table.update(_key_of(item), f"SET {_FAILED}", values, _UNMOVED)
+            self.table.update(_key(item), self._failed(item, error), _UNMOVED, values)
         except ConditionFailed:
             return False
         return True
 
-    def _update_claimed(self, record: Record, update: str, values: Item) -> Record:
-        key, values = _key(record.charge_id, record.notification_id), values | {":claim": record.claim_id}
-        try:
-            return read_record(self._table.update(key, update, values, _CLAIMED))
-        except ConditionFailed as found:
-            return read_record(_existing(found))
+    def _new_claim(self) -> Item:
+        return {"leaseUntil": format_utc(self.clock() + self.settings.lease), "claimId": uuid4().hex}
 
-    def _next(self, record: Record, now: datetime, *, settled: bool, failure: Exception | None) -> tuple[str, Item]:
+    def _update_claimed(self, record: Record, changes: Item) -> Record:
+        try:
+            item = self.table.update(_key(record.ids), changes, "#claimId = :claim", {"claim": record.claim_id})
+        except ConditionFailed as found:
+            item = _existing(found)
+        return read_record(item)
+
+    def _failed(self, ids: Item, error: Exception) -> Item:
+        # From here on it waits for a person, who finds it in the index `failed`.
+        found = {
+            "failedAt": format_utc(self.clock()),
+            "failedShard": failed_shard(ids["chargeId"], ids["notificationId"]),
+        }
+        return {"state": "FAILED", "lastError": _error_text(error)} | found | _ENDED
+
+    def _next(self, record: Record, now: datetime, *, settled: bool, failure: Exception | None) -> Item:
         if failure:
-            return _FAILED, _end_values(record.ids, failure, now)
-        if settled or record.next_pass > len(self._settings.recheck_delays):
-            return _DONE, {":state": "DONE"}
-        due = now + timedelta(seconds=self._settings.recheck_delays[record.passes_done]) + SKEW
+            return self._failed(record.ids, failure)
+        if settled or record.next_pass > len(self.settings.recheck_delays):
+            return _DONE
+        due = now + timedelta(seconds=self.settings.recheck_delays[record.passes_done]) + SKEW
         sweep_at = due + OVERDUE_AFTER
         if record.sweep_at and timedelta() <= sweep_at - parse_utc(record.sweep_at) <= NOT_WORTH_MOVING:
             sweep_at = parse_utc(record.sweep_at)
-        return _WAITS, {":state": "PENDING"} | _as_values(_in_line(due, due, sweep_at, record.shard(failures=0)))
+        return _WAITS | _in_line(record.about, due, due, sweep_at)
 
 
-def _new_item(notification: "Notification", order_id: str, payment: "Payment | None", verdict: "Verdict") -> Item:
+def _new_item(notification: "Notification", order_id: str, payment: "Payment", verdict: "Verdict") -> Item:
     amount, currency = notification.amount, notification.currency
-    if payment and amount is None:  # a browser return states neither
+    if amount is None:  # a browser return states neither
         amount, currency = payment.amount, payment.currency
-    return _key(notification.charge_id, notification.notification_id) | {
+    texts = {"status": notification.status, "transactionState": notification.transaction_state, "currency": currency}
+    return {name: text and text[:_MAX_FIELD] for name, text in texts.items()} | {
+        "chargeId": notification.charge_id,
+        "notificationId": notification.notification_id,
         "orderId": order_id,
         "note": NOTE,
-        "status": _short(notification.status),
-        "transactionState": _short(notification.transaction_state),
         "amount": amount,
-        "currency": _short(currency),
         "checksumStatus": verdict.status,
         "checksumForm": verdict.form,
         "body": mask_body(notification.body),
         "bodyDigest": notification.body_digest,
-        "state": "PENDING",
         "passesDone": 0,
         "passes": [],
     }
 
 
-def _in_line(due: datetime, first_due: datetime, sweep_at: datetime, shard: int) -> Item:
-    return {
-        "nextPassDue": format_utc(due),
-        "firstDue": format_utc(first_due),
-        "sweepAt": format_utc(sweep_at),
-        "sweepShard": shard,
-    }
+def _in_line(item: Item, due: datetime, first_due: datetime, sweep_at: datetime, failures: int = 0) -> Item:
+    times = {"nextPassDue": due, "firstDue": first_due, "sweepAt": sweep_at}
+    proved = item["checksumStatus"] == "valid"
+    shard = sweep_shard(item["chargeId"], item["notificationId"], proved=proved, failures=failures)
+    return {name: format_utc(time) for name, time in times.items()} | {"sweepShard": shard}
 
 
-def _as_values(values: Item) -> Item:
-    names = {"nextPassDue": ":due", "firstDue": ":first", "sweepAt": ":sweep", "sweepShard": ":shard"}
-    return {names[name]: value for name, value in values.items()}
-
-
-def _end_values(ids: Item, error: Exception, now: datetime) -> Item:
-    shard = hash_ids(ids["chargeId"], ids["notificationId"])[0] % SWEEP_SHARDS
-    return {":state": "FAILED", ":error": _error_text(error), ":now": format_utc(now), ":shard": shard}
-
-
-def _claimed_by(claim: str, item: Item) -> Record:
+def _claimed_by(claim: Item, item: Item) -> Record:
     # Also where the write was refused: botocore sends a write again whose response was lost.
     record = read_record(item)
-    return record.model_copy(update={"ours": record.claim_id == claim})
+    return record.model_copy(update={"ours": record.claim_id == claim["claimId"]})
 
 
 def _existing(found: ConditionFailed) -> Item:
     if found.item is None:
-        raise NotificationNotFound from found
+        raise NotificationNotFound("notificationId: expected a notification that was saved") from found
     return found.item
 
 
@@ -339,13 +322,27 @@ def _error_text(error: Exception) -> str:
     return scrub(f"{type(error).__name__}: {error}")[:_MAX_ERROR]
 
 
-def _short(text: str | None) -> str | None:
-    return text[:_MAX_FIELD] if text else text
+def _key(item: Item) -> Item:
+    return {"chargeId": item["chargeId"], "notificationId": item["notificationId"]}
 
 
-def _key(charge_id: str, notification_id: str) -> Item:
-    return {"chargeId": charge_id, "notificationId": notification_id}
+def wait_after_failure(overdue: timedelta) -> timedelta:
+    """Return a quarter of the time since the pass was first due, at least 1 and at most 10 minutes, with jitter."""
+    wait = min(overdue / 4, _LONGEST) * (1 - _JITTER * random.random())  # noqa: S311 - no secret
+    return max(wait, _SHORTEST)
 
 
-def _key_of(item: Item) -> Item:
-    return _key(item["chargeId"], item["notificationId"])
+def sweep_shard(charge_id: str, notification_id: str, *, proved: bool, failures: int) -> int:
+    """Return the shard of the index `due` that a record waits in."""
+    lane = _UNPROVED if not proved else _FAILING if failures >= _FAILS_OFTEN else _PROVED
+    return lane[hash_ids(charge_id, notification_id)[0] % len(lane)]
+
+
+def failed_shard(charge_id: str, notification_id: str) -> int:
+    """Return the shard of the index `failed` that a record waits in for a person."""
+    return hash_ids(charge_id, notification_id)[0] % SWEEP_SHARDS
+
+
+def hash_ids(charge_id: str, notification_id: str) -> bytes:
+    """Hash the ids of a notification. Ids hold no line end, so no two notifications share a hash."""
+    return hashlib.sha256(f"{charge_id}\n{notification_id}".encode()).digest()

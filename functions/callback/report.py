@@ -1,52 +1,61 @@
 """What happens to an error: a row in the error log, a mail, a count, and on it goes.
 
-Errors in here are logged and never replace the error that is reported.
+Errors in here are logged and never replace the error that is reported. In a mail, what others sent is one short line of
+printable letters, without links.
 """
 
 import hashlib
 import json
+import shlex
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import Any
 
-from callback.clock import Clock, format_utc
-from callback.errors import FollowUpError
+from callback.clock import Clock, format_utc, parse_utc
+from callback.errors import ContradictionRefused, FollowUpError, OrderContradicted
 from callback.log import log
-from callback.mail import MAILS_AN_HOUR, Mail, error_mail, kind_of
 from callback.redact import MAX_TEXT, redacted_event, redacted_text, scrub
 from callback.settings import Settings
-from callback.table import AWS_ERRORS, ConditionFailed, Item, Table
-
-if TYPE_CHECKING:
-    from mypy_boto3_ses import SESClient
+from callback.table import ConditionFailed, Item, Table
 
 RETENTION = timedelta(days=90)
-_ABOUT = ("orderId", "chargeId", "notificationId", "checksumStatus")
+# For each kind, and for proved and unproved payments apart, so that nothing that a stranger sends uses up the mails
+# about a proved payment.
+MAILS_AN_HOUR = {"failed": 20, "contradicted": 5, "refused": 3, "retried": 3}
+_METRICS = {"failed": "Failed", "refused": "Refused"}
+_IDS = {"orderId": "Order", "notificationId": "Notification", "chargeId": "Charge", "checksumStatus": "Checksum"}
+_MAX_ID, _MAX_SHOWN = 2048, 60
+# For each kind: what the subject says, the first line, the command to run, and the one that shows what is not mailed.
+_KINDS = {
+    "failed": ("FAILED", "Nothing tries again. Remove the cause, then run:", "replay", "list --state failed"),
+    "contradicted": ("contradicted", "The payment record's order was processed. Look at it:", "show", "list"),
+    "refused": ("refused", "No retry helps. Look at what was refused:", "dead-letters list", "dead-letters list"),
+    "retried": ("tried again", "Nothing to do: it is tried again. To look at it:", "show", "list"),
+}
 
 
+@dataclass
 class Reporter:
     """Reports the errors of one invocation at a time."""
 
-    def __init__(self, settings: Settings, clock: Clock, table: Table, ses: "Callable[[], SESClient]") -> None:
-        self._settings = settings
-        self._clock = clock
-        self._table = table
-        self._ses = ses
-        self._function_name = ""
-        self._event: object = None
-        self._blind: set[str] = set()
+    settings: Settings
+    clock: Clock
+    table: Table
+    ses: Callable[[], Any]
+    _function_name: str = ""
+    _event: object = None
 
     @contextmanager
     def reported(self, function_name: str, message: str, event: object) -> Iterator[None]:
         """Write the line of an invocation; report an error that ends it, and let it go on, since Lambda must see it."""
         self._function_name, self._event = function_name, event
-        log.begin(self._settings.branch, debug=self._settings.debug_mode)
+        log.begin(self.settings.branch, debug=self.settings.debug_mode)
         try:
             yield
         except Exception as error:
-            log.bind(**getattr(error, "ids", {}))
             if not getattr(error, "reported", False):
                 self.report(error)
             log.write("failed", errorType=type(error).__name__, error=scrub(str(error)), traceback=_traceback(error))
@@ -55,99 +64,111 @@ class Reporter:
 
     def report(self, error: Exception) -> None:
         """Write the row, send the mail, count."""
-        about = {name: log.fields[name] for name in _ABOUT if name in log.fields} | getattr(error, "ids", {})
-        kind = kind_of(error)
+        kind, answer = kind_of(error), getattr(error, "answer", None)
         if kind in _METRICS:
             log.metric(_METRICS[kind])
-        answer = getattr(error, "answer", None)
-        row: Item = about | {
-            "errorId": error_id(about.get("notificationId") or redacted_event(self._event), ending_of(error)),
-            "functionName": self._function_name,
-            "errorType": type(error).__name__,
-            "message": scrub(str(error)),
-            "responseData": redacted_text(answer) if answer else None,
-        }
+        known = log.fields | dict(getattr(error, "about", {}))
+        row: Item = {name: scrub(str(known[name]))[:_MAX_ID] for name in _IDS if name in known}
+        whom = row.get("notificationId") or redacted_event(self._event)
+        row |= {"errorId": error_id(whom, kind, getattr(error, "number", None)), "functionName": self._function_name}
+        row |= {"errorType": type(error).__name__, "message": scrub(str(error))}
+        row["responseData"] = redacted_text(answer) if answer else None
         logged: Item = {}
         with log.unimportant("log"):
             details = {"traceback": _traceback(error), "event": redacted_event(self._event)}
-            logged = log_callback_error(self._table, row | details, self._clock)
+            logged = log_callback_error(self.table, row | details, self.clock())
         if "mailedAt" not in logged:
             with log.unimportant("mail"):
-                self._mail(error, row, logged)
+                self._mail(kind, row, logged)
         if isinstance(error, FollowUpError):
             error.reported = True
 
-    def _mail(self, error: Exception, row: Item, logged: Item) -> None:
-        kind = kind_of(error)
-        sent = self._take(f"{kind}-{'proved' if row.get('checksumStatus') == 'valid' else 'unproved'}", kind)
-        if not sent:
+    def _mail(self, kind: str, row: Item, logged: Item) -> None:
+        number = self._take(kind, "proved" if row.get("checksumStatus") == "valid" else "unproved")
+        if not number:
             log.metric("MailsHeld")
             return
-        mail = error_mail(self._settings, error, row, logged, is_last=sent == MAILS_AN_HOUR[kind])
-        send_callback_error_email(self._ses(), self._settings, mail)
-        now = self._clock()
-        values = {":now": format_utc(now), ":expires": _expires(now)}
-        self._table.update({"errorId": row["errorId"]}, "SET #mailedAt = :now, #expiresAt = :expires", values)
+        subject, text = error_mail(self.settings, kind, row, logged, is_last=number == MAILS_AN_HOUR[kind])
+        send_callback_error_email(self.ses(), self.settings, subject, text)
+        now = self.clock()
+        self.table.update({"errorId": row["errorId"]}, {"mailedAt": format_utc(now), "expiresAt": _expires(now)})
 
-    def _take(self, name: str, kind: str) -> int:
-        """Return which mail of this hour's this is, or 0 where its kind has had its number.
-
-        Where the count cannot be reached, each warm function sends one of a kind an hour.
-        """
-        now = self._clock()
-        key = f"mails {name} {format_utc(now)[:13]}"
-        values = {":one": 1, ":limit": MAILS_AN_HOUR[kind], ":expires": _expires(now)}
-        condition = "attribute_not_exists(#sent) OR #sent < :limit"
+    def _take(self, kind: str, proved: str) -> int:
+        """Return which mail of this hour's this is, or 0 where its kind has had its number."""
+        now = self.clock()
+        key = {"errorId": f"mails {kind} {proved} {format_utc(now)[:13]}"}
+        condition, values = "attribute_not_exists(#sent) OR #sent < :limit", {"limit": MAILS_AN_HOUR[kind]}
         try:
-            row = self._table.update({"errorId": key}, "SET #expiresAt = :expires ADD #sent :one", values, condition)
+            return int(self.table.update(key, {"expiresAt": _expires(now)}, condition, values, add="sent")["sent"])
         except ConditionFailed:
             return 0
-        except AWS_ERRORS:
-            is_first = key not in self._blind
-            self._blind.add(key)
-            return int(is_first)
-        return int(row["sent"])
 
 
-_METRICS = {"failed": "Failed", "refused": "Refused"}
-
-
-def log_callback_error(table: Table, row: Item, clock: Clock) -> Item:
+def log_callback_error(table: Table, row: Item, now: datetime) -> Item:
     """Write or count up the row in CallbackErrorLogTable, and return it as it then is. Raises `AWS_ERRORS`."""
-    now = clock()
-    known = row | {"lastAt": format_utc(now), "expiresAt": _expires(now)}
-    known = {name: value for name, value in known.items() if value is not None and name != "errorId"}
-    changes = ", ".join(f"#{name} = :{name}" for name in known)
-    update = f"SET {changes}, #firstAt = if_not_exists(#firstAt, :lastAt) ADD #occurrences :one"
-    values = {f":{name}": value for name, value in known.items()} | {":one": 1}
-    return table.update({"errorId": row["errorId"]}, update, values)
+    changes = {name: value for name, value in row.items() if value is not None and name != "errorId"}
+    changes |= {"lastAt": format_utc(now), "expiresAt": _expires(now)}
+    return table.update({"errorId": row["errorId"]}, changes, add="occurrences", firstAt=format_utc(now))
 
 
-def send_callback_error_email(ses: "SESClient", settings: Settings, mail: Mail) -> None:
+def send_callback_error_email(ses: Any, settings: Settings, subject: str, text: str) -> None:  # noqa: ANN401 - lazy
     """Send a mail to the people on call, by SES. Raises `AWS_ERRORS`."""
-    ses.send_email(
-        Source=settings.error_mail_from,
-        Destination={"ToAddresses": list(settings.error_mail_to)},
-        Message={
-            "Subject": {"Data": mail.subject, "Charset": "UTF-8"},
-            "Body": {"Text": {"Data": mail.text, "Charset": "UTF-8"}},
-        },
-    )
+    data, body = ({"Data": part, "Charset": "UTF-8"} for part in (subject, text))
+    to = {"ToAddresses": settings.error_mail_to}
+    ses.send_email(Source=settings.error_mail_from, Destination=to, Message={"Subject": data, "Body": {"Text": body}})
 
 
-def error_id(notification_id: str, ending: str | None = None) -> str:
-    """Return the key of a notification's row in CallbackErrorLogTable.
+def kind_of(error: Exception) -> str:
+    """Return the kind of mail that an error makes; what is not known to be hopeless is tried again."""
+    if not isinstance(error, FollowUpError):
+        return "retried"
+    if isinstance(error, OrderContradicted) and not isinstance(error, ContradictionRefused):
+        return "contradicted"
+    return "failed" if error.ends_follow_up else "retried" if error.retryable else "refused"
 
-    There is one row for all that is tried again; `ending` is "refused", or "failed" and the pass, for the rows of their
-    own (`ending_of`).
+
+def error_id(notification_id: str, kind: str, number: int | None = None) -> str:
+    """Return the key of a row in CallbackErrorLogTable.
+
+    A notification has one row for all that is tried again, and one for each end: as FAILED at a pass, say.
     """
-    return hashlib.sha256(json.dumps([notification_id, ending]).encode()).hexdigest()
+    about = [notification_id, kind, number if kind == "failed" else None]
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
-def ending_of(error: Exception) -> str | None:
-    """Return what an error ends, for `error_id`."""
-    kind = kind_of(error)
-    return None if kind == "retried" else f"{kind} {getattr(error, 'number', None) or ''}".strip()
+def error_mail(settings: Settings, kind: str, row: Item, logged: Item, *, is_last: bool) -> tuple[str, str]:
+    """Return subject and text: what to do, what failed, for whom; and in the hour's last of its kind where the others are.
+
+    `row` is what is known of the error; `logged` its row of the error log, empty where that could not be written.
+    """
+    outcome, todo, command, others = _KINDS[kind]
+    stack = f"--stack payment3-follow-up-{settings.branch}"
+    known = {label: _shown(row[name]) for name, label in _IDS.items() if name in row}
+    about = {"What happened": f"{row['errorType']}: {_shown(row['message'], 300)}"} | known
+    about |= {"Answer": _shown(row["responseData"], 300)} if row["responseData"] else {}
+    about |= {"Function": row["functionName"], "Error log": f"errorId {row['errorId']}"}
+    if logged:
+        about["Seen"] = f"{logged['occurrences']} times since {parse_utc(logged['firstAt']):%Y-%m-%d %H:%M:%S} UTC"
+    lines = [todo, "", f"    {_command(command, row, stack)}", "", *(f"{name}: {text}" for name, text in about.items())]
+    if is_last:
+        lines += ["", "This is the last such mail this hour. To see the others:", "", f"    followups {others} {stack}"]
+    whom = next((f"{label.lower()} {text}" for label, text in known.items()), "order unknown")
+    return f"[payment3 {settings.branch}] {whom}: {row['errorType']}, {outcome}", "\n".join([*lines, ""])
+
+
+def _command(command: str, row: Item, stack: str) -> str:
+    if command == "dead-letters list":
+        return f"followups {command} {stack}"
+    # An id that had to be masked or changed would find nothing.
+    wanted = next(
+        (row[name] for name in list(_IDS)[:3] if name in row and _shown(row[name], _MAX_ID) == row[name]), None
+    )
+    return f"followups {command} {stack} -- {shlex.quote(wanted)}" if wanted else f"followups list {stack}"
+
+
+def _shown(text: str, most: int = _MAX_SHOWN) -> str:
+    line = " ".join("".join(c if c.isprintable() else " " for c in scrub(text)).split())
+    return line.replace("://", ": //")[:most]
 
 
 def _expires(now: datetime) -> int:

@@ -2,19 +2,15 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from callback.clock import Clock
 from callback.errors import GaveUp, OrderUnsettled, PassFailed, RetriesExhausted
-from callback.log import log, logger
-from callback.mail import kind_of
-from callback.report import Reporter
+from callback.log import log
+from callback.report import Reporter, kind_of
 from callback.settings import Settings
-from callback.table import AWS_ERRORS
-
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
 
 # The queue's visibility timeout: how soon a letter comes again.
 _RETRY_EVERY = timedelta(minutes=12)
@@ -24,14 +20,14 @@ _SAVED = (PassFailed, GaveUp, OrderUnsettled)
 Message = dict[str, Any]
 
 
+@dataclass(frozen=True)
 class Retries:
     """Delivers the letters of the retry queue again."""
 
-    def __init__(self, sqs: "SQSClient", settings: Settings, clock: Clock, reporter: Reporter) -> None:
-        self._sqs = sqs
-        self._settings = settings
-        self._clock = clock
-        self._reporter = reporter
+    sqs: Any
+    settings: Settings
+    clock: Clock
+    reporter: Reporter
 
     def is_settled(self, message: Message, deliver: Callable[[object], object]) -> bool:
         """Deliver a letter's event again, and return whether the letter may go; if not it comes again later.
@@ -40,7 +36,7 @@ class Retries:
         """
         event = _event_of(message["body"])
         try:
-            with self._reporter.reported("retry", "retried", event):
+            with self.reporter.reported("retry", "retried", event):
                 if _is_timer(event):
                     log.bind(outcome="known")  # a hand-over that Scheduler gave up: the sweep reads the record
                 else:
@@ -55,22 +51,18 @@ class Retries:
         except Exception as error:
             if isinstance(error, _SAVED) or kind_of(error) == "refused" or not self._is_last_try(message):
                 raise
-            exhausted = RetriesExhausted(f"not saved within {self._settings.give_up_after_hours} hours: {error}")
+            exhausted = RetriesExhausted(f"not saved within {self.settings.give_up_after_hours} hours: {error}")
             raise exhausted from error
 
     def _is_last_try(self, message: Message) -> bool:
         sent = datetime.fromtimestamp(int(message["attributes"]["SentTimestamp"]) / 1000, UTC)
-        return self._clock() - sent >= self._settings.give_up_after - _RETRY_EVERY
+        return self.clock() - sent >= self.settings.give_up_after - _RETRY_EVERY
 
     def _move_to_refused(self, message: Message, error: Exception) -> bool:
         reasons = {"errorType": type(error).__name__, "reason": str(error)[:256]}
         attributes: Any = {name: {"DataType": "String", "StringValue": text} for name, text in reasons.items()}
-        queue, body = self._settings.refused_queue_url, message["body"]
-        try:
-            self._sqs.send_message(QueueUrl=queue, MessageBody=body, MessageAttributes=attributes)
-        except AWS_ERRORS as failure:
-            logger.warning("the letter could not be moved to the refused queue", extra={"reason": str(failure)})
-            return False
+        queue, body = self.settings.refused_queue_url, message["body"]
+        self.sqs.send_message(QueueUrl=queue, MessageBody=body, MessageAttributes=attributes)
         return True
 
 

@@ -1,11 +1,10 @@
 """The environment, read once and checked whole."""
 
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from callback.errors import SettingsError
 
@@ -14,30 +13,17 @@ from callback.errors import SettingsError
 # the same margin.
 MARGIN_SECONDS = 30
 
-_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d+)?")
-# The order id may stand anywhere behind the origin, so that it can never choose the host.
-_REDIRECT = re.compile(r"https?://[A-Za-z0-9.:-]+[/?#][^{}\s]*\{orderId\}[^{}\s]*")
-
 
 def _split(text: object) -> object:
     return tuple(part.strip() for part in text.split(",") if part.strip()) if isinstance(text, str) else text
 
 
-def _origin(text: str) -> str:
-    if not _ORIGIN.fullmatch(text):
-        raise ValueError("an origin is https://host or https://host:port")
-    return text.lower()
-
-
-def _redirect(text: str) -> str:
-    if not _REDIRECT.fullmatch(text):
-        raise ValueError("a URL with {orderId} behind its host")
-    return text
-
-
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_split)]
 Delay = Annotated[int, Field(ge=1, le=99_999)]
+Origin = Annotated[str, StringConstraints(to_lower=True, pattern=r"^https?://[A-Za-z0-9.-]+(:\d+)?$")]
+# The order id may be anywhere behind the origin, so that it can never choose the host.
+RedirectUrl = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:-]+[/?#][^{}\s]*\{orderId\}[^{}\s]*$")]
 
 
 class Settings(BaseModel):
@@ -68,10 +54,8 @@ class Settings(BaseModel):
     scheduler_dlq_arn: Name
     refused_queue_url: Name
 
-    redirect_url_template: Annotated[str, AfterValidator(_redirect)]
-    redirect_allowed_origins: Annotated[
-        tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)
-    ] = ()
+    redirect_url_template: RedirectUrl
+    redirect_allowed_origins: Annotated[tuple[Origin, ...], BeforeValidator(_split)] = ()
     error_mail_from: Name
     error_mail_to: Annotated[Names, Field(min_length=1)]
     settled_order_statuses: Names = ()
@@ -88,7 +72,7 @@ class Settings(BaseModel):
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Build the settings, or raise `SettingsError` that names every wrong variable."""
+    """Build the settings. Raises `SettingsError` that names every wrong variable."""
     try:
         return Settings.model_validate(environ)
     except ValidationError as error:

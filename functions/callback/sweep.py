@@ -4,19 +4,21 @@ It runs no pass and claims none. What it looks at moves back in its line, so tha
 failing.
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
 
 from callback.clock import Clock
 from callback.errors import FollowUpError, GaveUp, SpoiltRecord
 from callback.log import log
-from callback.record import Record, Records, read_record
+from callback.record import SWEEP_SHARDS, Records, read_record
 from callback.report import Reporter
 from callback.table import AWS_ERRORS, Item
-from callback.timer import RecheckFunction
-from callback.waits import SWEEP_SHARDS
+from callback.timer import timer_input
 
 # Until just before the next sweep begins.
 _RUN_FOR = timedelta(seconds=50)
@@ -33,79 +35,72 @@ def all_at_once(work: Callable[[int], Counts], shards: Iterable[int]) -> Iterabl
         return list(threads.map(work, shards))
 
 
+@dataclass
 class Sweep:
     """Works through the index `due`."""
 
-    def __init__(
-        self, records: Records, recheck: RecheckFunction, reporter: Reporter, clock: Clock, shard_map: ShardMap
-    ) -> None:
-        self._records = records
-        self._recheck = recheck
-        self._reporter = reporter
-        self._clock = clock
-        self._map = shard_map
+    records: Records
+    client: Any
+    recheck_function: str
+    reporter: Reporter
+    clock: Clock
+    shard_map: ShardMap
+    _until: datetime = field(init=False)
+    _oldest: timedelta = field(init=False)
 
     def run(self) -> Counts:
         """Hand over what is overdue, and return what became of it; one fault never keeps the rest waiting.
 
         `OldestOverdue` is reported in seconds since the pass was first due, and only where every shard was read.
         """
-        self._until, self._oldest = self._clock() + _RUN_FOR, timedelta()
+        self._until, self._oldest = self.clock() + _RUN_FOR, timedelta()
         counts: Counts = Counter(handedOver=0, inProgress=0, moved=0, failed=0, errors=0, unread=0)
-        for found in self._map(self._sweep_shard, range(SWEEP_SHARDS)):
+        for found in self.shard_map(self._sweep_shard, range(SWEEP_SHARDS)):
             counts.update(found)
         log.bind(**counts)
         log.metric("ShardsUnread", counts["unread"])
         if not counts["unread"]:
-            log.metric("OldestOverdue", int(self._oldest.total_seconds()), "Seconds")
+            log.metric("OldestOverdue", int(self._oldest.total_seconds()))
         return counts
 
     def _sweep_shard(self, shard: int) -> Counts:
         counts: Counts = Counter()
         try:
-            for page in self._records.due_keys(shard):
-                for found in page:
-                    if self._clock() >= self._until:
-                        return counts
-                    counts[self._look_at(found)] += 1
+            for found in self.records.due_keys(shard):
+                if self.clock() >= self._until:
+                    break
+                counts[self._move_on(found)] += 1
         except AWS_ERRORS as error:
             log.warn(f"shard {shard} could not be read: {error}")
             counts["unread"] += 1
         return counts
 
-    def _look_at(self, found: Item) -> str:
+    def _move_on(self, found: Item) -> str:
         try:
-            item = self._records.move_back(found)
+            item = self.records.move_back(found)
             return "moved" if item is None else self._hand_over(item)
         except AWS_ERRORS as error:
             log.warn(f"{found['notificationId']} could not be handed over: {error}")
             return "errors"
 
     def _hand_over(self, item: Item) -> str:
-        now = self._clock()
+        now = self.clock()
         try:
-            record = _waiting(read_record(item))
+            record = read_record(item).waiting()
         except SpoiltRecord as error:
             return self._end(item, error)
         self._oldest = max(self._oldest, record.overdue(now))
         if record.is_claimed(now):
             return "inProgress"
-        if self._records.has_failed_too_long(record, _GRACE):
-            gave_up = GaveUp(record.next_pass, record.last_error or "no attempt was recorded")
-            gave_up.ids = record.ids | {"checksumStatus": record.checksum_status}
-            return self._end(item, gave_up)
-        self._recheck.start(record)
+        if self.records.has_failed_too_long(record, _GRACE):
+            message = f"pass {record.next_pass} is given up: {record.last_error or 'no attempt was recorded'}"
+            return self._end(item, GaveUp(message, number=record.next_pass))
+        payload = json.dumps(timer_input(record))
+        self.client.invoke(FunctionName=self.recheck_function, InvocationType="Event", Payload=payload)
         return "handedOver"
 
     def _end(self, item: Item, error: FollowUpError) -> str:
         # Reported first, ended then: a process that dies in between has not ended it in silence.
-        self._reporter.report(error)
-        return "failed" if self._records.end_unclaimed(item, error) else "moved"
-
-
-def _waiting(record: Record) -> Record:
-    if record.state != "PENDING" or record.next_pass_due is None:
-        error = SpoiltRecord("state", "PENDING, with nextPassDue, in the index `due`")
-        error.ids = record.ids
-        raise error
-    return record
+        error.about = item
+        self.reporter.report(error)
+        return "failed" if self.records.end_unclaimed(item, error) else "moved"

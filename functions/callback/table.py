@@ -1,20 +1,18 @@
-"""One DynamoDB table, in Python values: conditional writes that say what stood in the way."""
+"""One DynamoDB table, in Python values: conditional writes that say what was in the way."""
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
 
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-
 Item = dict[str, Any]
 # What a call to AWS may raise.
 AWS_ERRORS = (ClientError, BotoCoreError)
-
 _PAGE = 100
+
 _write = TypeSerializer().serialize
 _read = TypeDeserializer().deserialize
 
@@ -27,62 +25,69 @@ class ConditionFailed(Exception):
         self.item = item
 
 
+@dataclass(frozen=True)
 class Table:
-    """Expressions name attributes as `#name` and values as `:value`; unset values (None) are not stored."""
+    """Conditions name attributes as `#name` and values as `:value`. Every method raises `AWS_ERRORS`."""
 
-    def __init__(self, client: "DynamoDBClient", name: str) -> None:
-        self._client = client
-        self._name = name
+    client: Any
+    name: str
 
     def put(self, item: Item, condition: str) -> None:
-        """Write a whole item where the condition holds, else raise `ConditionFailed`."""
-        self._write(
-            self._client.put_item,
-            Item={name: _write(value) for name, value in item.items() if value is not None},
-            ConditionExpression=condition,
-            **_names(condition),
-        )
+        """Write a whole item, without what is None, where the condition holds, else raise `ConditionFailed`."""
+        self._send(self.client.put_item, condition, Item=_written(item))
 
-    def update(self, key: Item, update: str, values: Item, condition: str | None = None) -> Item:
-        """Change an item where the condition holds and return it whole, else raise `ConditionFailed`."""
-        answer = self._write(
-            self._client.update_item,
-            Key={name: _write(value) for name, value in key.items()},
-            UpdateExpression=update,
-            ExpressionAttributeValues={name: _write(value) for name, value in values.items()},
+    def update(
+        self,
+        key: Item,
+        changes: Item,
+        condition: str = "",
+        values: Item | None = None,
+        *,
+        add: str = "",
+        **once: object,
+    ) -> Item:
+        """Change an item where the condition holds and return it whole, else raise `ConditionFailed`.
+
+        None removes an attribute, a tuple is appended to a list, `add` names an attribute to count up by 1, and `once`
+        is written where it is not there yet. `values` are the condition's.
+        """
+        sets = [_change(name, value) for name, value in changes.items() if value is not None]
+        sets += [f"#{name} = if_not_exists(#{name}, :{name})" for name in once]
+        removed = [f"#{name}" for name, value in changes.items() if value is None]
+        expression = f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removed)}" if removed else "")
+        given = changes | once | (values or {}) | ({"one": 1} if add else {})
+        answer = self._send(
+            self.client.update_item,
+            condition,
+            Key=_written(key),
+            UpdateExpression=expression + (f" ADD #{add} :one" if add else ""),
+            ExpressionAttributeValues=_written(given, ":"),
             ReturnValues="ALL_NEW",
-            **({"ConditionExpression": condition} if condition else {}),
-            **_names(f"{update} {condition}"),
         )
         return _item(answer["Attributes"])
 
-    def get(self, key: Item, attributes: str) -> Item | None:
-        """Read the named attributes (`#a, #b`) of an item, as it is now."""
-        answer = self._client.get_item(
-            TableName=self._name,
-            Key={name: _write(value) for name, value in key.items()},
-            ProjectionExpression=attributes,
-            ConsistentRead=True,
-            **_names(attributes),
-        )
-        return _item(answer["Item"]) if "Item" in answer else None
+    def get(self, key: Item, *attributes: str) -> Item:
+        """Read the named attributes of an item, as it is now; none where there is none."""
+        names = ", ".join(f"#{name}" for name in attributes)
+        request = {"Key": _written(key), "ProjectionExpression": names, "ConsistentRead": True} | _names(names)
+        return _item(self.client.get_item(TableName=self.name, **request).get("Item", {}))
 
-    def pages(self, index: str, condition: str, values: Item) -> Iterator[list[Item]]:
-        """Read an index page by page, in the order of its sort key."""
-        request: dict[str, Any] = {"ExpressionAttributeValues": {name: _write(v) for name, v in values.items()}}
-        request |= {"KeyConditionExpression": condition, "Limit": _PAGE, **_names(condition)}
+    def query(self, index: str, condition: str, values: Item) -> Iterator[Item]:
+        """Read an index in the order of its sort key, page by page as it is asked for."""
+        request = {"IndexName": index, "KeyConditionExpression": condition, "Limit": _PAGE} | _names(condition)
+        request["ExpressionAttributeValues"] = _written(values, ":")
         while True:
-            answer = self._client.query(TableName=self._name, IndexName=index, **request)
-            yield [_item(found) for found in answer["Items"]]
+            answer = self.client.query(TableName=self.name, **request)
+            yield from map(_item, answer["Items"])
             if "LastEvaluatedKey" not in answer:
                 return
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
-    def _write(self, call: Any, **request: Any) -> Any:  # noqa: ANN401 - either of two typed calls
-        if "ConditionExpression" in request:
-            request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+    def _send(self, call: Any, condition: str, **request: Any) -> Any:  # noqa: ANN401 - either of two calls
+        if condition:
+            request |= {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         try:
-            return call(TableName=self._name, **request)
+            return call(TableName=self.name, **request, **_names(condition, request.get("UpdateExpression", "")))
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
@@ -90,10 +95,19 @@ class Table:
             raise ConditionFailed(_item(old) if old else None) from error
 
 
+def _change(name: str, value: object) -> str:
+    return f"#{name} = list_append(#{name}, :{name})" if isinstance(value, tuple) else f"#{name} = :{name}"
+
+
+def _written(item: Item, prefix: str = "") -> Item:
+    given = {name: list(value) if isinstance(value, tuple) else value for name, value in item.items()}
+    return {f"{prefix}{name}": _write(value) for name, value in given.items() if value is not None}
+
+
 def _names(*expressions: str) -> dict[str, Any]:
     # Every attribute goes by an alias: `status`, `state` and `body` are reserved words.
-    found = set(re.findall(r"#(\w+)", " ".join(expressions)))
-    return {"ExpressionAttributeNames": {f"#{name}": name for name in sorted(found)}}
+    names = sorted(set(re.findall(r"#(\w+)", " ".join(expressions))))
+    return {"ExpressionAttributeNames": {f"#{name}": name for name in names}}
 
 
 def _item(attributes: Mapping[str, Any]) -> Item:

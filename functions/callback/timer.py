@@ -3,21 +3,17 @@
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, StrictStr
 from pydantic.alias_generators import to_camel
 
 from callback.clock import SKEW, Clock, format_utc
-from callback.record import Record
-from callback.schema import Id, Schema, SortId
+from callback.record import Record, hash_ids
+from callback.schema import MAX_SORT_ID_BYTES, Id, Schema
 from callback.settings import Settings
-from callback.waits import hash_ids
-
-if TYPE_CHECKING:
-    from mypy_boto3_lambda import LambdaClient
-    from mypy_boto3_scheduler import EventBridgeSchedulerClient
 
 # A schedule in the past is refused or lost: the call needs time to arrive.
 SCHEDULE_LEAD_TIME = timedelta(seconds=2)
@@ -39,7 +35,7 @@ class TimerInput(Schema):
 
     version: int = Field(strict=True, ge=1, le=1, description="1")
     charge_id: Id
-    notification_id: SortId
+    notification_id: Annotated[Id, Field(max_length=MAX_SORT_ID_BYTES)]
     order_id: StrictStr = Field(min_length=1, description="text that is not empty")
     number: int = Field(alias="pass", strict=True, ge=1, le=100, description="a number from 1 to 100")
     due_at: StrictStr = Field(
@@ -53,20 +49,20 @@ def timer_input(record: Record) -> dict[str, object]:
     return {"version": 1, **record.ids, "pass": record.next_pass, "dueAt": due and format_utc(due)}
 
 
+@dataclass(frozen=True)
 class Timer:
     """Creates schedules in the group of this branch."""
 
-    def __init__(self, client: "Callable[[], EventBridgeSchedulerClient]", settings: Settings, clock: Clock) -> None:
-        self._client = client
-        self._settings = settings
-        self._clock = clock
+    client: Callable[[], Any]
+    settings: Settings
+    clock: Clock
 
     def create(self, record: Record, due: datetime) -> str:
         """Have Recheck invoked for the record's next pass when it is due, and return the schedule's name.
 
         Scheduler fires within the minute after. A schedule that exists is as good. Raises `AWS_ERRORS`.
         """
-        name, client = schedule_name(record), self._client()
+        name, client = schedule_name(record), self.client()
         # The name is this notification's and this pass's alone, so what has it is this very timer.
         with suppress(client.exceptions.ConflictException):
             client.create_schedule(Name=name, **self._request(record, due))
@@ -74,23 +70,23 @@ class Timer:
 
     def _request(self, record: Record, due: datetime) -> Any:  # noqa: ANN401 - a typed call's keywords
         return {
-            "GroupName": self._settings.schedule_group,
+            "GroupName": self.settings.schedule_group,
             "ScheduleExpression": f"at({self._at(due):%Y-%m-%dT%H:%M:%S})",
             "ScheduleExpressionTimezone": "UTC",
             "FlexibleTimeWindow": {"Mode": "OFF"},
             "ActionAfterCompletion": "DELETE",
             "Target": {
-                "Arn": self._settings.recheck_function_arn,
-                "RoleArn": self._settings.scheduler_role_arn,
+                "Arn": self.settings.recheck_function_arn,
+                "RoleArn": self.settings.scheduler_role_arn,
                 "Input": _input(record),
                 "RetryPolicy": _HAND_OVER,
-                "DeadLetterConfig": {"Arn": self._settings.scheduler_dlq_arn},
+                "DeadLetterConfig": {"Arn": self.settings.scheduler_dlq_arn},
             },
         }
 
     def _at(self, due: datetime) -> datetime:
         # Later by the skew, since a timer that comes early leaves the pass to the sweep.
-        soonest = max(due + SKEW, self._clock() + SCHEDULE_LEAD_TIME)
+        soonest = max(due + SKEW, self.clock() + SCHEDULE_LEAD_TIME)
         # `at()` knows whole seconds only: round up.
         return (soonest + timedelta(microseconds=999_999)).astimezone(UTC)
 
@@ -104,16 +100,3 @@ def _input(record: Record) -> str:
     # Scheduler replaces its keywords wherever they are in the text: an id that holds one is escaped.
     text = json.dumps(timer_input(record)).replace("<", "\\u003c")
     return f"{text[:-1]}, {json.dumps(_CONTEXT)[1:]}"
-
-
-class RecheckFunction:
-    """The Recheck function, as the sweep invokes it."""
-
-    def __init__(self, client: "LambdaClient", function: str) -> None:
-        self._client = client
-        self._function = function
-
-    def start(self, record: Record) -> None:
-        """Invoke Recheck for the record's next pass, asynchronously. Raises `AWS_ERRORS`."""
-        payload = json.dumps(timer_input(record))
-        self._client.invoke(FunctionName=self._function, InvocationType="Event", Payload=payload)

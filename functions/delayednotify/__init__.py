@@ -41,9 +41,9 @@ def deliver(event: object, processor: CreditCardCallbackProcessor) -> Response:
     notification = parse_notification(event)
     log.bind(**notification.ids)
     verdict = processor.verify_and_handle_checksum(notification)
-    if processor.answers_only(notification):
-        return processor.page(notification)
     payment = processor.find_payment(notification)
+    if processor.answers_only(notification):
+        return processor.response(payment.order_id or "")
     order_id = processor.choose_order(notification, payment, verdict)
     record = processor.save(notification, order_id, payment, verdict)
     record = processor.process_paid_order(record)
