@@ -13,10 +13,11 @@ FollowUpError
 ├── NotificationConflict      one notification id, two bodies
 ├── NotificationNotFound      a timer without its record
 ├── PaymentUnreadable         only the payment record knows the order    retryable
-├── PassFailed                ProcessPaidOrder did not complete          retryable
-│   └── PassTimedOut          ... in time; it may have finished          retryable
-├── GaveUp                    a pass failed for too long                 ends the follow-up
-├── OrderUnsettled            the plan is over, the order not settled    ends the follow-up
+├── PassError                 a pass came to nothing
+│   ├── PassFailed            ProcessPaidOrder did not complete          retryable
+│   │   └── PassTimedOut      ... in time; it may have finished          retryable
+│   ├── GaveUp                it has failed for too long                 ends the follow-up
+│   └── OrderUnsettled        the plan is over, the order not settled    ends the follow-up
 └── RetriesExhausted          it could not be saved for too long         ends the follow-up
 """
 
@@ -26,18 +27,17 @@ from collections.abc import Mapping
 class FollowUpError(Exception):
     """The root of the tree.
 
-    `retryable`: waiting can help. `ends_follow_up`: nothing tries again until a person does. `number` is the pass that
-    it     is about, `answer` what ProcessPaidOrder said, `about` has the ids where the log does not. `reported` is set once the
-    error log and the mail have it.
+    `retryable`: waiting can help. `ends_follow_up`: nothing tries again until a person does. `about` has the ids where
+    the log does not. `reported` is set once the error log and the mail have it.
     """
 
     retryable = False
     ends_follow_up = False
+    number: int | None = None
+    answer: str | None = None
 
-    def __init__(self, message: str, *, number: int | None = None, answer: str | None = None) -> None:
+    def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.number = number
-        self.answer = answer
         self.about: Mapping[str, object] = {}
         self.reported = False
 
@@ -100,7 +100,15 @@ class PaymentUnreadable(FollowUpError):
     retryable = True
 
 
-class PassFailed(FollowUpError):
+class PassError(FollowUpError):
+    """Pass `number` came to nothing; `answer` is what ProcessPaidOrder said."""
+
+    def __init__(self, number: int, reason: str, answer: str | None = None) -> None:
+        super().__init__(f"pass {number}: {reason}")
+        self.number, self.answer = number, answer
+
+
+class PassFailed(PassError):
     """ProcessPaidOrder failed, was throttled or could not be reached, or what the pass needs could not be read."""
 
     retryable = True
@@ -110,13 +118,13 @@ class PassTimedOut(PassFailed):
     """ProcessPaidOrder did not answer within the pass limit."""
 
 
-class GaveUp(FollowUpError):
+class GaveUp(PassError):
     """A pass has failed for longer than it is tried."""
 
     ends_follow_up = True
 
 
-class OrderUnsettled(FollowUpError):
+class OrderUnsettled(PassError):
     """The last pass of the plan left the order in no settled status."""
 
     ends_follow_up = True

@@ -31,14 +31,14 @@ class Notification:
     charge_id: str
     notification_id: str
     order_id: str | None
+    body: str
+    is_browser_return: bool
+    checksum: object
     amount: Decimal | None
     currency: str | None
     status: str | None
     transaction_state: str | None
     failure_code: str | None
-    checksum: object
-    body: str
-    is_browser_return: bool
 
     @property
     def ids(self) -> dict[str, str | None]:
@@ -55,31 +55,21 @@ def parse_notification(event: object) -> Notification:
     """Read a REST (v1) or HTTP API / function URL (v2) proxy event. Raises `InvalidNotification`."""
     if not isinstance(event, Mapping):
         raise InvalidNotification("event", "an API Gateway proxy event")
-    about: dict[str, str | None] = {}
+    about: dict[str, str] = {}
     try:
-        about = {"notificationId": _notification_id(event)}
+        about["notificationId"] = _notification_id(event)
         body = _body(event)
         is_form = _is_form(event, body)
         fields = _form(body) if is_form else _json(body)
-        about["orderId"] = _id(fields.get("reference_order"))
-        if not (charge_id := _id(fields.get("id") or fields.get("objectId"))):
-            raise InvalidNotification("id", ID_EXPECTED)
+        order_id, charge_id = _id(fields.get("reference_order")), _required_id(fields)
     except RecursionError as error:
         raise InvalidNotification("event", "an API Gateway proxy event, nested less deeply") from error
     except InvalidNotification as error:
-        error.about = {name: id_ for name, id_ in about.items() if id_}
+        error.about = about
         raise
-    names = ("currency", "status", "transaction_state", "failure_code")
-    return Notification(
-        charge_id=charge_id,
-        notification_id=about["notificationId"] or "",
-        order_id=about["orderId"],
-        amount=_amount(fields.get("amount")),
-        checksum=fields.get("checksum"),
-        body=body,
-        is_browser_return=is_form,
-        **{name: _text(fields.get(name)) for name in names},
-    )
+    texts: Any = {name: _text(fields.get(name)) for name in ("currency", "status", "transaction_state", "failure_code")}
+    ids, amount = (charge_id, about["notificationId"], order_id), _amount(fields.get("amount"))
+    return Notification(*ids, body, is_form, checksum=fields.get("checksum"), amount=amount, **texts)
 
 
 def _notification_id(event: Mapping[str, Any]) -> str:
@@ -143,6 +133,12 @@ def _id(value: object) -> str | None:
     text = value if isinstance(value, str) else _text(value)
     text = text and text.strip(_AROUND)
     return text if text and is_id(text) else None
+
+
+def _required_id(fields: Mapping[str, Any]) -> str:
+    if charge_id := _id(fields.get("id") or fields.get("objectId")):
+        return charge_id
+    raise InvalidNotification("id", ID_EXPECTED)
 
 
 def _amount(value: object) -> Decimal | None:

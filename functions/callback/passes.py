@@ -38,14 +38,11 @@ class PaidOrders:
             answer = self._invoke(json.dumps(about | {"pass": number, "checksumStatus": record.checksum_status}))
             outcome = _outcome(answer["Payload"])
         except ReadTimeoutError as error:
-            message = f"pass {number}: ProcessPaidOrder did not answer in time; it may have finished"
-            raise PassTimedOut(message, number=number) from error
+            raise PassTimedOut(number, "ProcessPaidOrder did not answer in time; it may have finished") from error
         except AWS_ERRORS as error:
-            message = f"pass {number}: ProcessPaidOrder could not be invoked: {scrub(str(error))}"
-            raise PassFailed(message, number=number) from error
+            raise PassFailed(number, f"ProcessPaidOrder could not be invoked: {scrub(str(error))}") from error
         if "FunctionError" in answer:  # comes with HTTP 200 and raises nothing by itself
-            message = f"pass {number}: ProcessPaidOrder failed ({answer['FunctionError']})"
-            raise PassFailed(message, number=number, answer=outcome)
+            raise PassFailed(number, f"ProcessPaidOrder failed ({answer['FunctionError']})", outcome)
         return outcome
 
     def _invoke(self, payload: str) -> Any:  # noqa: ANN401 - the client's own type of answer
@@ -122,19 +119,17 @@ class Passes:
         try:
             status = self.orders.get({"orderId": record.order_id}, "status").get("status")
         except AWS_ERRORS as error:
-            raise PassFailed(f"pass {number}: the order could not be read: {error}", number=number) from error
+            raise PassFailed(number, f"the order could not be read: {scrub(str(error))}") from error
         if status in statuses or number <= len(self.settings.recheck_delays):
             return status in statuses, None
-        message = f"after pass {number}, the last of the plan, the order's status is {status}"
-        return False, OrderUnsettled(message, number=number)
+        return False, OrderUnsettled(number, f"the plan is over, and the order's status is {status}")
 
     def _wait_or_give_up(self, record: Record, error: PassFailed) -> FollowUpError:
         if not self.records.has_failed_too_long(record):
             with log.unimportant("record"):  # without it the claim runs out, and the sweep tries again
                 self.records.fail(record, error)
             return error
-        number = record.next_pass
-        gave_up = GaveUp(f"pass {number} is given up: {error}", number=number, answer=error.answer)
+        gave_up = GaveUp(record.next_pass, f"given up after {error}", error.answer)
         self.reporter.report(gave_up)
         with log.unimportant("record"):
             self.records.end(record, gave_up)

@@ -4,16 +4,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 
+from callback import errors
 from callback.checksum import Secret, Verdict, verify
 from callback.clock import Clock, format_utc
-from callback.errors import (
-    ChecksumRejected,
-    ContradictionRefused,
-    InvalidNotification,
-    OrderContradicted,
-    PaymentUnreadable,
-    UnverifiableRejected,
-)
 from callback.log import log
 from callback.notification import Notification
 from callback.passes import Passes
@@ -90,7 +83,7 @@ class CreditCardCallbackProcessor(Passes):
             return verdict
         if self._rejects and not notification.is_browser_return:
             self.mark_payment(notification, verdict)
-            rejected = UnverifiableRejected if verdict.status == "unverifiable" else ChecksumRejected
+            rejected = errors.UnverifiableRejected if verdict.status == "unverifiable" else errors.ChecksumRejected
             raise rejected(f"checksum {verdict.status}: {verdict.error}")
         log.warn("Checksum verification failed. Continuing with processing.")
         return verdict
@@ -114,13 +107,15 @@ class CreditCardCallbackProcessor(Passes):
         """
         order_id = payment.order_id or notification.order_id
         if not order_id and payment is UNREADABLE:
-            raise PaymentUnreadable("reference_order is missing, and the payment record could not be read")
+            raise errors.PaymentUnreadable("reference_order is missing, and the payment record could not be read")
         if not order_id:
-            raise InvalidNotification("reference_order", "an order id, here or in the payment record of the charge")
+            raise errors.InvalidNotification(
+                "reference_order", "an order id, here or in the payment record of the charge"
+            )
         log.bind(orderId=order_id)
         if self._rejects and (fields := payment.differences(notification)):
             self.mark_payment(notification, verdict)
-            raise ContradictionRefused(_differ(fields))
+            raise errors.ContradictionRefused(_differ(fields))
         return order_id
 
     def save(self, notification: Notification, order_id: str, payment: Payment, verdict: Verdict) -> Record:
@@ -142,7 +137,7 @@ class CreditCardCallbackProcessor(Passes):
         if fields := payment.differences(notification):
             log.metric("Contradictions")
             log.warn(_differ(fields))
-            self.reporter.report(OrderContradicted(_differ(fields)))
+            self.reporter.report(errors.OrderContradicted(_differ(fields)))
 
     def response(self, order_id: str) -> Response:
         """Return the HTML redirect for the order as the order table has it."""

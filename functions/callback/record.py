@@ -68,14 +68,12 @@ def _as_int(value: object) -> object:
     return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() else value
 
 
-def _as_time(value: object) -> object:
-    return parse_utc(value) if isinstance(value, str) else value
+def _as_time(value: object) -> datetime:
+    return parse_utc(str(value))
 
 
 Count = Annotated[int, BeforeValidator(_as_int), Field(ge=0, strict=True, description="a whole number")]
-Time = Annotated[
-    Annotated[datetime, Field(strict=True)] | None, BeforeValidator(_as_time), Field(description="a UTC time")
-]
+Time = Annotated[datetime | None, BeforeValidator(_as_time), Field(description="a UTC time")]
 Text = Annotated[StrictStr, Field(description="text")]
 
 
@@ -191,22 +189,14 @@ class Records:
         except ConditionFailed as found:
             return _claimed_by(claim, _existing(found))
 
-    def complete(
-        self,
-        record: Record,
-        outcome: str,
-        milliseconds: int,
-        *,
-        settled: bool = False,
-        failure: Exception | None = None,
-    ) -> Record:
-        """Record the claimed pass, and what comes next, in one write.
+    def complete(self, record: Record, outcome: str, took: int, *, settled: bool, failure: Exception | None) -> Record:
+        """Record the claimed pass, which took so many milliseconds, and what comes next, in one write.
 
         That is the next pass of the plan, or the end: where the plan has none, where the order is `settled`, or in
         FAILED with the `failure` given. Where the claim was lost nothing is written, and the record is returned.
         """
         now, number = self.clock(), record.next_pass
-        done = {"number": number, "at": format_utc(now), "outcome": outcome, "durationMs": milliseconds}
+        done = {"number": number, "at": format_utc(now), "outcome": outcome, "durationMs": took}
         changes = {"passesDone": number, "passes": (done | {"attempt": record.attempts},)}
         changes |= {"attemptsBefore": record.attempts, **self._next(record, now, settled=settled, failure=failure)}
         return self._update_claimed(record, changes)
@@ -261,10 +251,7 @@ class Records:
 
     def _failed(self, ids: Item, error: Exception) -> Item:
         # From here on it waits for a person, who finds it in the index `failed`.
-        found = {
-            "failedAt": format_utc(self.clock()),
-            "failedShard": failed_shard(ids["chargeId"], ids["notificationId"]),
-        }
+        found = {"failedAt": format_utc(self.clock()), "failedShard": hash_ids(ids)[0] % SWEEP_SHARDS}
         return {"state": "FAILED", "lastError": _error_text(error)} | found | _ENDED
 
     def _next(self, record: Record, now: datetime, *, settled: bool, failure: Exception | None) -> Item:
@@ -301,9 +288,7 @@ def _new_item(notification: "Notification", order_id: str, payment: "Payment", v
 
 def _in_line(item: Item, due: datetime, first_due: datetime, sweep_at: datetime, failures: int = 0) -> Item:
     times = {"nextPassDue": due, "firstDue": first_due, "sweepAt": sweep_at}
-    proved = item["checksumStatus"] == "valid"
-    shard = sweep_shard(item["chargeId"], item["notificationId"], proved=proved, failures=failures)
-    return {name: format_utc(time) for name, time in times.items()} | {"sweepShard": shard}
+    return {name: format_utc(time) for name, time in times.items()} | {"sweepShard": sweep_shard(item, failures)}
 
 
 def _claimed_by(claim: Item, item: Item) -> Record:
@@ -332,17 +317,13 @@ def wait_after_failure(overdue: timedelta) -> timedelta:
     return max(wait, _SHORTEST)
 
 
-def sweep_shard(charge_id: str, notification_id: str, *, proved: bool, failures: int) -> int:
-    """Return the shard of the index `due` that a record waits in."""
+def sweep_shard(about: Item, failures: int) -> int:
+    """Return the shard of the index `due` that a record waits in after so many failures of its pass."""
+    proved = about["checksumStatus"] == "valid"
     lane = _UNPROVED if not proved else _FAILING if failures >= _FAILS_OFTEN else _PROVED
-    return lane[hash_ids(charge_id, notification_id)[0] % len(lane)]
+    return lane[hash_ids(about)[0] % len(lane)]
 
 
-def failed_shard(charge_id: str, notification_id: str) -> int:
-    """Return the shard of the index `failed` that a record waits in for a person."""
-    return hash_ids(charge_id, notification_id)[0] % SWEEP_SHARDS
-
-
-def hash_ids(charge_id: str, notification_id: str) -> bytes:
+def hash_ids(ids: Item) -> bytes:
     """Hash the ids of a notification. Ids hold no line end, so no two notifications share a hash."""
-    return hashlib.sha256(f"{charge_id}\n{notification_id}".encode()).digest()
+    return hashlib.sha256(f"{ids['chargeId']}\n{ids['notificationId']}".encode()).digest()

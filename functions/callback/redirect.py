@@ -1,6 +1,7 @@
 """The HTML answer: a refresh to where the order's customer goes, and to no foreign origin."""
 
 from html import escape
+from pathlib import Path
 from urllib.parse import quote
 
 from callback.settings import Settings
@@ -16,16 +17,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="refresh" content="0;url={url}">
-<title>Payment received</title>
-</head>
-<body><p>Thank you. <a href="{url}">Continue to your order</a>.</p></body>
-</html>
-"""
+_PAGE = Path(__file__).with_suffix(".html").read_text()
 
 
 def redirect(order_id: str, return_url: object, settings: Settings) -> Response:

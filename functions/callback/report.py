@@ -137,7 +137,7 @@ def error_id(notification_id: str, kind: str, number: int | None = None) -> str:
 
 
 def error_mail(settings: Settings, kind: str, row: Item, logged: Item, *, is_last: bool) -> tuple[str, str]:
-    """Return subject and text: what to do, what failed, for whom; and in the hour's last of its kind where the others are.
+    """Return subject and text: what to do, what failed, for whom; in the hour's last of its kind where the others are.
 
     `row` is what is known of the error; `logged` its row of the error log, empty where that could not be written.
     """
@@ -149,21 +149,20 @@ def error_mail(settings: Settings, kind: str, row: Item, logged: Item, *, is_las
     about |= {"Function": row["functionName"], "Error log": f"errorId {row['errorId']}"}
     if logged:
         about["Seen"] = f"{logged['occurrences']} times since {parse_utc(logged['firstAt']):%Y-%m-%d %H:%M:%S} UTC"
-    lines = [todo, "", f"    {_command(command, row, stack)}", "", *(f"{name}: {text}" for name, text in about.items())]
+    # An id that had to be masked would find nothing.
+    wanted = next((row[name] for name in _IDS if name in row and scrub(row[name]) == row[name]), None)
+    named = f" -- {shlex.quote(wanted)}" if wanted and command in {"show", "replay"} else ""
+    lines = [
+        todo,
+        "",
+        f"    followups {command} {stack}{named}",
+        "",
+        *(f"{name}: {text}" for name, text in about.items()),
+    ]
     if is_last:
         lines += ["", "This is the last such mail this hour. To see the others:", "", f"    followups {others} {stack}"]
     whom = next((f"{label.lower()} {text}" for label, text in known.items()), "order unknown")
     return f"[payment3 {settings.branch}] {whom}: {row['errorType']}, {outcome}", "\n".join([*lines, ""])
-
-
-def _command(command: str, row: Item, stack: str) -> str:
-    if command == "dead-letters list":
-        return f"followups {command} {stack}"
-    # An id that had to be masked or changed would find nothing.
-    wanted = next(
-        (row[name] for name in list(_IDS)[:3] if name in row and _shown(row[name], _MAX_ID) == row[name]), None
-    )
-    return f"followups {command} {stack} -- {shlex.quote(wanted)}" if wanted else f"followups list {stack}"
 
 
 def _shown(text: str, most: int = _MAX_SHOWN) -> str:

@@ -37,15 +37,17 @@ class Retries:
         event = _event_of(message["body"])
         try:
             with self.reporter.reported("retry", "retried", event):
-                if _is_timer(event):
-                    log.bind(outcome="known")  # a hand-over that Scheduler gave up: the sweep reads the record
-                else:
-                    self._deliver(event, message, deliver)
+                self._deliver(event, message, deliver)
         except Exception as error:  # noqa: BLE001 - one that raised would bring back the others of its batch
-            return isinstance(error, _SAVED) or (kind_of(error) == "refused" and self._move_to_refused(message, error))
+            if kind_of(error) == "refused":
+                self._move_to_refused(message, error)
+            return isinstance(error, _SAVED) or kind_of(error) == "refused"
         return True
 
     def _deliver(self, event: object, message: Message, deliver: Callable[[object], object]) -> None:
+        if isinstance(event, dict) and {"version", "pass", "notificationId"} <= set(event):
+            log.bind(outcome="known")  # a timer that Scheduler could not hand over: the sweep reads the record
+            return
         try:
             deliver(event)
         except Exception as error:
@@ -58,12 +60,11 @@ class Retries:
         sent = datetime.fromtimestamp(int(message["attributes"]["SentTimestamp"]) / 1000, UTC)
         return self.clock() - sent >= self.settings.give_up_after - _RETRY_EVERY
 
-    def _move_to_refused(self, message: Message, error: Exception) -> bool:
+    def _move_to_refused(self, message: Message, error: Exception) -> None:
         reasons = {"errorType": type(error).__name__, "reason": str(error)[:256]}
         attributes: Any = {name: {"DataType": "String", "StringValue": text} for name, text in reasons.items()}
-        queue, body = self.settings.refused_queue_url, message["body"]
-        self.sqs.send_message(QueueUrl=queue, MessageBody=body, MessageAttributes=attributes)
-        return True
+        sent = {"MessageBody": message["body"], "MessageAttributes": attributes}
+        self.sqs.send_message(QueueUrl=self.settings.refused_queue_url, **sent)
 
 
 def _event_of(body: str) -> object:
@@ -72,7 +73,3 @@ def _event_of(body: str) -> object:
     except ValueError:
         return body
     return letter.get("requestPayload", letter) if isinstance(letter, dict) else letter
-
-
-def _is_timer(event: object) -> bool:
-    return isinstance(event, dict) and {"version", "pass", "notificationId"} <= set(event)

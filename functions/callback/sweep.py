@@ -93,8 +93,8 @@ class Sweep:
         if record.is_claimed(now):
             return "inProgress"
         if self.records.has_failed_too_long(record, _GRACE):
-            message = f"pass {record.next_pass} is given up: {record.last_error or 'no attempt was recorded'}"
-            return self._end(item, GaveUp(message, number=record.next_pass))
+            reason = f"given up after {record.last_error or 'attempts that recorded nothing'}"
+            return self._end(item, GaveUp(record.next_pass, reason))
         payload = json.dumps(timer_input(record))
         self.client.invoke(FunctionName=self.recheck_function, InvocationType="Event", Payload=payload)
         return "handedOver"

@@ -18,14 +18,17 @@ from callback.settings import Settings
 # A schedule in the past is refused or lost: the call needs time to arrive.
 SCHEDULE_LEAD_TIME = timedelta(seconds=2)
 # Scheduler fills these in when it fires, so that a log line can be traced to its timer.
-_CONTEXT = {
-    "scheduleArn": "<aws.scheduler.schedule-arn>",
-    "scheduledTime": "<aws.scheduler.scheduled-time>",
-    "executionId": "<aws.scheduler.execution-id>",
-    "attemptNumber": "<aws.scheduler.attempt-number>",
+_CONTEXT = (
+    '"scheduleArn": "<aws.scheduler.schedule-arn>", "scheduledTime": "<aws.scheduler.scheduled-time>", '
+    '"executionId": "<aws.scheduler.execution-id>", "attemptNumber": "<aws.scheduler.attempt-number>"}'
+)
+_ONE_TIME = {
+    "FlexibleTimeWindow": {"Mode": "OFF"},
+    "ActionAfterCompletion": "DELETE",
+    "ScheduleExpressionTimezone": "UTC",
 }
 # Only the hand-over to Lambda is retried; what Recheck itself fails at waits in the record.
-_HAND_OVER = {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 10}
+_HAND_OVER: Any = {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 10}
 
 
 class TimerInput(Schema):
@@ -62,27 +65,18 @@ class Timer:
 
         Scheduler fires within the minute after. A schedule that exists is as good. Raises `AWS_ERRORS`.
         """
-        name, client = schedule_name(record), self.client()
+        name, client, settings = schedule_name(record), self.client(), self.settings
+        expression = {"ScheduleExpression": f"at({self._at(due):%Y-%m-%dT%H:%M:%S})", **_ONE_TIME}
+        target: Any = {
+            "Arn": settings.recheck_function_arn,
+            "RoleArn": settings.scheduler_role_arn,
+            "Input": _input(record),
+        }
+        target |= {"RetryPolicy": _HAND_OVER, "DeadLetterConfig": {"Arn": settings.scheduler_dlq_arn}}
         # The name is this notification's and this pass's alone, so what has it is this very timer.
         with suppress(client.exceptions.ConflictException):
-            client.create_schedule(Name=name, **self._request(record, due))
+            client.create_schedule(Name=name, GroupName=settings.schedule_group, Target=target, **expression)
         return name
-
-    def _request(self, record: Record, due: datetime) -> Any:  # noqa: ANN401 - a typed call's keywords
-        return {
-            "GroupName": self.settings.schedule_group,
-            "ScheduleExpression": f"at({self._at(due):%Y-%m-%dT%H:%M:%S})",
-            "ScheduleExpressionTimezone": "UTC",
-            "FlexibleTimeWindow": {"Mode": "OFF"},
-            "ActionAfterCompletion": "DELETE",
-            "Target": {
-                "Arn": self.settings.recheck_function_arn,
-                "RoleArn": self.settings.scheduler_role_arn,
-                "Input": _input(record),
-                "RetryPolicy": _HAND_OVER,
-                "DeadLetterConfig": {"Arn": self.settings.scheduler_dlq_arn},
-            },
-        }
 
     def _at(self, due: datetime) -> datetime:
         # Later by the skew, since a timer that comes early leaves the pass to the sweep.
@@ -93,10 +87,10 @@ class Timer:
 
 def schedule_name(record: Record) -> str:
     """Return the one name that the timer of the record's next pass can have."""
-    return f"recheck-{hash_ids(record.charge_id, record.notification_id).hex()[:48]}-{record.next_pass}"
+    return f"recheck-{hash_ids(record.ids).hex()[:48]}-{record.next_pass}"
 
 
 def _input(record: Record) -> str:
     # Scheduler replaces its keywords wherever they are in the text: an id that holds one is escaped.
     text = json.dumps(timer_input(record)).replace("<", "\\u003c")
-    return f"{text[:-1]}, {json.dumps(_CONTEXT)[1:]}"
+    return f"{text[:-1]}, {_CONTEXT}"
