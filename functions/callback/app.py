@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 # function's timeout, so that a pass that fails is always recorded.
 _TWICE: Any = {"mode": "standard", "total_max_attempts": 2}
 _QUICK = Config(connect_timeout=1, read_timeout=2, retries=_TWICE, max_pool_connections=SWEEP_SHARDS)
+# ProcessPaidOrder's client waits for a whole pass, and never tries twice.
 _ONCE: Any = {"total_max_attempts": 1}
+_PATIENT = Config(connect_timeout=1, retries=_ONCE, tcp_keepalive=True)
 
 
 class Application:
@@ -78,10 +80,7 @@ class Application:
 
     def _for_passes(self) -> dict[str, Any]:
         settings, clock = self.settings, self._clock
-        # It waits for a whole pass, and never tries twice.
-        patient = Config(
-            connect_timeout=1, read_timeout=settings.pass_timeout_seconds, retries=_ONCE, tcp_keepalive=True
-        )
+        patient = _PATIENT.merge(Config(read_timeout=settings.pass_timeout_seconds))
         paid_orders = PaidOrders(self._session.client("lambda", config=patient), settings.process_paid_order_function)
         about = {"settings": settings, "clock": clock, "records": self.records, "reporter": self.reporter}
         timer = Timer(lambda: self._client("scheduler"), settings, clock)

@@ -60,11 +60,8 @@ class Payments:
 
 def _payment(item: Item) -> Payment:
     order_id, amount, currency = str(item.get("orderId", "")), item.get("amount"), item.get("currency")
-    return Payment(
-        order_id=order_id if is_id(order_id) else None,
-        amount=amount if isinstance(amount, Decimal) else None,
-        currency=currency if isinstance(currency, str) else None,
-    )
+    amount = amount if isinstance(amount, Decimal) else None
+    return Payment(order_id if is_id(order_id) else None, amount, currency if isinstance(currency, str) else None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,9 +106,7 @@ class CreditCardCallbackProcessor(Passes):
         if not order_id and payment is UNREADABLE:
             raise errors.PaymentUnreadable("reference_order is missing, and the payment record could not be read")
         if not order_id:
-            raise errors.InvalidNotification(
-                "reference_order", "an order id, here or in the payment record of the charge"
-            )
+            raise errors.InvalidNotification("reference_order", "an order id, here or in the payment record")
         log.bind(orderId=order_id)
         if self._rejects and (fields := payment.differences(notification)):
             self.mark_payment(notification, verdict)

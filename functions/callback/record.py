@@ -165,7 +165,7 @@ class Records:
         now, claim = self.clock(), self._new_claim()
         # As if pass 1 were done already, so that recording it need not move the record in the index.
         sweep_at = now + timedelta(seconds=self.settings.recheck_delays[0]) + SKEW + OVERDUE_AFTER
-        item = _new_item(notification, order_id, payment, verdict) | {"state": "PENDING", "attempts": 1, **claim}
+        item = _new_item(notification, order_id, payment, verdict) | claim
         item |= {"receivedAt": format_utc(now), **_in_line(item, now, now, sweep_at)}
         item["expiresAt"] = int((now + timedelta(days=self.settings.keep_days)).timestamp())
         try:
@@ -271,19 +271,11 @@ def _new_item(notification: "Notification", order_id: str, payment: "Payment", v
     if amount is None:  # a browser return states neither
         amount, currency = payment.amount, payment.currency
     texts = {"status": notification.status, "transactionState": notification.transaction_state, "currency": currency}
-    return {name: text and text[:_MAX_FIELD] for name, text in texts.items()} | {
-        "chargeId": notification.charge_id,
-        "notificationId": notification.notification_id,
-        "orderId": order_id,
-        "note": NOTE,
-        "amount": amount,
-        "checksumStatus": verdict.status,
-        "checksumForm": verdict.form,
-        "body": mask_body(notification.body),
-        "bodyDigest": notification.body_digest,
-        "passesDone": 0,
-        "passes": [],
-    }
+    item: Item = {name: text and text[:_MAX_FIELD] for name, text in texts.items()}
+    item |= notification.ids | {"orderId": order_id, "note": NOTE, "amount": amount}
+    item |= {"checksumStatus": verdict.status, "checksumForm": verdict.form}
+    item |= {"body": mask_body(notification.body), "bodyDigest": notification.body_digest}
+    return item | {"state": "PENDING", "passesDone": 0, "passes": [], "attempts": 1}
 
 
 def _in_line(item: Item, due: datetime, first_due: datetime, sweep_at: datetime, failures: int = 0) -> Item:

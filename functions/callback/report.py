@@ -107,8 +107,8 @@ class Reporter:
 def log_callback_error(table: Table, row: Item, now: datetime) -> Item:
     """Write or count up the row in CallbackErrorLogTable, and return it as it then is. Raises `AWS_ERRORS`."""
     changes = {name: value for name, value in row.items() if value is not None and name != "errorId"}
-    changes |= {"lastAt": format_utc(now), "expiresAt": _expires(now)}
-    return table.update({"errorId": row["errorId"]}, changes, add="occurrences", firstAt=format_utc(now))
+    changes |= {"firstAt?": format_utc(now), "lastAt": format_utc(now), "expiresAt": _expires(now)}
+    return table.update({"errorId": row["errorId"]}, changes, add="occurrences")
 
 
 def send_callback_error_email(ses: Any, settings: Settings, subject: str, text: str) -> None:  # noqa: ANN401 - lazy
@@ -152,13 +152,8 @@ def error_mail(settings: Settings, kind: str, row: Item, logged: Item, *, is_las
     # An id that had to be masked would find nothing.
     wanted = next((row[name] for name in _IDS if name in row and scrub(row[name]) == row[name]), None)
     named = f" -- {shlex.quote(wanted)}" if wanted and command in {"show", "replay"} else ""
-    lines = [
-        todo,
-        "",
-        f"    followups {command} {stack}{named}",
-        "",
-        *(f"{name}: {text}" for name, text in about.items()),
-    ]
+    lines = [todo, "", f"    followups {command} {stack}{named}", ""]
+    lines += [f"{name}: {text}" for name, text in about.items()]
     if is_last:
         lines += ["", "This is the last such mail this hour. To see the others:", "", f"    followups {others} {stack}"]
     whom = next((f"{label.lower()} {text}" for label, text in known.items()), "order unknown")

@@ -39,9 +39,7 @@ class Retries:
             with self.reporter.reported("retry", "retried", event):
                 self._deliver(event, message, deliver)
         except Exception as error:  # noqa: BLE001 - one that raised would bring back the others of its batch
-            if kind_of(error) == "refused":
-                self._move_to_refused(message, error)
-            return isinstance(error, _SAVED) or kind_of(error) == "refused"
+            return isinstance(error, _SAVED) or (kind_of(error) == "refused" and self._is_moved(message, error))
         return True
 
     def _deliver(self, event: object, message: Message, deliver: Callable[[object], object]) -> None:
@@ -60,11 +58,12 @@ class Retries:
         sent = datetime.fromtimestamp(int(message["attributes"]["SentTimestamp"]) / 1000, UTC)
         return self.clock() - sent >= self.settings.give_up_after - _RETRY_EVERY
 
-    def _move_to_refused(self, message: Message, error: Exception) -> None:
+    def _is_moved(self, message: Message, error: Exception) -> bool:
         reasons = {"errorType": type(error).__name__, "reason": str(error)[:256]}
         attributes: Any = {name: {"DataType": "String", "StringValue": text} for name, text in reasons.items()}
         sent = {"MessageBody": message["body"], "MessageAttributes": attributes}
         self.sqs.send_message(QueueUrl=self.settings.refused_queue_url, **sent)
+        return True
 
 
 def _event_of(body: str) -> object:

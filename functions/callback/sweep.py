@@ -8,8 +8,8 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from callback.clock import Clock
@@ -45,8 +45,6 @@ class Sweep:
     reporter: Reporter
     clock: Clock
     shard_map: ShardMap
-    _until: datetime = field(init=False)
-    _oldest: timedelta = field(init=False)
 
     def run(self) -> Counts:
         """Hand over what is overdue, and return what became of it; one fault never keeps the rest waiting.

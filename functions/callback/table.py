@@ -36,34 +36,21 @@ class Table:
         """Write a whole item, without what is None, where the condition holds, else raise `ConditionFailed`."""
         self._send(self.client.put_item, condition, Item=_written(item))
 
-    def update(
-        self,
-        key: Item,
-        changes: Item,
-        condition: str = "",
-        values: Item | None = None,
-        *,
-        add: str = "",
-        **once: object,
-    ) -> Item:
+    def update(self, key: Item, changes: Item, condition: str = "", values: Item | None = None, add: str = "") -> Item:
         """Change an item where the condition holds and return it whole, else raise `ConditionFailed`.
 
-        None removes an attribute, a tuple is appended to a list, `add` names an attribute to count up by 1, and `once`
-        is written where it is not there yet. `values` are the condition's.
+        Of the changes, None removes an attribute, a tuple is appended to a list, and what is named `name?` is written
+        where there is no `name` yet. `add` is an attribute to count up by 1; `values` are the condition's.
         """
         sets = [_change(name, value) for name, value in changes.items() if value is not None]
-        sets += [f"#{name} = if_not_exists(#{name}, :{name})" for name in once]
         removed = [f"#{name}" for name, value in changes.items() if value is None]
         expression = f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removed)}" if removed else "")
-        given = changes | once | (values or {}) | ({"one": 1} if add else {})
-        answer = self._send(
-            self.client.update_item,
-            condition,
-            Key=_written(key),
-            UpdateExpression=expression + (f" ADD #{add} :one" if add else ""),
-            ExpressionAttributeValues=_written(given, ":"),
-            ReturnValues="ALL_NEW",
+        expression += f" ADD #{add} :one" if add else ""
+        given = (
+            {name.rstrip("?"): value for name, value in changes.items()} | (values or {}) | ({"one": 1} if add else {})
         )
+        request = {"UpdateExpression": expression, "ExpressionAttributeValues": _written(given, ":")}
+        answer = self._send(self.client.update_item, condition, Key=_written(key), ReturnValues="ALL_NEW", **request)
         return _item(answer["Attributes"])
 
     def get(self, key: Item, *attributes: str) -> Item:
@@ -96,6 +83,8 @@ class Table:
 
 
 def _change(name: str, value: object) -> str:
+    if name.endswith("?"):
+        return f"#{name[:-1]} = if_not_exists(#{name[:-1]}, :{name[:-1]})"
     return f"#{name} = list_append(#{name}, :{name})" if isinstance(value, tuple) else f"#{name} = :{name}"
 
 

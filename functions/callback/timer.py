@@ -22,11 +22,8 @@ _CONTEXT = (
     '"scheduleArn": "<aws.scheduler.schedule-arn>", "scheduledTime": "<aws.scheduler.scheduled-time>", '
     '"executionId": "<aws.scheduler.execution-id>", "attemptNumber": "<aws.scheduler.attempt-number>"}'
 )
-_ONE_TIME = {
-    "FlexibleTimeWindow": {"Mode": "OFF"},
-    "ActionAfterCompletion": "DELETE",
-    "ScheduleExpressionTimezone": "UTC",
-}
+_EXACTLY: Any = {"FlexibleTimeWindow": {"Mode": "OFF"}, "ScheduleExpressionTimezone": "UTC"}
+_UTC = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"
 # Only the hand-over to Lambda is retried; what Recheck itself fails at waits in the record.
 _HAND_OVER: Any = {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 10}
 
@@ -41,9 +38,7 @@ class TimerInput(Schema):
     notification_id: Annotated[Id, Field(max_length=MAX_SORT_ID_BYTES)]
     order_id: StrictStr = Field(min_length=1, description="text that is not empty")
     number: int = Field(alias="pass", strict=True, ge=1, le=100, description="a number from 1 to 100")
-    due_at: StrictStr = Field(
-        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$", description="a UTC time such as 2026-01-31T12:00:00Z"
-    )
+    due_at: StrictStr = Field(pattern=_UTC, description="a UTC time such as 2026-01-31T12:00:00Z")
 
 
 def timer_input(record: Record) -> dict[str, object]:
@@ -66,16 +61,13 @@ class Timer:
         Scheduler fires within the minute after. A schedule that exists is as good. Raises `AWS_ERRORS`.
         """
         name, client, settings = schedule_name(record), self.client(), self.settings
-        expression = {"ScheduleExpression": f"at({self._at(due):%Y-%m-%dT%H:%M:%S})", **_ONE_TIME}
-        target: Any = {
-            "Arn": settings.recheck_function_arn,
-            "RoleArn": settings.scheduler_role_arn,
-            "Input": _input(record),
-        }
+        target: Any = {"Arn": settings.recheck_function_arn, "RoleArn": settings.scheduler_role_arn}
         target |= {"RetryPolicy": _HAND_OVER, "DeadLetterConfig": {"Arn": settings.scheduler_dlq_arn}}
+        request: Any = {"Target": target | {"Input": _input(record)}, "ActionAfterCompletion": "DELETE", **_EXACTLY}
+        request["ScheduleExpression"] = f"at({self._at(due):%Y-%m-%dT%H:%M:%S})"
         # The name is this notification's and this pass's alone, so what has it is this very timer.
         with suppress(client.exceptions.ConflictException):
-            client.create_schedule(Name=name, GroupName=settings.schedule_group, Target=target, **expression)
+            client.create_schedule(Name=name, GroupName=settings.schedule_group, **request)
         return name
 
     def _at(self, due: datetime) -> datetime:

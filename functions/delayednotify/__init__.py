@@ -28,12 +28,8 @@ def retry_handler(event: "dict[str, list[Message]]", _context: object) -> dict[s
     Takes messages of the retry queue, returns which of them are to come again.
     """
     app = application()
-    failed = [
-        message["messageId"]
-        for message in event["Records"]
-        if not app.retries.is_settled(message, lambda notification: deliver(notification, app.processor))
-    ]
-    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+    failed = [m for m in event["Records"] if not app.retries.is_settled(m, lambda sent: deliver(sent, app.processor))]
+    return {"batchItemFailures": [{"itemIdentifier": message["messageId"]} for message in failed]}
 
 
 def deliver(event: object, processor: CreditCardCallbackProcessor) -> Response:
