@@ -1,8 +1,8 @@
-"""What IAM checks: for each AWS call of ours, and for what AWS itself does in a role's name.
+"""What IAM checks: for each AWS call of the functions, and for what AWS itself does in a role's name.
 
 Sources: the Service Authorization Reference (actions, resource types, condition keys); the Lambda Developer Guide,
-"Execution role" and "Capturing records of asynchronous invocations"; the EventBridge Scheduler User Guide,
-"Execution role" and "Configuring a dead-letter queue".
+"Execution role", "Capturing records of asynchronous invocations" and "Using Lambda with Amazon SQS"; the EventBridge
+Scheduler User Guide, "Execution role" and "Configuring a dead-letter queue".
 """
 
 from typing import Any, NamedTuple
@@ -29,8 +29,16 @@ def needs(call: Call) -> list[Need]:
         passed = Need("iam:PassRole", call.request["Target"]["RoleArn"], (("iam:PassedToService", SCHEDULER),))
         return [Need("scheduler:CreateSchedule", _resource(call)), passed]
     if call.name == "ses.SendEmail":
-        return [Need("ses:SendEmail", _resource(call), (("ses:FromAddress", call.request["Source"]),))]
+        return _needs_of_mail(call.request)
     return [Need(f"{call.service}:{_ACTIONS.get(call.name, call.operation)}", _resource(call))]
+
+
+def _needs_of_mail(request: dict[str, Any]) -> list[Need]:
+    # Also on its default configuration set, which the call does not name, and in SES's sandbox on its recipients.
+    identities = [f"identity/{name}" for name in (request["Source"], *request["Destination"]["ToAddresses"])]
+    context = (("ses:FromAddress", request["Source"]),)
+    resources = [f"arn:aws:ses:{REGION}:{ACCOUNT}:{path}" for path in (*identities, "configuration-set/the-default")]
+    return [Need("ses:SendEmail", resource, context) for resource in resources]
 
 
 _ACTIONS = {"lambda.Invoke": "InvokeFunction"}
@@ -50,20 +58,25 @@ def _resource(call: Call) -> str:
             path = f"schedule/{group}/{name}"
         case "secretsmanager", {"SecretId": name}:
             path = f"secret:{name}-{SUFFIX}"
-        case "ses", {"Source": sender}:
-            path = f"identity/{sender}"
+        case "sqs", {"QueueUrl": url}:
+            path = url.rsplit("/", 1)[1]
         case _:
             raise NotImplementedError(call.name)
     return f"arn:aws:{call.service}:{REGION}:{ACCOUNT}:{path}"
 
 
-def needs_of_lambda(function: dict[str, Any], on_failure: str) -> list[Need]:
-    """What Lambda does in the name of a function's role: write its log, and keep the events that it gives up."""
+def needs_of_lambda(function: dict[str, Any], on_failure: str | None, source: str | None) -> list[Need]:
+    """What Lambda does in the name of a function's role: write its log, keep what it gives up, read its queue."""
     name, group = function["FunctionName"], function["LoggingConfig"]["LogGroup"]
     # IAM is asked about the stream in both: `...:log-group:NAME` without more would match neither.
     stream = f"log-group:{group}:log-stream:2026/11/22/{name}[$LATEST]{'a' * 32}"
     log = f"arn:aws:logs:{REGION}:{ACCOUNT}:{stream}"
-    return [Need("logs:CreateLogStream", log), Need("logs:PutLogEvents", log), Need("sqs:SendMessage", on_failure)]
+    found = [Need("logs:CreateLogStream", log), Need("logs:PutLogEvents", log)]
+    if on_failure:
+        found.append(Need("sqs:SendMessage", on_failure))
+    if source:
+        found += [Need(f"sqs:{action}", source) for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")]
+    return found
 
 
 def needs_of_scheduler(timer: dict[str, Any]) -> list[Need]:

@@ -12,21 +12,8 @@ import pytest
 
 from callback.errors import FollowUpError
 from local.emulator import ROOT
-from tests.deployed import (
-    NOTIFY_QUEUE,
-    RECHECK_QUEUE,
-    SCHEDULER_QUEUE,
-    SWEEP_QUEUE,
-    Deployed,
-    arn,
-    notification,
-    notify_letter,
-    recheck_letter,
-    timer,
-    timer_letter,
-)
-from tests.letters import on_failure
-from tests.test_template import RESOURCES
+from tests.deployed import Deployed, notification, notify_letter
+from tests.test_template import ALARMS, RESOURCES
 from tests.wire import refuse
 from tests.world import ORDER, World, sample
 
@@ -48,13 +35,13 @@ class Section:
 
     @property
     def commands(self) -> list[list[str]]:
-        """What it tells to type, as a shell would split it."""
+        """Its commands, as a shell would split them."""
         blocks = re.findall(r"^```sh\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)
         return [shlex.split(line) for block in blocks for line in block.splitlines()]
 
 
 def sections() -> dict[str, Section]:
-    """The runbook's sections by their anchors, as the usual hosts make them."""
+    """The runbook's sections by their anchors, as GitHub and others make them."""
     found = {}
     for part in re.split(r"^## ", RUNBOOK.read_text(), flags=re.MULTILINE)[1:]:
         anchor = re.sub(r"[^a-z0-9 -]", "", part.splitlines()[0].lower()).replace(" ", "-")
@@ -63,7 +50,6 @@ def sections() -> dict[str, Section]:
 
 
 SECTIONS = sections()
-ALARMS = {name: r["Properties"] for name, r in RESOURCES.items() if r["Type"] == "AWS::CloudWatch::Alarm"}
 
 
 # --- the symptoms ---
@@ -77,12 +63,12 @@ def overdue(deployed: Deployed) -> None:
 
 
 def failed(deployed: Deployed) -> None:
-    """Pass 2 had its last attempt."""
+    """Pass 2 failed until it was given up."""
     world = deployed.world
-    world.cold_start(MAX_ATTEMPTS="1")
+    world.cold_start(GIVE_UP_AFTER_HOURS="1")
     world.deliver()
     world.fire()
-    world.wait(60)
+    world.wait(2 * 3600)
     world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
     with pytest.raises(FollowUpError):
         world.recheck()
@@ -91,62 +77,60 @@ def failed(deployed: Deployed) -> None:
 
 
 def unsettled(deployed: Deployed) -> None:
-    """The plan is over and the order still pending; then somebody mends the order."""
+    """The plan is over and the order still pending; then somebody corrects the order."""
     world = deployed.world
     world.cold_start(SETTLED_ORDER_STATUSES="PAID")
     world.order(status="PENDING")
     world.deliver()
     world.fire()
-    world.wait(60)
-    assert world.recheck()["state"] == "FAILED"
+    world.wait(61)
+    world.recheck()
+    assert world.record()["state"] == "FAILED"
     world.order(status="PAID")
 
 
-def failing_function(deployed: Deployed) -> None:
-    """Pass 2 fails in all of Lambda's tries, and nobody swept."""
+def keeps_failing(deployed: Deployed) -> None:
+    """Pass 2 fails, and nobody swept."""
     deployed.world.deliver()
     deployed.world.fire()
-    deployed.world.wait(60)
-    deployed.world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException", times=3)
-    for _ in range(3):
-        with pytest.raises(FollowUpError):
-            deployed.world.recheck()
-    deployed.world.wait(600)
+    deployed.world.wait(61)
+    deployed.world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
+    with pytest.raises(FollowUpError):
+        deployed.world.recheck()
+    deployed.world.wait(900)
 
 
-def dead_notification(deployed: Deployed) -> None:
-    """A notification that DelayedNotify never could save."""
-    deployed.put(NOTIFY_QUEUE, notify_letter(error=TimeoutError("the table is asleep")))
+def never_saved(queue: str) -> Symptom:
+    """A notification that could not be saved lies in a queue."""
+    return lambda deployed: deployed.put(queue, notify_letter(error=TimeoutError("the table is asleep")))
 
 
-def dead_recheck(deployed: Deployed) -> None:
-    """A pass that failed in three tries."""
-    overdue(deployed)
-    deployed.put(RECHECK_QUEUE, recheck_letter(timer()))
+def refused(deployed: Deployed) -> None:
+    """Somebody sent nonsense to the bank's webhook."""
+    deployed.put("RefusedQueue", notify_letter({"body": "nonsense"}, ValueError("no JSON")))
 
 
-def dead_timer(deployed: Deployed) -> None:
-    """A timer that Scheduler gave up."""
-    overdue(deployed)
-    deployed.put(SCHEDULER_QUEUE, timer_letter(timer()))
+def contradicts(deployed: Deployed) -> None:
+    """The payment record names another amount."""
+    deployed.world.pay(amount=1, currency="THB")
+    deployed.world.deliver()
+    assert deployed.world.metrics("Contradictions")
 
 
-def dead_sweep(deployed: Deployed) -> None:
-    """A run of the sweep that failed in three tries, and what it did not find."""
-    overdue(deployed)
-    event = {"id": "a-tick", "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
-    letter = on_failure(arn("payment3-sweep-dev"), "a-request", event, TimeoutError("the index is asleep"))
-    deployed.put(SWEEP_QUEUE, letter)
+def fails_without_mails(deployed: Deployed) -> None:
+    """SES refuses what is to be mailed about a failing pass."""
+    deployed.world.wire.before["ses.SendEmail"] = refuse("MessageRejected")
+    keeps_failing(deployed)
+    assert deployed.world.metrics("MailFailed")
 
 
 def held_mails(deployed: Deployed) -> None:
     """More notifications fail in an hour than there are mails."""
-    deployed.world.cold_start(MAX_ATTEMPTS="1")
-    deployed.world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException", times=21)
-    for number in range(21):
+    deployed.world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException", times=9)
+    for number in range(9):
         with pytest.raises(FollowUpError):
             deployed.world.deliver(notification(number + 1))
-    assert deployed.world.log("held back")
+    assert deployed.world.metrics("MailsHeld")
 
 
 def forged(_deployed: Deployed) -> None:
@@ -164,7 +148,7 @@ def is_saved(world: World) -> bool:
     return bool(world.record()["passesDone"] == 1 and world.schedules())
 
 
-def is_told(_world: World) -> bool:
+def is_seen(_world: World) -> bool:
     """There is nothing to repair: to know is what was asked."""
     return True
 
@@ -173,17 +157,18 @@ SYMPTOMS: dict[str, tuple[Symptom, Callable[[World], bool]]] = {
     "a-customer-paid-where-is-the-order": (overdue, is_done),
     "notifications-are-failed": (failed, is_done),
     "failed-as-unsettled": (unsettled, is_done),
+    "messages-in-the-failure-queue": (never_saved("FailureQueue"), is_saved),
+    "messages-in-the-refused-queue": (refused, is_seen),
+    "a-notification-contradicts-the-payment-record": (contradicts, is_seen),
+    "notifications-cannot-be-saved": (never_saved("RetryQueue"), is_saved),
+    "lambda-lost-notifications": (overdue, is_done),
+    "a-function-is-throttled": (overdue, is_done),
+    "a-function-keeps-failing": (keeps_failing, is_done),
     "follow-ups-are-overdue": (overdue, is_done),
     "timers-do-not-reach-recheck": (overdue, is_done),
-    "dead-letters-of-scheduler": (dead_timer, is_done),
-    "dead-letters-of-delayednotify": (dead_notification, is_saved),
-    "dead-letters-of-recheck": (dead_recheck, is_done),
-    "dead-letters-of-the-sweep": (dead_sweep, is_done),
-    "a-function-fails": (failing_function, is_done),
-    "a-function-is-throttled": (overdue, is_done),
-    "a-dead-letter-could-not-be-written": (overdue, is_done),
-    "checksums-do-not-hold": (forged, is_told),
-    "mails-were-held-back": (held_mails, is_told),
+    "checksums-do-not-hold": (forged, is_seen),
+    "mails-do-not-go-out": (fails_without_mails, is_seen),
+    "mails-were-held-back": (held_mails, is_seen),
 }
 
 
@@ -194,10 +179,10 @@ def test_every_section_has_its_symptom_here() -> None:
 
 
 @pytest.mark.parametrize("anchor", SYMPTOMS)
-def test_symptom_is_repaired_by_the_commands_that_stand_there(
+def test_symptom_is_repaired_by_the_commands_of_its_section(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, anchor: str
 ) -> None:
-    """What the section says to type is typed, in its order: then nothing is wrong, and no letter is left."""
+    """The section's commands run in their order: then nothing is wrong, and no message is left in a queue."""
     monkeypatch.chdir(tmp_path)
     make, repaired = SYMPTOMS[anchor]
     make(deployed)
@@ -209,14 +194,14 @@ def test_symptom_is_repaired_by_the_commands_that_stand_there(
 
 
 def test_example_is_the_order_of_the_samples() -> None:
-    """Who copies a command from the runbook into the local stack finds something."""
+    """A command of the runbook finds something in the local stack."""
     named = {word for s in SECTIONS.values() for command in s.commands for word in command if word.startswith("ORDER")}
     assert named == {ORDER}
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
 def test_alarm_leads_to_its_section(alarm: str) -> None:
-    """Whoever is woken is told where to read on, and the section names the alarm."""
+    """Each alarm says where to read on, and that section names the alarm."""
     link = re.search(r"\(docs/runbook\.md#([a-z0-9-]+)\)$", ALARMS[alarm]["AlarmDescription"])
     assert link
     assert alarm in SECTIONS[link[1]].alarms
@@ -224,8 +209,8 @@ def test_alarm_leads_to_its_section(alarm: str) -> None:
 
 def test_alarm_is_in_one_section() -> None:
     """There is one place to look."""
-    told: list[Any] = [alarm for section in SECTIONS.values() for alarm in section.alarms]
-    assert sorted(told) == sorted(ALARMS)
+    named: list[Any] = [alarm for section in SECTIONS.values() for alarm in section.alarms]
+    assert sorted(named) == sorted(ALARMS)
 
 
 def test_saved_queries_that_it_names_exist() -> None:
