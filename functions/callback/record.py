@@ -205,7 +205,7 @@ class Records:
         """Record that the claimed pass failed, and when it is due again."""
         now = self.clock()
         due = now + wait_after_failure(record.overdue(now))
-        line = _in_line(record.about, due, record.first_due or now, due, record.attempts_made)
+        line = _in_line(record.about, due, record.first_due or now, due + SKEW, record.attempts_made)
         return self._update_claimed(record, _WAITS | line | {"lastError": _error_text(error)})
 
     def has_failed_too_long(self, record: Record, grace: timedelta = timedelta()) -> bool:

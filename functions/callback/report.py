@@ -56,14 +56,19 @@ class Reporter:
         try:
             yield
         except Exception as error:
-            if not getattr(error, "reported", False):
-                self.report(error)
+            self.report(error)
             log.write("failed", errorType=type(error).__name__, error=scrub(str(error)), traceback=_traceback(error))
             raise
         log.write(message)
 
     def report(self, error: Exception) -> None:
-        """Write the row, send the mail, count."""
+        """Write the row, send the mail, count; once, and whatever fails."""
+        if not getattr(error, "reported", False):
+            with log.unimportant("report"):
+                self._report(error)
+            error.reported = True  # type: ignore[attr-defined]
+
+    def _report(self, error: Exception) -> None:
         kind, answer = kind_of(error), getattr(error, "answer", None)
         if kind in _METRICS:
             log.metric(_METRICS[kind])
@@ -80,8 +85,6 @@ class Reporter:
         if "mailedAt" not in logged:
             with log.unimportant("mail"):
                 self._mail(kind, row, logged)
-        if isinstance(error, FollowUpError):
-            error.reported = True
 
     def _mail(self, kind: str, row: Item, logged: Item) -> None:
         number = self._take(kind, "proved" if row.get("checksumStatus") == "valid" else "unproved")
