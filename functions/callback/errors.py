@@ -28,7 +28,7 @@ class FollowUpError(Exception):
     """The root of the tree.
 
     `retryable`: waiting can help. `ends_follow_up`: nothing tries again until a person does. `about` has the ids where
-    the log does not. `reported` is set once the error log and the mail have it.
+    the log does not.
     """
 
     retryable = False
@@ -39,7 +39,6 @@ class FollowUpError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.about: Mapping[str, object] = {}
-        self.reported = False
 
 
 class SettingsError(FollowUpError):

@@ -47,6 +47,7 @@ class Reporter:
     ses: Callable[[], Any]
     _function_name: str = ""
     _event: object = None
+    _reported: Exception | None = None
 
     @contextmanager
     def reported(self, function_name: str, message: str, event: object) -> Iterator[None]:
@@ -63,10 +64,10 @@ class Reporter:
 
     def report(self, error: Exception) -> None:
         """Write the row, send the mail, count; once, and whatever fails."""
-        if not getattr(error, "reported", False):
+        if error is not self._reported:
+            self._reported = error
             with log.unimportant("report"):
                 self._report(error)
-            error.reported = True  # type: ignore[attr-defined]
 
     def _report(self, error: Exception) -> None:
         kind, answer = kind_of(error), getattr(error, "answer", None)
