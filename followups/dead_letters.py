@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, StrictStr
 
-from callback.errors import BadInput, InvalidNotification, InvalidRecheck
+from callback.errors import BadInput, InvalidNotification, InvalidTimer as InvalidRecheck
 from callback.notification import parse_notification
-from callback.rechecks import RecheckInput
-from callback.shape import Shape
+from callback.timer import TimerInput as RecheckInput
+from callback.schema import Schema as Shape
 from followups.invocation import error_line, printable
 from followups.stack import Stack
 

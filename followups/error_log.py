@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from callback.clock import moment
+from callback.clock import parse_utc as moment
 from callback.report import error_id
 from callback.table import Item, Table
 from followups.invocation import printable

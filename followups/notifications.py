@@ -13,9 +13,9 @@ from typing import Any, Literal, get_args
 
 from boto3.dynamodb.types import TypeDeserializer
 
-from callback.clock import stamp
+from callback.clock import format_utc as stamp
 from callback.record import SWEEP_SHARDS
-from callback.sweep import GRACE
+from callback.record import OVERDUE_AFTER as GRACE
 from callback.table import Item, Table
 from followups.stack import Stack
 

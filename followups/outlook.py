@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from callback.clock import moment
-from callback.sweep import GRACE
+from callback.clock import parse_utc as moment
+from callback.record import OVERDUE_AFTER as GRACE
 from followups.moments import Level, Moment
 from followups.notifications import Saved
 from followups.stack import Stack

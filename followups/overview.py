@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from botocore.exceptions import BotoCoreError, ClientError
 
 from callback.clock import Clock, utc_now
-from callback.sweep import GRACE
+from callback.record import OVERDUE_AFTER as GRACE
 from followups.notifications import WANTED, Listing, Wanted, listed
 from followups.problems import Problem, problem
 from followups.row import Row, row

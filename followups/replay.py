@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from callback.clock import stamp
-from callback.errors import InvalidRecheck
-from callback.rechecks import RecheckInput
+from callback.clock import format_utc as stamp
+from callback.errors import InvalidTimer as InvalidRecheck
+from callback.timer import TimerInput as RecheckInput
 from followups.invocation import StillFails, invoke
 from followups.notifications import Saved, one
 from followups.stack import Stack

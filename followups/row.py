@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from callback.clock import moment, stamp
+from callback.clock import format_utc as stamp, parse_utc as moment
 from followups.invocation import printable
 from followups.notifications import Saved
 from followups.output import visible

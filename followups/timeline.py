@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from botocore.exceptions import ClientError
 
-from callback.clock import moment
+from callback.clock import parse_utc as moment
 from callback.table import Item
 from followups.error_log import LoggedError, errors_of
 from followups.invocation import printable

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from callback.schedule import schedule_name
+from callback.timer import schedule_name
 from followups.notifications import Saved
 from followups.stack import Stack
 

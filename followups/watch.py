@@ -6,7 +6,7 @@ from contextlib import suppress
 from rich.console import Console
 from rich.live import Live
 
-from callback.clock import stamp
+from callback.clock import format_utc as stamp
 from followups.notifications import Wanted
 from followups.overview import Look, Looker
 from followups.picture import Picture

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Literal
 
-from callback.clock import moment
-from callback.sweep import GRACE
+from callback.clock import parse_utc as moment
+from callback.record import OVERDUE_AFTER as GRACE
 from followups.notifications import Saved
 from followups.overview import Look
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from callback.shape import MAX_ID, MAX_SORT_ID
+from callback.schema import MAX_ID_BYTES as MAX_ID, MAX_SORT_ID_BYTES as MAX_SORT_ID
 from followups.board.measures import Minute, Recheck, minutes, rechecks
 from followups.board.records import Records
 from followups.moments import Moment

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from callback.sweep import GRACE
+from callback.record import OVERDUE_AFTER as GRACE
 from followups.board.measures import MINUTES, Minute, Recheck
 from followups.outlook import TIMER_LATE
 from followups.overview import HOUR

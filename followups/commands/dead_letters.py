@@ -6,7 +6,7 @@ from typing import Literal
 
 import click
 
-from callback.clock import stamp
+from callback.clock import format_utc as stamp
 from followups.dead_letters import QUEUES, Letter
 from followups.look import look
 from followups.manual import ManualGroup

@@ -6,7 +6,7 @@ from itertools import chain, islice
 
 import click
 
-from callback.clock import moment
+from callback.clock import parse_utc as moment
 from followups.invocation import printable
 from followups.manual import ManualCommand
 from followups.notifications import WANTED, Listing, Saved, Wanted, listed

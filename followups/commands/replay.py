@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from callback.clock import stamp
+from callback.clock import format_utc as stamp
 from followups.commands.listing import chosen, period
 from followups.manual import ManualCommand
 from followups.notifications import of_order

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import click
 
-from callback.clock import stamp
+from callback.clock import format_utc as stamp
 from followups.invocation import printable
 from followups.manual import ManualCommand
 from followups.moments import Moment

@@ -10,7 +10,7 @@ from callback.checksum import Verdict
 from callback.checksum import verify as verdict_of
 from callback.errors import InvalidNotification
 from callback.notification import Notification, parse_notification
-from callback.secret import MerchantKeys, Secret, merchant_keys
+from callback.checksum import MerchantKeys, Secret, merchant_keys
 from followups.invocation import printable
 from followups.manual import ManualCommand
 from followups.operator import Operator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from callback.secret import merchant_keys
+from callback.checksum import merchant_keys
 from followups.preflight.finding import Finding, Unread, each
 from followups.preflight.keys import customer_key
 from followups.preflight.plan import Plan
