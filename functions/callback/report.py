@@ -26,7 +26,7 @@ RETENTION = timedelta(days=90)
 # about a proved payment.
 MAILS_AN_HOUR = {"failed": 20, "contradicted": 5, "refused": 3, "retried": 3}
 _METRICS = {"failed": "Failed", "refused": "Refused"}
-_IDS = {"orderId": "Order", "notificationId": "Notification", "chargeId": "Charge", "checksumStatus": "Checksum"}
+_IDS = {"orderId": "Order", "notificationId": "Notification", "chargeId": "Charge"}
 _MAX_ID, _MAX_SHOWN = 2048, 60
 # For each kind: what the subject says, the first line, the command to run, and the one that shows what is not mailed.
 _KINDS = {
@@ -74,7 +74,7 @@ class Reporter:
         if kind in _METRICS:
             log.metric(_METRICS[kind])
         known = log.fields | dict(getattr(error, "about", {}))
-        row: Item = {name: scrub(str(known[name]))[:_MAX_ID] for name in _IDS if name in known}
+        row: Item = {name: scrub(str(known[name]))[:_MAX_ID] for name in (*_IDS, "checksumStatus") if name in known}
         whom = row.get("notificationId") or redacted_event(self._event)
         row |= {"errorId": error_id(whom, kind, getattr(error, "number", None)), "functionName": self._function_name}
         row |= {"errorType": type(error).__name__, "message": scrub(str(error))}
@@ -150,7 +150,8 @@ def error_mail(settings: Settings, kind: str, row: Item, logged: Item, *, is_las
     known = {label: _shown(row[name]) for name, label in _IDS.items() if name in row}
     about = {"What happened": f"{row['errorType']}: {_shown(row['message'], 300)}"} | known
     about |= {"Answer": _shown(row["responseData"], 300)} if row["responseData"] else {}
-    about |= {"Function": row["functionName"], "Error log": f"errorId {row['errorId']}"}
+    about |= {"Checksum": row.get("checksumStatus", "unknown"), "Function": row["functionName"]}
+    about["Error log"] = f"errorId {row['errorId']}"
     if logged:
         about["Seen"] = f"{logged['occurrences']} times since {parse_utc(logged['firstAt']):%Y-%m-%d %H:%M:%S} UTC"
     # An id that had to be masked would find nothing.
