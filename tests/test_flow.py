@@ -1,338 +1,415 @@
-"""The flow: save, pass 1, schedule, pass 2."""
+"""The flow: save, pass 1, timer, pass 2; and what goes wrong around it without anybody noticing."""
 
-import contextlib
+import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
+from botocore.client import BaseClient
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
+from botocore.response import StreamingBody
 
-from callback.clock import moment, stamp
+from callback.clock import format_utc, parse_utc
 from callback.errors import (
+    ChecksumRejected,
+    ContradictionRefused,
     InvalidNotification,
     NotificationConflict,
     NotificationNotFound,
     PassFailed,
-    PassInProgress,
-    PassNotDue,
     PassTimedOut,
-    ScheduleFailed,
+    PaymentUnreadable,
 )
-from callback.record import SWEEP_SHARDS, _shard
+from tests.call_purposes import dependency, purpose
+from tests.lambda_model import Died
 from tests.wire import Answer, Call, payload, refuse
-from tests.world import CHARGE, NOTIFICATION, ORDER, World, sample
+from tests.world import CHARGE, NOTIFICATION, ORDER, RETURN_URL, World, sample
+
+WAITING = {"nextPassDue", "firstDue", "sweepShard", "sweepAt", "leaseUntil", "claimId", "failedAt", "failedShard"}
 
 
-def test_delivery_saves_then_runs_pass_1_then_arms_the_recheck(world: World) -> None:
-    """The follow-up is durable before the work, and the work is recorded before the timer."""
+def dies(_call: Call) -> None:
+    """End the process in the middle of a call."""
+    raise Died
+
+
+def unreachable(_call: Call) -> None:
+    """Fail as a service that cannot be reached."""
+    raise EndpointConnectionError(endpoint_url="a test")
+
+
+def down(world: World, *names: str) -> None:
+    """Take these dependencies away."""
+
+    def around(call: Call, effect: Callable[[], Answer]) -> Answer:
+        return unreachable(call) or {} if dependency(call) in names else effect()
+
+    world.wire.around = around
+
+
+def once(world: World, name: str, hook: Callable[[Call], object]) -> None:
+    """Let something happen just before the next call of this name, and only then."""
+
+    def before(call: Call) -> None:
+        del world.wire.before[name]
+        hook(call)
+
+    world.wire.before[name] = before
+
+
+def only(wanted: str, hook: Callable[[Call], object]) -> Callable[[Call], None]:
+    """Apply a hook to calls for this purpose alone."""
+    return lambda call: None if purpose(call) != wanted else hook(call) and None
+
+
+def fail_with(*errors: Exception | Answer) -> Callable[[Call], Answer]:
+    """Answer one call after the other with these, the last of them for ever."""
+    left = list(errors)
+
+    def answer(_call: Call) -> Answer:
+        given = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    return answer
+
+
+def dies_in_its_pass(world: World, run: Callable[[World], object]) -> None:
+    """Let the process of a function end while its pass runs."""
+    once(world, "lambda.Invoke", dies)
+    with pytest.raises(Died):
+        run(world)
+
+
+@contextmanager
+def one_quiet_line(world: World, outcome: str) -> Iterator[None]:
+    """Expect one line at INFO, and no pass, error row or mail."""
+    world.printed.truncate(world.printed.seek(0))
+    before = (len(world.passes()), world.errors(), world.mails())
+    yield
+    [line] = world.log()
+    assert (line["level"], line["outcome"]) == ("INFO", outcome)
+    assert (len(world.passes()), world.errors(), world.mails()) == before
+
+
+# --- as it should be ---
+
+
+def test_delivery_does_the_important_first(world: World) -> None:
+    """The follow-up is durable before the work, the work before the timer, and nothing else comes before those."""
     world.pay()
     world.order()
     world.deliver()
-    assert world.wire.names() == [
-        "secretsmanager.GetSecretValue",
-        "dynamodb.UpdateItem",  # the payment record's mark
-        "dynamodb.PutItem",
-        "lambda.Invoke",
-        "dynamodb.UpdateItem",
-        "scheduler.CreateSchedule",
-        "dynamodb.GetItem",
+    assert [purpose(call) for call in world.wire.calls] == [
+        "read the merchant key",
+        "read the payment record",
+        "save the notification",
+        "run the pass",
+        "record the pass",
+        "create the timer",
+        "mark the payment record",
+        "read the order",
     ]
 
 
 def test_recheck_takes_three_calls(world: World) -> None:
-    """Recheck claims, runs and records: at most 4 AWS calls."""
+    """Recheck claims, runs and records."""
     world.deliver()
-    world.wait(60)
+    world.wait(61)
     world.wire.calls.clear()
     world.recheck()
-    assert world.wire.names() == ["dynamodb.UpdateItem", "lambda.Invoke", "dynamodb.UpdateItem"]
+    assert [purpose(call) for call in world.wire.calls] == ["claim the pass", "run the pass", "record the pass"]
 
 
-def test_saved_record_says_all_that_the_table_is_to_hold(world: World) -> None:
-    """CreditCardNotifyTable holds the attributes of the brief, written in the very first write."""
-    world.wire.before["lambda.Invoke"] = _crash
-    with pytest.raises(Crash):
-        world.deliver()
-    record = world.record()
-    body = sample("authorized")["body"]
-    assert {name: record[name] for name in ("chargeId", "notificationId", "orderId", "note", "state")} == {
-        "chargeId": CHARGE,
-        "notificationId": NOTIFICATION,
-        "orderId": ORDER,
-        "note": "delayed notify",
-        "state": "PENDING",
-    }
-    assert (record["status"], record["transactionState"], record["currency"]) == ("success", "Authorized", "THB")
-    assert str(record["amount"]) == "200.50"
-    assert (record["checksumStatus"], record["checksumForm"], record["body"]) == ("valid", "plain", body)
-    assert (record["passesDone"], record["passes"], record["attempts"]) == (0, [], 1)
-    assert record["receivedAt"] == record["nextPassDue"] == stamp(world.now)
-    assert record["leaseUntil"] == stamp(world.now + timedelta(seconds=90))
-    assert 0 <= record["sweepShard"] < 16
-    assert record["expiresAt"] > world.now.timestamp()
+def test_first_write_is_the_whole_notification_with_pass_1_claimed_and_due(world: World) -> None:
+    """Whatever happens after the first write, the record says what is missing, since when, and who is at it."""
+    dies_in_its_pass(world, World.deliver)
+    now, record = format_utc(world.now), world.record()
+    expected = {"chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER, "note": "delayed notify"}
+    expected |= {"status": "success", "transactionState": "Authorized", "amount": Decimal("200.50"), "currency": "THB"}
+    expected |= {"checksumStatus": "valid", "checksumForm": "plain", "state": "PENDING", "passesDone": 0, "passes": []}
+    expected |= {"attempts": 1, "receivedAt": now, "nextPassDue": now, "firstDue": now}
+    expected |= {"leaseUntil": format_utc(world.now + timedelta(seconds=90))}
+    assert expected.items() <= record.items()
+    assert json.loads(record["body"])["reference_order"] == ORDER
     assert len(record["bodyDigest"]) == 64
+    assert record["expiresAt"] == int((world.now + timedelta(days=400)).timestamp())
 
 
-def test_process_paid_order_is_told_order_charge_note_and_pass(world: World) -> None:
-    """ProcessPaidOrder gets exactly the payload that the README states, synchronously."""
+def test_process_paid_order_gets_order_charge_note_pass_and_verdict(world: World) -> None:
+    """ProcessPaidOrder is invoked synchronously, with exactly the payload that the README states."""
     world.deliver()
-    world.wait(60)
+    world.wait(61)
     world.recheck()
-    common = {"orderId": ORDER, "chargeId": CHARGE, "note": "delayed notify"}
+    common = {"orderId": ORDER, "chargeId": CHARGE, "note": "delayed notify", "checksumStatus": "valid"}
     assert world.passes() == [common | {"pass": 1}, common | {"pass": 2}]
     [first, _] = world.wire.of("lambda.Invoke")
     assert first["FunctionName"] == "payment3-process-paid-order-dev"
     assert first.get("InvocationType", "RequestResponse") == "RequestResponse"
 
 
-def test_second_pass_is_due_60_s_after_the_first_ended(world: World) -> None:
-    """The minute counts from the end of pass 1, however long that took."""
+def test_second_pass_is_due_a_minute_after_the_first_ended(world: World) -> None:
+    """The minute counts from the end of pass 1, however long that took, and is longer by a second of clock skew."""
     world.took = timedelta(seconds=7)
     received = world.now
     world.deliver()
     record = world.record()
-    assert moment(record["passes"][0]["at"]) == received + timedelta(seconds=7)
-    assert moment(record["nextPassDue"]) == received + timedelta(seconds=67)
-    assert "leaseUntil" not in record
+    assert parse_utc(record["passes"][0]["at"]) == received + timedelta(seconds=7)
+    assert record["nextPassDue"] == record["firstDue"] == format_utc(received + timedelta(seconds=7 + 61))
+
+
+@pytest.mark.parametrize(("seconds", "moves"), [(0.3, False), (15, False), (16, True)])
+def test_recording_a_quick_pass_moves_nothing_in_the_index(world: World, seconds: float, *, moves: bool) -> None:
+    """Each move in the index `due` is two writes, which a few seconds are not worth."""
+    places = []
+    world.took = timedelta(seconds=seconds)
+    once(world, "lambda.Invoke", lambda _: places.append(_place(world)))
+    world.deliver()
+    assert (places != [_place(world)]) == moves
+    late = parse_utc(_place(world)[1]) - parse_utc(world.record()["nextPassDue"])
+    assert timedelta(seconds=105) <= late <= timedelta(seconds=120)
+
+
+def _place(world: World) -> tuple[Any, str]:
+    return world.record()["sweepShard"], world.record()["sweepAt"]
 
 
 def test_two_passes_end_the_follow_up(world: World) -> None:
-    """After the second pass the record is DONE, out of the sweep's index, and keeps both outcomes."""
+    """After the second pass the record is DONE, in the index `order` alone, and keeps both outcomes."""
     world.deliver()
-    world.wait(60)
+    world.wait(61)
     assert world.recheck() == {"state": "DONE", "passesDone": 2}
     record = world.record()
     assert (record["state"], record["passesDone"], record["attempts"]) == ("DONE", 2, 2)
-    assert not {"nextPassDue", "sweepShard", "leaseUntil"} & set(record)
+    assert not WAITING & set(record)
     assert [(p["number"], json.loads(p["outcome"])["paid"]) for p in record["passes"]] == [(1, True), (2, True)]
 
 
-def test_longer_plan_arms_every_next_pass(world: World) -> None:
-    """The plan is a list: each pass arms the timer of the one after it."""
+def test_each_delay_of_a_longer_plan_counts_for_its_own_pass(world: World) -> None:
+    """The n-th delay is the wait before pass n + 1, and each pass creates the timer of the one after it."""
     world.cold_start(RECHECK_DELAYS="60,300")
     world.deliver()
-    world.wait(60)
+    world.wait(61)
     world.fire()
     world.recheck(2)
-    [name] = world.schedules()
-    assert name.endswith("-3")
-    world.wait(300)
+    assert [name[-2:] for name in world.schedules()] == ["-3"]
+    assert parse_utc(world.record()["nextPassDue"]) == world.now + timedelta(seconds=301)
+    world.wait(301)
     assert world.recheck(3) == {"state": "DONE", "passesDone": 3}
 
 
-def test_repeat_of_a_finished_notification_does_nothing(world: World) -> None:
-    """A retry after the end runs no pass and arms no timer; it still answers."""
+def test_second_delivery_by_the_bank_has_passes_of_its_own(world: World) -> None:
+    """The bank's own repeat has another request id and so is another notification."""
     world.deliver()
-    world.wait(60)
-    world.fire()
-    world.recheck()
-    world.wire.calls.clear()
-    answer = world.deliver()
-    assert answer["statusCode"] == 200
-    assert "lambda.Invoke" not in world.wire.names()
-    assert world.schedules() == []
+    event = sample("authorized")
+    event["requestContext"]["requestId"] = "another-delivery"
+    world.deliver(event)
+    assert len(world.rows("CREDIT_CARD_NOTIFY_TABLE")) == len(world.schedules()) == len(world.passes()) == 2
 
 
-def test_retry_after_pass_1_only_arms_what_is_missing(world: World) -> None:
-    """A death between recording pass 1 and arming its timer costs no second pass 1: the retry arms the timer."""
-    world.wire.before["scheduler.CreateSchedule"] = _crash
-    with pytest.raises(Crash):
-        world.deliver()
-    del world.wire.before["scheduler.CreateSchedule"]
+def test_an_invocation_is_one_line_with_its_metrics(world: World) -> None:
+    """Operators query one line an invocation, and every metric in it has the branch as its only dimension."""
     world.deliver()
-    assert len(world.passes()) == 1
-    assert len(world.schedules()) == 1
-
-
-def test_retry_runs_the_pass_that_is_overdue(world: World) -> None:
-    """A retry that comes when pass 2 is due already runs it: a duplicate resumes."""
-    world.wire.before["scheduler.CreateSchedule"] = _crash
-    with pytest.raises(Crash):
-        world.deliver()
     world.wait(61)
-    world.deliver()
-    assert [p["pass"] for p in world.passes()] == [1, 2]
-    assert world.record()["state"] == "DONE"
-
-
-def test_retry_after_a_death_in_pass_1_waits_for_the_lease_and_runs_it_again(world: World) -> None:
-    """Whoever died in a pass keeps others out until its lease ends, which is before Lambda's second retry."""
-    world.wire.before["lambda.Invoke"] = _crash
-    with pytest.raises(Crash):
-        world.deliver()
-    del world.wire.before["lambda.Invoke"]
-    world.wait(60)
-    with pytest.raises(PassInProgress, match="claimed until"):
-        world.deliver()
-    world.wait(120)
-    world.deliver()
-    assert world.record()["passesDone"] == 1
-    assert world.record()["attempts"] == 2
-
-
-def test_timer_for_a_done_pass_does_nothing(world: World) -> None:
-    """A timer that fires twice runs its pass once."""
-    world.deliver()
-    world.wait(60)
-    world.fire()
     world.recheck()
+    world.sweep()
+    world.retry({"requestPayload": sample("declined")})
+    lines = world.log()
+    assert [line["message"] for line in lines] == ["delivered", "rechecked", "swept", "retried"]
+    for line in lines:
+        [about] = line["_aws"]["CloudWatchMetrics"]
+        assert (about["Namespace"], about["Dimensions"], line["Branch"]) == ("payment3/follow-up", [["Branch"]], "dev")
+        assert all(isinstance(line[metric["Name"]], int) for metric in about["Metrics"])
+    known = {"orderId": ORDER, "chargeId": CHARGE, "notificationId": NOTIFICATION, "checksumStatus": "valid"}
+    known |= {"pass": 2, "attempt": 1, "outcome": "completed", "passesDone": 2, "state": "DONE"}
+    assert known.items() <= lines[1].items()
+    assert json.loads(lines[1]["answer"]) == {"paid": True, "pass": 2}
+
+
+def test_pass_keeps_how_long_it_took(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Operators reckon when a pass began from `at` and `durationMs`."""
+    monkeypatch.setattr("callback.passes.time", SimpleNamespace(monotonic=world.monotonic))
+    world.took = timedelta(seconds=7)
+    world.deliver()
+    assert world.record()["passes"][0]["durationMs"] == world.log()[0]["durationMs"] == 7000
+
+
+# --- repeats, early timers and lost races ---
+
+
+def _finished(world: World) -> None:
+    world.deliver()
+    world.wait(61)
+    world.recheck()
+
+
+def _failed_once(world: World) -> None:
+    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
+    with pytest.raises(PassFailed):
+        world.deliver()
+
+
+def _died(world: World) -> None:
+    dies_in_its_pass(world, World.deliver)
+
+
+@pytest.mark.parametrize(
+    ("before", "seconds", "timers"),
+    [
+        (World.deliver, 1, 1),
+        (World.deliver, 100, 0),
+        (_finished, 1, 0),
+        (_failed_once, 61, 0),
+        (_died, 1, 0),
+        (_died, 180, 0),
+    ],
+    ids=["after pass 1", "pass 2 is late", "done", "pass 1 failed", "pass 1 is claimed", "pass 1 died"],
+)
+def test_repeat_runs_no_pass_and_answers(
+    world: World, before: Callable[[World], Any], seconds: float, timers: int
+) -> None:
+    """A delivery that finds its record answers from it, creates a missing timer, and leaves the rest to the sweep."""
+    before(world)
+    world.fire()
+    world.wait(seconds)
+    with one_quiet_line(world, "repeat"):
+        assert world.deliver()["statusCode"] == 200
+    assert len(world.schedules()) == timers
+
+
+def test_two_deliveries_at_once_run_one_pass(world: World) -> None:
+    """Lambda may deliver an event twice at the same time."""
+    once(world, "lambda.Invoke", lambda _: world.deliver())
+    world.deliver()
+    assert len(world.passes()) == len(world.schedules()) == 1
+    assert [line["level"] for line in world.log()] == ["INFO", "INFO"]
+
+
+@pytest.mark.parametrize("seconds", [0, 59.9, 60.9])
+def test_early_timer_runs_nothing_and_is_created_again(world: World, seconds: float) -> None:
+    """No second pass sooner than 60 s after the first ended, even by a clock that is a second fast."""
+    world.deliver()
+    world.fire()
+    world.wait(seconds)
+    with one_quiet_line(world, "early"):
+        assert world.recheck() == {"state": "PENDING", "passesDone": 1}
+    assert len(world.schedules()) == 1
+    world.wait(61 - seconds)
+    assert world.recheck() == {"state": "DONE", "passesDone": 2}
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_timer_for_a_pass_that_is_not_next_runs_nothing(world: World, number: int) -> None:
+    """A timer that fires twice, or beyond the plan, finds a DONE record and changes nothing."""
+    _finished(world)
+    world.fire()
+    world.wait(600)
     before = world.record()
-    assert world.recheck() == {"state": "DONE", "passesDone": 2}
-    assert world.record() == before
-    assert len(world.passes()) == 2
-    assert world.schedules() == []
+    with one_quiet_line(world, "done"):
+        assert world.recheck(number) == {"state": "DONE", "passesDone": 2}
+    assert (world.record(), world.schedules()) == (before, [])
 
 
-def test_early_timer_runs_nothing_and_is_tried_again(world: World) -> None:
-    """No second pass sooner than 60 s after the first ended, whoever asks; its own timer is gone, so Lambda retries."""
-    world.deliver()
-    world.fire()
-    world.wait(59.9)
-    with pytest.raises(PassNotDue, match=r"pass 2 is due at 2026-11-22T09:31:17\.550000Z"):
-        world.recheck()
-    assert len(world.passes()) == 1
-    world.wait(60)
-    assert world.recheck() == {"state": "DONE", "passesDone": 2}
-
-
-@pytest.mark.parametrize("call", ["dynamodb.PutItem", "dynamodb.UpdateItem"])
-def test_claim_whose_answer_was_lost_is_still_ours(world: World, call: str) -> None:
-    """Botocore sends a write again whose answer it never saw: the standing claim is our own, and the pass runs."""
-    if call == "dynamodb.UpdateItem":
-        world.deliver()
-        world.wait(60)
-
-    def send_again(sent: Call) -> None:
-        del world.wire.after[call]
-        operation = {"PutItem": "put_item", "UpdateItem": "update_item"}[sent.operation]
-        getattr(world.client("dynamodb"), operation)(**sent.request)
-
-    world.wire.after[call] = send_again
-    if call == "dynamodb.UpdateItem":
-        assert world.recheck() == {"state": "DONE", "passesDone": 2}
-    else:
-        world.deliver()
-        assert world.record()["passesDone"] == 1
-
-
-def test_pass_is_recorded_once_though_the_write_was_sent_twice(world: World) -> None:
-    """Botocore sends again a write whose answer it never saw: each pass stands in the record once."""
-    world.wire.after["dynamodb.UpdateItem"] = _only_on(
-        "passes", lambda sent: _ignoring_refusals(world.client("dynamodb").update_item, sent)
-    )
-    world.deliver()
-    world.wait(60)
-    world.recheck()
-    assert [done["number"] for done in world.record()["passes"]] == [1, 2]
-
-
-def _ignoring_refusals(call: Callable[..., Any], sent: Call) -> None:
-    with contextlib.suppress(ClientError):
-        call(**sent.request)
-
-
-def test_lease_that_ends_while_we_ask_is_still_anothers(world: World) -> None:
-    """Who is refused is told that the pass is claimed, not that it is not due: it has long been due."""
-    world.deliver()
-    world.wait(60)
-    world.wire.before["lambda.Invoke"] = _crash
-    with pytest.raises(Crash):
-        world.recheck()
-    world.wait(89)
-    world.wire.before["dynamodb.UpdateItem"] = lambda _call: world.wait(1)
-    with pytest.raises(PassInProgress):
-        world.recheck()
-
-
-def test_record_holds_what_the_bank_said_not_what_the_shop_expected(world: World) -> None:
-    """Amount and currency come from the payment record only where the notification states none."""
-    world.pay(amount=Decimal(1), currency="USD")
-    world.deliver()
-    assert (world.record()["amount"], world.record()["currency"]) == (Decimal("200.50"), "THB")
-
-
-def test_difference_between_bank_and_shop_is_told(world: World) -> None:
-    """A warning names the field that differs; what one of the two does not state is no difference."""
-    world.pay(orderId=ORDER)
-    world.deliver()
-    world.pay(chargeId="chrg_test_22500005aa11bb22cc33dd44", amount=Decimal(1), currency="USD")
-    world.deliver(sample("browser-return"))
-    assert world.log("differ") == []
-    world.pay(amount=Decimal(1))
-    world.deliver()
-    assert [line["field"] for line in world.log("differ")] == ["amount"]
-
-
-def test_browser_return_of_an_unknown_charge_is_refused(world: World) -> None:
-    """Nobody says which order it is: an error of ours, which tells what is missing."""
-    with pytest.raises(InvalidNotification, match="an order id of at most 2048 bytes, here or in the payment record"):
-        world.deliver(sample("browser-return"))
-    assert world.rows("CREDIT_CARD_NOTIFY_TABLE") == []
-
-
-def test_timer_of_a_pass_that_is_not_next_runs_nothing(world: World) -> None:
-    """A timer runs the pass it was made for or none."""
+def test_timer_runs_the_pass_it_was_made_for_or_none(world: World) -> None:
+    """A timer for pass 3 does not run pass 2."""
     world.deliver()
     world.wait(600)
-    assert world.recheck(3) == {"state": "PENDING", "passesDone": 1}
-    assert [p["pass"] for p in world.passes()] == [1]
+    with one_quiet_line(world, "done"):
+        assert world.recheck(3) == {"state": "PENDING", "passesDone": 1}
 
 
 def test_two_rechecks_at_once_run_the_pass_once(world: World) -> None:
-    """The claim lets one through; the other is told, in a way that a retry can help."""
+    """The claim lets one through; to the other that is normal."""
     world.deliver()
-    world.wait(60)
+    world.wait(61)
 
-    def second_recheck(_call: Call) -> None:
-        del world.wire.before["lambda.Invoke"]
-        with pytest.raises(PassInProgress):
-            world.recheck()
+    def meanwhile(_call: Call) -> None:
+        with one_quiet_line(world, "claimed"):
+            assert world.recheck() == {"state": "PENDING", "passesDone": 1}
 
-    world.wire.before["lambda.Invoke"] = second_recheck
-    world.recheck()
+    once(world, "lambda.Invoke", meanwhile)
+    assert world.recheck() == {"state": "DONE", "passesDone": 2}
     assert [p["pass"] for p in world.passes()] == [1, 2]
 
 
-def test_stale_run_never_overwrites_a_later_state(world: World) -> None:
-    """A run whose lease ended and whose pass another completed records nothing and says so quietly."""
+def test_late_timer_creates_none_for_a_pass_that_is_running(world: World) -> None:
+    """A second timer of pass 2 during pass 3 changes nothing."""
+    world.cold_start(RECHECK_DELAYS="60,60")
     world.deliver()
-    world.wait(60)
+    world.wait(61)
+    world.recheck(2)
+    world.wait(61)
+    world.fire()
+    once(world, "lambda.Invoke", lambda _: world.recheck(2))
+    assert world.recheck(3) == {"state": "DONE", "passesDone": 3}
+    assert world.schedules() == []
 
-    def outlive_the_lease(_call: Call) -> None:
-        del world.wire.before["lambda.Invoke"]
-        world.wait(91)
+
+def test_claim_keeps_others_out_for_as_long_as_its_holder_may_live(world: World) -> None:
+    """A claim lasts for the pass limit and the margin, and not a moment longer."""
+    world.deliver()
+    world.wait(61)
+    dies_in_its_pass(world, World.recheck)
+    world.wait(89.9)
+    with one_quiet_line(world, "claimed"):
         world.recheck()
-
-    world.wire.before["lambda.Invoke"] = outlive_the_lease
+    world.wait(0.1)
     assert world.recheck() == {"state": "DONE", "passesDone": 2}
+
+
+@pytest.mark.parametrize("wanted", ["save the notification", "claim the pass", "record the pass"])
+def test_write_that_was_sent_twice_is_done_once(world: World, wanted: str) -> None:
+    """Botocore sends a write again whose answer was lost: the claim is still this run's, the pass recorded once."""
+
+    def again(call: Call) -> None:
+        with suppress(ClientError):
+            send = {"PutItem": "put_item", "UpdateItem": "update_item"}[call.operation]
+            getattr(world.client("dynamodb"), send)(**call.request)
+
+    world.wire.after = dict.fromkeys(("dynamodb.PutItem", "dynamodb.UpdateItem"), only(wanted, again))
+    _finished(world)
     record = world.record()
-    assert len(record["passes"]) == 2
-    assert record["passes"][1]["attempt"] == 3
+    assert [done["number"] for done in record["passes"]] == [1, 2]
+    assert [line["outcome"] for line in world.log()] == ["completed", "completed"]
 
 
-def test_stale_run_does_not_end_a_later_claim(world: World) -> None:
-    """A failed run gives back its own claim, not the one that another process took meanwhile."""
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("other", ["completes", "holds the claim"])
+def test_run_that_lost_its_claim_changes_nothing(world: World, other: str, *, fails: bool) -> None:
+    """A run that outlived its lease records neither its pass nor its failure over another's."""
     world.deliver()
-    world.wait(60)
-    leases = []
+    world.wait(61)
+    found: list[dict[str, Any]] = []
 
     def overtaken(_call: Call) -> None:
-        world.wire.before["lambda.Invoke"] = _crash
         world.wait(91)
-        with pytest.raises(Crash):
+        if other == "completes":
             world.recheck()
-        leases.append(world.record()["leaseUntil"])
-        raise ReadTimeoutError(endpoint_url="a test")
+        else:
+            dies_in_its_pass(world, World.recheck)
+        found.append(world.record())
+        if fails:
+            raise ReadTimeoutError(endpoint_url="a test")
 
-    world.wire.before["lambda.Invoke"] = overtaken
-    with pytest.raises(PassTimedOut):
+    once(world, "lambda.Invoke", overtaken)
+    with pytest.raises(PassTimedOut) if fails else nullcontext():
         world.recheck()
-    assert world.record()["leaseUntil"] == leases[0]
-    assert "lastError" not in world.record()
+    assert found == [world.record()]
+
+
+# --- a pass that fails ---
 
 
 @pytest.mark.parametrize(
@@ -341,28 +418,65 @@ def test_stale_run_does_not_end_a_later_claim(world: World) -> None:
         (payload({"errorMessage": "no"}, error="Unhandled"), PassFailed),
         (ReadTimeoutError(endpoint_url="a test"), PassTimedOut),
         (ClientError({"Error": {"Code": "TooManyRequestsException", "Message": "slow"}}, "Invoke"), PassFailed),
+        (EndpointConnectionError(endpoint_url="a test"), PassFailed),
     ],
+    ids=["function error", "timeout", "throttled", "unreachable"],
 )
-def test_failed_pass_is_not_done_and_may_be_tried_at_once(
+def test_failed_pass_is_recorded_raised_and_due_again(
     world: World, failure: Answer | Exception, error: type[Exception]
 ) -> None:
-    """A function error, a timeout and a throttle are failed passes: recorded, the claim given back, raised."""
-
-    def fail(_call: Call) -> Answer:
-        if isinstance(failure, Exception):
-            raise failure
-        return failure
-
-    works, world.wire.answers["lambda.Invoke"] = world.wire.answers["lambda.Invoke"], fail
-    with pytest.raises(error):
+    """A function error, a timeout and a throttle are failed passes, and each waits for its next try in the record."""
+    works, world.wire.answers["lambda.Invoke"] = world.wire.answers["lambda.Invoke"], fail_with(failure)
+    with pytest.raises(error) as raised:
         world.deliver()
-    record = world.record()
+    assert raised.type is error
+    record, [line] = world.record(), world.log()
     assert (record["passesDone"], record["state"]) == (0, "PENDING")
     assert record["lastError"].startswith(f"{error.__name__}: pass 1: ProcessPaidOrder ")
     assert not {"leaseUntil", "claimId"} & set(record)
+    assert (record["nextPassDue"], record["firstDue"]) == (
+        format_utc(world.now + timedelta(minutes=1)),
+        record["receivedAt"],
+    )
+    assert (line["level"], line["outcome"], line["PassesFailed"]) == ("ERROR", "failed", 1)
+    assert world.schedules() == []
     world.wire.answers["lambda.Invoke"] = works
+    world.wait(60)
+    assert world.recheck(1) == {"state": "PENDING", "passesDone": 1}
+    assert len(world.schedules()) == 1
+
+
+@pytest.mark.parametrize("error", [ConnectionClosedError, ConnectTimeoutError, EndpointConnectionError])
+def test_dead_connection_is_tried_once_more(world: World, error: Any) -> None:
+    """A connection that died while the function was frozen sent nothing: one silent second try, and no third."""
+    dead = error(endpoint_url="a test")
+    world.wire.answers["lambda.Invoke"] = fail_with(dead, payload({"paid": True}))
     world.deliver()
-    assert world.record()["passesDone"] == 1
+    assert [line["level"] for line in world.log()] == ["INFO"]
+    world.wire.answers["lambda.Invoke"] = fail_with(dead)
+    with pytest.raises(PassFailed, match="could not be invoked"):
+        world.deliver(sample("declined"))
+    assert len(world.passes()) == 4
+
+
+def test_pass_that_did_not_answer_is_not_tried_again_at_once(world: World) -> None:
+    """After a read timeout ProcessPaidOrder may still be running."""
+    world.wire.answers["lambda.Invoke"] = fail_with(ReadTimeoutError(endpoint_url="a test"), payload({}))
+    with pytest.raises(PassTimedOut):
+        world.deliver()
+    assert len(world.passes()) == 1
+
+
+def test_at_most_64_kb_of_an_answer_are_read(world: World) -> None:
+    """Six megabytes of answer cost no memory and no time before the pass is recorded."""
+    answer = io.BytesIO(b"[" + b"1," * 3_000_000 + b"1]")
+    body = StreamingBody(answer, len(answer.getvalue()))
+    read: list[int] = []
+    answer.close = lambda: read.append(answer.tell())  # type: ignore[method-assign]
+    world.wire.answers["lambda.Invoke"] = lambda _call: {"StatusCode": 200, "Payload": body}
+    world.deliver()
+    assert read == [64 * 1024]
+    assert world.record()["passes"][0]["outcome"] == "1,".join(["[", *[""] * 600])[:1000]
 
 
 def test_answer_that_is_no_json_is_an_outcome_too(world: World) -> None:
@@ -370,71 +484,163 @@ def test_answer_that_is_no_json_is_an_outcome_too(world: World) -> None:
     world.wire.answers["lambda.Invoke"] = lambda _call: payload(b"paid\xff" + b"!" * 5000)
     world.deliver()
     outcome = world.record()["passes"][0]["outcome"]
-    assert [line["outcome"] for line in world.log("process paid order response")] == [outcome]
     assert outcome.startswith("paid")
-    assert len(outcome) == 1000
+    assert (len(outcome), world.log()[0]["answer"]) == (1000, outcome)
 
 
-def test_last_allowed_attempt_ends_in_failed_and_leaves_the_index(world: World) -> None:
-    """After MAX_ATTEMPTS at one pass the notification is FAILED, and the sweep sees it no more."""
-    world.cold_start(MAX_ATTEMPTS="2")
-    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException", times=2)
-    states = []
-    for _ in range(2):
-        with pytest.raises(PassFailed):
-            world.deliver()
-        states.append(world.record()["state"])
-    assert states == ["PENDING", "FAILED"]
-    assert not {"nextPassDue", "sweepShard", "leaseUntil", "claimId"} & set(world.record())
-
-
-def test_attempts_are_counted_for_each_pass(world: World) -> None:
-    """What pass 1 cost does not shorten pass 2's allowance."""
-    world.cold_start(MAX_ATTEMPTS="2")
-    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
+def test_last_error_is_cut(world: World) -> None:
+    """An endless error text does not fill the record."""
+    world.wire.before["lambda.Invoke"] = refuse("X" * 5000)
     with pytest.raises(PassFailed):
         world.deliver()
-    world.deliver()
-    world.wait(60)
-    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
-    with pytest.raises(PassFailed):
-        world.recheck()
-    assert world.record()["state"] == "PENDING"
+    assert len(world.record()["lastError"]) == 1000
 
 
-def test_failed_notification_can_be_replayed(world: World) -> None:
-    """Recheck runs the missing pass of a FAILED notification, and its follow-up goes on from there."""
-    world.cold_start(MAX_ATTEMPTS="1")
+def test_failure_that_cannot_be_recorded_hides_nothing(world: World) -> None:
+    """The pass's own error is raised, and the claim runs out by itself."""
     world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
+    world.wire.before["dynamodb.UpdateItem"] = only("record the failed pass", unreachable)
     with pytest.raises(PassFailed):
         world.deliver()
-    assert world.recheck(1) == {"state": "PENDING", "passesDone": 1}
-    assert len(world.schedules()) == 1
-    assert "sweepShard" in world.record()
+    assert world.log()[0]["RecordFailed"] == 1
+    world.wait(91)
+    assert world.recheck(1)["passesDone"] == 1
 
 
-def test_claim_that_cannot_be_given_back_does_not_hide_the_pass_error(world: World) -> None:
-    """The error that is reported is the pass's own, even if recording it fails too."""
-    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
-    world.wire.before["dynamodb.UpdateItem"] = _only_on("leaseUntil", refuse("InternalServerError", times=9))
-    with pytest.raises(PassFailed) as failed:
-        world.deliver()
-    assert failed.type is PassFailed  # and not that nothing tries again: the record still waits
-    assert world.record()["state"] == "PENDING"
-
-
-def test_failed_write_of_a_pass_is_raised(world: World) -> None:
-    """A pass that could not be recorded is not taken as done."""
-    world.wire.before["dynamodb.UpdateItem"] = _only_on("passes", refuse("InternalServerError"))
+def test_pass_that_cannot_be_recorded_is_not_taken_as_done(world: World) -> None:
+    """The error is raised, and the pass runs again once its claim has run out."""
+    world.wire.before["dynamodb.UpdateItem"] = only("record the pass", refuse("InternalServerError"))
     with pytest.raises(ClientError):
         world.deliver()
     assert world.record()["passesDone"] == 0
+    world.wait(91)
+    assert world.recheck(1)["passesDone"] == 1
 
 
-def test_recheck_of_a_notification_that_was_never_saved_is_refused(world: World) -> None:
-    """A timer without its record is an error of ours."""
-    with pytest.raises(NotificationNotFound):
-        world.recheck()
+def test_stuck_calls_leave_time_to_record_the_failure(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call takes its longest, the pass hangs: the failure is recorded before Lambda ends the function."""
+    began, send, recorded = world.now, world.wire.send, list[float]()
+    dead = [ConnectTimeoutError(endpoint_url="a test")]
+
+    def slowly(client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
+        config = client.meta.config
+        if operation == "Invoke" and dead:
+            world.wait(config.connect_timeout)
+            raise dead.pop()
+        attempts = config.retries["total_max_attempts"]
+        # Botocore waits for up to a second before its second attempt.
+        world.wait((config.connect_timeout + config.read_timeout) * attempts + attempts - 1)
+        if operation in {"GetSecretValue", "GetItem", "Invoke"}:
+            raise ReadTimeoutError(endpoint_url="a test")
+        answer = send(client, operation, request)
+        if "#lastError" in request.get("UpdateExpression", ""):
+            recorded.append((world.now - began).total_seconds())
+        return answer
+
+    monkeypatch.setattr(world.wire, "send", slowly)
+    with pytest.raises(PassTimedOut):
+        world.deliver()
+    timeout = world.resources["DelayedNotifyFunction"]["Properties"]["Timeout"]
+    assert recorded[0] <= timeout
+
+
+# --- what decides nothing fails ---
+
+PAGE_OF_THE_ORDER = f"https://shop.local.example/orders/{ORDER}"
+
+
+@pytest.mark.parametrize(
+    ("names", "counts"),
+    [
+        (["CardPaymentRecordTable"], {"PaymentFailed", "MarkFailed"}),
+        (["order table"], {"OrderFailed"}),
+        (["Scheduler"], {"TimerFailed"}),
+        (["Secrets Manager"], {"SecretFailed", "ChecksumsUnverifiable"}),
+        (
+            ["CardPaymentRecordTable", "order table", "Scheduler", "Secrets Manager", "CallbackErrorLogTable", "SES"],
+            {"PaymentFailed", "MarkFailed", "OrderFailed", "TimerFailed", "SecretFailed", "ChecksumsUnverifiable"},
+        ),
+    ],
+    ids=lambda value: f"{len(value)} down" if isinstance(value, list) and len(value) > 1 else None,
+)
+def test_what_decides_nothing_costs_a_warning_and_a_count(world: World, names: list[str], counts: set[str]) -> None:
+    """The order is processed and answered; no error, no row, no mail."""
+    world.order()
+    down(world, *names)
+    page = world.deliver()
+    [line] = world.log()
+    assert line["level"] == "WARNING"
+    assert {name for name in line if name.endswith(("Failed", "Unverifiable"))} == counts
+    assert len(line["warnings"]) >= len(names) - 2
+    assert world.record()["passesDone"] == 1
+    assert (PAGE_OF_THE_ORDER if "order table" in names else RETURN_URL) in page["body"]
+    assert world.errors() == world.mails() == []
+
+
+def test_own_error_is_raised_whatever_fails_with_it(world: World) -> None:
+    """The error log, the mail, the mark and the page are down: Lambda sees the pass's error, and the record has it."""
+    down(world, "CallbackErrorLogTable", "SES", "CardPaymentRecordTable", "order table", "ProcessPaidOrder")
+    with pytest.raises(PassFailed):
+        world.deliver()
+    [line] = world.log()
+    assert line["level"] == "ERROR"
+    assert (line["errorType"], line["LogFailed"], line["MailFailed"]) == ("PassFailed", 1, 1)
+    assert world.record()["lastError"].startswith("PassFailed")
+
+
+# --- whose word counts ---
+
+
+def test_record_holds_what_the_bank_said(world: World) -> None:
+    """Amount and currency come from the payment record only where the notification states none."""
+    world.pay(amount=Decimal(1), currency="USD")
+    world.deliver()
+    assert (world.record()["amount"], world.record()["currency"]) == (Decimal("200.50"), "THB")
+
+
+@pytest.mark.parametrize("policy", ["warn", "reject"])
+def test_order_of_the_payment_record_wins(world: World, policy: str) -> None:
+    """A proved charge cannot pay for another order: the shop's own is processed and reported, or all is refused."""
+    world.cold_start(CHECKSUM_POLICY=policy)
+    world.pay(orderId="ORDER-CHEAP")
+    if policy == "reject":
+        with pytest.raises(ContradictionRefused, match="order_id"):
+            world.deliver()
+        assert world.passes() == world.rows("CREDIT_CARD_NOTIFY_TABLE") == []
+    else:
+        world.deliver()
+        assert [p["orderId"] for p in world.passes()] == [world.record()["orderId"]] == ["ORDER-CHEAP"]
+        assert (world.error()["orderId"], world.log()[0]["Contradictions"]) == ("ORDER-CHEAP", 1)
+    assert len(world.mails()) == 1
+    assert world.payment()["checksumStatus"] == "valid"
+
+
+def test_browser_return_of_an_unknown_charge_is_refused(world: World) -> None:
+    """Nobody says which order it is."""
+    with pytest.raises(InvalidNotification, match="reference_order: expected an order id"):
+        world.deliver(sample("browser-return"))
+    assert world.rows("CREDIT_CARD_NOTIFY_TABLE") == []
+
+
+def test_order_that_nobody_can_name_now_is_retried(world: World) -> None:
+    """A browser return names no order: while the payment record cannot be read it is not saved, and a retry helps."""
+    down(world, "CardPaymentRecordTable")
+    with pytest.raises(PaymentUnreadable) as raised:
+        world.deliver(sample("browser-return"))
+    assert raised.value.retryable
+    assert world.rows("CREDIT_CARD_NOTIFY_TABLE") == []
+
+
+def test_browser_return_under_reject_gets_its_page_and_nothing_else(world: World) -> None:
+    """The customer sees a page; no pass, record, row or mail."""
+    world.cold_start(CHECKSUM_POLICY="reject")
+    event = sample("browser-return")
+    world.pay(chargeId=dict(part.split("=") for part in event["body"].split("&"))["objectId"])
+    page = world.deliver(event)
+    assert PAGE_OF_THE_ORDER in page["body"]
+    assert world.rows("CREDIT_CARD_NOTIFY_TABLE") == world.passes() == world.errors() == world.mails() == []
+    with pytest.raises(ChecksumRejected):
+        world.deliver(sample("declined") | {"body": sample("declined")["body"].replace("THB", "USD")})
 
 
 def test_same_id_with_another_body_is_refused_loudly(world: World) -> None:
@@ -449,200 +655,13 @@ def test_same_id_with_another_body_is_refused_loudly(world: World) -> None:
     assert world.error()["errorType"] == "NotificationConflict"
 
 
-def test_second_delivery_by_the_bank_has_passes_of_its_own(world: World) -> None:
-    """The bank's own repeat has another request id and so is another notification, as today."""
-    world.deliver()
-    event = sample("authorized")
-    event["requestContext"]["requestId"] = "another-delivery"
-    world.deliver(event)
-    assert len(world.rows("CREDIT_CARD_NOTIFY_TABLE")) == 2
-    assert len(world.schedules()) == 2
-
-
-def test_timer_that_is_armed_already_is_as_good(world: World) -> None:
-    """A name conflict means that this very timer exists; it is no error."""
-    world.deliver()
-    world.deliver()
-    assert len(world.schedules()) == 1
-    assert world.mails() == []
-
-
-def test_timer_that_cannot_be_armed_is_an_error_and_loses_nothing(world: World) -> None:
-    """A refused timer is raised, so that Lambda tries again; the record says when the pass is due."""
-    world.wire.before["scheduler.CreateSchedule"] = refuse("ServiceQuotaExceededException")
-    with pytest.raises(ScheduleFailed, match="pass 2"):
-        world.deliver()
-    assert "nextPassDue" in world.record()
-    world.deliver()
-    assert len(world.schedules()) == 1
-
-
-def test_warm_invocations_share_the_merchant_key(world: World) -> None:
-    """The secret is asked for once in some minutes, not once in every notification."""
-    world.deliver()
-    world.deliver()
-    assert world.wire.names().count("secretsmanager.GetSecretValue") == 1
-    world.wait(301)
-    world.deliver()
-    assert world.wire.names().count("secretsmanager.GetSecretValue") == 2
-
-
-class Crash(BaseException):
-    """The process dies: nothing of ours may catch this."""
-
-
-def _crash(_call: Call) -> None:
-    raise Crash
-
-
-def _only_on(attribute: str, hook: Callable[[Call], None]) -> Callable[[Call], None]:
-    def chosen(call: Call) -> None:
-        if f"#{attribute}" in call.request["UpdateExpression"]:
-            hook(call)
-
-    return chosen
-
-
-def unreachable(_call: Call) -> None:
-    """Stand in for a service that cannot be reached."""
-    raise EndpointConnectionError(endpoint_url="a test")
-
-
-def test_stale_run_records_nothing_while_another_holds_the_claim(world: World) -> None:
-    """A run that outlived its lease may not record its pass under a later claim: it is told, and a retry helps."""
-    world.deliver()
-    world.wait(60)
-
-    def overtaken(_call: Call) -> None:
-        world.wire.before["lambda.Invoke"] = _crash
-        world.wait(91)
-        with pytest.raises(Crash):
-            world.recheck()
-        del world.wire.before["lambda.Invoke"]
-
-    world.wire.before["lambda.Invoke"] = overtaken
-    with pytest.raises(PassInProgress):
+def test_recheck_of_a_notification_that_was_never_saved_is_refused(world: World) -> None:
+    """A timer without its record is an error."""
+    with pytest.raises(NotificationNotFound):
         world.recheck()
-    assert (world.record()["passesDone"], world.record()["attempts"]) == (1, 3)
-
-
-def test_recheck_claims_for_as_long_as_it_may_live(world: World) -> None:
-    """A claim keeps others out for pass limit + margin, in Recheck as in DelayedNotify, and not a moment longer."""
-    world.deliver()
-    world.wait(60)
-    world.wire.before["lambda.Invoke"] = _crash
-    with pytest.raises(Crash):
-        world.recheck()
-    assert world.record()["leaseUntil"] == stamp(world.now + timedelta(seconds=90))
-    del world.wire.before["lambda.Invoke"]
-    world.wait(90)
-    assert world.recheck() == {"state": "DONE", "passesDone": 2}
-
-
-def test_done_notification_has_no_further_pass(world: World) -> None:
-    """A timer beyond the plan finds nothing to claim."""
-    world.deliver()
-    world.wait(60)
-    world.fire()
-    world.recheck()
-    world.wait(600)
-    assert world.recheck(3) == {"state": "DONE", "passesDone": 2}
-    assert len(world.passes()) == 2
-
-
-def test_late_timer_of_a_done_pass_returns_quietly_while_the_next_one_runs(world: World) -> None:
-    """A second fire of pass 2 during pass 3 is no error, and arms no timer for a pass that somebody is at."""
-    world.cold_start(RECHECK_DELAYS="60,60")
-    world.deliver()
-    world.wait(60)
-    world.recheck(2)
-    world.wait(60)
-    world.fire()
-
-    def late(_call: Call) -> None:
-        del world.wire.before["lambda.Invoke"]
-        assert world.recheck(2) == {"state": "PENDING", "passesDone": 2}
-        assert world.schedules() == []
-
-    world.wire.before["lambda.Invoke"] = late
-    assert world.recheck(3) == {"state": "DONE", "passesDone": 3}
-
-
-def test_each_delay_of_the_plan_counts_for_its_own_pass(world: World) -> None:
-    """The n-th delay is the wait before pass n + 1."""
-    world.cold_start(RECHECK_DELAYS="60,300")
-    world.deliver()
-    world.wait(60)
-    world.recheck(2)
-    assert moment(world.record()["nextPassDue"]) == world.now + timedelta(seconds=300)
-
-
-def test_index_is_spread_and_a_record_stays_in_its_shard() -> None:
-    """No single partition of `due` takes all writes."""
-    assert {_shard(CHARGE, str(number)) for number in range(500)} == set(range(SWEEP_SHARDS))
-
-
-def test_shard_is_the_same_after_each_write(world: World) -> None:
-    """Saving, recording a pass and replaying a failed one leave a notification in one shard."""
-    shards = set()
-    world.wire.after["dynamodb.PutItem"] = lambda call: shards.add(call.request["Item"]["sweepShard"]["N"])
-    world.deliver()
-    shards.add(str(world.record()["sweepShard"]))
-    assert len(shards) == 1
-
-
-def test_pass_keeps_how_long_it_took(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run and the operators reckon a pass's begin from `at` and `durationMs`."""
-    monkeypatch.setattr("callback.advance.time", SimpleNamespace(monotonic=world.monotonic))
-    world.took = timedelta(seconds=7)
-    world.deliver()
-    assert world.record()["passes"][0]["durationMs"] == 7000
-
-
-@pytest.mark.parametrize("error", [EndpointConnectionError, ConnectTimeoutError])
-def test_unreachable_process_paid_order_is_a_failed_pass(world: World, error: Any) -> None:
-    """Botocore's own errors are failed passes too, never a bare library error."""
-
-    def fail(_call: Call) -> None:
-        raise error(endpoint_url="a test")
-
-    world.wire.before["lambda.Invoke"] = fail
-    with pytest.raises(PassFailed, match="could not be invoked"):
-        world.deliver()
-    assert "leaseUntil" not in world.record()
-
-
-def test_unreachable_scheduler_is_an_error_of_ours(world: World) -> None:
-    """Botocore's own errors name the pass as well."""
-    world.wire.before["scheduler.CreateSchedule"] = unreachable
-    with pytest.raises(ScheduleFailed, match="pass 2"):
-        world.deliver()
-
-
-def test_unreachable_table_does_not_hide_the_pass_error(world: World) -> None:
-    """Neither giving the claim back nor the report may raise in the place of the pass's own error."""
-
-    def from_now_on(_call: Call) -> None:
-        world.wire.before["dynamodb.UpdateItem"] = unreachable
-        world.wire.before["ses.SendEmail"] = unreachable
-        raise ClientError({"Error": {"Code": "TooManyRequestsException", "Message": "slow"}}, "Invoke")
-
-    world.wire.before["lambda.Invoke"] = from_now_on
-    with pytest.raises(PassFailed):
-        world.deliver()
-    assert len(world.log("failed too")) == 2
-
-
-def test_last_error_is_cut(world: World) -> None:
-    """An endless error text does not fill the record."""
-    world.wire.before["lambda.Invoke"] = refuse("X" * 5000)
-    with pytest.raises(PassFailed):
-        world.deliver()
-    assert len(world.record()["lastError"]) == 1000
 
 
 def test_order_is_read_as_it_is_now(world: World) -> None:
     """A consistent read: the order may have been written a moment ago."""
     world.deliver()
-    [request] = world.wire.of("dynamodb.GetItem")
-    assert request["ConsistentRead"] is True
+    assert all(request["ConsistentRead"] for request in world.wire.of("dynamodb.GetItem"))
