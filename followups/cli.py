@@ -36,7 +36,7 @@ for each thing, and with --json what programs read, with the names that the reco
         "followups show ORDER-1001": "where is this order?",
         "followups list": "what is overdue or failed",
         "followups replay ORDER-1001": "run what is missing of it",
-        "followups dead-letters redrive": "send back what lies in the failure queues",
+        "followups dead-letters list": "what could not be saved",
         "followups --local show ORDER-1001": "on the local stack that `make up` keeps",
         'eval "$(_FOLLOWUPS_COMPLETE=bash_source followups)"': "completion for this bash (or zsh_source; fish_source)",
     },

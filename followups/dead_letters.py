@@ -1,145 +1,180 @@
-"""The failure queues and what lies in them: which function gets which payload back.
+"""The stack's queues and what lies in them: who drains each, and the way back or out.
 
 Two writers, two forms:
 
 - Lambda's record of an asynchronous event that failed or grew too old (Lambda developer guide, "Capturing records
   of Lambda asynchronous invocations"): JSON with `requestContext.functionArn`, `requestContext.condition`
   (`RetriesExhausted`, `EventAgeExceeded`), `requestPayload`, and, where the function answered, `responsePayload`.
+  The refused queue has it with the message attributes `errorType` and `reason`.
 - Scheduler's dead letter (EventBridge Scheduler user guide, "Retrieve the dead-letter event"): the body is the
-  target's `Input` itself, with the message attributes ERROR_CODE, ERROR_MESSAGE, EXECUTION_ID,
-  EXHAUSTED_RETRY_CONDITION, IS_PAYLOAD_TRUNCATED, RETRY_ATTEMPTS, SCHEDULED_TIME, SCHEDULE_ARN and TARGET_ARN.
+  target's `Input` itself, with message attributes such as ERROR_CODE, ERROR_MESSAGE and SCHEDULE_ARN.
 """
 
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
 
+from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import Field, StrictStr
 
-from callback.errors import BadInput, InvalidNotification, InvalidTimer as InvalidRecheck
+from callback.errors import BadInput, InvalidNotification, InvalidTimer
 from callback.notification import parse_notification
-from callback.timer import TimerInput as RecheckInput
-from callback.schema import Schema as Shape
+from callback.schema import Schema
+from callback.timer import TimerInput
 from followups.invocation import error_line, printable
 from followups.stack import Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-QUEUES = ("DelayedNotifyFailureQueue", "RecheckFailureQueue", "SchedulerDeadLetterQueue", "SweepFailureQueue")
-_UNKNOWN = "neither a record of Lambda's nor a dead letter of Scheduler's"
+RETRY, REFUSED, FAILURE = "RetryQueue", "RefusedQueue", "FailureQueue"
+QUEUES = (RETRY, REFUSED, FAILURE)
+# What waits there waits for a person.
+FOR_A_PERSON = (REFUSED, FAILURE)
+# As many as SQS hands out at once, hidden from others for as long as they take at most.
+_AT_ONCE, _HIDDEN_SECONDS = 10, 300
+# Any wait makes SQS ask all its servers; without one it may miss what is there.
+_WAIT_SECONDS = 1
 
 
 @dataclass(frozen=True)
 class Letter:
-    """A dead letter: the payload and the function it goes back to, or the refusal that says why it cannot.
+    """A message of a queue: whose it is and why it is there; a `refusal` says why it cannot go back.
 
-    Of all this only the payload may not be printed: it holds card data. `sent_at` is when it came into the queue.
+    Of all this only the body may not be printed: it holds card data. `sent_at` is when it came into the queue.
     """
 
     queue: str
+    message_id: str
+    body: str
+    sent_at: datetime
+    error: str
     kind: str = "unknown"
     ids: Mapping[str, str] = field(default_factory=dict)
-    error: str = ""
-    function: str = ""
-    payload: str = ""
-    refusal: str = ""
-    sent_at: datetime | None = None
-
-    @property
-    def goes_to(self) -> str:
-        """The name of the function that it goes back to."""
-        return self.function.rsplit(":", 1)[-1]
+    refusal: str = "neither a record of Lambda's nor a timer"
 
 
 class InvalidLetter(BadInput):
     """A message is no record of Lambda's."""
 
 
-class _Context(Shape):
+class _Context(Schema):
     function: StrictStr = Field(alias="functionArn")
     condition: StrictStr
 
 
-class _OnFailure(Shape):
+class _OnFailure(Schema):
     context: _Context = Field(alias="requestContext")
     payload: Any = Field(alias="requestPayload")
     answer: Any = Field(None, alias="responsePayload")
 
 
-def read_letter(stack: Stack, queue: str, message: "MessageTypeDef") -> Letter:
-    """Read one message of a failure queue; what is no letter of this stack's comes with a refusal."""
-    letter, sent = _read_letter(stack, queue, message), message.get("Attributes", {}).get("SentTimestamp")
-    return replace(letter, sent_at=datetime.fromtimestamp(int(sent) / 1000, UTC)) if sent else letter
+class Queue:
+    """One queue of the stack. Used with `with`, it shows again in the end what it has received and not deleted."""
+
+    def __init__(self, stack: Stack, name: str) -> None:
+        self.name, self._stack, self._url = name, stack, stack.output(name)
+        self._held: dict[str, str] = {}  # by message id, the newest handle
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let others receive what is left."""
+        for handle in self._held.values():
+            with suppress(ClientError, BotoCoreError):  # it shows again by itself, some minutes later
+                self._stack.sqs.change_message_visibility(QueueUrl=self._url, ReceiptHandle=handle, VisibilityTimeout=0)
+
+    def __iter__(self) -> Iterator[Letter]:
+        """Receive each letter once that is not hidden."""
+        while messages := self._receive():
+            new = [message for message in messages if message["MessageId"] not in self._held]
+            self._held |= {message["MessageId"]: message["ReceiptHandle"] for message in messages}
+            if not new:  # in a long run the first ones show again: all were seen
+                return
+            yield from (_letter(self._stack, self.name, message) for message in new)
+
+    def delete(self, letter: Letter) -> None:
+        """Delete a letter. Raises `ClientError` or `BotoCoreError`."""
+        self._stack.sqs.delete_message(QueueUrl=self._url, ReceiptHandle=self._held[letter.message_id])
+        del self._held[letter.message_id]
+
+    def hidden(self) -> tuple[int, timedelta]:
+        """How many letters are in somebody's hands or wait for their next try, and how long one is hidden for that."""
+        names: Any = ["ApproximateNumberOfMessagesNotVisible", "VisibilityTimeout"]
+        about = self._stack.sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)["Attributes"]
+        return int(about[names[0]]), timedelta(seconds=int(about[names[1]]))
+
+    def _receive(self) -> "list[MessageTypeDef]":
+        answer = self._stack.sqs.receive_message(
+            QueueUrl=self._url,
+            MaxNumberOfMessages=_AT_ONCE,
+            VisibilityTimeout=_HIDDEN_SECONDS,
+            WaitTimeSeconds=_WAIT_SECONDS,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["SentTimestamp"],
+        )
+        return answer.get("Messages", [])
 
 
-def _read_letter(stack: Stack, queue: str, message: "MessageTypeDef") -> Letter:
-    body = message.get("Body", "")
+def send_back(stack: Stack, queue: Queue, letter: Letter) -> tuple[bool, str]:
+    """Send a letter to the retry queue, which delivers it at once; return whether it went, and what to say.
+
+    It is sent, *then* deleted: a process that dies in between leaves the letter where it was. One that goes back twice
+    is harmless, since the record knows which passes are done.
+    """
+    if letter.refusal:
+        return False, f"stays: {letter.refusal}"
     try:
-        content = json.loads(body)
+        stack.sqs.send_message(QueueUrl=stack.output(RETRY), MessageBody=letter.body)
+        queue.delete(letter)
+    except (ClientError, BotoCoreError) as error:
+        return False, f"stays: {printable(str(error))}"
+    return True, "went back to the retry queue"
+
+
+def _letter(stack: Stack, queue: str, message: "MessageTypeDef") -> Letter:
+    said = {name: about.get("StringValue", "") for name, about in message.get("MessageAttributes", {}).items()}
+    sent_at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
+    letter = Letter(queue, message["MessageId"], message["Body"], sent_at, _reason(said))
+    try:
+        content = json.loads(letter.body)
     except (ValueError, RecursionError):
-        return Letter(queue, refusal=_UNKNOWN)
+        return letter
     with suppress(BadInput):
-        return _of_lambda(stack, queue, _OnFailure.read(content, InvalidLetter))
+        return _of_lambda(stack, letter, _OnFailure.parse(content, InvalidLetter))
     with suppress(BadInput):
-        said = {name: about.get("StringValue", "") for name, about in message.get("MessageAttributes", {}).items()}
-        return _of_scheduler(stack, queue, RecheckInput.read(content, InvalidRecheck), body, said)
-    return Letter(queue, refusal=_UNKNOWN)
+        timer = TimerInput.parse(content, InvalidTimer)
+        ids = {"chargeId": timer.charge_id, "notificationId": timer.notification_id, "orderId": timer.order_id}
+        return replace(letter, kind="scheduler", ids=ids | {"pass": str(timer.number)}, refusal="")
+    return letter
 
 
-def _of_lambda(stack: Stack, queue: str, record: _OnFailure) -> Letter:
+def _reason(said: Mapping[str, str]) -> str:
+    pairs = (("errorType", "reason"), ("ERROR_CODE", "ERROR_MESSAGE"))
+    return next((printable(f"{said[kind]}: {said.get(text, '')}") for kind, text in pairs if kind in said), "")
+
+
+def _of_lambda(stack: Stack, letter: Letter, record: _OnFailure) -> Letter:
     # The record names the version too, "...:function:NAME:$LATEST".
     function = ":".join(record.context.function.split(":")[:7])
-    ours = function in stack.own_functions
-    ids_of = {stack.delayed_notify: _notification_ids, stack.recheck: _timer_ids}.get(function, _no_ids)
-    return Letter(
-        queue,
+    foreign = printable(f"{function} is not DelayedNotify of stack {stack.name}")
+    return replace(
+        letter,
         kind="on-failure",
-        ids=ids_of(record.payload),
-        error=error_line(record.answer) if record.answer else printable(record.context.condition),
-        function=function,
-        payload=json.dumps(record.payload),
-        refusal="" if ours else printable(f"{function} is no function of stack {stack.name}"),
-    )
-
-
-def _of_scheduler(stack: Stack, queue: str, timer: RecheckInput, body: str, said: Mapping[str, str]) -> Letter:
-    group = re.search(r":schedule/([^/]+)/", said.get("SCHEDULE_ARN", ""))
-    ours = group is None or group[1] == stack.output("ScheduleGroup")
-    return Letter(
-        queue,
-        kind="scheduler",
-        ids=_ids_of(timer),
-        error=printable(f"{said.get('ERROR_CODE', 'an error')}: {said.get('ERROR_MESSAGE', 'without a text')}"),
-        function=stack.recheck,
-        payload=body,
-        refusal="" if ours else f"its schedule is of no group of stack {stack.name}",
+        ids=_notification_ids(record.payload),
+        error=letter.error or (error_line(record.answer) if record.answer else printable(record.context.condition)),
+        refusal="" if function == stack.delayed_notify else foreign,
     )
 
 
 def _notification_ids(event: object) -> dict[str, str]:
     try:
-        found: Mapping[str, str | None] = parse_notification(event).ids
+        found: Mapping[str, object] = parse_notification(event).ids
     except InvalidNotification as error:
         found = error.about
-    return {name: value for name, value in found.items() if value}
-
-
-def _timer_ids(event: object) -> dict[str, str]:
-    try:
-        return _ids_of(RecheckInput.read(event, InvalidRecheck))
-    except InvalidRecheck:
-        return {}
-
-
-def _no_ids(_event: object) -> dict[str, str]:
-    return {}
-
-
-def _ids_of(timer: RecheckInput) -> dict[str, str]:
-    ids = {"chargeId": timer.charge_id, "notificationId": timer.notification_id, "orderId": timer.order_id}
-    return ids | {"pass": str(timer.number)}
+    return {name: str(value) for name, value in found.items() if value}

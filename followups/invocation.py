@@ -1,4 +1,4 @@
-"""One of our functions, invoked and waited for; its errors as one line that is fit to print."""
+"""A function of the stack, invoked and waited for; its errors as one line that is fit to print."""
 
 import json
 from collections.abc import Mapping
@@ -22,15 +22,15 @@ def invoke(stack: Stack, function: str, payload: str) -> object:
         body = answer["Payload"].read()
     except (ClientError, BotoCoreError) as error:
         raise StillFails(printable(f"{type(error).__name__}: {error}")) from error
-    told = _json(body)
+    result = _json(body)
     if "FunctionError" in answer:  # comes with HTTP 200 and raises nothing by itself
-        raise StillFails(error_line(told))
-    return told
+        raise StillFails(error_line(result))
+    return result
 
 
-def error_line(told: object) -> str:
+def error_line(answer: object) -> str:
     """Return what Lambda says of a function's error: its type and message, never its payload."""
-    about = told if isinstance(told, Mapping) else {}
+    about = answer if isinstance(answer, Mapping) else {}
     return printable(f"{about.get('errorType', 'an error')}: {about.get('errorMessage', 'without a text')}")
 
 
@@ -42,7 +42,7 @@ def printable(text: str) -> str:
 
 def _json(body: bytes) -> object:
     try:
-        told: object = json.loads(body)
+        answer: object = json.loads(body)
     except ValueError:
         return None
-    return told
+    return answer

@@ -65,7 +65,7 @@ class Output:
 
     def document(self, content: object) -> None:
         """Print one JSON document on one line."""
-        print(json.dumps(plain(content)), flush=True)
+        print(json.dumps(plain(content), default=str), flush=True)
 
     def note(self, *parts: str) -> None:
         """Print what is for people beside the result: programs get it apart from the JSON."""
@@ -132,6 +132,13 @@ class Sheet:
 def visible(text: str) -> str:
     """Return a text on one line, without what a terminal would obey."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def shortened(text: str, width: int) -> str:
+    """Keep both ends of a long id, the more of its end, which is where ids differ."""
+    clean = visible(text)
+    start = (width - 1) // 3
+    return clean if len(clean) <= width else f"{clean[:start]}…{clean[start + 1 - width :]}"
 
 
 def plain(value: object) -> object:

@@ -1,18 +1,18 @@
 """Replay: the missing pass of a notification, run now by Recheck."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from callback.clock import format_utc as stamp
-from callback.errors import InvalidTimer as InvalidRecheck
-from callback.timer import TimerInput as RecheckInput
+from callback.clock import format_utc
+from callback.record import Record
+from callback.timer import timer_input
 from followups.invocation import StillFails, invoke
-from followups.notifications import Saved, one
+from followups.records import Notification, get, status
 from followups.stack import Stack
 
-_SPOILT = "the record is not what `save` writes, mend it by hand"
 Result = Literal["planned", "run", "left", "failed"]
 
 
@@ -20,51 +20,47 @@ Result = Literal["planned", "run", "left", "failed"]
 class Outcome:
     """What is to be done with one notification, or what became of it; `failed` where a pass is missing still."""
 
-    saved: Saved
+    notification: Notification
     result: Result
     text: str
 
 
-def planned(saved: Saved, now: datetime) -> Outcome:
+def planned(notification: Notification, now: datetime) -> Outcome:
     """Say what a replay would do: run the pass that is missing, or leave the notification alone, and why."""
-    try:
-        return _planned(saved, now)
-    except (KeyError, TypeError, ValueError):
-        return Outcome(replace(saved, item=saved.item | {"passesDone": 0}), "failed", _SPOILT)
+    current, number = status(notification, now), notification.next_pass
+    at = format_utc(current.at) if current.at else ""
+    if current.word == "spoilt":
+        text = f"the record is not what `save` writes, correct it by hand: {notification.fault}"
+        return Outcome(notification, "failed", text)
+    if current.word == "foreign":
+        return Outcome(notification, "left", "left: a row of another function's, which has no passes")
+    if current.word == "done":
+        return Outcome(notification, "left", f"left: DONE, {number - 1} passes are completed")
+    if current.word == "running":
+        return Outcome(notification, "left", f"left: pass {number} is claimed until {at}")
+    if current.word in {"waiting", "retrying"} and current.at and current.at > now:
+        again = "again " if current.word == "retrying" else ""
+        return Outcome(notification, "left", f"left: pass {number} is due {again}at {at}")
+    return Outcome(notification, "planned", f"pass {number} is missing")
 
 
-def _planned(saved: Saved, now: datetime) -> Outcome:
-    if not saved.state:
-        return Outcome(saved, "left", "left: a row of another function's, which has no passes")
-    if saved.state == "DONE":
-        return Outcome(saved, "left", f"left: DONE, {saved.passes_done} passes are completed")
-    if (lease := saved.time("leaseUntil")) > stamp(now):
-        return Outcome(saved, "left", f"left: pass {saved.next_pass} is claimed until {lease}")
-    if (due := saved.time("nextPassDue")) > stamp(now):
-        return Outcome(saved, "left", f"left: pass {saved.next_pass} is due at {due}")
-    return Outcome(saved, "planned", f"pass {saved.next_pass} is missing")
-
-
-def replayed(stack: Stack, seen: Saved, now: datetime) -> Outcome:
+def replayed(stack: Stack, seen: Notification, now: datetime) -> Outcome:
     """Run what is missing now, whatever was missing when it was seen. Recheck itself decides by the record."""
-    saved = one(stack, seen.charge_id, seen.notification_id)
-    if saved is None:
+    notification = get(stack, seen.ids["chargeId"], seen.ids["notificationId"])
+    if notification is None:
         return Outcome(seen, "left", "left: it is in the table no longer")
-    plan = planned(saved, now)
-    return _run(stack, saved, stamp(now)) if plan.result == "planned" else plan
+    plan, record = planned(notification, now), notification.record
+    return _run(stack, notification, record, now) if record and plan.result == "planned" else plan
 
 
-def _run(stack: Stack, saved: Saved, now: str) -> Outcome:
-    try:
-        answer = invoke(stack, stack.recheck, _input(saved, now))
-    except (StillFails, InvalidRecheck) as error:
-        return Outcome(saved, "failed", f"pass {saved.next_pass} failed again: {error}")
-    told = answer if isinstance(answer, Mapping) else {}
-    text = f"pass {saved.next_pass} was run: now {told.get('state')}, passes completed: {told.get('passesDone')}"
-    return Outcome(saved, "run", text)
-
-
-def _input(saved: Saved, now: str) -> str:
+def _run(stack: Stack, notification: Notification, record: Record, now: datetime) -> Outcome:
+    number, asked = record.next_pass, timer_input(record)
     # A failed notification is due no longer: its pass is due now.
-    about = {"version": 1, "pass": saved.next_pass, "dueAt": saved.time("nextPassDue") or now}
-    return RecheckInput.read(saved.ids | about, InvalidRecheck).model_dump_json(by_alias=True)
+    asked["dueAt"] = asked["dueAt"] or format_utc(now)
+    try:
+        answer = invoke(stack, stack.recheck, json.dumps(asked))
+    except StillFails as error:
+        return Outcome(notification, "failed", f"pass {number} failed again: {error}")
+    answered = answer if isinstance(answer, Mapping) else {}
+    text = f"pass {number} was run: now {answered.get('state')}, passes completed: {answered.get('passesDone')}"
+    return Outcome(notification, "run", text)

@@ -6,6 +6,7 @@ Profile, region and endpoint come from the environment, as for any AWS tool, unl
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -111,9 +112,9 @@ class Stack:
         return tuple(int(delay) for delay in self.parameter("RecheckDelays").split(","))
 
     @property
-    def max_attempts(self) -> int:
-        """Attempts at one pass before a notification is FAILED."""
-        return int(self.parameter("MaxAttempts"))
+    def give_up_after(self) -> timedelta:
+        """How long a pass is tried again, from when it was first due, before its notification is FAILED."""
+        return timedelta(hours=int(self.parameter("GiveUpAfterHours")))
 
     @property
     def settled_statuses(self) -> tuple[str, ...]:
@@ -130,14 +131,9 @@ class Stack:
         """Recheck's ARN."""
         return self.output("RecheckFunctionArn")
 
-    @property
-    def own_functions(self) -> frozenset[str]:
-        """The ARNs of the stack's functions: a letter goes to one of them, or nowhere."""
-        return frozenset({self.delayed_notify, self.recheck, self.output("SweepFunctionArn")})
-
     @cached_property
     def sqs(self) -> "SQSClient":
-        """The failure queues' service."""
+        """The queues' service."""
         client: SQSClient = self._client("sqs")
         return client
 

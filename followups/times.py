@@ -1,8 +1,14 @@
-"""Times and waits as people read them: to the second, in UTC, and how long that is from now."""
+"""Times and waits as people read them (to the second, in UTC) and as they type them."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 _STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+_LENGTH = re.compile(r"(?P<ahead>\+?)(?P<number>\d{1,6})(?P<unit>[smhd])", re.ASCII)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+EXPECTED = (
+    "a date (2026-11-22), a time (2026-11-22T09:30, UTC unless it names its zone), 90m, 2h or 3d ago, or +10m ahead"
+)
 
 
 def clock_time(moment: datetime, now: datetime) -> str:
@@ -25,3 +31,12 @@ def relative(moment: datetime, now: datetime) -> str:
     """Write a moment and how far from now it lies: `09:31:17 UTC, in 43 s` or `09:28:17 UTC, 2 min ago`."""
     distance = f"in {span(moment - now)}" if moment > now else f"{span(now - moment)} ago"
     return f"{clock_time(moment, now)}, {distance}"
+
+
+def parse_when(text: str, now: datetime) -> datetime:
+    """Read a time in UTC, or raise `ValueError`."""
+    if length := _LENGTH.fullmatch(text.strip()):
+        distance = timedelta(**{_UNITS[length["unit"]]: int(length["number"])})
+        return now + distance if length["ahead"] else now - distance
+    moment = datetime.fromisoformat(text.strip())
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)

@@ -1,28 +1,54 @@
 """The board's web application: one page, and what it is made of."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
+from botocore.exceptions import BotoCoreError, ClientError
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from followups.board import plots
+from callback.schema import MAX_ID_BYTES, MAX_SORT_ID_BYTES
 from followups.board.guard import guard
-from followups.board.page import Asked, hour, panel
-from followups.board.records import Records
-from followups.output import visible
-from followups.overview import HOUR, Looker
-from followups.row import shortened
+from followups.output import shortened, visible
+from followups.problems import Problem, problem
+from followups.records import Notification, find, get, status
+from followups.snapshot import Poller
+from followups.stack import Stack, StackError
+from followups.timeline import Event, timeline
 from followups.times import clock_time, span
+from followups.watch import wait_of
 
-Command = Callable[[str], str]
 _UNAVAILABLE = 503
 _SHORT = 18
 
 
-def application(looker: Looker, replay: Command) -> Flask:
+@dataclass(frozen=True)
+class Asked:
+    """What the address asks for beside the board: a word to find, or one notification by its key."""
+
+    word: str = ""
+    charge: str = ""
+    notification: str = ""
+
+    def __bool__(self) -> bool:
+        """Whether anything is asked for."""
+        return bool(self.word or (self.charge and self.notification))
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The notifications that were asked for, each with its timeline, or what was in the way."""
+
+    asked: Asked
+    stories: Sequence[tuple[Notification, Sequence[Event]]] = ()
+    problem: Problem | None = None
+
+
+def application(poller: Poller, replay: Callable[[str], str]) -> Flask:
     """Return the application over one stack; `replay` words the command that replays an order."""
-    app, records = Flask(__name__), Records(looker.stack)
-    app.jinja_env.globals["replay"] = replay
+    app = Flask(__name__)
+    app.jinja_env.globals |= {"replay": replay, "status": status, "wait_of": wait_of}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters |= {"visible": visible, "shortened": lambda text: shortened(text, _SHORT), "span": span}
     guard(app)
@@ -32,24 +58,38 @@ def application(looker: Looker, replay: Command) -> Flask:
     @app.get("/")
     def board() -> tuple[str, int]:
         """Show the board, and beside it what is asked for."""
-        html = render_template("board.html", **_about(looker, records, _asked(request.args)))
-        return html, 200 if looker.seen.look else _UNAVAILABLE
+        html = render_template("board.html", **_about(poller, _asked(request.args)))
+        return html, 200 if poller.seen.snapshot else _UNAVAILABLE
 
     return app
 
 
-def _about(looker: Looker, records: Records, asked: Asked) -> dict[str, object]:
-    seen, now = looker.look(), looker.clock()
+def panel(stack: Stack, asked: Asked, now: datetime) -> Panel:
+    """Tell the stories that are asked for, the newest first."""
+    try:
+        stories = [(one, timeline(stack, one, now)) for one in reversed(_found(stack, asked))]
+    except (StackError, ClientError, BotoCoreError) as error:
+        return Panel(asked, problem=problem(error))
+    return Panel(asked, stories)
+
+
+def _found(stack: Stack, asked: Asked) -> list[Notification]:
+    # No id of ours is longer, and DynamoDB refuses much longer ones.
+    if asked.word:
+        return find(stack, asked.word[:MAX_ID_BYTES])
+    one = get(stack, asked.charge[:MAX_ID_BYTES], asked.notification[:MAX_SORT_ID_BYTES])
+    return [one] if one else []
+
+
+def _about(poller: Poller, asked: Asked) -> dict[str, object]:
+    seen, now = poller.poll(), poller.clock()
     return {
-        "stack": looker.stack.name,
+        "stack": poller.stack.name,
         "seen": seen,
-        "look": seen.look,
-        "hour": hour(seen.look, records) if seen.look else None,
-        "panel": panel(looker.stack, asked, now) if asked else None,
+        "look": seen.snapshot,
+        "panel": panel(poller.stack, asked, now) if asked else None,
         "asked": asked,
         "now": now,
-        "hour_ago": now - HOUR,
-        "plots": plots,
         "clock": lambda at: clock_time(at, now),
     }
 

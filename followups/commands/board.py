@@ -4,12 +4,11 @@ import click
 
 from followups.manual import ManualCommand
 from followups.operator import Operator
-from followups.overview import Looker
+from followups.snapshot import Poller
 
 _HELP = """Show the board as a web page on 127.0.0.1, until Ctrl-C.
 
-What `followups watch` shows, with the timeline of each notification, a search by order, charge or notification, and
-plots of the last hour: what ended in each minute, and how late the rechecks of the 40 notifications done last began.
+What `followups watch` shows, with the timeline of each notification, and a search by order, charge or notification.
 
 The page only reads. It is served to this machine alone: whoever is logged in here can open it; a page elsewhere cannot
 read it. It needs no network beside AWS, and AWS is asked no more often than every 2 seconds, however many look."""
@@ -28,7 +27,7 @@ read it. It needs no network beside AWS, and AWS is asked no more often than eve
     permissions=[
         "cloudformation:DescribeStacks the stack",
         "dynamodb:Query CreditCardNotifyTable and its indexes",
-        "dynamodb:GetItem CreditCardNotifyTable, CallbackErrorLogTable (without: no timelines, no lateness)",
+        "dynamodb:BatchGetItem CreditCardNotifyTable, CallbackErrorLogTable (without: a line says so)",
         "scheduler:GetSchedule the schedule group (without: a line says so)",
     ],
 )
@@ -41,8 +40,8 @@ def board(operator: Operator, port: int, *, browser: bool) -> int:
     from followups.board.app import application  # noqa: PLC0415
     from followups.board.server import AT_MOST_EVERY, serve  # noqa: PLC0415
 
-    looker = Looker(operator.stack, clock=operator.clock, at_most_every=AT_MOST_EVERY)
-    app = application(looker, lambda order: operator.stack.command("replay", ids=(order,)))
+    poller = Poller(operator.stack, clock=operator.clock, at_most_every=AT_MOST_EVERY)
+    app = application(poller, lambda order: operator.stack.command("replay", ids=(order,)))
     try:
         serve(app, port, operator.output.note, browser=browser)
     except OSError as error:

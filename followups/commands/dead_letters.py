@@ -1,151 +1,221 @@
-"""`followups dead-letters`: what lies in the failure queues, and the way back."""
+"""`followups dead-letters`: what lies in the queues, the way back, and the way out."""
 
+import sys
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Literal
 
 import click
+from botocore.exceptions import BotoCoreError, ClientError
 
-from callback.clock import format_utc as stamp
-from followups.dead_letters import QUEUES, Letter
-from followups.look import look
+from callback.clock import format_utc
+from followups.dead_letters import FOR_A_PERSON, QUEUES, REFUSED, Letter, Queue, send_back
+from followups.invocation import printable
 from followups.manual import ManualGroup
 from followups.operator import Operator
 from followups.output import Column, Sheet
-from followups.redrive import Outcome
-from followups.redrive import redrive as send_back
 from followups.times import span
 
 _COLUMNS = (Column("", 1), Column("queue", 25), Column("of", ratio=1), Column("what", ratio=1))
-Result = Literal["went back", "stays", "would go back"]
-_MARKS = {"went back": ("✓", "green"), "stays": ("✗", "bold red"), "would go back": ("→", "yellow")}
+Result = Literal["went back", "stays", "would go back", "lies there"]
+_MARKS: dict[Result, tuple[str, str]] = {
+    "went back": ("✓", "green"),
+    "stays": ("✗", "bold red"),
+    "would go back": ("→", "yellow"),
+    "lies there": ("·", "yellow"),
+}
+_DRAINS = {
+    "RetryQueue": "It drains by itself: each letter is delivered again every {}.",
+    "RefusedQueue": "No retry helps: `followups dead-letters discard`, or `redrive` once its cause is gone.",
+    "FailureQueue": "Nothing tries again: `followups dead-letters redrive` once the cause is gone.",
+}
+_SHORTEST = 6
 _STOPPED = "Stopped. What is not said to have gone back is where it was; the same command goes on."
 _LOOKING = [
     "cloudformation:DescribeStacks the stack",
-    "sqs:ReceiveMessage the four failure queues",
-    "sqs:ChangeMessageVisibility the four failure queues",
+    "sqs:ReceiveMessage the queues",
+    "sqs:ChangeMessageVisibility the queues",
 ]
 
 
-def _queues(command: "click.decorators.FC") -> "click.decorators.FC":
-    return click.option(
-        "--queue",
-        "queues",
-        type=click.Choice(QUEUES, case_sensitive=False),
-        multiple=True,
-        metavar="QUEUE",
-        help=f"only this one of {', '.join(QUEUES)}; may be given several times",
-    )(command)
+def _queue_option(names: tuple[str, ...]) -> Callable[["click.decorators.FC"], "click.decorators.FC"]:
+    help_ = f"only this one of {', '.join(names)}; may be given several times"
+    kind = click.Choice(names, case_sensitive=False)
+    return click.option("--queue", "queues", type=kind, multiple=True, metavar="QUEUE", help=help_)
 
 
 @click.group(
     "dead-letters",
     cls=ManualGroup,
-    help="What could not be done in all tries lies in one of the stack's four failure queues for 14 days.",
-    short_help="What lies in the failure queues: list it, or redrive it.",
+    help="""What could not be saved is kept in one of the stack's three queues, for at most 14 days: in RetryQueue while
+it is tried again, in RefusedQueue where no retry can help, in FailureQueue after its last try.""",
+    short_help="What could not be saved: list it, redrive it, or discard it.",
 )
 def dead_letters() -> None:
-    """List or redrive."""
+    """List, redrive or discard."""
 
 
 @dead_letters.command(
     "list",
-    help="""Say what lies in the failure queues: from where, since when, of which notification, why, and to which
-function it would go back. Each letter is received, hidden for a moment from others, and shown again; none is moved.
+    help="""Say what is in the queues: of which notification, since when and why, and who drains the queue. Each letter
+is received, hidden for a moment from others, and shown again; none is moved.
 
-A letter that another redrive has in its hands is hidden, and not listed.""",
+A letter that is hidden cannot be looked at, and is only counted: RetryFunction or another redrive has it, or it waits
+for its next try.""",
     short_help="What lies there, and why.",
-    examples={"followups dead-letters list": "all four queues", "followups dead-letters list --json": "as JSON lines"},
+    examples={
+        "followups dead-letters list": "all three queues",
+        "followups dead-letters list --queue RefusedQueue --json": "one of them, as JSON lines",
+    },
     exits={0: "listed, if only nothing", 2: "it could not be listed", 130: "stopped"},
-    permissions=_LOOKING,
+    permissions=[*_LOOKING, "sqs:GetQueueAttributes the queues"],
 )
-@_queues
+@_queue_option(QUEUES)
 @click.pass_obj
 def list_command(operator: Operator, queues: tuple[str, ...]) -> int:
-    """Print a row for each letter."""
-    count = _look(operator, queues).total()
-    if operator.output.is_table:
-        operator.output.note(
-            f"Dead letters: {count}.", "`followups dead-letters redrive` sends them back." if count else ""
-        )
+    """Print a row for each letter, and a line for each queue."""
+    for name in queues or QUEUES:
+        with Queue(operator.stack, name) as queue:
+            hidden, wait = queue.hidden()
+            seen = _show(operator, queue, lambda _: True)
+        if operator.output.is_table or seen or hidden:
+            counts = f"{len(seen)} to look at, {hidden} hidden." if hidden else f"{len(seen)}."
+            operator.output.note(f"{name}: {counts}", _DRAINS[name].format(span(wait)) if seen or hidden else "")
     return 0
 
 
 @dead_letters.command(
     "redrive",
-    help="""Send each dead letter back to its function, once, and delete it only when the function has succeeded.
+    help="""Send each letter back to the retry queue, and delete it where it was. RetryFunction delivers it within
+seconds, and again and again while it cannot be saved.
 
-What fails again stays, with its error in the line that is printed; so does what is no letter of this stack's. Nothing
-is lost if it is stopped, and a pass that is done stays done: the record knows.""",
-    short_help="Send what lies there back to its function.",
+What is refused once more is in RefusedQueue again. Nothing is lost if it is stopped, and a pass that is done is not run
+again: the record knows.""",
+    short_help="Send what lies there back to where it is delivered.",
     examples={
-        "followups dead-letters redrive --dry-run": "what would go where",
-        "followups dead-letters redrive": "all four queues",
-        "followups dead-letters redrive --queue RecheckFailureQueue": "one of them",
+        "followups dead-letters redrive --dry-run": "what would go back",
+        "followups dead-letters redrive": "both queues that wait for a person",
+        "followups dead-letters redrive --queue FailureQueue": "one of them",
     },
     exits={0: "all went back, or nothing was there", 1: "something stays", 2: "it could not be tried", 130: "stopped"},
-    permissions=[
-        *_LOOKING,
-        "sqs:DeleteMessage the four failure queues",
-        "lambda:InvokeFunction the functions DelayedNotify, Recheck and Sweep",
-    ],
+    permissions=[*_LOOKING, "sqs:DeleteMessage RefusedQueue, FailureQueue", "sqs:SendMessage RetryQueue"],
 )
-@_queues
-@click.option("--dry-run", is_flag=True, help="only say what lies there and where it would go")
+@_queue_option(FOR_A_PERSON)
+@click.option("--dry-run", is_flag=True, help="only say what lies there and what would go back")
 @click.pass_obj
 def redrive(operator: Operator, queues: tuple[str, ...], *, dry_run: bool) -> int:
-    """Send the letters back, or say where they would go."""
-    counts = _look(operator, queues) if dry_run else _send_back(operator, queues)
-    advice = "Mend what the lines above say, then redrive again." if counts["stays"] else ""
+    """Send the letters back, or say which would go."""
+    counts: Counter[Result] = Counter()
+    sent: set[int] = set()
+    operator.when_stopped = operator.when_stopped if dry_run else _STOPPED
+    for name in queues or FOR_A_PERSON:
+        with Queue(operator.stack, name) as queue, Sheet(operator.output, *_COLUMNS) as sheet:
+            for letter in queue:
+                result, text = _plan(letter) if dry_run else _send_back(operator, queue, letter, sent)
+                sent.add(hash(letter.body))
+                counts[result] += 1
+                _add(operator, sheet, letter, result, text)
+    advice = "Look at what the lines above say, then redrive again, or discard." if counts["stays"] else ""
     if dry_run:
         advice = "Nothing was changed; without --dry-run they go back."
     operator.output.note(f"Dead letters: {counts.total()}, staying: {counts['stays']}.", advice)
     return 1 if counts["stays"] else 0
 
 
-def _look(operator: Operator, queues: tuple[str, ...]) -> Counter[Result]:
-    counts: Counter[Result] = Counter()
+@dead_letters.command(
+    "discard",
+    help="""Delete letters for good: those whose message ids are named (or what these begin with, as `list` shows it),
+else every letter of the queue. They are shown first, and you are asked; without a terminal only --yes deletes.
+
+Without --queue it is RefusedQueue, in which anybody's nonsense ends. What is in FailureQueue was accepted, and is
+nowhere else: redrive it, if you can.""",
+    short_help="Delete what is nonsense, for good.",
+    examples={
+        "followups dead-letters discard": "every letter of RefusedQueue, after a question",
+        "followups dead-letters discard 1f0c5a55": "the one letter whose id begins so",
+        "followups dead-letters discard --queue FailureQueue --yes": "of the other queue, without a question",
+    },
+    exits={
+        0: "deleted, or nothing was there",
+        1: "something stays: you said no, --yes was not given, no letter has that id, or it could not be deleted",
+        2: "it could not be tried",
+        130: "stopped",
+    },
+    permissions=[*_LOOKING, "sqs:DeleteMessage RefusedQueue, FailureQueue"],
+)
+@_queue_option(FOR_A_PERSON)
+@click.argument("letters", nargs=-1, metavar="[LETTER]...")
+@click.option("--yes", is_flag=True, help="do not ask")
+@click.pass_obj
+def discard(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], *, yes: bool) -> int:
+    """Delete the letters, once a person has agreed."""
+    if any(len(letter) < _SHORTEST for letter in letters):
+        raise click.UsageError(f"name a letter by at least {_SHORTEST} characters of its message id")
+    results = [_discard(operator, name, letters, yes=yes) for name in queues or (REFUSED,)]
+    found, deleted = (sum(column) for column in zip(*results, strict=True))
+    operator.output.note(f"Letters: {found}, deleted: {deleted}.")
+    return 1 if deleted < found or (letters and not found) else 0
+
+
+def _discard(operator: Operator, name: str, wanted: tuple[str, ...], *, yes: bool) -> tuple[int, int]:
+    with Queue(operator.stack, name) as queue:
+        letters = _show(operator, queue, lambda letter: not wanted or letter.message_id.startswith(wanted))
+        if letters and not (yes or _agrees(operator, name, wanted, len(letters))):
+            return len(letters), 0
+        operator.when_stopped = "Stopped. Some letters may have been deleted; the others are where they were."
+        return len(letters), sum(_delete(operator, queue, letter) for letter in letters)
+
+
+def _agrees(operator: Operator, queue: str, wanted: tuple[str, ...], count: int) -> bool:
+    if operator.output.is_table and sys.stdin.isatty():
+        return click.confirm(f"Delete {count} of {queue} for good?")
+    command = operator.stack.command("dead-letters", "discard", "--yes", f"--queue={queue}", ids=wanted)
+    operator.output.note(f"To delete {count} of {queue} for good:  {command}")
+    return False
+
+
+def _delete(operator: Operator, queue: Queue, letter: Letter) -> bool:
+    try:
+        queue.delete(letter)
+    except (ClientError, BotoCoreError) as error:
+        operator.output.note(f"{letter.message_id} could not be deleted: {printable(str(error))}")
+        return False
+    return True
+
+
+def _show(operator: Operator, queue: Queue, is_wanted: Callable[[Letter], bool]) -> list[Letter]:
+    letters = []
     with Sheet(operator.output, *_COLUMNS) as sheet:
-
-        def tell(letter: Letter) -> None:
-            text = f"would go back to {letter.goes_to}; it failed with {letter.error}"
-            text = f"stays: {letter.refusal}" if letter.refusal else text
-            result: Result = "stays" if letter.refusal else "would go back"
-            counts[result] += 1
-            _tell(operator, sheet, letter, result, text)
-
-        look(operator.stack, queues or QUEUES, tell)
-    return counts
+        for letter in filter(is_wanted, queue):
+            _add(operator, sheet, letter, "lies there", letter.error or letter.refusal)
+            letters.append(letter)
+    return letters
 
 
-def _send_back(operator: Operator, queues: tuple[str, ...]) -> Counter[Result]:
-    operator.when_stopped = _STOPPED
-    counts: Counter[Result] = Counter()
-    with Sheet(operator.output, *_COLUMNS) as sheet:
-
-        def tell(outcome: Outcome) -> None:
-            result: Result = "went back" if outcome.went_back else "stays"
-            counts[result] += 1
-            _tell(operator, sheet, outcome.letter, result, outcome.text)
-
-        send_back(operator.stack, queues or QUEUES, tell)
-    return counts
+def _plan(letter: Letter) -> tuple[Result, str]:
+    if letter.refusal:
+        return "stays", f"stays: {letter.refusal}"
+    return "would go back", f"would go back to the retry queue; {letter.error}"
 
 
-def _tell(operator: Operator, sheet: Sheet, letter: Letter, result: Result, text: str) -> None:
-    age = _age(operator, letter)
-    of = "\n".join(f"{name.removesuffix('Id')} {value}" for name, value in letter.ids.items())
-    ids = " ".join(f"{name}={value}" for name, value in letter.ids.items())
-    cells = (_MARKS[result], f"{letter.queue}\n{letter.kind}, {age}", of, text)
-    about = {"sentAt": stamp(letter.sent_at) if letter.sent_at else None, "error": letter.error}
-    about |= {"goesTo": letter.goes_to, "result": result, "text": text}
-    sheet.add(
-        cells,
-        (letter.queue, letter.kind, ids, age, text),
-        {"queue": letter.queue, "kind": letter.kind, **letter.ids, **about},
-    )
+def _send_back(operator: Operator, queue: Queue, letter: Letter, sent: set[int]) -> tuple[Result, str]:
+    # What is refused again comes back at once, as a new message of the same body: once is enough.
+    if hash(letter.body) in sent:
+        return "stays", f"stays: refused again: {letter.error}"
+    went, text = send_back(operator.stack, queue, letter)
+    return "went back" if went else "stays", text
 
 
-def _age(operator: Operator, letter: Letter) -> str:
+def _add(operator: Operator, sheet: Sheet, letter: Letter, result: Result, text: str) -> None:
     # Clocks differ: nothing was sent after now.
-    return f"{span(max(timedelta(0), operator.clock() - letter.sent_at))} old" if letter.sent_at else ""
+    age = f"{span(max(timedelta(0), operator.clock() - letter.sent_at))} old"
+    of = [f"{name.removesuffix('Id')} {value}" for name, value in letter.ids.items()]
+    ids = " ".join(f"{name}={value}" for name, value in letter.ids.items())
+    short = letter.message_id.partition("-")[0]
+    about = {"messageId": letter.message_id, "sentAt": format_utc(letter.sent_at), "error": letter.error}
+    sheet.add(
+        (_MARKS[result], f"{letter.queue}\n{letter.kind}, {age}\n{short}", "\n".join(of), text),
+        (letter.queue, letter.kind, f"messageId={letter.message_id} {ids}", age, text),
+        {"queue": letter.queue, "kind": letter.kind, **letter.ids, **about, "result": result, "text": text},
+    )

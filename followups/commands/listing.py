@@ -1,36 +1,65 @@
-"""`followups list`: what is overdue, failed, pending or done."""
+"""`followups list`: what waits, is late or failed."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from itertools import chain, islice
 
 import click
 
-from callback.clock import parse_utc as moment
-from followups.invocation import printable
 from followups.manual import ManualCommand
-from followups.notifications import WANTED, Listing, Saved, Wanted, listed
 from followups.operator import Operator
 from followups.output import STYLES, Cell, Column, Sheet
-from followups.when import EXPECTED, When
+from followups.records import STATES, Listing, Notification, State, Status, listed, status
+from followups.times import EXPECTED, parse_when
 
-EVER = Listing("done")
+EVER = Listing("pending")
 _COLUMNS = (
-    Column("due or ended (UTC)", 19),
-    Column("state", 7),
+    Column("due or failed (UTC)", 19),
+    Column("status", 8),
     Column("pass", 4),
     Column("order", ratio=3),
     Column("charge", ratio=3),
     Column("notification", ratio=3, beyond=110),
     Column("last error", ratio=4, beyond=110),
 )
-_HELP = f"""List the notifications that wait, or that ended.
+_HELP = f"""List the notifications that wait, or that failed.
 
-What waits (pending; overdue: for more than two minutes) is listed by when its pass is due, soonest first. What ended
-(failed, done) is listed by when it ended, latest first. Without --state: what needs somebody, that is overdue and
-failed. Only the table's indexes are read, and no more than is printed, however many there are.
+pending is all that waits. overdue is what of it should have moved on: its pass was first due more than two minutes ago.
+Its status says more: retrying (its last attempt failed, and it is due again), running, or overdue itself. Both come in
+the order in which the sweep looks at them. failed waits for a person, and comes latest first. Without --state: what
+needs somebody, that is overdue and failed.
 
---since and --until bound that same time, the second excluded. WHEN is {EXPECTED}."""
+What is done is in no list: find it by its order or charge with `followups show`.
+
+--since and --until bound when the pass was first due, or when it failed, the second excluded. WHEN is {EXPECTED}."""
+
+
+class When(click.ParamType):
+    """The type of --since and --until."""
+
+    name = "when"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read it by the operator's clock; a wrong one is a usage error that says what is expected."""
+        operator = ctx.find_object(Operator) if ctx else None
+        try:
+            return parse_when(str(value), (operator or Operator()).clock())
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no time: expected {EXPECTED}", param, ctx)
+
+
+class StateChoice(click.Choice):
+    """The type of --state."""
+
+    def __init__(self, *states: State) -> None:
+        super().__init__(states or STATES)
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
+        """Say of `done` why there is no such list."""
+        if value == "done":
+            self.fail("what is done is in no list: find it by its order or charge with `followups show`", param, ctx)
+        found: object = super().convert(value, param, ctx)
+        return found
 
 
 def period(command: "click.decorators.FC") -> "click.decorators.FC":
@@ -47,11 +76,11 @@ def period(command: "click.decorators.FC") -> "click.decorators.FC":
 
 def chosen(
     operator: Operator,
-    states: Iterable[Wanted],
+    states: Iterable[State],
     since: datetime | None,
     until: datetime | None,
     limit: int | None,
-) -> Iterator[Saved]:
+) -> Iterator[Notification]:
     """Stream what is in one of the states, one state after the other."""
     now = operator.clock()
     asked = (Listing(state, since or EVER.since, until or EVER.until, limit) for state in states)
@@ -62,25 +91,26 @@ def chosen(
     "list",
     cls=ManualCommand,
     help=_HELP,
-    short_help="What is overdue, failed, pending or done.",
+    short_help="What is overdue, failed or pending.",
     examples={
         "followups list": "what needs somebody",
-        "followups list --state failed --since 24h": "what ended in FAILED since yesterday",
-        "followups list --state pending --until +10m": "what is due in the next ten minutes",
-        "followups list --state done --since 2026-11-22 --json": "a day and after, as JSON lines",
+        "followups list --state failed --since 24h": "what failed since yesterday",
+        "followups list --state pending --since 10m": "what became due in the last ten minutes, or is due later",
+        "followups list --state overdue --json": "as JSON lines",
     },
     exits={0: "listed, if only nothing", 2: "it could not be listed", 130: "stopped"},
     permissions=[
         "cloudformation:DescribeStacks the stack",
-        "dynamodb:Query the indexes `due` and `ended` of CreditCardNotifyTable",
+        "dynamodb:Query the indexes `due` and `failed` of CreditCardNotifyTable",
+        "dynamodb:BatchGetItem CreditCardNotifyTable",
     ],
 )
-@click.option("--state", "states", type=click.Choice(WANTED), multiple=True, help="may be given several times")
+@click.option("--state", "states", type=StateChoice(), multiple=True, help="may be given several times")
 @period
 @click.pass_obj
 def list_command(
     operator: Operator,
-    states: tuple[Wanted, ...],
+    states: tuple[State, ...],
     since: datetime | None,
     until: datetime | None,
     limit: int | None,
@@ -89,42 +119,22 @@ def list_command(
     output, now, count = operator.output, operator.clock(), 0
     states = states or ("overdue", "failed")
     with Sheet(output, *_COLUMNS, at_once=50) as sheet:
-        for saved in chosen(operator, states, since, until, limit):
-            sheet.add(_cells(saved, now), _line(saved), _record(saved))
+        for one in chosen(operator, states, since, until, limit):
+            current = status(one, now)
+            sheet.add(_cells(one, current), _line(one, current), one.as_data(now))
             count += 1
     if output.is_table:
-        advice = "" if not count else "`followups show ORDER` tells more of one."
-        output.note(f"{count} {' or '.join(states)}.", advice)
+        output.note(f"{count} {' or '.join(states)}.", "`followups show ORDER` tells more of one." if count else "")
     return 0
 
 
-def _cells(saved: Saved, now: datetime) -> tuple[Cell, ...]:
-    at = _time(saved)
-    level = "bad" if saved.state == "FAILED" else "warn" if saved.is_overdue(now) else "info"
-    shown = "overdue" if saved.is_overdue(now) else saved.state
-    number = saved.passes_done if saved.state == "DONE" else saved.next_pass
-    about = (saved.order_id, saved.charge_id, saved.notification_id)
-    return (f"{at:%Y-%m-%d %H:%M:%S}", (shown, STYLES[level]), str(number), *about, _error(saved))
+def _cells(one: Notification, current: Status) -> tuple[Cell, ...]:
+    at = f"{current.at:%Y-%m-%d %H:%M:%S}" if current.at else ""
+    ids = (one.order_id, one.ids["chargeId"], one.ids["notificationId"])
+    return (at, (current.word, STYLES[current.level]), str(one.next_pass), *ids, one.reason)
 
 
-def _line(saved: Saved) -> tuple[str, ...]:
-    ids = " ".join(f"{name}={value}" for name, value in saved.ids.items())
-    return (
-        f"{_time(saved).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        saved.state,
-        f"passes={saved.passes_done}",
-        ids,
-        _error(saved),
-    )
-
-
-def _record(saved: Saved) -> Mapping[str, object]:
-    return saved.item | ({"lastError": _error(saved)} if "lastError" in saved.item else {})
-
-
-def _time(saved: Saved) -> datetime:
-    return moment(saved.time("endedAt") or saved.time("nextPassDue"))
-
-
-def _error(saved: Saved) -> str:
-    return printable(str(saved.item.get("lastError", "")))
+def _line(one: Notification, current: Status) -> tuple[str, ...]:
+    at = f"{current.at:%Y-%m-%dT%H:%M:%SZ}" if current.at else "-"
+    ids = " ".join(f"{name}={value}" for name, value in one.ids.items())
+    return (at, current.word, f"passes={max(one.next_pass - 1, 0)}", ids, one.reason)

@@ -91,14 +91,14 @@ def _target(operator: Operator, environment: Environment) -> Target:
 
 def _conclude(operator: Operator, counts: Counter[str]) -> None:
     stops = f"{counts['stop']} stop" if counts["stop"] else "Nothing stops"
-    told = f"{stops}, {counts['warn']} to know, {counts['ok']} as they should be."
+    text = f"{stops}, {counts['warn']} to know, {counts['ok']} as they should be."
     unread = f"Not readable: {counts['unread']}; what lies behind them is not known." if counts["unread"] else ""
-    operator.output.note(told, unread)
+    operator.output.note(text, unread)
 
 
 def _cells(finding: Finding) -> tuple[Cell, ...]:
-    told = f"{finding.text}\n→ {finding.todo}" if finding.todo else finding.text
-    return ((finding.level, STYLES[_STYLES[finding.level]]), finding.subject, told)
+    text = f"{finding.text}\n→ {finding.todo}" if finding.todo else finding.text
+    return ((finding.level, STYLES[_STYLES[finding.level]]), finding.subject, text)
 
 
 def _line(finding: Finding) -> tuple[str, ...]:

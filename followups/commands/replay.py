@@ -7,19 +7,19 @@ from typing import Any
 
 import click
 
-from callback.clock import format_utc as stamp
-from followups.commands.listing import chosen, period
+from callback.clock import format_utc
+from followups.commands.listing import StateChoice, chosen, period
 from followups.manual import ManualCommand
-from followups.notifications import of_order
 from followups.operator import Operator
 from followups.output import Column, Sheet
+from followups.records import of_order
 from followups.replay import Outcome, planned, replayed
 
 _HELP = """Run the missing pass of each notification now, by Recheck, one after the other.
 
-Name orders, or let --state choose. What is DONE, claimed by somebody, or due later is left alone: Recheck decides by
-the record, so that a replay may be run twice, or stopped at any time, and loses nothing. A notification that is FAILED
-goes on from where it was: if its plan has more passes, their timers are armed.
+Name orders, or let --state choose. What is DONE, claimed by somebody, or due (again) later is left alone: Recheck
+decides by the record, so that a replay may be run twice, or stopped at any time, and loses nothing. A notification that
+is FAILED goes on from where it was: if its plan has more passes, their timers are created.
 
 Where the passes of more than one notification would be run, nothing is, without --yes: what would be done is printed,
 and the command that does it."""
@@ -46,14 +46,14 @@ _STOPPED = "Stopped. What is not said to have been run is as it was; the same co
     },
     permissions=[
         "cloudformation:DescribeStacks the stack",
-        "dynamodb:Query the index `order` of CreditCardNotifyTable; for --state `due` and `ended`",
-        "dynamodb:GetItem CreditCardNotifyTable",
+        "dynamodb:Query the index `order` of CreditCardNotifyTable; for --state `due` and `failed`",
+        "dynamodb:BatchGetItem CreditCardNotifyTable",
         "lambda:InvokeFunction the function Recheck",
     ],
 )
 @click.argument("orders", nargs=-1, metavar="[ORDER]...")
 @click.option(
-    "--state", "states", type=click.Choice(["failed", "overdue"]), multiple=True, help="what failed, or is overdue"
+    "--state", "states", type=StateChoice("failed", "overdue"), multiple=True, help="what failed, or is overdue"
 )
 @period
 @click.option("--dry-run", is_flag=True, help="only say what would be run")
@@ -86,8 +86,8 @@ def replay(
     asked["until"] = asked["until"] or operator.clock()
     of_orders = {order_id: of_order(operator.stack, order_id) for order_id in dict.fromkeys(orders)}
     seen = [*chain.from_iterable(of_orders.values()), *chosen(operator, **asked)]
-    unknown = [order_id for order_id, saved in of_orders.items() if not saved]
-    plans = [planned(saved, operator.clock()) for saved in seen]
+    unknown = [order_id for order_id, found in of_orders.items() if not found]
+    plans = [planned(one, operator.clock()) for one in seen]
     if asked["states"] and not plans:
         operator.output.note("Nothing is in that state, or was in that time: nothing to replay.")
     many = sum(plan.result == "planned" for plan in plans) > 1
@@ -116,13 +116,13 @@ def _run(operator: Operator, sheet: Sheet, plans: list[Outcome], rate: float) ->
     with operator.output.progress("replaying", len(plans)) as advance:
         for plan in _paced(operator, plans, rate):
             now = operator.clock()
-            outcome = replayed(operator.stack, plan.saved, now) if plan.result == "planned" else plan
+            outcome = replayed(operator.stack, plan.notification, now) if plan.result == "planned" else plan
             _tell(sheet, outcome)
             results[outcome.result] += 1
             advance()
     if len(plans) > 1:
         counted = f"run: {results['run']}, left alone: {results['left']}, failed again: {results['failed']}"
-        advice = "Mend what the lines above say, then replay again." if results["failed"] else ""
+        advice = "Remove the cause that the lines above name, then replay again." if results["failed"] else ""
         operator.output.note(f"Notifications: {len(plans)}, {counted}.", advice)
     return results["failed"]
 
@@ -141,17 +141,17 @@ def _again(operator: Operator, orders: tuple[str, ...], asked: Mapping[str, Any]
     if orders:
         return operator.stack.command("replay", "--yes", ids=orders)
     words = [f"--state={state}" for state in asked["states"]]
-    words += [f"--{name}={stamp(asked[name])}" for name in ("since", "until") if asked[name]]
+    words += [f"--{name}={format_utc(asked[name])}" for name in ("since", "until") if asked[name]]
     words += [f"--limit={asked['limit']}"] if asked["limit"] else []
     return operator.stack.command("replay", "--yes", *words)
 
 
 def _tell(sheet: Sheet, outcome: Outcome) -> None:
-    saved, text = outcome.saved, outcome.text
+    one, text = outcome.notification, outcome.text
     text = f"would be run: {text}" if outcome.result == "planned" else text
-    ids = " ".join(f"{name}={value}" for name, value in saved.ids.items())
-    cells = (_MARKS[outcome.result], saved.order_id, f"{saved.charge_id}\n{saved.notification_id}", text)
-    sheet.add(cells, (ids, text), saved.ids | {"pass": saved.next_pass, "result": outcome.result, "text": text})
+    ids = " ".join(f"{name}={value}" for name, value in one.ids.items())
+    cells = (_MARKS[outcome.result], one.order_id, f"{one.ids['chargeId']}\n{one.ids['notificationId']}", text)
+    sheet.add(cells, (ids, text), one.ids | {"pass": one.next_pass, "result": outcome.result, "text": text})
 
 
 def _tell_unknown(operator: Operator, sheet: Sheet, unknown: list[str]) -> None:

@@ -1,27 +1,23 @@
 """`followups show`: what became of an order, a charge or a delivery."""
 
-from collections.abc import Mapping
-
 import click
 
-from callback.clock import format_utc as stamp
-from followups.invocation import printable
+from callback.clock import format_utc
 from followups.manual import ManualCommand
-from followups.moments import Moment
-from followups.notifications import Saved, found
 from followups.operator import Operator
 from followups.output import STYLES, Column, Sheet
-from followups.timeline import timeline
+from followups.records import Notification, find, status
+from followups.timeline import Event, timeline
 
 _HELP = """Answer "this customer paid, where is the order?".
 
 Finds the notifications of an order, a charge or one delivery by the bank, and tells the story of each: when it came,
-whether its checksum held, each pass of ProcessPaidOrder, the timer of the next one, each error, where it waits now and
+whether its checksum held, each pass of ProcessPaidOrder, the timer of the next one, each error, what it waits for and
 what happens next. Reads only; prints no card data.
 
-A notification that could not be saved is in no table. It can only lie in a failure queue: look with
+A delivery's own id finds what waits, what failed, and what the error log names; order and charge find everything that
+was saved. A notification that could not be saved is in no table, but in a queue: look with
 `followups dead-letters list`."""
-_STATES = {"DONE": "ok", "FAILED": "bad"}
 
 
 @click.command(
@@ -37,8 +33,8 @@ _STATES = {"DONE": "ok", "FAILED": "bad"}
     exits={0: "found", 1: "nothing was saved under that id", 2: "it could not be looked for", 130: "stopped"},
     permissions=[
         "cloudformation:DescribeStacks the stack",
-        "dynamodb:Query CreditCardNotifyTable, its indexes `order` and `notification`",
-        "dynamodb:GetItem CreditCardNotifyTable, CallbackErrorLogTable (without: a line says so)",
+        "dynamodb:Query CreditCardNotifyTable and its indexes",
+        "dynamodb:BatchGetItem CreditCardNotifyTable, CallbackErrorLogTable (without: a line says so)",
         "scheduler:GetSchedule the schedule group (without: a line says so)",
     ],
 )
@@ -47,39 +43,39 @@ _STATES = {"DONE": "ok", "FAILED": "bad"}
 def show(operator: Operator, word: str) -> int:
     """Print what is known of each notification under an id."""
     output, now = operator.output, operator.clock()
-    stories = [(saved, timeline(operator.stack, saved, now)) for saved in found(operator.stack, word)]
+    stories = [(one, timeline(operator.stack, one, now)) for one in find(operator.stack, word)]
     if output.as_json:
-        output.document({"stack": operator.stack.name, "asked": word, "notifications": [_record(*s) for s in stories]})
-    for number, (saved, moments) in enumerate(stories if not output.as_json else []):
+        found = [one.as_data(now) | {"timeline": list(map(_as_data, events))} for one, events in stories]
+        output.document({"stack": operator.stack.name, "asked": word, "notifications": found})
+    for number, (one, events) in enumerate(stories if not output.as_json else []):
         if number:
             output.line("")
-        _header(operator, saved)
-        _moments(operator, moments)
+        _header(operator, one)
+        _story(operator, events)
     if not stories:
         output.note(f"{word}: no notification was saved in stack {operator.stack.name}.")
-        output.note("Check the id and the stack; one that could not be saved can only lie in a failure queue:")
+        output.note("Check the id and the stack. What is done is found by its order or charge alone; what could not be")
+        output.note("saved lies in a queue:")
         output.note(f"    {operator.stack.command('dead-letters', 'list')}")
     return 0 if stories else 1
 
 
-def _header(operator: Operator, saved: Saved) -> None:
-    item = saved.item
-    state = f"{saved.state}, {item.get('passesDone')} passes completed" if saved.state else "another function's row"
-    operator.output.styled(f"Order {item.get('orderId')}: {state}", STYLES[_STATES.get(saved.state, "info")])
-    operator.output.line(f"charge {item.get('chargeId')}, notification {item.get('notificationId')}")
+def _header(operator: Operator, one: Notification) -> None:
+    current, done = status(one, operator.clock()), max(one.next_pass - 1, 0)
+    said = f"{current.word}, passes completed: {done}, checksum {one.item.get('checksumStatus', 'unknown')}"
+    said = "another function's row" if current.word == "foreign" else said
+    operator.output.styled(f"Order {one.order_id}: {said}", STYLES[current.level])
+    operator.output.line(f"charge {one.ids['chargeId']}, notification {one.ids['notificationId']}")
 
 
-def _moments(operator: Operator, moments: list[Moment]) -> None:
+def _story(operator: Operator, events: list[Event]) -> None:
     with Sheet(operator.output, Column("UTC", 19), Column("what", 9), Column("known", ratio=1), at_once=1000) as sheet:
-        for moment in moments:
-            at = f"{moment.at:%Y-%m-%d %H:%M:%S}" if moment.at else ""
-            cells = (at, (moment.what, STYLES[moment.level]), (moment.text, STYLES[moment.level]))
-            sheet.add(cells, (stamp(moment.at) if moment.at else "-", moment.what, moment.text), {})
+        for event in events:
+            at = f"{event.at:%Y-%m-%d %H:%M:%S}" if event.at else ""
+            cells = (at, (event.what, STYLES[event.level]), (event.text, STYLES[event.level]))
+            sheet.add(cells, (format_utc(event.at) if event.at else "-", event.what, event.text), {})
 
 
-def _record(saved: Saved, moments: list[Moment]) -> Mapping[str, object]:
-    told = [{"at": stamp(m.at) if m.at else None, "what": m.what, "text": m.text, "level": m.level} for m in moments]
-    item = saved.item | {"passes": [done | {"outcome": printable(str(done.get("outcome")))} for done in saved.passes]}
-    if "lastError" in item:
-        item["lastError"] = printable(str(item["lastError"]))
-    return item | {"timeline": told}
+def _as_data(event: Event) -> dict[str, object]:
+    at = format_utc(event.at) if event.at else None
+    return {"at": at, "what": event.what, "text": event.text, "level": event.level}

@@ -6,11 +6,10 @@ from typing import BinaryIO
 
 import click
 
-from callback.checksum import Verdict
+from callback.checksum import MerchantKeys, Secret, Verdict, merchant_keys
 from callback.checksum import verify as verdict_of
 from callback.errors import InvalidNotification
 from callback.notification import Notification, parse_notification
-from callback.checksum import MerchantKeys, Secret, merchant_keys
 from followups.invocation import printable
 from followups.manual import ManualCommand
 from followups.operator import Operator
@@ -55,7 +54,7 @@ def verify(operator: Operator, file: BinaryIO, secret_file: Path | None) -> int:
     """Print the verdict."""
     notification = _notification(file)
     verdict = verdict_of(notification, _keys(operator, secret_file))
-    told = {
+    about = {
         "checksumStatus": verdict.status,
         "reason": verdict.error,
         "key": verdict.key,
@@ -64,7 +63,7 @@ def verify(operator: Operator, file: BinaryIO, secret_file: Path | None) -> int:
         "notCovered": list(_NOT_COVERED),
     }
     if operator.output.as_json:
-        operator.output.document(told)
+        operator.output.document(about)
     else:
         _print(operator, notification, verdict)
     return _CODES[verdict.status]
@@ -102,7 +101,7 @@ def _keys(operator: Operator, secret_file: Path | None) -> MerchantKeys:
         return _read_keys(secret_file)
     secret_id = operator.stack.parameter("KBankSecretId")
     try:
-        return Secret(operator.stack.secrets, secret_id, operator.clock).refetched()
+        return Secret(operator.stack.secrets, secret_id, operator.clock).keys()
     except ValueError as error:
         raise click.ClickException(f"the secret {secret_id} is no JSON") from error
 

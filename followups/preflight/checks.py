@@ -1,9 +1,10 @@
-"""All of preflight, in the order in which it is told."""
+"""All of preflight, in the order in which it is printed."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from followups.preflight.finding import Finding, each
+from followups.preflight.keys import own_key
 from followups.preflight.mail import mail
 from followups.preflight.names import names
 from followups.preflight.parameters import Environment, effective, parameter_findings
@@ -41,6 +42,7 @@ def preflight(
         secret(target, plan),
         mail(target, plan),
         alarm_topic(target, plan),
+        own_key(target, plan),
         quotas(target),
     )
 

@@ -23,11 +23,13 @@ def _sender(target: Target, plan: Plan) -> Iterator[Finding]:
     if identity != sender and not _covers(identity, sender):
         text = f"it does not cover the sender {sender}"
         yield Finding("stop", subject, text, "ErrorMailIdentity is the sender's address or its domain")
-    elif _is_verified(target, subject, identity):
-        yield Finding("ok", subject, "verified for sending")
+    elif (about := _identity(target, subject, identity)).get("VerifiedForSendingStatus"):
+        # The functions may use any configuration set of the account's.
+        by = f", by its configuration set {name}" if (name := about.get("ConfigurationSetName")) else ""
+        yield Finding("ok", subject, f"verified for sending{by}")
     else:
         domain = sender.rpartition("@")[2]
-        wider = identity == sender and _is_verified(target, subject, domain)
+        wider = identity == sender and _identity(target, subject, domain).get("VerifiedForSendingStatus")
         todo = f"its domain is: ErrorMailIdentity={domain}" if wider else "verify it in SES, in this region"
         yield Finding("stop", subject, "not verified for sending", todo)
 
@@ -44,6 +46,9 @@ def _account(target: Target, plan: Plan) -> Iterator[Finding]:
         return
     recipients = [one.strip() for one in plan.parameters["ErrorMailTo"].split(",")]
     unverified = [one for one in recipients if not _reaches(target, one)]
+    if len(recipients) > 1:  # IAM asks for each recipient's identity there, and the template can name one
+        text = f"in the sandbox one recipient can be allowed, and ErrorMailTo has {len(recipients)}"
+        yield Finding("warn", "SES", text, "name one address, such as a list's, or ask for production access")
     text = "in the sandbox: only verified recipients get mails"
     if unverified:
         todo = f"verify {', '.join(unverified)}, or ask for production access"
@@ -54,13 +59,12 @@ def _account(target: Target, plan: Plan) -> Iterator[Finding]:
 
 def _reaches(target: Target, recipient: str) -> bool:
     places = (recipient, recipient.rpartition("@")[2])
-    return any(_is_verified(target, f"SES identity {place}", place) for place in places)
+    return any(_identity(target, f"SES identity {place}", place).get("VerifiedForSendingStatus") for place in places)
 
 
-def _is_verified(target: Target, subject: str, identity: str) -> bool:
+def _identity(target: Target, subject: str, identity: str) -> Mapping[str, Any]:
     client: SESV2Client = target.client("sesv2")
-    answer = ask(subject, "ses:GetEmailIdentity", client.get_email_identity, EmailIdentity=identity)
-    return bool(answer and answer.get("VerifiedForSendingStatus"))
+    return ask(subject, "ses:GetEmailIdentity", client.get_email_identity, EmailIdentity=identity) or {}
 
 
 def _covers(identity: str, sender: str) -> bool:

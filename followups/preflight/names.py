@@ -85,7 +85,7 @@ def _log_group_is_there(target: Target, subject: str, name: str) -> bool:
 
 
 def _owner(target: Target, kind: str, id_: str) -> str | None:
-    # Only to say more: who may not ask, or asks of what no stack has, is told that it is taken all the same.
+    # Only to say more: without this permission, or where no stack has it, the name is taken all the same.
     call = target.client("cloudformation").describe_stack_resources
     try:
         found = call(PhysicalResourceId=id_)["StackResources"]

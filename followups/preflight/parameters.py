@@ -70,14 +70,18 @@ def parameter_findings(
     for name in sorted(given.keys() - declared.keys()):
         yield Finding("stop", name, "the template has no such parameter", "take it out of samconfig.toml")
     for name, about in declared.items():
-        wrong = _wrong(about, values[name])
-        if wrong:
+        value = values[name]
+        # A list is held against its rules one by one.
+        given_one_by_one = value.split(",") if about["Type"] == "CommaDelimitedList" else [value]
+        if wrong := next(filter(None, (_wrong(about, one.strip()) for one in given_one_by_one)), ""):
             todo = str(about.get("ConstraintDescription", about.get("Description", "")))
-            yield Finding("stop", name, f"{values[name]!r} {wrong}", todo)
+            yield Finding("stop", name, f"{value!r} {wrong}", todo)
     kept = [name for name in declared if name not in given and values[name] != str(declared[name].get("Default", ""))]
     if kept:
-        told = ", ".join(f"{name}={values[name]}" for name in kept)
-        yield Finding("ok", "parameters", f"kept from the deployed stack, since samconfig.toml gives none: {told}")
+        values_kept = ", ".join(f"{name}={values[name]}" for name in kept)
+        yield Finding(
+            "ok", "parameters", f"kept from the deployed stack, since samconfig.toml gives none: {values_kept}"
+        )
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, str]:

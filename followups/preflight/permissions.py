@@ -8,7 +8,7 @@ PERMISSIONS = (
     "dynamodb:DescribeTable the four tables",
     "dynamodb:DescribeTimeToLive those that are there already",
     "dynamodb:DescribeContinuousBackups those that are there already",
-    "kms:DescribeKey the keys that tables and secret are under, if any",
+    "kms:DescribeKey KmsKeyArn and the keys that tables and secret are under, if any",
     "lambda:GetAccountSettings the account's concurrency",
     "lambda:GetFunctionConfiguration ProcessPaidOrder, and our functions' names",
     "logs:DescribeLogGroups our log groups' names",

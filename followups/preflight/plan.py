@@ -66,7 +66,7 @@ class Plan:
 
     @property
     def tables(self) -> list[Table]:
-        """Every table of the template's, with the name that the functions are told."""
+        """Every table of the template's, with the name that the functions get."""
         made = self.template.resources
         declared = {k: v for k, v in self.content["Resources"].items() if v["Type"] == "AWS::DynamoDB::Table"}
         return [

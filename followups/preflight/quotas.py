@@ -17,7 +17,7 @@ _TAKEN = ("createschedule", "invocation", "number of schedules")
 
 
 def quotas(target: Target) -> Iterator[Finding]:
-    """Tell Lambda's and Scheduler's."""
+    """Lambda's and Scheduler's."""
     yield from each(_concurrency(target), _scheduler(target))
 
 
@@ -26,7 +26,7 @@ def _concurrency(target: Target) -> Iterator[Finding]:
     answer: Mapping[str, Any] = ask("Lambda", "lambda:GetAccountSettings", client.get_account_settings) or {}
     free = answer.get("AccountLimit", {}).get("UnreservedConcurrentExecutions")
     if free is None:
-        yield Finding("warn", "Lambda", "not readable: its concurrency is not told", "look by hand")
+        yield Finding("warn", "Lambda", "not readable: no concurrency is named", "look by hand")
     elif free < FEW_AT_ONCE:
         todo = "ask for more concurrent executions, or paid orders wait"
         yield Finding("warn", "Lambda", f"{free} functions at once, for all that reserve none", todo)
@@ -40,7 +40,7 @@ def _scheduler(target: Target) -> Iterator[Finding]:
     answer: Mapping[str, Any] = ask("Scheduler", "servicequotas:ListServiceQuotas", call, ServiceCode="scheduler") or {}
     ours = [one for one in answer.get("Quotas", []) if any(word in one["QuotaName"].lower() for word in _TAKEN)]
     if ours:
-        told = ", ".join(f"{one['QuotaName']}: {one['Value']:g}" for one in ours)
-        yield Finding("ok", "Scheduler", told)
+        found = ", ".join(f"{one['QuotaName']}: {one['Value']:g}" for one in ours)
+        yield Finding("ok", "Scheduler", found)
     else:
-        yield Finding("warn", "Scheduler", "not readable: Service Quotas tells none of its quotas", "look by hand")
+        yield Finding("warn", "Scheduler", "not readable: Service Quotas has none of its quotas", "look by hand")

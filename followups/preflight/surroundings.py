@@ -30,7 +30,7 @@ def process_paid_order(target: Target, plan: Plan) -> Iterator[Finding]:
         yield Finding("stop", subject, "there is no such function", "deploy it, or name it: ProcessPaidOrderFunction")
         return
     if about.get("State", "Active") in {"Failed", "Pending"}:
-        yield Finding("stop", subject, f"its state is {about['State']}", "mend it: each pass would fail")
+        yield Finding("stop", subject, f"its state is {about['State']}", "repair it: each pass would fail")
         return
     yield _time(subject, about["Timeout"], plan)
 
@@ -47,9 +47,9 @@ def _time(subject: str, timeout: int, plan: Plan) -> Finding:
 
 
 def secret(target: Target, plan: Plan) -> Iterator[Finding]:
-    """It is there and holds keys in the shape that DelayedNotify reads; nothing of it is told."""
+    """It is there and holds keys in the shape that DelayedNotify reads; nothing of it is printed."""
     name = plan.template.variable("KBANK_SECRET_ID")
-    yield from each(_secret_shape(target, name), _secret_key(target, name))
+    yield from each(_secret_shape(target, name), _secret_key(target, plan, name))
 
 
 def _secret_shape(target: Target, name: str) -> Iterator[Finding]:
@@ -82,13 +82,12 @@ def _shape(subject: str, text: str) -> Finding:
     return Finding("ok", subject, f"it has secretKey{previous}")
 
 
-def _secret_key(target: Target, name: str) -> Iterator[Finding]:
+def _secret_key(target: Target, plan: Plan, name: str) -> Iterator[Finding]:
     client: SecretsManagerClient = target.client("secretsmanager")
     subject = f"secret {name}"
     answer = ask(subject, "secretsmanager:DescribeSecret", client.describe_secret, SecretId=name)
-    # Named by an id, an ARN or an alias; without one it is AWS's own.
     key = answer.get("KmsKeyId") if answer else None
-    yield from customer_key(target, subject, key, "DelayedNotify's role")
+    yield from customer_key(target, plan, subject, key, "the roles of DelayedNotify and Retry")
 
 
 def alarm_topic(target: Target, plan: Plan) -> Iterator[Finding]:

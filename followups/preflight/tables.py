@@ -17,10 +17,10 @@ Described = Mapping[str, Any]
 
 def existing_tables(target: Target, plan: Plan) -> Iterator[Finding]:
     """Look at each table that a parameter names."""
-    yield from each(*(_existing(target, table) for table in plan.tables if table.exists))
+    yield from each(*(_existing(target, plan, table) for table in plan.tables if table.exists))
 
 
-def _existing(target: Target, table: Table) -> Iterator[Finding]:
+def _existing(target: Target, plan: Plan, table: Table) -> Iterator[Finding]:
     client: DynamoDBClient = target.client("dynamodb")
     subject = f"{table.logical} {table.name}"
     answer = ask(subject, "dynamodb:DescribeTable", client.describe_table, TableName=table.name)
@@ -37,7 +37,7 @@ def _existing(target: Target, table: Table) -> Iterator[Finding]:
         _expiry(subject, client, table.name, asked["AttributeName"]) if asked else (),
         _recovery(subject, client, table.name),
         customer_key(
-            target, subject, described.get("SSEDescription", {}).get("KMSMasterKeyArn"), "the functions' roles"
+            target, plan, subject, described.get("SSEDescription", {}).get("KMSMasterKeyArn"), "the functions' roles"
         ),
     )
 
@@ -67,10 +67,6 @@ def _index(subject: str, ours: Mapping[str, Any], table: Mapping[str, Any], desc
     if found != expected:
         text = f"its index {name} is on {found}; expected {expected}"
         return Finding("stop", subject, text, f"delete that index, then: {_INDEXES}")
-    missing = _not_projected(ours["Projection"], there[name]["Projection"])
-    if missing:
-        text = f"its index {name} does not hold {', '.join(missing)}"
-        return Finding("stop", subject, text, f"an index cannot be changed: delete it, then: {_INDEXES}")
     status = there[name].get("IndexStatus", "ACTIVE")
     if status != "ACTIVE":
         return Finding("warn", subject, f"its index {name} is {status}", "wait until it is ACTIVE")
@@ -80,15 +76,9 @@ def _index(subject: str, ours: Mapping[str, Any], table: Mapping[str, Any], desc
 def key_text(keyed: Mapping[str, Any], table: Mapping[str, Any]) -> str:
     """Return a key as people write it, `chargeId (S) + notificationId (S)`, by the table's attribute types."""
     types = {one["AttributeName"]: one["AttributeType"] for one in table["AttributeDefinitions"]}
-    # HASH comes before RANGE, in whatever order they are told.
+    # HASH comes before RANGE, in whatever order they are listed.
     names = [one["AttributeName"] for one in sorted(keyed["KeySchema"], key=lambda one: str(one["KeyType"]))]
     return " + ".join(f"{name} ({types[name]})" for name in names)
-
-
-def _not_projected(ours: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
-    if there["ProjectionType"] == "ALL":
-        return []
-    return [name for name in ours.get("NonKeyAttributes", []) if name not in there.get("NonKeyAttributes", [])]
 
 
 def _expiry(subject: str, client: "DynamoDBClient", name: str, expected: str) -> Iterator[Finding]:

@@ -58,6 +58,8 @@ class Template:
             "Fn::Or": self._or,
             "Fn::And": self._and,
             "Fn::FindInMap": self._find_in_map,
+            "Fn::Contains": self._contains,
+            "Fn::EachMemberIn": self._each_member_in,
         }
 
     @property
@@ -141,3 +143,12 @@ class Template:
     def _find_in_map(self, argument: Node) -> Node:
         table, top, second = self.value(argument)
         return self._section("Mappings")[table][top][second]
+
+    def _contains(self, argument: Node) -> bool:
+        among, one = self.value(argument)
+        return one in among
+
+    def _each_member_in(self, argument: Node) -> bool:
+        # A parameter that is a list comes as its text.
+        given, among = self.value(argument)
+        return {part.strip() for part in given.split(",")} <= set(among)

@@ -3,8 +3,8 @@
 "use strict";
 
 const EVERY = 3000;
-const LIVE = ["problem", "summary", "totals", "late", "failed", "waiting", "throughput", "lateness", "panel"];
-const served = new Map(); // as the server sent it: countdowns change what stands in the page
+const LIVE = ["problem", "summary", "totals", "late", "failed", "waiting", "panel"];
+const served = new Map(); // as the server sent it: countdowns change what is in the page
 let ahead = 0; // the server's clock before ours, in milliseconds
 let paused = false;
 let latest = 0;
@@ -33,12 +33,10 @@ function remember() {
   for (const id of LIVE) served.set(id, byId(id)?.innerHTML);
 }
 
-// Focus and what is unfolded outlive the exchange.
+// The focus outlives the exchange.
 function exchange(part, html) {
   const key = part.contains(document.activeElement) ? document.activeElement.dataset.key || document.activeElement.id : null;
-  const unfolded = [...part.querySelectorAll("details[open]")].map((one) => one.id);
   part.innerHTML = html;
-  for (const id of unfolded) byId(id)?.setAttribute("open", "");
   if (key) {
     (keyed(key, part) || headingOf(part))?.focus({ preventScroll: true });
   }
@@ -109,7 +107,7 @@ function tick() {
     const seconds = (Number(left.dataset.due) - now) / 1000;
     left.textContent = seconds > 0 ? spanOf(seconds) : "due";
     const bar = left.nextElementSibling;
-    if (bar) bar.value = Math.max(bar.max - seconds, 0);
+    if (bar?.max) bar.value = Math.max(bar.max - seconds, 0);
   }
 }
 

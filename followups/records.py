@@ -1,0 +1,253 @@
+"""The saved notifications: the status of each, and how they are found by an id or listed by state.
+
+The indexes hold keys, and only of what waits (`due`), what failed (`failed`) and each order (`order`). Whatever is
+shown is read by its key, as it is now.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
+from typing import Literal, get_args
+
+from callback.clock import format_utc, parse_utc
+from callback.errors import SpoiltRecord
+from callback.record import OVERDUE_AFTER, SWEEP_SHARDS, Record, read_record
+from callback.report import error_id
+from callback.table import Item
+from followups.invocation import printable
+from followups.stack import Stack
+from followups.tables import AT_ONCE, get_all, query
+
+State = Literal["pending", "overdue", "failed"]
+STATES: tuple[State, ...] = get_args(State)
+Word = Literal["waiting", "running", "retrying", "overdue", "failed", "done", "spoilt", "foreign"]
+Level = Literal["info", "ok", "warn", "bad"]
+
+_LEVELS: dict[Word, Level] = {"done": "ok", "retrying": "warn", "overdue": "bad", "failed": "bad", "spoilt": "bad"}
+_EVER = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
+# The sweep looks at what is late again after 10 minutes at most, and at a pass in time 2 minutes after it was due.
+_SWEPT_WITHIN = timedelta(minutes=15)
+# Not the body: nobody here needs it.
+_OWN = [str(field.alias) for name, field in Record.model_fields.items() if name not in {"ours", "claim_id"}]
+_ATTRIBUTES = (*_OWN, "receivedAt", "failedAt", "status", "transactionState", "amount", "currency", "checksumForm")
+_ROW = ("errorId", "errorType", "message", "chargeId", "occurrences", "firstAt", "lastAt", "mailedAt")
+
+
+@dataclass(frozen=True)
+class Notification:
+    """One notification as it was read.
+
+    `record` is None where the item is not what the functions write: with a `fault`, which names what is wrong, another
+    hand has spoilt it; without one it is another function's row in a table that is shared.
+    """
+
+    item: Item
+    record: Record | None = None
+    fault: str = ""
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """What names it in a printed line."""
+        return {name: str(self.item.get(name, "")) for name in ("chargeId", "notificationId", "orderId")}
+
+    @property
+    def order_id(self) -> str:
+        """The shop's order."""
+        return self.ids["orderId"]
+
+    @property
+    def next_pass(self) -> int:
+        """The number of the pass after the last completed one; 0 where that cannot be read."""
+        return self.record.next_pass if self.record else 0
+
+    @property
+    def attempts_made(self) -> int:
+        """How often that pass was tried."""
+        return self.record.attempts_made if self.record else 0
+
+    @property
+    def reason(self) -> str:
+        """Why it is not done, as far as is known."""
+        return f"spoilt: {self.fault}" if self.fault else printable(str(self.item.get("lastError", "")))
+
+    def time(self, attribute: str) -> datetime | None:
+        """Return a time of the item, None where there is none that can be read."""
+        try:
+            return parse_utc(str(self.item.get(attribute, "")))
+        except ValueError:
+            return None
+
+    def as_data(self, now: datetime) -> dict[str, object]:
+        """For programs: the record by its own names, and its status."""
+        passes = [p | {"outcome": printable(str(p.get("outcome")))} for p in self.record.passes] if self.record else []
+        data: dict[str, object] = self.item | {"passes": passes, "status": status(self, now).word}
+        return data | ({"lastError": self.reason} if self.reason else {})
+
+
+@dataclass(frozen=True)
+class Status:
+    """The status of a notification at one time.
+
+    `at` is when its pass is or was due, until when it runs at the latest, or when it ended; `late` how long ago the
+    pass was first due.
+    """
+
+    word: Word
+    at: datetime | None = None
+    late: timedelta = timedelta()
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it should have moved on: also what is tried again, and what the sweep is to end."""
+        return self.late > OVERDUE_AFTER or self.word == "spoilt"
+
+    @property
+    def level(self) -> Level:
+        """How bad it is."""
+        return _LEVELS.get(self.word, "info")
+
+
+def read(item: Item) -> Notification:
+    """Read an item, whatever it holds."""
+    if not {"state", "passesDone", "sweepAt", "failedAt"} & item.keys():
+        return Notification(item)
+    try:
+        record = read_record(item)
+        return Notification(item, record.waiting() if record.state == "PENDING" else record)
+    except SpoiltRecord as error:
+        return Notification(item, fault=printable(str(error)))
+
+
+def status(notification: Notification, now: datetime) -> Status:
+    """Return the status of a notification.
+
+    - waiting: for the first attempt at its pass, whose timer may still come
+    - running: claimed by somebody
+    - retrying: the last attempt failed, and it is due again
+    - overdue: it was due (again) more than two minutes ago
+    - failed: for a person; done: no pass is missing
+    - spoilt, foreign: no record
+    """
+    record = notification.record
+    if record is None:
+        return Status("spoilt" if notification.fault else "foreign")
+    if record.state == "DONE":
+        return Status("done")
+    late = max(record.overdue(now), timedelta()) if record.state == "PENDING" else timedelta()
+    if record.is_claimed(now):
+        return Status("running", record.lease_until, late)
+    if record.state == "FAILED":
+        return Status("failed", notification.time("failedAt"))
+    due = record.next_pass_due
+    if due and now > due + OVERDUE_AFTER:
+        return Status("overdue", due, late)
+    return Status("retrying" if record.attempts_made else "waiting", due, late)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What is asked for: a state, in [since, until), no more than `limit`.
+
+    What failed is bounded by when it failed, latest first; what waits by when its pass was first due, in the order in
+    which the sweep looks at it.
+    """
+
+    state: State
+    since: datetime = _EVER[0]
+    until: datetime = _EVER[1]
+    limit: int | None = None
+
+
+def listed(stack: Stack, asked: Listing, now: datetime) -> Iterator[Notification]:
+    """Stream what is asked for."""
+    if asked.since >= asked.until:
+        return iter(())
+    if asked.state == "failed":
+        keys = _merged(stack, "failed", asked.since, asked.until, newest_first=True)
+        return read_all(stack, islice(keys, asked.limit))
+    # The index does not say when a pass was first due: the sweep looks at none sooner, and at each soon after.
+    until = min(max(asked.until, now), _EVER[1] - _SWEPT_WITHIN)
+    if asked.state == "overdue":
+        until = min(until, now)
+    found = read_all(stack, _merged(stack, "due", asked.since, until + _SWEPT_WITHIN))
+    return islice((one for one in found if _is_asked_for(one, asked, now)), asked.limit)
+
+
+def _is_asked_for(one: Notification, asked: Listing, now: datetime) -> bool:
+    if one.record is None:  # its times cannot be read
+        return True
+    first_due = one.record.first_due or one.record.next_pass_due or now
+    return asked.since <= first_due < asked.until and (asked.state == "pending" or status(one, now).is_late)
+
+
+def find(stack: Stack, word: str) -> list[Notification]:
+    """Return the notifications of an order, a charge or a delivery, oldest first.
+
+    A delivery's own id is in no index: it finds what waits, what failed, and what the error log names.
+    """
+    keys = [*query(stack, "orderId = :word", {"word": word}, IndexName="order")]
+    keys += query(stack, "chargeId = :word", {"word": word}, ProjectionExpression="chargeId, notificationId")
+    return _oldest_first(read_all(stack, keys or _keys_of_delivery(stack, word)))
+
+
+def of_order(stack: Stack, order_id: str) -> list[Notification]:
+    """Return what was saved for an order, oldest first."""
+    return _oldest_first(read_all(stack, query(stack, "orderId = :word", {"word": order_id}, IndexName="order")))
+
+
+def get(stack: Stack, charge_id: str, notification_id: str) -> Notification | None:
+    """Read one notification."""
+    return next(read_all(stack, [{"chargeId": charge_id, "notificationId": notification_id}]), None)
+
+
+def read_all(stack: Stack, keys: Iterable[Item]) -> Iterator[Notification]:
+    """Read notifications by their keys, in the keys' order, each once in a hundred; what is gone is left out."""
+    left = iter(keys)
+    while asked := {(key["chargeId"], key["notificationId"]): None for key in islice(left, AT_ONCE)}:
+        wanted = ({"chargeId": charge, "notificationId": delivery} for charge, delivery in asked)
+        items = get_all(stack, "CreditCardNotifyTable", wanted, _ATTRIBUTES)
+        found = {(item["chargeId"], item["notificationId"]): item for item in items}
+        yield from (read(found[key]) for key in asked if key in found)
+
+
+def error_rows(stack: Stack, notification_id: str, passes: int) -> dict[str, Item]:
+    """Return the rows of the error log on a notification, by the kind of error and the pass that it ended at."""
+    kinds = {error_id(notification_id, kind): kind for kind in ("retried", "refused", "contradicted", "failed")}
+    kinds |= {error_id(notification_id, "failed", number): f"failed {number}" for number in range(1, passes + 1)}
+    rows = get_all(stack, "CallbackErrorLogTable", [{"errorId": id_} for id_ in kinds], _ROW)
+    return {kinds[row["errorId"]]: row for row in rows}
+
+
+def _keys_of_delivery(stack: Stack, notification_id: str) -> list[Item]:
+    def search(part: tuple[str, int]) -> list[Item]:
+        filtered = {"FilterExpression": "notificationId = :word", "IndexName": part[0]}
+        return [*query(stack, f"{_SHARD[part[0]]} = :shard", {"shard": part[1], "word": notification_id}, **filtered)]
+
+    rows = error_rows(stack, notification_id, len(stack.delays) + 1).values()
+    logged = [row | {"notificationId": notification_id} for row in rows if "chargeId" in row]
+    parts = [(index, shard) for index in _SHARD for shard in range(SWEEP_SHARDS)]
+    with ThreadPoolExecutor(SWEEP_SHARDS) as pool:
+        return [*logged, *chain.from_iterable(pool.map(search, parts))]
+
+
+_SHARD = {"due": "sweepShard", "failed": "failedShard"}
+_AT = {"due": "sweepAt", "failed": "failedAt"}
+
+
+def _merged(
+    stack: Stack, index: str, since: datetime, until: datetime, *, newest_first: bool = False
+) -> Iterator[Item]:
+    condition = f"{_SHARD[index]} = :shard AND {_AT[index]} BETWEEN :since AND :until"
+    # BETWEEN has both its ends, the bounds have not the last.
+    bounds = {"since": format_utc(since), "until": format_utc(until - timedelta(microseconds=1))}
+    # A page of each shard is read ahead.
+    how = {"IndexName": index, "ScanIndexForward": not newest_first, "Limit": AT_ONCE}
+    shards = [query(stack, condition, bounds | {"shard": shard}, **how) for shard in range(SWEEP_SHARDS)]
+    return heapq.merge(*shards, key=lambda key: str(key[_AT[index]]), reverse=newest_first)
+
+
+def _oldest_first(found: Iterable[Notification]) -> list[Notification]:
+    return sorted(found, key=lambda one: str(one.item.get("receivedAt", "")))

@@ -1,0 +1,47 @@
+"""DynamoDB as these tools read it: an index by its keys, items by theirs. Nothing here writes, and nothing scans."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+from callback.table import Item
+from followups.stack import Stack
+
+# As many as BatchGetItem takes.
+AT_ONCE = 100
+_read = TypeDeserializer().deserialize
+_write = TypeSerializer().serialize
+
+
+def query(stack: Stack, condition: str, values: Item, **request: Any) -> Iterator[Item]:  # noqa: ANN401 - typed keywords
+    """Read keys of CreditCardNotifyTable or of one of its indexes, page by page as they are asked for."""
+    pages = stack.dynamodb.get_paginator("query").paginate(
+        TableName=stack.output("CreditCardNotifyTable"),
+        KeyConditionExpression=condition,
+        ExpressionAttributeValues={f":{name}": _write(value) for name, value in values.items()},
+        **request,
+    )
+    for page in pages:
+        yield from map(_item, page["Items"])
+
+
+def get_all(stack: Stack, table: str, keys: Iterable[Item], attributes: Iterable[str]) -> Iterator[Item]:
+    """Read at most `AT_ONCE` items of a table as they are now, in any order; one that is not there is left out."""
+    names = {f"#{name}": name for name in attributes}
+    asked = {"Keys": [_written(key) for key in keys], "ConsistentRead": True}
+    asked |= {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names}
+    request: Any = {stack.output(table): asked} if asked["Keys"] else {}
+    while request:  # an answer that would be too large leaves the rest for another call
+        answer = stack.dynamodb.batch_get_item(RequestItems=request)
+        for items in answer["Responses"].values():
+            yield from map(_item, items)
+        request = answer["UnprocessedKeys"]
+
+
+def _item(attributes: Any) -> Item:  # noqa: ANN401 - botocore's union of what an attribute may be
+    return {name: _read(value) for name, value in attributes.items()}
+
+
+def _written(item: Item) -> Item:
+    return {name: _write(value) for name, value in item.items()}
