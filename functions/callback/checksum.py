@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from callback.clock import Clock
-from callback.notification import Notification
+from callback.notification import BLANKS, Notification
 
 MerchantKeys = dict[str, str]
 """The keys to try, by a name that may be shown: `current`, and `previous` during a rotation."""
@@ -101,7 +101,7 @@ class Secret:
 
 def merchant_keys(text: str) -> MerchantKeys:
     """Read the secret's text: its keys without the white space around them. Raises `ValueError` if it is not JSON."""
-    secret = json.loads(text)
+    secret = json.loads(text.strip(BLANKS))
     given = secret if isinstance(secret, dict) else {}
     found = {name: given.get(field) for name, field in _FIELDS.items()}
-    return {name: key.strip() for name, key in found.items() if isinstance(key, str) and key.strip()}
+    return {name: key.strip(BLANKS) for name, key in found.items() if isinstance(key, str) and key.strip(BLANKS)}
