@@ -18,7 +18,7 @@ from callback.table import AWS_ERRORS, Table
 from callback.timer import Timer, TimerInput
 
 _MAX_ANSWER_BYTES = 64 * 1024
-_MAX_OUTCOME = 1000
+_MAX_OUTCOME = 1000  # in bytes: a record may hold 100 of them
 # A connection that was kept alive and died while the function was frozen, or that never came about: nothing ran.
 _DEAD_CONNECTION = (ConnectionClosedError, ConnectTimeoutError, EndpointConnectionError)
 
@@ -55,7 +55,7 @@ class PaidOrders:
 def _outcome(stream: Any) -> str:  # noqa: ANN401 - botocore's stream has no type
     text = stream.read(_MAX_ANSWER_BYTES).decode(errors="replace")
     stream.close()  # whatever more there is
-    return redacted_text(text)[:_MAX_OUTCOME]
+    return redacted_text(text).encode(errors="replace")[:_MAX_OUTCOME].decode(errors="ignore")
 
 
 @dataclass(frozen=True, kw_only=True)
