@@ -18,7 +18,8 @@ from callback.schema import ID_EXPECTED, MAX_SORT_ID_BYTES, is_id
 
 _MOST = Decimal(10) ** 15
 # What editors, proxies and copying leave around a text: all kinds of blanks, and what nobody sees.
-BLANKS = "\0\t\n\v\f\r \x85\xa0\xad\u1680\u2028\u2029\u202f\u205f\u2060\u3000\ufeff" + "".join(map(chr, range(8192, 8208)))
+BLANKS = "".join(map(chr, range(0x2000, 0x2010))) + "\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
+BLANKS += "\0\t\n\v\f\r \x85\xa0\xad\u1680"
 
 
 @dataclass(frozen=True)
