@@ -26,12 +26,16 @@ _ASK_AGAIN_AFTER = timedelta(seconds=30)
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is known of one checksum. `form` and `key` say what matched, where it is valid."""
+    """What is known of one checksum. `form` and `key` say what matched, where it is valid.
+
+    `retryable`: it is not verifiable for want of the merchant's key.
+    """
 
     status: Literal["valid", "invalid", "missing", "unverifiable"]
     error: str | None = None
     form: str | None = None
     key: str | None = None
+    retryable: bool = False
 
     @property
     def valid(self) -> bool:
@@ -49,7 +53,7 @@ def verify(notification: Notification, keys: MerchantKeys) -> Verdict:
     if None in (n.amount, n.currency, n.status, n.transaction_state):
         return Verdict("unverifiable", "amount, currency, status or transaction_state is missing or cannot be hashed")
     if not keys:
-        return Verdict("unverifiable", "no merchant key is set")
+        return Verdict("unverifiable", "no merchant key is set", retryable=True)
     for name, key in keys.items():
         for form, text in _forms(n):
             if _matches(given, text + key):
@@ -81,22 +85,24 @@ class Secret:
     clock: Clock
     _keys: MerchantKeys = field(default_factory=dict)
     _fetched: datetime | None = None
+    _asked: datetime | None = None
 
     def keys(self) -> MerchantKeys:
         """Return the keys. Raises `AWS_ERRORS` where the secret cannot be read, `ValueError` where it is not JSON."""
-        return self._keys if self._is_younger_than(_KEEP) else self._fetch()
+        return self._keys if self._is_within(_KEEP, self._fetched) else self._fetch()
 
     def newer_keys(self) -> MerchantKeys:
-        """Return the keys as they are now, or none where they were read a moment ago. Raises as `keys` does."""
-        return {} if self._is_younger_than(_ASK_AGAIN_AFTER) else self._fetch()
+        """Return the keys as they are now, or none where they were asked for a moment ago. Raises as `keys` does."""
+        return {} if self._is_within(_ASK_AGAIN_AFTER, self._asked) else self._fetch()
 
     def _fetch(self) -> MerchantKeys:
+        self._asked = self.clock()
         text = self.client.get_secret_value(SecretId=self.secret_id).get("SecretString", "")
-        self._keys, self._fetched = merchant_keys(text), self.clock()
+        self._keys, self._fetched = merchant_keys(text), self._asked
         return self._keys
 
-    def _is_younger_than(self, age: timedelta) -> bool:
-        return self._fetched is not None and self.clock() - self._fetched < age
+    def _is_within(self, wait: timedelta, time: datetime | None) -> bool:
+        return time is not None and self.clock() - time < wait
 
 
 def merchant_keys(text: str) -> MerchantKeys:

@@ -8,7 +8,7 @@ from callback import errors
 from callback.checksum import Secret, Verdict, verify
 from callback.clock import Clock, format_utc
 from callback.log import log
-from callback.notification import Notification
+from callback.notification import BLANKS, Notification
 from callback.passes import Passes
 from callback.record import Record
 from callback.redirect import Response, redirect
@@ -27,8 +27,12 @@ class Payment:
     def differences(self, notification: Notification) -> list[str]:
         """Name what the notification contradicts; what one of the two does not state is no contradiction."""
         names = ("order_id", "amount", "currency")
-        pairs = {name: (getattr(self, name), getattr(notification, name)) for name in names}
+        pairs = {name: (_trimmed(getattr(self, name)), getattr(notification, name)) for name in names}
         return [name for name, pair in pairs.items() if None not in pair and pair[0] != pair[1]]
+
+
+def _trimmed(value: object) -> object:
+    return value.strip(BLANKS) if isinstance(value, str) else value  # as the notification's is
 
 
 # Which it is is compared by identity: a record may be as empty.
@@ -80,7 +84,7 @@ class CreditCardCallbackProcessor(Passes):
             return verdict
         if self._rejects and not notification.is_browser_return:
             self.mark_payment(notification, verdict)
-            rejected = errors.UnverifiableRejected if verdict.status == "unverifiable" else errors.ChecksumRejected
+            rejected = errors.UnverifiableRejected if verdict.retryable else errors.ChecksumRejected
             raise rejected(f"checksum {verdict.status}: {verdict.error}")
         log.warn("Checksum verification failed. Continuing with processing.")
         return verdict
@@ -157,7 +161,8 @@ class CreditCardCallbackProcessor(Passes):
             return verify(notification, newer) if newer else verdict
         except (*AWS_ERRORS, ValueError) as error:
             log.step_failed("secret", error)
-            return Verdict("unverifiable", f"the merchant key could not be read ({type(error).__name__})")
+            reason = f"the merchant key could not be read ({type(error).__name__})"
+            return Verdict("unverifiable", reason, retryable=True)
 
 
 def _differ(fields: list[str]) -> str:
