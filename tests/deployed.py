@@ -1,9 +1,10 @@
-"""The world as operators reach it: a deployed stack by its name, its failure queues, its functions to invoke."""
+"""The world as operators reach it: a deployed stack by its name, its queues, its functions to invoke."""
 
 import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -11,8 +12,10 @@ from moto.sqs.models import sqs_backends
 
 import delayednotify
 import recheck
+from callback.clock import format_utc
+from callback.record import OVERDUE_AFTER, SWEEP_SHARDS
 from followups.cli import main
-from followups.dead_letters import QUEUES
+from followups.dead_letters import FAILURE, QUEUES, REFUSED, RETRY
 from followups.operator import Operator
 from local.emulator import ACCOUNT, REGION
 from tests.letters import Letter, function_error, on_failure, scheduler_letter
@@ -21,17 +24,14 @@ from tests.wire import Answer, Call, payload
 from tests.world import CHARGE, NOTIFICATION, ORDER, World, sample
 
 STACK = "payment3-follow-up-dev"
-REQUEST = "8f0c5a55-1b0e-4c53-9d0e-3f1f6ae0f0aa"
-GROUP = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/payment3-recheck-dev"
-NOTIFY_QUEUE, RECHECK_QUEUE, SCHEDULER_QUEUE, SWEEP_QUEUE = QUEUES
-# What CloudFormation tells of a deployment, and the variable that the template makes of it.
+PROCESS = "payment3-process-paid-order-dev"
+# What CloudFormation says of a deployment, and the variable that the template makes of it.
 PARAMETERS = {
     "RecheckDelays": "RECHECK_DELAYS",
-    "MaxAttempts": "MAX_ATTEMPTS",
+    "GiveUpAfterHours": "GIVE_UP_AFTER_HOURS",
     "SettledOrderStatuses": "SETTLED_ORDER_STATUSES",
     "KBankSecretId": "KBANK_SECRET_ID",
 }
-Handler = Callable[[object, None], object]
 
 
 def unstyled(text: str) -> str:
@@ -54,62 +54,103 @@ class Deployed:
 
     def __post_init__(self) -> None:
         """Make the queues, and answer for CloudFormation and Lambda, which moto does not play without containers."""
+        kept = {"MessageRetentionPeriod": "1209600", "VisibilityTimeout": "720"}
         for queue in QUEUES:
-            made = self.world.client("sqs").create_queue(
-                QueueName=queue, Attributes={"MessageRetentionPeriod": "1209600"}
-            )
+            made = self.world.client("sqs").create_queue(QueueName=f"stack-{queue}", Attributes=kept)
             self.urls[queue] = made["QueueUrl"]
         answers = self.world.wire.answers
-        answers["cloudformation.DescribeStacks"] = self._describe_stacks
         self.functions: dict[str, Callable[[Call], Answer]] = {
-            arn("payment3-delayed-notify-dev"): _run(delayednotify.lambda_handler),
-            arn("payment3-recheck-dev"): _run(recheck.lambda_handler),
-            arn("payment3-sweep-dev"): _run(recheck.sweep_handler),
-            "payment3-process-paid-order-dev": answers["lambda.Invoke"],
+            arn("payment3-recheck-dev"): _recheck,
+            PROCESS: answers["lambda.Invoke"],
         }
+        answers["cloudformation.DescribeStacks"] = self._describe_stacks
         answers["lambda.Invoke"] = lambda call: self.functions[call.request["FunctionName"]](call)
         answers["sqs.ReceiveMessage"] = self._receive_message
+        answers["sqs.SendMessage"] = lambda call: self._send_message(call.request)
 
     def run(self, *arguments: str) -> int:
-        """Run a command of the operators' and return its exit code; who waits in it lets the world's time pass."""
+        """Run a command of the operators' and return its exit code; then RetryFunction takes what it can receive."""
         operator = Operator(lambda: self.world.now, self.world.monotonic, self.world.wait)
         with self.world.wire:
-            return main(arguments, operator)
+            code = main(arguments, operator)
+        self.retry()
+        return code
 
     def invoked(self, function: str) -> list[Any]:
         """The payloads that a function was invoked with."""
         requests = self.world.wire.of("lambda.Invoke")
         return [json.loads(r["Payload"]) for r in requests if r["FunctionName"].endswith(function)]
 
+    def process_fails(self) -> Callable[[Call], Answer]:
+        """ProcessPaidOrder fails from now on; return what it did before."""
+        works, self.functions[PROCESS] = self.functions[PROCESS], lambda _call: payload({}, error="Unhandled")
+        return works
+
+    # --- what is in the table, without its past ---
+
+    def put_waiting(self, name: str, minutes: float = 60, **changes: object) -> None:
+        """A notification whose pass 2 was first due so many minutes ago, or is due later where that is negative."""
+        due = self.world.now - timedelta(minutes=minutes)
+        sweep_at = due + OVERDUE_AFTER * (minutes < 0)
+        line = {"nextPassDue": format_utc(due), "sweepShard": sum(name.encode()) % SWEEP_SHARDS}
+        self._put(name, minutes, state="PENDING", **line | {"sweepAt": format_utc(sweep_at)} | changes)
+
+    def put_failed(self, name: str, minutes: float = 60, **changes: object) -> None:
+        """A notification that failed so many minutes ago."""
+        failed_at = format_utc(self.world.now - timedelta(minutes=minutes))
+        line = {"failedAt": failed_at, "failedShard": sum(name.encode()) % SWEEP_SHARDS}
+        self._put(name, minutes, state="FAILED", lastError="PassFailed: no", attempts=4, **line | changes)
+
+    def _put(self, name: str, minutes: float, **changes: object) -> None:
+        """Write an item; a change to None leaves the attribute out."""
+        due = self.world.now - timedelta(minutes=minutes)
+        item = {"chargeId": CHARGE, "notificationId": name, "orderId": ORDER, "passesDone": 1, "passes": []}
+        item |= {"receivedAt": format_utc(due - timedelta(minutes=1)), "firstDue": format_utc(due)}
+        item |= {"attempts": 1, "attemptsBefore": 1, "checksumStatus": "valid"} | changes
+        kept = {name: value for name, value in item.items() if value is not None}
+        self.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=kept)
+
     # --- what lies in the queues ---
 
     def put(self, queue: str, letter: Letter) -> None:
         """A letter arrives."""
-        sent = self.world.client("sqs").send_message(QueueUrl=self.urls[queue], **letter)
-        self.sent[sent["MessageId"]] = str(int(self.world.now.timestamp() * 1000))
+        self._send_message({"QueueUrl": self.urls[queue]} | letter)
 
     def put_each_kind(self) -> None:
-        """A letter of each of three notifications: failed for good, timed out, never handed over."""
-        self.put(NOTIFY_QUEUE, notify_letter())
-        for queue, letter, number in ((RECHECK_QUEUE, recheck_letter, 2), (SCHEDULER_QUEUE, timer_letter, 3)):
-            event = notification(number)
-            self.world.deliver(event)
-            self.put(queue, letter(timer(number)))
+        """Refused as no notification, not saved for 72 hours, and not saved yet; the last one is hidden."""
+        self.put(REFUSED, refused_letter("InvalidNotification", "body: expected a JSON object", {"body": "nonsense"}))
+        self.put(FAILURE, notify_letter(notification(2), TimeoutError("the table is asleep")))
+        self.put(RETRY, notify_letter(notification(3), TimeoutError("the table is asleep")))
+        self.world.client("sqs").receive_message(QueueUrl=self.urls[RETRY], WaitTimeSeconds=0)
         self.world.wait(60)
 
+    def retry(self) -> None:
+        """The event source hands what it can receive to RetryFunction, as often as there is something."""
+        with self.world.wire.aside():
+            received = self._receive({"QueueUrl": self.urls[RETRY]})
+        for message in received:
+            attributes = message["Attributes"] | {"ApproximateReceiveCount": "1"}
+            record = {"messageId": message["MessageId"], "body": message["Body"], "attributes": attributes}
+            with self.world.wire:
+                failed = delayednotify.retry_handler({"Records": [record]}, None)["batchItemFailures"]
+            if not failed:
+                handle = message["ReceiptHandle"]
+                self.world.client("sqs").delete_message(QueueUrl=self.urls[RETRY], ReceiptHandle=handle)
+        if received:
+            self.retry()
+
     def messages(self, queue: str) -> list[Any]:
-        """What lies in a queue, hidden or not, as moto keeps it."""
-        url = self.urls[queue]
-        found: list[Any] = sqs_backends[ACCOUNT][REGION].queues[url.rsplit("/", 1)[-1]]._messages
+        """What is in a queue, hidden or not, as moto keeps it."""
+        found: list[Any] = sqs_backends[ACCOUNT][REGION].queues[f"stack-{queue}"]._messages
         return found
 
     def left(self) -> dict[str, int]:
-        """How many letters lie in each queue that is not empty."""
+        """How many letters are in each queue that is not empty."""
         return {queue: len(self.messages(queue)) for queue in QUEUES if self.messages(queue)}
 
     def hidden(self) -> int:
-        """How many letters are hidden from others."""
-        return sum(not message.visible for queue in QUEUES for message in self.messages(queue))
+        """How many letters that wait for a person are hidden."""
+        return sum(not message.visible for queue in (REFUSED, FAILURE) for message in self.messages(queue))
 
     def show_again(self) -> None:
         """The time passes for which a letter stays hidden."""
@@ -117,21 +158,29 @@ class Deployed:
             for message in self.messages(queue):
                 message.visible_at = 0.0
 
+    def _send_message(self, request: dict[str, Any]) -> Answer:
+        with self.world.wire.aside():
+            answer: Answer = self.world.client("sqs").send_message(**request)
+        self.sent[answer["MessageId"]] = str(int(self.world.now.timestamp() * 1000))
+        return answer
+
     def _receive_message(self, call: Call) -> Answer:
         # A long poll, so that AWS asks all its servers; the tests' one server need not be waited for.
         assert call.request["WaitTimeSeconds"] > 0
         with self.world.wire.aside():
-            answer: Answer = self.world.client("sqs").receive_message(**call.request | {"WaitTimeSeconds": 0})
-        for message in answer.get("Messages", []):  # sent by the world's clock, not by moto's
-            message["Attributes"]["SentTimestamp"] = self.sent[message["MessageId"]]
-        return answer
+            return {"Messages": self._receive(call.request | {"WaitTimeSeconds": 0})}
+
+    def _receive(self, request: dict[str, Any]) -> list[Any]:
+        messages: list[Any] = self.world.client("sqs").receive_message(**request).get("Messages", [])
+        for message in messages:  # sent by the world's clock, not by moto's
+            message["Attributes"] = {"SentTimestamp": self.sent[message["MessageId"]]}
+        return messages
 
     def _describe_stacks(self, call: Call) -> Answer:
         resources, environment = self.world.resources, self.world.environment
         values = self.urls | {
             "DelayedNotifyFunctionArn": arn(resources["DelayedNotifyFunction"]["Properties"]["FunctionName"]),
             "RecheckFunctionArn": arn(resources["RecheckFunction"]["Properties"]["FunctionName"]),
-            "SweepFunctionArn": arn(resources["SweepFunction"]["Properties"]["FunctionName"]),
             "ScheduleGroup": environment["SCHEDULE_GROUP"],
             "CreditCardNotifyTable": environment["CREDIT_CARD_NOTIFY_TABLE"],
             "CallbackErrorLogTable": environment["CALLBACK_ERROR_LOG_TABLE"],
@@ -151,46 +200,39 @@ def _written(section: str) -> set[str]:
     return set(source()[section])
 
 
-def _run(handler: Handler) -> Callable[[Call], Answer]:
-    def answer(call: Call) -> Answer:
-        try:
-            return payload(handler(json.loads(call.request["Payload"]), None))
-        except Exception as error:  # noqa: BLE001 - as the Lambda runtime does
-            return payload(function_error(error), error="Unhandled")
-
-    return answer
+def _recheck(call: Call) -> Answer:
+    try:
+        return payload(recheck.lambda_handler(json.loads(call.request["Payload"]), None))
+    except Exception as error:  # noqa: BLE001 - as the Lambda runtime does
+        return payload(function_error(error), error="Unhandled")
 
 
-# --- the n-th notification, its timer and their letters ---
+# --- the n-th notification and its letters ---
 
 
 def notification(number: int = 1) -> dict[str, Any]:
     """A delivery by the bank, the first of the samples' order."""
     event = sample("authorized")
-    event["requestContext"]["requestId"] = _id(number)
+    event["requestContext"]["requestId"] = NOTIFICATION if number == 1 else f"{NOTIFICATION}-{number}"
     return event
 
 
-def timer(number: int = 1, **changes: object) -> dict[str, Any]:
-    """The timer of its pass 2."""
-    ids = {"chargeId": CHARGE, "notificationId": _id(number), "orderId": ORDER}
-    return {"version": 1, **ids, "pass": 2, "dueAt": "2026-11-22T09:31:17.550000Z", "scheduleArn": "a", **changes}
-
-
-def notify_letter(event: object = None, error: Exception | None = None) -> Letter:
+def notify_letter(event: object = None, error: Exception | None = None, function: str = "") -> Letter:
     """DelayedNotify's record of a notification; without an error it grew too old."""
-    return on_failure(arn("payment3-delayed-notify-dev"), REQUEST, event or notification(), error)
+    function = function or arn("payment3-delayed-notify-dev")
+    return on_failure(function, "8f0c5a55-1b0e-4c53-9d0e-3f1f6ae0f0aa", event or notification(), error)
 
 
-def recheck_letter(event: object) -> Letter:
-    """Recheck's record of a timer."""
-    return on_failure(arn("payment3-recheck-dev"), REQUEST, event, TimeoutError("the table is asleep"))
+def refused_letter(error_type: str, reason: str, event: object) -> Letter:
+    """What RetryFunction moves to the refused queue."""
+    attributes = {"errorType": error_type, "reason": reason}
+    typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+    return notify_letter(event, OSError("the first error")) | {"MessageAttributes": typed}
 
 
-def timer_letter(event: object, group: str = GROUP) -> Letter:
-    """Scheduler's letter of a timer."""
-    return scheduler_letter(json.dumps(event), f"{group}/recheck-0123456789ab-2")
-
-
-def _id(number: int) -> str:
-    return NOTIFICATION if number == 1 else f"{NOTIFICATION}-{number}"
+def timer_letter() -> Letter:
+    """Scheduler's letter of the timer of pass 2."""
+    ids = {"chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER}
+    timer = {"version": 1, **ids, "pass": 2, "dueAt": "2026-11-22T09:31:17.550000Z", "scheduleArn": "a"}
+    group = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/payment3-recheck-dev"
+    return scheduler_letter(json.dumps(timer), f"{group}/recheck-0123456789ab-2")
