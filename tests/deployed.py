@@ -92,16 +92,16 @@ class Deployed:
         """A notification whose pass 2 was first due so many minutes ago, or is due later where that is negative."""
         due = self.world.now - timedelta(minutes=minutes)
         sweep_at = due + OVERDUE_AFTER * (minutes < 0)
-        line = {"nextPassDue": format_utc(due), "sweepShard": sum(name.encode()) % SWEEP_SHARDS}
-        self._put(name, minutes, state="PENDING", **line | {"sweepAt": format_utc(sweep_at)} | changes)
+        line = {"nextPassDue": format_utc(due), "sweepAt": format_utc(sweep_at), "sweepShard": _shard(name)}
+        self._put(name, minutes, {"state": "PENDING"} | line | changes)
 
     def put_failed(self, name: str, minutes: float = 60, **changes: object) -> None:
         """A notification that failed so many minutes ago."""
         failed_at = format_utc(self.world.now - timedelta(minutes=minutes))
-        line = {"failedAt": failed_at, "failedShard": sum(name.encode()) % SWEEP_SHARDS}
-        self._put(name, minutes, state="FAILED", lastError="PassFailed: no", attempts=4, **line | changes)
+        line = {"failedAt": failed_at, "failedShard": _shard(name)}
+        self._put(name, minutes, {"state": "FAILED", "lastError": "PassFailed: no", "attempts": 4} | line | changes)
 
-    def _put(self, name: str, minutes: float, **changes: object) -> None:
+    def _put(self, name: str, minutes: float, changes: dict[str, object]) -> None:
         """Write an item; a change to None leaves the attribute out."""
         due = self.world.now - timedelta(minutes=minutes)
         item = {"chargeId": CHARGE, "notificationId": name, "orderId": ORDER, "passesDone": 1, "passes": []}
@@ -193,6 +193,10 @@ class Deployed:
         outputs = [{"OutputKey": key, "OutputValue": value} for key, value in values.items()]
         deployed_with = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
         return {"Stacks": [{"Outputs": outputs, "Parameters": deployed_with}]}
+
+
+def _shard(name: str) -> int:
+    return sum(name.encode()) % SWEEP_SHARDS
 
 
 @cache
