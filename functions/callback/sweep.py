@@ -18,7 +18,7 @@ from callback.log import log
 from callback.record import SWEEP_SHARDS, Records, read_record
 from callback.report import Reporter
 from callback.table import AWS_ERRORS, Item
-from callback.timer import timer_input
+from callback.timer import TimerInput, timer_input
 
 # Until just before the next sweep begins.
 _RUN_FOR = timedelta(seconds=50)
@@ -85,6 +85,7 @@ class Sweep:
         now = self.clock()
         try:
             record = read_record(item).waiting()
+            TimerInput.parse(timer_input(record), SpoiltRecord)  # Recheck would refuse it for ever
         except SpoiltRecord as error:
             return self._end(item, error)
         self._oldest = max(self._oldest, record.overdue(now))

@@ -13,8 +13,14 @@ Item = dict[str, Any]
 AWS_ERRORS = (ClientError, BotoCoreError)
 _PAGE = 100
 
+
+class _Reader(TypeDeserializer):
+    def _deserialize_b(self, value: bytes) -> bytes:
+        return bytes(value)  # boto3's own type for it raises where it is made a text
+
+
 _write = TypeSerializer().serialize
-_read = TypeDeserializer().deserialize
+_read = _Reader().deserialize
 
 
 class ConditionFailed(Exception):
@@ -34,7 +40,7 @@ class Table:
 
     def put(self, item: Item, condition: str) -> None:
         """Write a whole item, without what is None, where the condition holds, else raise `ConditionFailed`."""
-        self._send(self.client.put_item, condition, Item=_written(item))
+        self._send(self.client.put_item, condition, Item=_written(_present(item)))
 
     def update(self, key: Item, changes: Item, condition: str = "", values: Item | None = None, add: str = "") -> Item:
         """Change an item where the condition holds and return it whole, else raise `ConditionFailed`.
@@ -42,13 +48,12 @@ class Table:
         Of the changes, None removes an attribute, a tuple is appended to a list, and what is named `name?` is written
         where there is no `name` yet. `add` is an attribute to count up by 1; `values` are the condition's.
         """
-        sets = [_change(name, value) for name, value in changes.items() if value is not None]
+        sets = [_change(name, value) for name, value in _present(changes).items()]
         removed = [f"#{name}" for name, value in changes.items() if value is None]
         expression = f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removed)}" if removed else "")
         expression += f" ADD #{add} :one" if add else ""
-        given = (
-            {name.rstrip("?"): value for name, value in changes.items()} | (values or {}) | ({"one": 1} if add else {})
-        )
+        given = {name.rstrip("?"): value for name, value in _present(changes).items()}
+        given |= (values or {}) | ({"one": 1} if add else {})
         request = {"UpdateExpression": expression, "ExpressionAttributeValues": _written(given, ":")}
         answer = self._send(self.client.update_item, condition, Key=_written(key), ReturnValues="ALL_NEW", **request)
         return _item(answer["Attributes"])
@@ -88,9 +93,13 @@ def _change(name: str, value: object) -> str:
     return f"#{name} = list_append(#{name}, :{name})" if isinstance(value, tuple) else f"#{name} = :{name}"
 
 
+def _present(item: Item) -> Item:
+    return {name: value for name, value in item.items() if value is not None}
+
+
 def _written(item: Item, prefix: str = "") -> Item:
     given = {name: list(value) if isinstance(value, tuple) else value for name, value in item.items()}
-    return {f"{prefix}{name}": _write(value) for name, value in given.items() if value is not None}
+    return {f"{prefix}{name}": _write(value) for name, value in given.items()}
 
 
 def _names(*expressions: str) -> dict[str, Any]:
