@@ -1,13 +1,12 @@
 """events/: each sample is one an engineer may send, and each does what its name says."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from callback.notification import parse_notification
 from local.samples import EVENTS, NAMES
-from tests.world import World, sample
+from tests.world import ORDER, World, sample
 
 EXPECTED = {
     "authorized": ("Authorized", "valid"),
@@ -32,13 +31,12 @@ def test_every_file_is_run() -> None:
 def test_sample_gets_both_passes(world: World, name: str) -> None:
     """Every kind of notification, checksum or not, is followed up twice by default."""
     about = parse_notification(sample(name))
-    world.pay(chargeId=about.charge_id, orderId=about.order_id or "ORDER-OF-THE-RECORD")
-    world.deliver(sample(name))
-    world.wait(60)
-    ids: dict[str, Any] = {"chargeId": about.charge_id, "notificationId": about.notification_id}
-    assert world.recheck(**ids) == {"state": "DONE", "passesDone": 2}
+    world.pay(chargeId=about.charge_id, orderId=about.order_id or ORDER)
+    assert world.deliver(sample(name))["statusCode"] == 200
+    world.wait(62)
+    assert world.recheck(chargeId=about.charge_id, notificationId=about.notification_id)["state"] == "DONE"
     record = world.record()
-    assert (record.get("transactionState"), record["checksumStatus"]) == EXPECTED[name]
+    assert (record.get("transactionState"), record["checksumStatus"], record["passesDone"]) == (*EXPECTED[name], 2)
 
 
 @pytest.mark.parametrize("file", sorted(EVENTS.glob("*.json")), ids=lambda file: file.stem)
