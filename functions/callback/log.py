@@ -45,7 +45,7 @@ class InvocationLog:
     def warn(self, text: str) -> None:
         """Add a warning, if there are not many; the line's level rises with the first."""
         if len(self._warnings) < _MOST_WARNINGS:
-            self._warnings.append(text)
+            self._warnings.append(scrub(text))
 
     def step_failed(self, step: str, error: Exception) -> None:
         """Warn of a step that may fail, and count it as `<Step>Failed`."""

@@ -6,6 +6,7 @@ printable letters, without links.
 
 import hashlib
 import json
+import re
 import shlex
 import traceback
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from typing import Any
 from callback.clock import Clock, format_utc, parse_utc
 from callback.errors import ContradictionRefused, FollowUpError, OrderContradicted
 from callback.log import log
-from callback.redact import MAX_TEXT, redacted_event, redacted_text, scrub
+from callback.redact import MASK, MAX_TEXT, redacted_event, redacted_text, scrub
 from callback.settings import Settings
 from callback.table import ConditionFailed, Item, Table
 
@@ -27,7 +28,9 @@ RETENTION = timedelta(days=90)
 MAILS_AN_HOUR = {"failed": 20, "contradicted": 5, "refused": 3, "retried": 3}
 _METRICS = {"failed": "Failed", "refused": "Refused"}
 _IDS = {"orderId": "Order", "notificationId": "Notification", "chargeId": "Charge"}
-_MAX_ID, _MAX_SHOWN = 2048, 60
+_MAX_ID, _MAX_SHOWN, _MAX_PASTED = 2048, 60, 64
+# Where a mail program finds a link: one blank more, and it finds none.
+_LINK = re.compile(r"(?<=:)(?=//)|(?<=\w\.)(?=[^\W\d]{2})")
 # For each kind: what the subject says, the first line, the command to run, and the one that shows what is not mailed.
 _KINDS = {
     "failed": ("FAILED", "Nothing tries again. Remove the cause, then run:", "replay", "list --state failed"),
@@ -57,6 +60,8 @@ class Reporter:
         try:
             yield
         except Exception as error:
+            if (clean := scrub(str(error))) != str(error):
+                error.args = (clean,)  # Lambda prints it
             self.report(error)
             log.write("failed", errorType=type(error).__name__, error=scrub(str(error)), traceback=_traceback(error))
             raise
@@ -154,10 +159,7 @@ def error_mail(settings: Settings, kind: str, row: Item, logged: Item, *, is_las
     about["Error log"] = f"errorId {row['errorId']}"
     if logged:
         about["Seen"] = f"{logged['occurrences']} times since {parse_utc(logged['firstAt']):%Y-%m-%d %H:%M:%S} UTC"
-    # An id that had to be masked would find nothing.
-    wanted = next((row[name] for name in _IDS if name in row and scrub(row[name]) == row[name]), None)
-    named = f" -- {shlex.quote(wanted)}" if wanted and command in {"show", "replay"} else ""
-    lines = [todo, "", f"    followups {command} {stack}{named}", ""]
+    lines = [todo, "", f"    followups {_with_id(command, row, stack)}", ""]
     lines += [f"{name}: {text}" for name, text in about.items()]
     if is_last:
         lines += ["", "This is the last such mail this hour. To see the others:", "", f"    followups {others} {stack}"]
@@ -165,9 +167,18 @@ def error_mail(settings: Settings, kind: str, row: Item, logged: Item, *, is_las
     return f"[payment3 {settings.branch}] {whom}: {row['errorType']}, {outcome}", "\n".join([*lines, ""])
 
 
+def _with_id(command: str, row: Item, stack: str) -> str:
+    if command not in {"show", "replay"}:
+        return f"{command} {stack}"
+    # An id that is masked would find nothing, and one that is shown changed is none to paste.
+    known = (row[name] for name in _IDS if name in row and MASK not in row[name])
+    wanted = next((id_ for id_ in known if _shown(id_, _MAX_PASTED) == id_), None)
+    return f"{command} {stack} -- {shlex.quote(wanted)}" if wanted else f"list {stack}"
+
+
 def _shown(text: str, most: int = _MAX_SHOWN) -> str:
     line = " ".join("".join(c if c.isprintable() else " " for c in scrub(text)).split())
-    return line.replace("://", ": //")[:most]
+    return _LINK.sub(" ", line)[:most]
 
 
 def _expires(now: datetime) -> int:
@@ -175,7 +186,6 @@ def _expires(now: datetime) -> int:
 
 
 def _traceback(error: Exception) -> str:
-    # Whole lines of its end, so that no card number is cut in two before it is looked for.
+    # Masked before it is cut, so that no half of a card number stays.
     text = "".join(traceback.format_exception(error))
-    kept = text[-MAX_TEXT:]
-    return scrub(kept if kept == text else kept.partition("\n")[2] or kept)
+    return scrub(text, most=len(text))[-MAX_TEXT:]
