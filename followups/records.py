@@ -82,7 +82,7 @@ class Notification:
 
     def as_data(self, now: datetime) -> dict[str, object]:
         """For programs: the record by its own names, and its status."""
-        passes = [p | {"outcome": printable(str(p.get("outcome")))} for p in self.record.passes] if self.record else []
+        passes = [_scrubbed(done) for done in self.record.passes] if self.record else []
         data: dict[str, object] = self.item | {"passes": passes, "status": status(self, now).word}
         return data | ({"lastError": self.reason} if self.reason else {})
 
@@ -247,6 +247,10 @@ def _merged(
     how = {"IndexName": index, "ScanIndexForward": not newest_first, "Limit": AT_ONCE}
     shards = [query(stack, condition, bounds | {"shard": shard}, **how) for shard in range(SWEEP_SHARDS)]
     return heapq.merge(*shards, key=lambda key: str(key[_AT[index]]), reverse=newest_first)
+
+
+def _scrubbed(done: object) -> object:
+    return done | {"outcome": printable(str(done.get("outcome")))} if isinstance(done, dict) else printable(str(done))
 
 
 def _oldest_first(found: Iterable[Notification]) -> list[Notification]:

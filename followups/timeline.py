@@ -6,6 +6,7 @@ The record is the truth and is handed in; the timer and the error log are asked 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from botocore.exceptions import ClientError
 
@@ -54,14 +55,11 @@ def timeline(stack: Stack, notification: Notification, now: datetime) -> list[Ev
     if notification.fault or record is None:
         foreign = Event(None, "received", "by another function, which shares the table: it has no passes here")
         return [_spoilt(notification.fault) if notification.fault else foreign]
-    try:
-        happened = [*_received(notification), *_passes(record), *_claim(record, now), *_ended(notification)]
-    except (KeyError, TypeError, ValueError) as error:
-        return [_spoilt(f"{type(error).__name__}: {error}")]
     timer_at, timer = _timer(stack, record, now)
-    asked = [*timer, *_errors(stack, notification, now)]
-    timed = sorted((event for event in (*happened, *asked) if event.at), key=lambda event: event.at or now)
-    return [*timed, *(event for event in asked if not event.at), *next_steps(stack, notification, timer_at, now)]
+    known = [*_received(notification), *_passes(record), *_claim(record, now), *_ended(notification)]
+    known += [*timer, *_errors(stack, notification, now)]
+    timed = sorted((event for event in known if event.at), key=lambda event: event.at or now)
+    return [*timed, *(event for event in known if not event.at), *next_steps(stack, notification, timer_at, now)]
 
 
 def next_steps(stack: Stack, notification: Notification, timer_at: datetime | None, now: datetime) -> Iterator[Event]:
@@ -132,10 +130,12 @@ def _spoilt(fault: str) -> Event:
 
 
 def _received(notification: Notification) -> Iterator[Event]:
-    at, item = parse_utc(str(notification.item["receivedAt"])), notification.item
+    at, item = notification.time("receivedAt"), notification.item
     said = [f"{name} {item[key]}" for name, key in (("status", "status"), ("state", "transactionState")) if key in item]
     if "amount" in item:
-        said.append(f"{item['amount']} {item.get('currency', '')}".strip())
+        amount = item["amount"]
+        money = f"{amount:.2f}" if isinstance(amount, Decimal) and amount == round(amount, 2) else str(amount)
+        said.append(f"{money} {item.get('currency', '')}".strip())
     yield Event(at, "received", printable(", ".join(said) or "saved"))
     checksum, form = str(item.get("checksumStatus")), item.get("checksumForm")
     text, level = _CHECKSUMS.get(checksum, ("", "warn"))
@@ -147,8 +147,11 @@ def _received(notification: Notification) -> Iterator[Event]:
 def _passes(record: Record) -> Iterator[Event]:
     before = 0
     for done in record.passes:
-        attempts, before = int(done["attempt"]) - before, int(done["attempt"])
-        yield Event(parse_utc(done["at"]), f"pass {done['number']}", _pass(done, attempts), "ok")
+        try:
+            attempts, before = int(done["attempt"]) - before, int(done["attempt"])
+            yield Event(parse_utc(done["at"]), f"pass {done['number']}", _pass(done, attempts), "ok")
+        except (KeyError, TypeError, ValueError) as error:
+            yield _spoilt(f"passes: {type(error).__name__}: {error}")
 
 
 def _pass(done: Item, attempts: int) -> str:

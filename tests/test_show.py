@@ -1,26 +1,26 @@
 """`followups show`: "this customer paid, where is the order?" in one command."""
 
 import json
+from decimal import Decimal
 
 import pytest
 
-from tests.deployed import Deployed, notification, unstyled
+from tests.deployed import PROCESS, Deployed, notification, unstyled
 from tests.wire import payload, refuse
 from tests.world import CHARGE, NOTIFICATION, ORDER
 
 CARD, KEY = "4111111111111111", "skey_test_planted"
-PROCESS = "payment3-process-paid-order-dev"
 Print = pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize("word", [ORDER, CHARGE, NOTIFICATION])
-def test_story_is_told_by_any_id(deployed: Deployed, capsys: Print, word: str) -> None:
-    """Whose it is, its state, and a line for each thing that is known, in order of time."""
+def test_story_is_found_by_any_id(deployed: Deployed, capsys: Print, word: str) -> None:
+    """Whose it is, its status and checksum, and a line for each thing that is known, in order of time."""
     deployed.world.deliver()
     deployed.world.wait(17)
     assert deployed.run("show", word) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"Order {ORDER}: PENDING, 1 passes completed"
+    assert lines[0] == f"Order {ORDER}: waiting, passes completed: 1, checksum valid"
     assert lines[1] == f"charge {CHARGE}, notification {NOTIFICATION}"
     assert lines[2] == "2026-11-22T09:30:17.250000Z  received  status success, state Authorized, 200.50 THB"
     assert [line.split("  ")[1] for line in lines[2:]] == [
@@ -31,10 +31,10 @@ def test_story_is_told_by_any_id(deployed: Deployed, capsys: Print, word: str) -
         "waits",
         "next",
     ]
-    assert lines[-2] == "-  waits  for pass 2 of 2, due at 09:31:17 UTC, in 43 s"
+    assert lines[-2] == "-  waits  for pass 2 of 2, due at 09:31:18 UTC, in 44 s"
 
 
-def test_each_notification_of_the_order_is_told(deployed: Deployed, capsys: Print) -> None:
+def test_each_notification_of_the_order_is_shown(deployed: Deployed, capsys: Print) -> None:
     """Oldest first, an empty line between them."""
     for number in (1, 2):
         deployed.world.deliver(notification(number))
@@ -46,11 +46,12 @@ def test_each_notification_of_the_order_is_told(deployed: Deployed, capsys: Prin
 
 
 def test_nothing_found_says_where_to_look(deployed: Deployed, capsys: Print) -> None:
-    """Exit 1: what could not be saved can only be a dead letter, and the command leads to the same stack."""
+    """Exit 1: what could not be saved can only be in a queue, and the command leads to the same stack."""
     assert deployed.run("show", "ORDER-9", "--region", "ap-southeast-1") == 1
     assert capsys.readouterr().out == (
         "ORDER-9: no notification was saved in stack payment3-follow-up-dev.\n"
-        "Check the id and the stack; one that could not be saved can only lie in a failure queue:\n"
+        "Check the id and the stack. What is done is found by its order or charge alone; what could not be\n"
+        "saved lies in a queue:\n"
         "    followups dead-letters list --stack payment3-follow-up-dev --region ap-southeast-1\n"
     )
 
@@ -59,11 +60,12 @@ def test_json_has_the_records_names(deployed: Deployed, capsys: Print) -> None:
     """One document: the record as it is named in the table, money as text, times in UTC, and the timeline."""
     deployed.world.deliver()
     assert deployed.run("show", ORDER, "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["stack"], told["asked"]) == ("payment3-follow-up-dev", ORDER)
-    [one] = told["notifications"]
+    found = json.loads(capsys.readouterr().out)
+    assert (found["stack"], found["asked"]) == ("payment3-follow-up-dev", ORDER)
+    [one] = found["notifications"]
     assert (one["chargeId"], one["notificationId"], one["orderId"]) == (CHARGE, NOTIFICATION, ORDER)
-    assert (one["state"], one["passesDone"], one["amount"]) == ("PENDING", 1, "200.50")
+    assert (one["state"], one["status"], one["passesDone"]) == ("PENDING", "waiting", 1)
+    assert Decimal(one["amount"]) == Decimal("200.5")
     assert [(done["number"], done["attempt"]) for done in one["passes"]] == [(1, 1)]
     assert one["timeline"][0] == {
         "at": "2026-11-22T09:30:17.250000Z",
@@ -99,7 +101,8 @@ def test_nothing_secret_is_printed(deployed: Deployed, capsys: Print, form: tupl
         ExpressionAttributeValues={":error": f"a [bold]{CARD}\n{KEY}"},
     )
     deployed.functions[PROCESS] = lambda _call: payload({"card": CARD, "key": KEY})
-    deployed.world.deliver(event)
+    deployed.world.wait(61)
+    deployed.world.recheck(1)
     assert deployed.run("show", CHARGE, *form) == 0
     said = capsys.readouterr().out
     assert not any(secret in said for secret in (CARD, KEY, "\x1b"))
@@ -141,38 +144,45 @@ def test_colours_are_for_terminals_and_may_be_refused(
 
 @pytest.mark.parametrize(
     ("call", "says"),
-    [("scheduler.GetSchedule", "-  schedule  unknown"), ("dynamodb.GetItem", "-  error  unknown")],
+    [("scheduler.GetSchedule", "-  schedule  unknown"), ("dynamodb.BatchGetItem", "-  error  unknown")],
 )
 def test_what_may_not_be_read_is_a_line_of_the_story(deployed: Deployed, capsys: Print, call: str, says: str) -> None:
     """The record is the truth and needs neither the timer nor the error log: exit 0."""
     deployed.world.deliver()
     refused = refuse("AccessDeniedException", times=9)
-    asked = {"error": "payment3-callback-error-log-dev"}
-    deployed.world.wire.before[call] = lambda c: (
-        refused(c) if c.request.get("TableName", asked["error"]) == asked["error"] else None
-    )
+    read = {"payment3-credit-card-notify-dev"}
+    deployed.world.wire.before[call] = lambda c: None if c.request.get("RequestItems", {}).keys() == read else refused(c)
     assert deployed.run("show", ORDER) == 0
     assert f"{says}, since it could not be asked for: " in capsys.readouterr().out
 
 
-def test_row_of_another_function_is_told_from_ours(deployed: Deployed, capsys: Print) -> None:
+def test_row_of_another_function_is_said_to_be_one(deployed: Deployed, capsys: Print) -> None:
     """A table shared with Notify holds rows without passes: they are said to be what they are, beside ours."""
     deployed.world.deliver()
     row = {"chargeId": CHARGE, "notificationId": "notify-1", "orderId": ORDER, "note": "notify"}
     deployed.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=row)
     assert deployed.run("show", ORDER) == 0
-    told = capsys.readouterr().out
-    assert f"Order {ORDER}: another function's row\n" in told
-    assert "by another function, which shares the table: it has no passes of ours" in told
-    assert f"Order {ORDER}: PENDING, 1 passes completed\n" in told
-
-
-def test_record_that_another_hand_has_spoilt_is_shown_as_such(deployed: Deployed, capsys: Print) -> None:
-    """No traceback: what is wrong with it, for whoever mends it."""
-    deployed.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(
-        Item={"chargeId": CHARGE, "notificationId": "n", "receivedAt": "2026-11-22", "state": "PENDING"}
-    )
-    assert deployed.run("show", CHARGE) == 0
     said = capsys.readouterr().out
-    assert "Order None: PENDING, None passes completed" in said
-    assert "the record is not what `save` writes, mend it by hand: KeyError: 'passesDone'" in said
+    assert f"Order {ORDER}: another function's row\n" in said
+    assert "by another function, which shares the table: it has no passes here" in said
+    assert f"Order {ORDER}: waiting, passes completed: 1, checksum valid\n" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"passesDone": None}, "passesDone: expected a whole number"),
+        ({"leaseUntil": 5}, "leaseUntil: expected a UTC time"),
+        ({"passes": [{"number": 1}]}, "passes: KeyError: 'attempt'"),
+        ({"passes": ["one"]}, "passes: TypeError: "),
+    ],
+)
+def test_record_that_another_hand_has_spoilt_is_shown_as_such(
+    deployed: Deployed, capsys: Print, changes: dict[str, object], fault: str
+) -> None:
+    """No traceback: what is wrong with it, for the person who corrects it."""
+    deployed.put_waiting("n", **changes)
+    for form in ((), ("--json",)):
+        assert deployed.run("show", CHARGE, *form) == 0
+        said = capsys.readouterr().out
+        assert f"the record is not what `save` writes, correct it by hand: {fault}" in said
