@@ -87,7 +87,7 @@ def _waits(which: str, record: Record, current: Status, now: datetime) -> str:
         return f"for a person: pass {record.next_pass} is missing"
     if current.word == "running":
         return f"for the end of {which}, which is running, until {relative(at, now)}"
-    if current.word == "overdue":
+    if at <= now:
         return f"for {which}, due since {clock_time(at, now)} ({span(now - at)})"
     return f"for {which}, due {'again ' if current.word == 'retrying' else ''}at {relative(at, now)}"
 
