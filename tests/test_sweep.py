@@ -1,23 +1,26 @@
-"""The sweep: what no timer did is found, oldest first, and handed to Recheck; what has had its attempts ends loudly."""
+"""The sweep: what should have moved on is handed to Recheck; what cannot move on ends loudly."""
 
+import itertools
 import json
+from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
 
-from callback.clock import stamp
-from callback.errors import SweepIncomplete
-from callback.mail_limit import MAILS_AN_HOUR
-from callback.record import SWEEP_SHARDS
-from callback.sweep import GRACE, PER_SHARD
-from tests.test_template import alarms
+from callback.app import Application
+from callback.clock import format_utc, parse_utc
+from callback.errors import InvalidTimer, PassFailed
+from callback.record import SWEEP_SHARDS, sweep_shard
+from callback.sweep import Counts
+from callback.timer import TimerInput
+from tests.direct import asked_directly
+from tests.test_flow import WAITING, down, once, only, unreachable
 from tests.wire import Answer, Call, refuse
 from tests.world import CHARGE, NOTIFICATION, ORDER, World, sample
-
-LONG_AGO = GRACE + timedelta(minutes=10)
 
 
 def swept(world: World) -> list[dict[str, Any]]:
@@ -26,8 +29,8 @@ def swept(world: World) -> list[dict[str, Any]]:
     paid = world.wire.answers["lambda.Invoke"]
 
     def invoke(call: Call) -> Answer:
-        if call.request.get("InvocationType") != "Event":
-            return paid(call)
+        assert call.request["InvocationType"] == "Event"
+        assert call.request["FunctionName"].endswith(":payment3-recheck-dev")
         handed.append(json.loads(call.request["Payload"]))
         return {"StatusCode": 202}
 
@@ -39,317 +42,308 @@ def swept(world: World) -> list[dict[str, Any]]:
     return handed
 
 
-def overdue(world: World, number: int = 1, **changes: Any) -> dict[str, Any]:
-    """Put a notification there whose pass 2 should have run long ago; None takes an attribute away."""
-    row = {
-        "chargeId": f"chrg_test_{number}",
-        "notificationId": f"n-{number}",
-        "orderId": f"ORDER-{number}",
-        "state": "PENDING",
-        "passesDone": 1,
-        "attempts": 1,
-        "attemptsBefore": 1,
-        "passes": [],
-        "sweepShard": number % SWEEP_SHARDS,
-        "nextPassDue": stamp(world.now - LONG_AGO + timedelta(seconds=number)),
-    } | changes
-    row = {name: value for name, value in row.items() if value is not None}
-    world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=row)
-    return row
+def names(handed: list[dict[str, Any]]) -> list[str]:
+    """Which notifications were handed over."""
+    return [asked["notificationId"] for asked in handed]
 
 
-def row_of(world: World, number: int = 1) -> dict[str, Any]:
-    """The record of an overdue notification."""
-    [row] = [row for row in world.rows("CREDIT_CARD_NOTIFY_TABLE") if row["notificationId"] == f"n-{number}"]
-    return row
+def overdue(world: World, number: int = 1, hours: float = 1, **changes: Any) -> None:
+    """Put a notification there whose pass 2 should have run hours ago; `...` leaves an attribute out."""
+    due = format_utc(world.now - timedelta(hours=hours) + timedelta(seconds=number))
+    row: dict[str, Any] = {"chargeId": f"chrg_test_{number}", "notificationId": f"n-{number}"}
+    row |= {"orderId": f"ORDER-{number}", "state": "PENDING", "checksumStatus": "valid", "passesDone": 1, "passes": []}
+    row |= {"attempts": 1, "attemptsBefore": 1, "nextPassDue": due, "firstDue": due}
+    row |= {"sweepShard": number % SWEEP_SHARDS, "sweepAt": due} | changes
+    with world.wire.aside():
+        item = {name: value for name, value in row.items() if value is not ...}
+        world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=item)
 
 
-def test_overdue_notification_is_handed_to_recheck_which_ends_it(world: World) -> None:
-    """A timer that never fired: the sweep asks Recheck, asynchronously, for the very pass that is missing."""
+def rows(world: World) -> dict[str, dict[str, Any]]:
+    """The records, by notification."""
+    return {row["notificationId"]: row for row in world.rows("CREDIT_CARD_NOTIFY_TABLE")}
+
+
+# --- what is handed over ---
+
+
+def test_pass_whose_timer_never_fired_is_run_two_minutes_after_it_was_due(world: World) -> None:
+    """Scheduler was down: the sweep asks Recheck, asynchronously, for the very pass that is missing."""
+    down(world, "Scheduler")
     world.deliver()
     due = world.record()["nextPassDue"]
-    world.wait(60 + GRACE.total_seconds() + 1)
+    world.now = parse_utc(due) + timedelta(seconds=105)
+    assert swept(world) == []
+    world.now = parse_utc(due) + timedelta(seconds=121)
     [asked] = swept(world)
     ids = {"chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER}
     assert asked == {"version": 1, **ids, "pass": 2, "dueAt": due}
     assert world.recheck(**asked) == {"state": "DONE", "passesDone": 2}
-
-
-def test_what_a_timer_may_still_do_is_left_to_it(world: World) -> None:
-    """Within the grace the sweep hands nothing over, nor what is DONE, nor what somebody is at."""
-    world.deliver()
-    world.wait(60 + GRACE.total_seconds() - 1)
-    assert swept(world) == []
-    overdue(world, 1, leaseUntil=stamp(world.now + timedelta(seconds=1)))
-    world.recheck()
-    world.wait(0)
+    world.wait(600)
     assert swept(world) == []
 
 
-def test_numbers_are_those_of_the_readme() -> None:
-    """More than 2 minutes overdue, the oldest 100 of each of the 16 shards, 20 mails an hour."""
-    assert timedelta(minutes=2) == GRACE
-    assert [PER_SHARD, SWEEP_SHARDS, MAILS_AN_HOUR] == [100, 16, 20]
+def test_failed_pass_is_handed_over_as_soon_as_it_is_due_again(world: World) -> None:
+    """No timer is created for it: the sweep's minute is its precision."""
+    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
+    with pytest.raises(PassFailed):
+        world.deliver()
+    world.wait(59)
+    assert swept(world) == []
+    world.wait(2)
+    [asked] = swept(world)
+    assert world.recheck(**asked)["passesDone"] == 1
 
 
-def test_ended_lease_is_no_lease(world: World) -> None:
-    """Whoever held the claim is dead: the notification is handed over."""
-    overdue(world, 1, leaseUntil=stamp(world.now))
-    assert [asked["notificationId"] for asked in swept(world)] == ["n-1"]
+def test_pass_that_somebody_is_at_is_left_to_them(world: World) -> None:
+    """A live claim keeps the sweep away; one that ended is no claim."""
+    overdue(world, 1, leaseUntil=format_utc(world.now + timedelta(seconds=1)), claimId="alive")
+    overdue(world, 2, leaseUntil=format_utc(world.now), claimId="dead")
+    assert names(swept(world)) == ["n-2"]
 
 
-def test_oldest_come_first_and_a_run_is_bounded(world: World) -> None:
-    """Each shard gives its oldest 100: one run ends in time, and the next one goes on."""
-    for number in range(PER_SHARD + 5, 0, -1):
-        overdue(world, number, sweepShard=3)
-    handed = [asked["notificationId"] for asked in swept(world)]
-    assert handed == [f"n-{number}" for number in range(1, PER_SHARD + 1)]
+def test_every_shard_is_swept_past_its_first_page_oldest_first(world: World) -> None:
+    """Wherever a notification waits, and however many wait before it, one sweep reaches it, and once."""
+    many = range(SWEEP_SHARDS + 3, SWEEP_SHARDS + 123)
+    for number in (*range(SWEEP_SHARDS), *reversed(many)):
+        overdue(world, number, sweepShard=min(number, 3) if number in many else number)
+    handed = names(swept(world))
+    assert sorted(handed) == sorted(f"n-{number}" for number in (*range(SWEEP_SHARDS), *many))
+    assert [name for name in handed if int(name[2:]) in many] == [f"n-{number}" for number in many]
 
 
-def test_every_shard_is_swept(world: World) -> None:
-    """A notification is found wherever it is spread to."""
+def test_shards_are_swept_all_at_once(world: World) -> None:
+    """None waits for another: in sixteen threads, unless a test asks for one."""
+    barrier = Barrier(SWEEP_SHARDS)
+
+    def meet(shard: int) -> Counts:
+        barrier.wait(10)
+        return Counter(str(shard))
+
+    sweep = Application(world.app.settings, lambda: world.now).sweep
+    assert len(list(sweep.shard_map(meet, range(SWEEP_SHARDS)))) == SWEEP_SHARDS
+
+
+def test_sweep_stops_before_the_next_one_begins(world: World) -> None:
+    """After 50 seconds it leaves the rest to the next one, which begins with them."""
+    for number in range(60):
+        overdue(world, number, sweepShard=5)
+    world.wire.after["lambda.Invoke"] = lambda _call: world.wait(1)
+    first = names(swept(world))
+    world.wait(10)
+    second = names(swept(world))
+    assert first + second == [f"n-{number}" for number in range(60)]
+    assert len(first) == 50
+
+
+def test_hour_of_throttled_rechecks_makes_few_copies(world: World) -> None:
+    """What was handed over moves back five minutes in its line, so that Lambda's queue does not fill with copies."""
+    overdue(world)
+    handed = []
+    with asked_directly(world.wire):
+        for _ in range(60):
+            handed += swept(world)
+            world.wait(60)
+    assert 10 <= len(handed) <= 12
+    assert world.recheck(**handed[0]) == {"state": "DONE", "passesDone": 2}
+
+
+def test_two_sweeps_at_once_hand_over_once(world: World) -> None:
+    """A sweep that Lambda runs twice, or that overtakes another, sends no copies."""
+    overdue(world)
+    handed: list[dict[str, Any]] = []
+    once(world, "dynamodb.UpdateItem", lambda _: handed.extend(swept(world)))
+    handed += swept(world)
+    assert names(handed) == ["n-1"]
+    assert world.log()[-1]["moved"] == 1
+
+
+def test_nothing_that_a_stranger_sends_waits_in_line_with_a_proved_payment() -> None:
+    """Proved payments, those that fail often, and unproved ones never share a shard; each kind is spread."""
+    ids = [{"chargeId": CHARGE, "notificationId": str(number)} for number in range(500)]
+
+    def lane(status: str, failures: int) -> set[int]:
+        return {sweep_shard(about | {"checksumStatus": status}, failures) for about in ids}
+
+    proved, failing, unproved = lane("valid", 2), lane("valid", 3), lane("invalid", 0)
+    assert proved | failing | unproved == set(range(SWEEP_SHARDS))
+    assert len(proved) + len(failing) + len(unproved) == SWEEP_SHARDS
+    assert lane("valid", 0) == proved
+    assert lane("missing", 9) == lane("unverifiable", 1) == unproved
+
+
+@pytest.mark.parametrize("name", ["authorized", "wrong-checksum"])
+def test_what_fails_often_moves_out_of_the_way(world: World, name: str) -> None:
+    """Two failures are no habit; the third moves a proved payment, and a success moves it back."""
+    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException", times=3)
+    event = sample(name)
+    shards = []
+    with pytest.raises(PassFailed):
+        world.deliver(event)
+    ids = {attribute: world.record()[attribute] for attribute in ("chargeId", "notificationId", "orderId")}
+    for _ in range(3):
+        shards.append(world.record()["sweepShard"])
+        world.wait(600)
+        try:
+            world.recheck(1, **ids)
+        except PassFailed:
+            continue
+    first, second, third = shards
+    assert first == second == world.record()["sweepShard"]
+    assert (third != first) == (name == "authorized")
+
+
+# --- what it could not do ---
+
+
+@pytest.mark.parametrize("hook", [refuse("ThrottlingException"), unreachable], ids=["throttled", "unreachable"])
+def test_shard_that_cannot_be_read_hides_no_other(world: World, hook: Callable[[Call], None]) -> None:
+    """The others are handed over once, Lambda retries nothing, and an age that was not seen is not reported."""
     for number in range(SWEEP_SHARDS):
         overdue(world, number)
-    assert {asked["notificationId"] for asked in swept(world)} == {f"n-{number}" for number in range(SWEEP_SHARDS)}
+    once(world, "dynamodb.Query", hook)
+    handed = names(swept(world))
+    [line] = world.log()
+    assert handed == [f"n-{number}" for number in range(1, SWEEP_SHARDS)]
+    assert (line["level"], line["ShardsUnread"], len(line["warnings"])) == ("WARNING", 1, 1)
+    assert "OldestOverdue" not in line
+    assert world.errors() == world.mails() == []
 
 
-@pytest.mark.parametrize(
-    "spoilt",
-    [
-        {"orderId": None},
-        {"passesDone": "one"},
-        {"passesDone": 100},
-        {"attempts": None},
-        {"state": None},
-        {"chargeId": "chrg_tést"},
-        {"nextPassDue": "1999"},
-        {"nextPassDue": "0"},
-        {"nextPassDue": "1999-01-01"},
-        {"nextPassDue": "1999-01-01T00:00:00"},
-        {"nextPassDue": "0001-01-01T00:00:00+14:00"},
-        {"nextPassDue": "0001-01-01T00:00:00Z"},
-        {"attempts": [1]},
-    ],
-    ids=str,
-)
-def test_spoilt_record_ends_loudly_and_starves_nobody(world: World, spoilt: dict[str, Any]) -> None:
-    """A record that Recheck could not read is FAILED, told and out of the way; the one after it is handed over."""
-    overdue(world, 1, sweepShard=5, **spoilt)
-    overdue(world, 2, sweepShard=5)
-    assert [asked["notificationId"] for asked in swept(world)] == ["n-2"]
-    row = row_of(world)
-    assert row["state"] == "FAILED"
-    assert not {"sweepShard", "nextPassDue"} & set(row)
-    assert world.error()["errorType"] == "InvalidRecord"
-    assert world.error()["functionName"] == "sweep"
-    assert "is FAILED" in world.mails()[0]["Message"]["Body"]["Text"]["Data"]
+def test_sweep_that_sees_nothing_reports_nothing(world: World) -> None:
+    """No shard can be read, a record is two hours overdue: no metric says that all is well."""
+    overdue(world, hours=2)
+    world.wire.before["dynamodb.Query"] = unreachable
+    assert swept(world) == []
+    assert world.log()[0]["ShardsUnread"] == SWEEP_SHARDS
+    assert world.metrics("OldestOverdue") == []
 
 
-def test_shard_that_cannot_be_read_does_not_stop_the_others(world: World) -> None:
-    """The sweep does what it can, and then fails loudly: Lambda tries again, and an alarm sees it."""
-    overdue(world, 9)
-    world.wire.before["dynamodb.Query"] = refuse("ProvisionedThroughputExceededException")
-    with pytest.raises(SweepIncomplete, match="1 part"):
-        swept(world)
-    assert world.wire.of("lambda.Invoke")[0]["FunctionName"].endswith(":payment3-recheck-dev")
-    assert world.log("shard 0 could not be read")
-    assert world.error()["errorType"] == "SweepIncomplete"
-
-
-def test_refused_hand_over_does_not_stop_the_others(world: World) -> None:
-    """Each notification is dealt with apart."""
+@pytest.mark.parametrize("name", ["lambda.Invoke", "dynamodb.UpdateItem"])
+def test_refused_hand_over_stops_no_other(world: World, name: str) -> None:
+    """Each notification is dealt with apart, and its age is seen all the same."""
     for number in (1, 2, 3):
         overdue(world, number)
-    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
-    with pytest.raises(SweepIncomplete, match="1 part"):
-        swept(world)
-    assert len(world.wire.of("lambda.Invoke")) == 3
+    world.wire.before[name] = refuse("TooManyRequestsException")
+    assert names(swept(world)) == ["n-2", "n-3"]
+    [line] = world.log()
+    assert (line["level"], line["errors"], line["handedOver"]) == ("WARNING", 1, 2)
+    world.wait(301)
+    assert sorted(names(swept(world))) == ["n-1", "n-2", "n-3"]
 
 
-def test_unreachable_service_ends_no_sweep_halfway(world: World) -> None:
-    """Botocore's own errors, too, are one part of the sweep that could not be done."""
-    overdue(world, 9)
-    world.wire.before["dynamodb.Query"] = _once_unreachable(world)
-    with pytest.raises(SweepIncomplete, match="1 part"):
-        swept(world)
-    assert len(world.wire.of("lambda.Invoke")) == 1
-
-
-def test_last_attempt_that_died_ends_failed_and_loud(world: World) -> None:
-    """Nobody reported the attempt that died: the sweep ends the notification, with a row, a mail and a metric."""
-    overdue(world, 1, attempts=31, leaseUntil=stamp(world.now), claimId="of the dead")
-    overdue(world, 2)
-    assert [asked["notificationId"] for asked in swept(world)] == ["n-2"]
-    row, error = row_of(world), world.error()
-    assert (row["state"], row["lastError"][:17]) == ("FAILED", "AttemptsExhausted")
-    assert not {"sweepShard", "nextPassDue", "leaseUntil", "claimId"} & set(row)
-    assert error["errorType"] == "AttemptsExhausted"
-    assert (error["orderId"], error["chargeId"], error["notificationId"]) == ("ORDER-1", "chrg_test_1", "n-1")
-    [mail] = world.mails()
-    assert "followups replay ORDER-1 --stack" in mail["Message"]["Body"]["Text"]["Data"]
-
-
-def test_attempts_of_an_earlier_pass_do_not_count(world: World) -> None:
-    """Only the attempts at the missing pass end a notification."""
-    overdue(world, 1, attempts=31, attemptsBefore=2)
-    assert len(swept(world)) == 1
-    assert row_of(world)["state"] == "PENDING"
-
-
-@pytest.mark.parametrize(
-    "meanwhile",
-    [{"leaseUntil": "2027"}, {"nextPassDue": "2027"}, {"nextPassDue": None}],
-    ids=["claimed", "moved on", "done"],
-)
-def test_notification_that_moved_on_is_not_ended(world: World, meanwhile: dict[str, Any]) -> None:
-    """The index may lag behind the record: the write that ends a notification looks again."""
-    overdue(world, 1, attempts=31)
-
-    def changed(_call: Call) -> None:
-        world.wire.after.clear()
-        with world.wire.aside():
-            overdue(world, 1, attempts=31, **meanwhile)
-
-    world.wire.after["dynamodb.Query"] = _on_last_shard(changed)
-    counts = world.sweep()
-    assert (counts["failed"], counts["leased"]) == (0, 1)
-    assert row_of(world)["state"] == "PENDING"
-
-
-def test_failed_by_the_last_attempt_has_a_mail_of_its_own(world: World) -> None:
-    """The first failure was mailed long ago: that nothing tries any more is news, and says how to replay."""
-    world.cold_start(MAX_ATTEMPTS="2")
-    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException", times=3)
-    for _ in range(3):
-        with pytest.raises(Exception, match="could not be invoked"):
-            world.deliver()
-    first, last = world.mails()
-    assert "Lambda tries again" in first["Message"]["Body"]["Text"]["Data"]
-    assert "nothing tries again" in last["Message"]["Body"]["Text"]["Data"]
-    assert {row["errorType"] for row in world.errors()} == {"PassFailed", "AttemptsExhausted"}
-
-
-def test_sweep_tells_the_age_of_the_oldest(world: World) -> None:
-    """The metric that the alarm watches: 0 where nothing is overdue, else the age of the oldest, leased ones too."""
-    swept(world)
-    overdue(world, 1, nextPassDue=stamp(world.now - timedelta(seconds=1000)), leaseUntil="2027")
-    overdue(world, 2, nextPassDue=stamp(world.now - timedelta(seconds=400)))
-    swept(world)
-    assert [told["OldestOverdue"] for told in world.metrics("OldestOverdue")] == [0, 1000]
-
-
-def test_failed_is_counted_where_the_alarm_looks(world: World) -> None:
-    """One for each notification that ended, from whichever function."""
-    overdue(world, 1, attempts=31)
-    swept(world)
-    world.cold_start(MAX_ATTEMPTS="1")
-    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
-    with pytest.raises(Exception, match="could not be invoked"):
-        world.deliver()
-    assert [told["Failed"] for told in world.metrics("Failed")] == [1, 1]
-
-
-@pytest.mark.parametrize("name", ["OldestOverdue", "Failed"])
-def test_alarm_watches_the_metric_as_it_is_told(world: World, name: str) -> None:
-    """Namespace, dimension and its value in the template are those of the log line, else an alarm watches nothing."""
-    overdue(world, 1, attempts=31)
-    swept(world)
-    [told] = world.metrics(name)
-    [declared], [alarm] = told["_aws"]["CloudWatchMetrics"], alarms(name)
-    [dimension] = declared["Dimensions"][0]
-    assert declared["Namespace"] == alarm["Namespace"]
-    assert alarm["Dimensions"] == [{"Name": dimension, "Value": told[dimension]}]
-
-
-def test_silent_shards_do_not_hide_the_age(world: World) -> None:
-    """A sweep that fails in part still tells what it saw."""
-    overdue(world, 9)
-    world.wire.before["dynamodb.Query"] = refuse("InternalServerError")
-    with pytest.raises(SweepIncomplete):
-        swept(world)
-    [told] = world.metrics("OldestOverdue")
-    assert told["OldestOverdue"] > 0
-
-
-def test_answer_counts_what_was_found(world: World) -> None:
-    """Who invokes the sweep by hand, and who reads its log line, sees what it did, even if that was nothing."""
-    counts = dict.fromkeys(("overdue", "handedOver", "leased", "failed", "undone"), 0)
-    assert world.sweep() == counts
-    overdue(world, 1)
-    overdue(world, 2, leaseUntil="2027")
-    overdue(world, 3, attempts=31)
-    counts |= {"overdue": 3, "handedOver": 1, "leased": 1, "failed": 1}
-    assert world.sweep() == counts
-    assert counts.items() <= world.log("swept")[1].items()
-
-
-def test_sweep_costs_what_is_overdue_not_what_is_there(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """100,000 finished notifications beside 100 overdue ones: as many items read as without them."""
-    for number in range(100):
-        overdue(world, number)
-    alone = _read(world)
-    world.finished(100_000)
-    beside = _read(world)
-    with capsys.disabled():
-        print(f"\nsweep of 100 overdue: {alone}; beside 100,000 finished: {beside}")  # noqa: T201 - the figure is asked for
-    assert beside == alone
-    assert alone["items"] == 100
-    assert alone["requests"] == SWEEP_SHARDS
-    assert alone["read units"] <= SWEEP_SHARDS
-
-
-def _read(world: World) -> dict[str, float]:
-    read = {"requests": 0.0, "items": 0.0, "read units": 0.0}
-
-    def watch(call: Call, effect: Callable[[], Answer]) -> Answer:
-        answer = effect()
-        if call.name == "dynamodb.Query":
-            size = sum(len(json.dumps(item)) for item in answer["Items"])
-            read["requests"] += 1
-            read["items"] += answer["ScannedCount"]
-            # DynamoDB's rule: half a unit for each 4 KB begun, of an eventually consistent read
-            read["read units"] += 0.5 * max(1, -(-size // 4096))
-        return answer
-
-    world.wire.around = watch
-    swept(world)
-    world.wire.around = None
-    return read
-
-
-def _once_unreachable(world: World) -> Callable[[Call], None]:
-    def unreachable(_call: Call) -> None:
-        del world.wire.before["dynamodb.Query"]
-        raise EndpointConnectionError(endpoint_url="a test")
-
-    return unreachable
-
-
-def _on_last_shard(hook: Callable[[Call], None]) -> Callable[[Call], None]:
-    def chosen(call: Call) -> None:
-        if call.request["ExpressionAttributeValues"][":shard"]["N"] == "1":
-            hook(call)
-
-    return chosen
-
-
-def test_sweep_that_cannot_even_begin_is_reported(world: World) -> None:
-    """Whatever else fails in the sweep is reported and re-raised like any error."""
-    world.wire.before["dynamodb.Query"] = _broken
+def test_fault_of_the_sweep_itself_is_reported(world: World) -> None:
+    """What it does not expect is reported and raised like any error."""
+    once(world, "dynamodb.Query", lambda _: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         swept(world)
     assert world.error()["functionName"] == "sweep"
 
 
-def _broken(_call: Call) -> None:
-    raise ZeroDivisionError
+# --- what cannot move on ---
 
 
-def test_recheck_by_the_sweep_is_as_good_as_by_the_timer(world: World) -> None:
-    """The events sample of the sweep's own schedule runs it; what it hands over Recheck accepts."""
-    world.deliver(sample("declined"))
-    world.wait(600)
-    [asked] = swept(world)
-    assert world.recheck(**asked)["state"] == "DONE"
-    with pytest.raises(ClientError):
-        world.client("scheduler").get_schedule(Name="none", GroupName=world.environment["SCHEDULE_GROUP"])
+def test_what_no_attempt_could_end_the_sweep_ends(world: World) -> None:
+    """An hour after Recheck should have given up: FAILED, with row, mail and count; what waits shorter goes on."""
+    overdue(world, 1, hours=73.1, leaseUntil=format_utc(world.now), claimId="dead", lastError="PassFailed: the last")
+    overdue(world, 2, hours=72.5)
+    assert names(swept(world)) == ["n-2"]
+    row, error, [mail] = rows(world)["n-1"], world.error(), world.mails()
+    assert row["state"] == "FAILED"
+    assert WAITING & set(row) == {"firstDue", "failedAt", "failedShard"}
+    assert (error["errorType"], error["functionName"]) == ("GaveUp", "sweep")
+    assert (error["orderId"], error["chargeId"], error["notificationId"]) == ("ORDER-1", "chrg_test_1", "n-1")
+    assert "the last" in error["message"]
+    assert "ORDER-1" in mail["Message"]["Subject"]["Data"]
+    assert (world.log()[0]["Failed"], world.log()[0]["failed"]) == (1, 1)
+
+
+@pytest.mark.parametrize("meanwhile", [{"claimId": "another"}, {"sweepAt": "2027"}, {"sweepAt": ...}], ids=str)
+def test_what_moved_on_meanwhile_is_not_ended(world: World, meanwhile: dict[str, Any]) -> None:
+    """The write that ends a notification looks once more: it may be claimed by now, or moved, or done."""
+    overdue(world, hours=80)
+
+    def moves_on(_call: Call) -> None:
+        world.wire.before.clear()
+        overdue(world, hours=80, **{"sweepAt": rows(world)["n-1"]["sweepAt"]} | meanwhile)
+
+    world.wire.before["dynamodb.UpdateItem"] = only("end in FAILED", moves_on)
+    swept(world)
+    assert rows(world)["n-1"]["state"] == "PENDING"
+    assert (world.log()[0]["failed"], world.log()[0]["moved"]) == (0, 1)
+
+
+ATTRIBUTES = ["state", "checksumStatus", "passesDone", "attempts", "attemptsBefore", "passes", "nextPassDue"]
+ATTRIBUTES += ["firstDue", "leaseUntil", "claimId", "lastError"]
+VALUES: list[Any] = [..., "", "2026-01-31T12:00:00", -1, 99, 10**30, True, None, [], [1], {"a": 1}, {"a"}, {1}]
+
+
+@pytest.mark.parametrize("values", [VALUES, [b"x"]], ids=["texts and numbers", "bytes"])
+def test_spoilt_record_ends_loudly_once_and_starves_nobody(world: World, values: list[Any]) -> None:
+    """What another hand wrote, of any type in any attribute, either is something that Recheck takes, or ends FAILED."""
+    spoilt: list[dict[str, Any]] = [{"orderId": ...}, {"chargeId": "chrg\ntest"}, {"chargeId": "4111111111111111"}]
+    spoilt += [{name: value} for name, value in itertools.product(ATTRIBUTES, values)]
+    for number, changes in enumerate(spoilt):
+        overdue(world, number, **changes)
+    with nullcontext() if b"x" in values else asked_directly(world.wire):
+        handed = swept(world)
+        world.wait(301)
+        again = swept(world)
+    for asked in handed:
+        TimerInput.parse(asked, InvalidTimer)
+    ended = {name for name, row in rows(world).items() if row["state"] == "FAILED"}
+    assert ended | set(names(handed)) == set(rows(world))
+    assert not ended & set(names(handed))
+    assert len(ended) > len(spoilt) / 2
+    assert set(names(again)) == set(names(handed))
+    assert Counter(row["notificationId"] for row in world.errors()) == Counter(ended)
+    assert {row["occurrences"] for row in world.errors()} == {1}
+    assert not any({"sweepAt", "nextPassDue", "claimId"} & set(rows(world)[name]) for name in ended)
+
+
+# --- what it reports ---
+
+
+def test_age_of_the_oldest_counts_from_when_its_pass_was_first_due(world: World) -> None:
+    """However often it failed since; 0 where nothing is overdue, and what somebody is at counts too."""
+    swept(world)
+    overdue(
+        world,
+        1,
+        hours=3,
+        sweepAt=format_utc(world.now),
+        nextPassDue=format_utc(world.now),
+        leaseUntil="2027-01-01T00:00:00Z",
+    )
+    overdue(world, 2, hours=1)
+    swept(world)
+    assert [line["OldestOverdue"] for line in world.metrics("OldestOverdue")] == [0, 3 * 3600 - 1]
+
+
+def test_answer_counts_what_was_found(world: World) -> None:
+    """The answer and the log line say what the sweep did, even if that was nothing."""
+    counts = dict.fromkeys(("handedOver", "inProgress", "moved", "failed", "errors", "unread"), 0)
+    assert world.sweep() == counts
+    overdue(world, 1)
+    overdue(world, 2, leaseUntil="2027-01-01T00:00:00Z")
+    overdue(world, 3, hours=80)
+    counts |= {"handedOver": 1, "inProgress": 1, "failed": 1}
+    assert world.sweep() == counts
+    assert counts.items() <= world.log("swept")[1].items()
+
+
+def test_sweep_costs_what_is_overdue_not_what_is_there(world: World) -> None:
+    """100,000 finished notifications beside 20 overdue ones: as many items read as without them."""
+    read: Counter[str] = Counter()
+
+    def count(call: Call, effect: Callable[[], Answer]) -> Answer:
+        answer = effect()
+        read.update({call.name: 1, "items": answer.get("ScannedCount", 0)})
+        return answer
+
+    for number in range(20):
+        overdue(world, number)
+    world.finished(100_000)
+    world.wire.around = count
+    swept(world)
+    assert read == {"dynamodb.Query": SWEEP_SHARDS, "items": 20, "dynamodb.UpdateItem": 20, "lambda.Invoke": 20}
