@@ -1,14 +1,12 @@
 """One mail of each kind, from the handlers themselves. `make mails` writes them into .local/mails, to be looked at."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
 
 import pytest
 
 from callback.errors import FollowUpError
-from callback.mail_limit import MAILS_AN_HOUR
+from callback.report import MAILS_AN_HOUR
 from local.emulator import ROOT
 from tests.quietly import quietly
 from tests.wire import listening, payload, refuse
@@ -17,7 +15,7 @@ from tests.world import World, made, sample
 DIRECTORY = ROOT / ".local" / "mails"
 
 
-def refused(world: World, number: int) -> None:
+def refused(world: World, number: int = 0) -> None:
     """Let a notification of its own be refused."""
     with suppress(FollowUpError):
         world.deliver({"body": "hello", "requestContext": {"requestId": f"n-{number}"}})
@@ -32,13 +30,18 @@ def retried(world: World) -> None:
         world.recheck()
 
 
-def failed(world: World) -> None:
-    """Pass 1 fails for the last time."""
-    world.cold_start(MAX_ATTEMPTS="1")
+def failed(world: World, event: object = None) -> None:
+    """Pass 1 still fails after 72 hours, then works again."""
+    works = world.wire.answers["lambda.Invoke"]
     answer = {"errorType": "OutOfStock", "errorMessage": "no stock of SKU-17"}
     world.wire.answers["lambda.Invoke"] = lambda _call: payload(answer, error="Unhandled")
     with suppress(FollowUpError):
-        world.deliver()
+        world.deliver(event)
+    world.wait(72 * 3600)
+    about = max(world.rows("CREDIT_CARD_NOTIFY_TABLE"), key=lambda row: str(row["receivedAt"]))
+    with suppress(FollowUpError):
+        world.recheck(1, **{name: about[name] for name in ("chargeId", "notificationId", "orderId")})
+    world.wire.answers["lambda.Invoke"] = works
 
 
 def unsettled(world: World) -> None:
@@ -50,44 +53,44 @@ def unsettled(world: World) -> None:
     world.recheck()
 
 
-def hopeless(world: World) -> None:
-    """An event is no notification."""
-    event = sample("authorized")
-    event["body"] = json.dumps(json.loads(event["body"]) | {"object": "refund"})
-    with suppress(FollowUpError):
-        world.deliver(event)
+def contradicted(world: World) -> None:
+    """The shop's payment record names another order."""
+    world.pay(orderId="ORDER-OF-THE-SHOP")
+    world.deliver(sample("authorized"))
 
 
-def summary(world: World) -> None:
-    """Mails are held back, and no later one tells it."""
-    for number in range(MAILS_AN_HOUR + 25):
+def last_of_the_hour(world: World) -> None:
+    """No more mails of this kind in this hour."""
+    for number in range(MAILS_AN_HOUR["refused"]):
         refused(world, number)
-    world.wait(3600)
-    world.sweep()
 
 
 SAMPLES: dict[str, Callable[[World], None]] = {
-    told.__name__: told for told in (retried, failed, unsettled, hopeless, summary)
+    happens.__name__: happens for happens in (retried, failed, unsettled, contradicted, refused, last_of_the_hour)
 }
 
 
-def samples() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each kind's name and its mail, as it is given to SES."""
-    for name, told in SAMPLES.items():
+def samples() -> Iterator[tuple[str, str]]:
+    """Each kind's name and its mail: the subject, an empty line, the text."""
+    for name, happens in SAMPLES.items():
         with pytest.MonkeyPatch.context() as patch:
             wire = listening(patch)
             with made(wire, patch) as world, quietly():
-                told(world)
-                yield name, world.mails()[-1]["Message"]
+                happens(world)
+                yield name, as_text(world)
+
+
+def as_text(world: World) -> str:
+    """The last mail."""
+    message = world.mails()[-1]["Message"]
+    return f"{message['Subject']['Data']}\n\n{message['Body']['Text']['Data']}"
 
 
 def main() -> None:
-    """Write each as it is shown, and as it is without HTML."""
+    """Write each as it is shown."""
     DIRECTORY.mkdir(parents=True, exist_ok=True)
-    for name, mail in samples():
-        text = f"{mail['Subject']['Data']}\n\n{mail['Body']['Text']['Data']}"
+    for name, text in samples():
         (DIRECTORY / f"{name}.txt").write_text(text)
-        (DIRECTORY / f"{name}.html").write_text(mail["Body"]["Html"]["Data"])
     print(f"{DIRECTORY}: {', '.join(SAMPLES)}")
 
 
