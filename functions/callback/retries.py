@@ -7,15 +7,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from callback.clock import Clock
-from callback.errors import GaveUp, OrderUnsettled, PassFailed, RetriesExhausted
+from callback.errors import GaveUp, OrderUnsettled, PassFailed, RetriesExhausted, SpoiltRecord
 from callback.log import log
 from callback.report import Reporter, kind_of
 from callback.settings import Settings
+from callback.table import AWS_ERRORS
 
 # The queue's visibility timeout: how soon a letter comes again.
 _RETRY_EVERY = timedelta(minutes=12)
 # The notification is saved, and the record knows what is missing.
-_SAVED = (PassFailed, GaveUp, OrderUnsettled)
+_SAVED = (PassFailed, GaveUp, OrderUnsettled, SpoiltRecord)
 
 Message = dict[str, Any]
 
@@ -62,7 +63,10 @@ class Retries:
         reasons = {"errorType": type(error).__name__, "reason": str(error)[:256]}
         attributes: Any = {name: {"DataType": "String", "StringValue": text} for name, text in reasons.items()}
         sent = {"MessageBody": message["body"], "MessageAttributes": attributes}
-        self.sqs.send_message(QueueUrl=self.settings.refused_queue_url, **sent)
+        try:
+            self.sqs.send_message(QueueUrl=self.settings.refused_queue_url, **sent)
+        except AWS_ERRORS:
+            return False  # it comes again, and moves then
         return True
 
 
