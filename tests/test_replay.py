@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from callback.clock import stamp
+from callback.clock import format_utc
 from local.emulator import ROOT
-from tests.deployed import Deployed, arn, notification, unstyled
+from tests.deployed import PROCESS, Deployed, arn, notification, unstyled
 from tests.letters import function_error
 from tests.wire import Answer, Call, Interrupt, interrupting, payload, refuse
 from tests.world import CHARGE, NOTIFICATION, ORDER
@@ -20,16 +20,27 @@ Print = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def failed(deployed: Deployed) -> Deployed:
-    """A notification whose only allowed attempt at pass 1 failed."""
-    deployed.world.cold_start(MAX_ATTEMPTS="1")
-    process = "payment3-process-paid-order-dev"
-    works = deployed.functions[process]
-    deployed.functions[process] = lambda _call: payload({}, error="Unhandled")
-    with pytest.raises(Exception, match="ProcessPaidOrder failed"):
-        deployed.world.deliver()
-    assert deployed.world.record()["state"] == "FAILED"
-    deployed.functions[process] = works
+    """A notification whose pass 1 failed until it was given up."""
+    fail_for_good(deployed, 1)
     return deployed
+
+
+def fail_for_good(deployed: Deployed, *numbers: int) -> None:
+    """Pass 1 of these notifications fails twice, the second time an hour later, when it is given up."""
+    deployed.world.cold_start(GIVE_UP_AFTER_HOURS="1")
+    works = deployed.process_fails()
+    for number in numbers:
+        with pytest.raises(Exception, match="ProcessPaidOrder failed"):
+            deployed.world.deliver(notification(number))
+        deployed.world.wait(60)
+    deployed.world.wait(3600 - 60 * len(numbers))
+    for number in numbers:
+        with pytest.raises(Exception, match="ProcessPaidOrder failed"):
+            deployed.world.recheck(1, notificationId=notification(number)["requestContext"]["requestId"])
+        deployed.world.wait(60)
+    assert {row["state"] for row in deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")} == {"FAILED"}
+    deployed.functions[PROCESS] = works
+    deployed.world.wire.calls.clear()
 
 
 def test_failed_notification_is_replayed(failed: Deployed, capsys: Print) -> None:
@@ -38,7 +49,7 @@ def test_failed_notification_is_replayed(failed: Deployed, capsys: Print) -> Non
     assert failed.world.record()["passesDone"] == 1
     assert len(failed.world.schedules()) == 1
     ids = {"version": 1, "chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER}
-    due = stamp(failed.world.now - failed.world.took)
+    due = format_utc(failed.world.now - failed.world.took)
     assert failed.invoked("recheck-dev") == [ids | {"pass": 1, "dueAt": due}]
     assert capsys.readouterr().out == f"{NAMED}  pass 1 was run: now PENDING, passes completed: 1\n"
 
@@ -56,19 +67,26 @@ def test_overdue_pass_whose_timer_was_lost_is_run(deployed: Deployed, capsys: Pr
     assert capsys.readouterr().out == f"{NAMED}  pass 2 was run: now DONE, passes completed: 2\n"
 
 
-def test_pass_that_is_not_due_yet_is_left_to_its_timer(deployed: Deployed, capsys: Print) -> None:
-    """No pass sooner than 60 s after the one before: replay says when, and that nothing is missing."""
+def test_pass_that_is_not_due_is_left_to_its_time(deployed: Deployed, capsys: Print) -> None:
+    """No pass sooner than 60 s after the one before, nor than its next try: replay says when."""
     deployed.world.deliver()
     assert deployed.run("replay", ORDER) == 0
-    assert deployed.invoked("recheck-dev") == []
     due = deployed.world.record()["nextPassDue"]
     assert capsys.readouterr().out == f"{NAMED}  left: pass 2 is due at {due}\n"
+    deployed.world.wait(61)
+    deployed.process_fails()
+    with pytest.raises(Exception, match="ProcessPaidOrder failed"):
+        deployed.world.recheck()
+    assert deployed.run("replay", ORDER) == 0
+    due = deployed.world.record()["nextPassDue"]
+    assert capsys.readouterr().out == f"{NAMED}  left: pass 2 is due again at {due}\n"
+    assert deployed.invoked("recheck-dev") == []
 
 
 def test_done_notification_is_left(deployed: Deployed, capsys: Print) -> None:
     """DONE: said, and nothing is invoked."""
     deployed.world.deliver()
-    deployed.world.wait(60)
+    deployed.world.wait(61)
     deployed.world.recheck()
     assert deployed.run("replay", ORDER) == 0
     assert deployed.invoked("recheck-dev") == []
@@ -109,7 +127,7 @@ def test_each_notification_of_each_order_is_looked_at(deployed: Deployed, capsys
     other = notification(4)
     other["body"] = other["body"].replace(ORDER, "ORDER-2")
     deployed.world.deliver(other)
-    deployed.world.wait(60)
+    deployed.world.wait(61)
     deployed.world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
     assert deployed.run("replay", ORDER, "ORDER-2", "--yes") == 1
     *lines, summary = capsys.readouterr().out.splitlines()
@@ -136,7 +154,7 @@ def test_order_with_more_notifications_than_one_page_holds(deployed: Deployed, c
 def test_record_that_left_the_table_meanwhile_is_passed_over(deployed: Deployed, capsys: Print) -> None:
     """The index is a moment behind: what it still names may be gone."""
     deployed.world.deliver()
-    deployed.world.wire.answers["dynamodb.GetItem"] = lambda _call: {}
+    deployed.world.wire.answers["dynamodb.BatchGetItem"] = lambda _call: {"Responses": {}, "UnprocessedKeys": {}}
     assert deployed.run("replay", ORDER) == 1
     assert "no notification was saved" in capsys.readouterr().out
 
@@ -145,22 +163,22 @@ def test_row_of_another_function_is_left_alone(deployed: Deployed, capsys: Print
     """A table shared with Notify holds rows without passes: nothing is run for them, and ours are."""
     deployed.world.deliver()
     deployed.world.fire()
-    deployed.world.wait(60)
+    deployed.world.wait(61)
     for row in ({"orderId": ORDER}, {}):
         item = {"chargeId": CHARGE, "notificationId": f"notify-{len(row)}", "note": "notify"} | row
         deployed.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=item)
     assert deployed.run("replay", ORDER) == 0
-    told = capsys.readouterr().out
-    assert "left: a row of another function's, which has no passes" in told
-    assert "pass 2 was run: now DONE" in told
+    said = capsys.readouterr().out
+    assert "left: a row of another function's, which has no passes" in said
+    assert "pass 2 was run: now DONE" in said
 
 
 def test_record_that_another_hand_has_spoilt_is_left_alone(deployed: Deployed, capsys: Print) -> None:
     """No traceback, and no pass by guess: a person must mend it."""
-    row = {"chargeId": CHARGE, "notificationId": "n", "orderId": ORDER, "state": "PENDING"}
-    deployed.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=row)
+    deployed.put_waiting("n", leaseUntil=5)
     assert deployed.run("replay", ORDER) == 1
-    assert "the record is not what `save` writes, mend it by hand" in capsys.readouterr().out
+    text = "the record is not what `save` writes, correct it by hand: leaseUntil: expected a UTC time"
+    assert text in capsys.readouterr().out
     assert deployed.invoked("recheck-dev") == []
 
 
@@ -193,16 +211,8 @@ def test_answer_that_is_no_object_is_no_failure(failed: Deployed, capsys: Print)
 
 @pytest.fixture
 def several(deployed: Deployed) -> Deployed:
-    """Three notifications that failed, a minute apart from 09:30:17 on, and a fourth that is overdue."""
-    process = "payment3-process-paid-order-dev"
-    works = deployed.functions[process]
-    deployed.world.cold_start(MAX_ATTEMPTS="1")
-    deployed.functions[process] = lambda _call: payload({}, error="Unhandled")
-    for number in (1, 2, 3):
-        with pytest.raises(Exception, match="ProcessPaidOrder failed"):
-            deployed.world.deliver(notification(number))
-        deployed.world.wait(60)
-    deployed.functions[process] = works
+    """Three notifications that failed, a minute apart from 10:30:17 on, and a fourth that is overdue."""
+    fail_for_good(deployed, 1, 2, 3)
     deployed.world.deliver(notification(4))
     deployed.world.fire()
     deployed.world.wait(3600)
@@ -216,7 +226,7 @@ def passes(deployed: Deployed) -> list[int]:
     return [int(row["passesDone"]) for row in sorted(rows, key=lambda row: str(row["notificationId"]))]
 
 
-def test_many_are_only_foretold_without_yes(several: Deployed, capsys: Print) -> None:
+def test_many_are_only_planned_without_yes(several: Deployed, capsys: Print) -> None:
     """Nothing is run, what would be is said, with the command that does it; a pass is missing still: exit 1."""
     assert several.run("replay", ORDER) == 1
     *lines, counted, command = capsys.readouterr().out.splitlines()
@@ -241,8 +251,8 @@ def test_dry_run_is_a_success(several: Deployed, capsys: Print) -> None:
         (["--state", "failed"], [1, 1, 1, 1]),
         (["--state", "overdue"], [0, 0, 0, 2]),
         (["--state", "failed", "--state", "overdue"], [1, 1, 1, 2]),
-        (["--state", "failed", "--since", "2026-11-22T09:31"], [0, 1, 1, 1]),
-        (["--state", "failed", "--until", "2026-11-22T09:31"], [1, 0, 0, 1]),
+        (["--state", "failed", "--since", "2026-11-22T10:31"], [0, 1, 1, 1]),
+        (["--state", "failed", "--until", "2026-11-22T10:31"], [1, 0, 0, 1]),
         (["--state", "failed", "--limit", "1"], [0, 0, 1, 1]),
     ],
 )
@@ -257,7 +267,7 @@ def test_printed_command_means_the_same_ones(several: Deployed, capsys: Print) -
     """What fails after the look is not replayed unseen: the bounds are those of the look."""
     assert several.run("replay", "--state", "failed", "--since", "3h", "--limit", "2") == 1
     command = capsys.readouterr().out.splitlines()[-1].removeprefix("To run them:  followups ")
-    bounds = "--since=2026-11-22T07:33:17.550000Z --until=2026-11-22T10:33:17.550000Z --limit=2"
+    bounds = "--since=2026-11-22T08:33:17.550000Z --until=2026-11-22T11:33:17.550000Z --limit=2"
     assert command == f"replay --yes --state=failed {bounds} --stack payment3-follow-up-dev"
     assert several.run(*command.split()) == 0
     assert passes(several) == [0, 1, 1, 1]
@@ -282,7 +292,7 @@ def test_what_moved_on_since_it_was_seen_is_left(several: Deployed, capsys: Prin
 
     def quicker(call: Call) -> None:
         reads.append(call)
-        if len(reads) == 4:  # all are planned
+        if len(reads) == 1:  # all are planned
             with several.world.wire.aside():
                 table.delete_item(Key={"chargeId": CHARGE, "notificationId": f"{NOTIFICATION}-2"})
                 table.update_item(
@@ -292,7 +302,7 @@ def test_what_moved_on_since_it_was_seen_is_left(several: Deployed, capsys: Prin
                     ExpressionAttributeValues={":done": "DONE"},
                 )
 
-    several.world.wire.after["dynamodb.GetItem"] = quicker
+    several.world.wire.after["dynamodb.BatchGetItem"] = quicker
     assert several.run("replay", "--yes", ORDER) == 0
     said = capsys.readouterr().out
     assert "left: DONE, 0 passes are completed" in said
@@ -353,23 +363,11 @@ def test_json_lines_say_what_became_of_each(several: Deployed, capsys: Print) ->
     """One object for each notification and each unknown order; what is for people goes to the other stream."""
     assert several.run("replay", "--yes", "--json", ORDER, "ORDER-9") == 1
     said = capsys.readouterr()
-    told = [json.loads(line) for line in said.out.splitlines()]
-    assert [one["result"] for one in told] == ["unknown", "run", "run", "run", "run"]
-    assert told[0]["orderId"] == "ORDER-9"
-    assert {"chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER, "pass": 1}.items() <= told[1].items()
+    found = [json.loads(line) for line in said.out.splitlines()]
+    assert [one["result"] for one in found] == ["unknown", "run", "run", "run", "run"]
+    assert found[0]["orderId"] == "ORDER-9"
+    assert {"chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER, "pass": 1}.items() <= found[1].items()
     assert "Notifications: 4, run: 4" in said.err
-
-
-def test_record_that_no_recheck_could_read_is_said(failed: Deployed, capsys: Print) -> None:
-    """Spoilt by another hand: it is not sent, the reason is printed, and the exit code is 1."""
-    table = failed.world.table("CREDIT_CARD_NOTIFY_TABLE")
-    table.update_item(
-        Key={"chargeId": CHARGE, "notificationId": NOTIFICATION},
-        UpdateExpression="SET nextPassDue = :due",
-        ExpressionAttributeValues={":due": "2026"},
-    )
-    assert failed.run("replay", ORDER) == 1
-    assert "pass 1 failed again: dueAt: expected a UTC time" in capsys.readouterr().out
 
 
 def test_terminal_sees_how_far_it_has_come(several: Deployed, capsys: Print, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -386,8 +384,8 @@ def test_terminal_sees_how_far_it_has_come(several: Deployed, capsys: Print, mon
 
 # --- interrupted anywhere ---
 
-CALLS = ["cloudformation.DescribeStacks", "dynamodb.Query", *4 * ["dynamodb.GetItem"]]
-CALLS += 4 * ["dynamodb.GetItem", "lambda.Invoke"]
+CALLS = ["cloudformation.DescribeStacks", "dynamodb.Query", "dynamodb.BatchGetItem"]
+CALLS += 4 * ["dynamodb.BatchGetItem", "lambda.Invoke"]
 
 
 def test_replay_of_four_makes_these_calls(several: Deployed) -> None:
@@ -431,7 +429,7 @@ def own(call: Call) -> bool:
     """Whether the command made a call, and not a function that it invoked."""
     if call.name == "lambda.Invoke":
         return str(call.request["FunctionName"]).endswith("recheck-dev")
-    return call.name in {"cloudformation.DescribeStacks", "dynamodb.Query", "dynamodb.GetItem"}
+    return call.name in CALLS
 
 
 @pytest.mark.parametrize(
