@@ -32,11 +32,12 @@ def by_http(client: BaseClient, operation: str, request: dict[str, Any]) -> Answ
 
 @dataclass(frozen=True)
 class Call:
-    """One request."""
+    """One request; `patience` is how many seconds its client waits for an answer, retries included."""
 
     service: str
     operation: str
     request: dict[str, Any]
+    patience: float = 0
 
     @property
     def name(self) -> str:
@@ -81,7 +82,9 @@ class Wire:
         """Stand in for `BaseClient._make_api_call`."""
         if not self.listening:
             return by_http(client, operation, request)
-        call = Call(client.meta.service_model.service_name, operation, request)
+        config = client.meta.config
+        patience = config.read_timeout * (config.retries or {}).get("total_max_attempts", 5)
+        call = Call(client.meta.service_model.service_name, operation, request, patience)
         self.calls.append(call)
         shape = client.meta.service_model.operation_model(operation).input_shape
         wrong = list(violations(shape, request, call.name)) if shape else []

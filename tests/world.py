@@ -1,4 +1,4 @@
-"""A small world around the handlers: moto's tables made from the template, a clock in hand, ProcessPaidOrder played."""
+"""A small world around the handlers: moto's tables made from the template, a clock to set, and a ProcessPaidOrder."""
 
 import io
 import json
@@ -17,11 +17,14 @@ from moto.backends import get_backend
 import delayednotify
 import recheck
 from callback.app import Application
-from callback.clock import stamp
+from callback.clock import format_utc, parse_utc
 from callback.log import logger
 from callback.settings import read_settings
 from local.emulator import ACCOUNT, REGION, ROOT
 from local.stack import SECRET
+from tests.call_purposes import dependency
+from tests.lambda_model import DELAYED_NOTIFY, RECHECK, RETRY, SWEEP, Handler, Model, read_rules
+from tests.quietly import roomily
 from tests.template import resolved
 from tests.wire import Answer, Call, Wire, payload
 
@@ -77,10 +80,11 @@ def sample(name: str) -> dict[str, Any]:
 
 @dataclass(repr=False)
 class World:
-    """What a test holds in its hands."""
+    """Tables, clock, handlers, log."""
 
     wire: Wire
     printed: io.StringIO
+    lines: list[tuple[datetime, str, dict[str, Any]]] = field(default_factory=list)
     now: datetime = datetime(2026, 11, 22, 9, 30, 17, 250_000, tzinfo=UTC)
     changes: dict[str, str] = field(default_factory=dict)
     took: timedelta = timedelta(milliseconds=300)
@@ -103,7 +107,8 @@ class World:
     def cold_start(self, **changes: str) -> None:
         """Forget everything in memory; later changes of the environment add to earlier ones."""
         self.changes |= changes
-        self.app = Application(read_settings(self.environment | self.changes), lambda: self.now)
+        # The sweep's shards one after the other, so that each run is like the last.
+        self.app = Application(read_settings(self.environment | self.changes), lambda: self.now, map)
 
     def _make_table(self, properties: dict[str, Any]) -> None:
         names = ("TableName", "BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
@@ -115,8 +120,8 @@ class World:
             self._kept(variable).items.clear()
         self.fire()
         self.wire.calls.clear()
-        self.printed.seek(0)
-        self.printed.truncate()
+        self.lines.clear()
+        self._take_printed()
         self.cold_start()
 
     def _process_paid_order(self, call: Call) -> Answer:
@@ -138,22 +143,29 @@ class World:
             "notificationId": NOTIFICATION,
             "orderId": ORDER,
             "pass": number,
-            "dueAt": stamp(self.now),
+            "dueAt": format_utc(self.now),
         }
         with self.wire:
             return recheck.lambda_handler(event | changes, None)
+
+    def retry(self, *bodies: object, **attributes: str) -> Any:
+        """The retry queue's event source invokes RetryFunction with messages."""
+        attributes = {
+            "ApproximateReceiveCount": "1",
+            "SentTimestamp": str(round(self.now.timestamp() * 1000)),
+        } | attributes
+        records = [
+            {"messageId": str(number), "body": json.dumps(body), "attributes": attributes}
+            for number, body in enumerate(bodies)
+        ]
+        with self.wire:
+            return delayednotify.retry_handler({"Records": records}, None)
 
     def sweep(self) -> Any:
         """The sweep's schedule invokes it."""
         event = {"detail-type": "Scheduled Event", "time": f"{self.now:%Y-%m-%dT%H:%M:%SZ}"}
         with self.wire:
             return recheck.sweep_handler(event, None)
-
-    def held_back(self, count: int) -> None:
-        """Let so many mails have been held back in an hour before this one."""
-        hour = stamp(self.now - timedelta(hours=1))
-        row = {"errorId": "mail-limit", "hour": hour[:13], "sent": 20, "held": count, "since": hour, "first": ["one"]}
-        self.table("CALLBACK_ERROR_LOG_TABLE").put_item(Item=row)
 
     def finished(self, count: int) -> None:
         """Let so many notifications be done and over: one and the same to moto, under keys of their own."""
@@ -170,6 +182,50 @@ class World:
     def wait(self, seconds: float) -> None:
         """Let time pass."""
         self.now += timedelta(seconds=seconds)
+
+    # --- the model of AWS around the handlers ---
+
+    def model(self, **options: Any) -> Model:
+        """A model that invokes the handlers as the template says."""
+        handlers = {
+            DELAYED_NOTIFY: delayednotify.lambda_handler,
+            RECHECK: recheck.lambda_handler,
+            SWEEP: recheck.sweep_handler,
+            RETRY: delayednotify.retry_handler,
+        }
+        options = {"waiting": self._waiting, "restart": self.cold_start, "delete_schedule": self.delete} | options
+        invoked = {name: self._invoked(name, handler) for name, handler in handlers.items()}
+        model = Model(self, invoked, read_rules(self.resources), **options)
+        wire = self.wire
+        wire.answers["lambda.Invoke"] = lambda call: model.invoke(call.request)
+        wire.answers["sqs.SendMessage"] = lambda call: model.take(call.request)
+        wire.after["scheduler.CreateSchedule"] = lambda call: model.schedule(call.request)
+        wire.around = lambda call, effect: model.around(call, dependency(call), effect)
+        return model
+
+    def _invoked(self, name: str, handler: Handler) -> Handler:
+        def invoke(payload: Any, context: Any) -> Any:
+            try:
+                with self.wire:
+                    return roomily(handler, payload, context)
+            finally:
+                self.lines += [(self.now, name, json.loads(line)) for line in self._take_printed().splitlines()]
+
+        return invoke
+
+    def _take_printed(self) -> str:
+        text = self.printed.getvalue()
+        self.printed.seek(0)
+        self.printed.truncate()
+        return text
+
+    def _waiting(self) -> dict[str, datetime | None]:
+        # Read where moto keeps it: it is asked for after each event.
+        attributes = [item.attrs for item in self._kept("CREDIT_CARD_NOTIFY_TABLE").all_items()]
+        return {
+            row["notificationId"].value: parse_utc(row["sweepAt"].value) if "sweepAt" in row else None
+            for row in attributes
+        }
 
     # --- what is there ---
 
@@ -202,13 +258,8 @@ class World:
         return row
 
     def errors(self) -> list[dict[str, Any]]:
-        """The error log without the row that counts the mails."""
-        return [row for row in self.rows("CALLBACK_ERROR_LOG_TABLE") if row["errorId"] != "mail-limit"]
-
-    def mail_limit(self) -> dict[str, Any]:
-        """The row that counts the mails."""
-        [row] = [row for row in self.rows("CALLBACK_ERROR_LOG_TABLE") if row["errorId"] == "mail-limit"]
-        return row
+        """The error log without the rows that count the mails."""
+        return [row for row in self.rows("CALLBACK_ERROR_LOG_TABLE") if "errorType" in row]
 
     def schedules(self) -> list[str]:
         """The names of the timers that are armed, read where moto keeps them."""
