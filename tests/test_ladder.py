@@ -1,55 +1,59 @@
-"""The ladder: where the shop says which statuses are settled, the order itself says how long to look (brief)."""
+"""The ladder: where the shop says which statuses are settled, the order itself says how long to look."""
 
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
-from callback.errors import AttemptsExhausted
-from tests.direct import asked_directly
-from tests.faults import FAULTS, Scenario, Story
-from tests.quietly import quietly
+from callback.clock import format_utc
+from callback.errors import GaveUp, PassFailed
+from tests.call_purposes import purpose
+from tests.lambda_model import Died
+from tests.test_flow import WAITING, dies, only
 from tests.wire import refuse
 from tests.world import ORDER, World
 
 READ = "dynamodb.GetItem"
+DELAYS = (60, 300, 1800)
 
 
 @pytest.fixture
 def ladder(world: World) -> World:
     """Four passes, and two statuses that settle an order; it is still pending."""
-    world.cold_start(RECHECK_DELAYS="60,300,1800", SETTLED_ORDER_STATUSES="PAID,SHIPPED")
+    world.cold_start(RECHECK_DELAYS=",".join(map(str, DELAYS)), SETTLED_ORDER_STATUSES="PAID,SHIPPED")
     world.order(status="PENDING")
     return world
 
 
 def reads(world: World) -> list[dict[str, Any]]:
     """What was read of the order table for its status."""
-    return [r for r in world.wire.of(READ) if "#status" in r["ProjectionExpression"]]
+    return [request for request in world.wire.of(READ) if "#status" in request["ProjectionExpression"]]
 
 
 def climb(world: World, passes: int) -> None:
     """Deliver, and let the timers of so many passes fire."""
     world.deliver()
-    for number, delay in zip(range(2, passes + 1), (60, 300, 1800), strict=False):
-        world.wait(delay)
-        world.fire()
+    for number in range(2, passes + 1):
+        rise(world, number)
         world.recheck(number)
 
 
-def test_settled_order_ends_the_ladder_and_arms_nothing(ladder: World) -> None:
-    """Once the order says so the follow-up is DONE: no further timer exists, and the record lists what was run."""
+def rise(world: World, number: int) -> None:
+    """Wait until a pass is due."""
+    world.wait(DELAYS[number - 2] + 1)
+    world.fire()
+
+
+def test_settled_order_ends_the_ladder_and_creates_no_timer(ladder: World) -> None:
+    """Once the order says so the follow-up is DONE, and the record lists what was run."""
     climb(ladder, 2)
     assert [name[-1] for name in ladder.schedules()] == ["3"]
     ladder.order(status="SHIPPED")
-    ladder.wait(300)
-    ladder.fire()
+    rise(ladder, 3)
     assert ladder.recheck(3) == {"state": "DONE", "passesDone": 3}
     assert ladder.schedules() == []
-    record = ladder.record()
-    assert "nextPassDue" not in record
-    assert (record["state"], len(record["passes"])) == ("DONE", 3)
+    assert not WAITING & set(ladder.record())
+    assert len(ladder.record()["passes"]) == 3
 
 
 def test_two_passes_are_run_whatever_the_order_says(ladder: World) -> None:
@@ -58,8 +62,7 @@ def test_two_passes_are_run_whatever_the_order_says(ladder: World) -> None:
     ladder.deliver()
     assert reads(ladder) == []
     assert ladder.record()["state"] == "PENDING"
-    ladder.wait(60)
-    ladder.fire()
+    rise(ladder, 2)
     assert ladder.recheck(2) == {"state": "DONE", "passesDone": 2}
 
 
@@ -67,20 +70,33 @@ def test_plan_that_ends_unsettled_is_failed_and_loud(ladder: World) -> None:
     """All passes completed and the order still open: FAILED with its reason, one mail, one count, for a person."""
     climb(ladder, 4)
     record = ladder.record()
-    assert (record["state"], record["passesDone"]) == ("FAILED", 4)
-    assert record["lastError"].startswith("OrderUnsettled: unsettled: after pass 4")
+    assert (record["state"], record["passesDone"], record["failedAt"]) == ("FAILED", 4, format_utc(ladder.now))
+    assert record["lastError"].startswith("OrderUnsettled: pass 4")
     assert "PENDING" in record["lastError"]
     assert len(ladder.mails()) == len(ladder.metrics("Failed")) == 1
-    assert ladder.error()["errorType"] == "OrderUnsettled"
-    assert (ladder.error()["orderId"], ladder.error()["functionName"]) == (ORDER, "recheck")
+    assert (ladder.error()["errorType"], ladder.error()["functionName"]) == ("OrderUnsettled", "recheck")
+    assert ladder.error()["orderId"] == ORDER
+    assert [purpose(call) for call in ladder.wire.calls][-1] == "record the pass"
 
 
-def test_unsettled_pass_is_not_run_again_by_a_retry(ladder: World) -> None:
-    """Its pass was completed: a repeat of its timer runs nothing and tells nothing a second time."""
+def test_process_that_dies_at_the_unsettled_end_leaves_it_loud(ladder: World) -> None:
+    """It is reported first and ended then; the pass runs again, and nobody is mailed twice."""
+    climb(ladder, 3)
+    rise(ladder, 4)
+    ladder.wire.before["dynamodb.UpdateItem"] = only("record the pass", dies)
+    with pytest.raises(Died):
+        ladder.recheck(4)
+    ladder.wire.before.clear()
+    ladder.wait(91)
+    assert ladder.recheck(4) == {"state": "FAILED", "passesDone": 4}
+    assert len(ladder.mails()) == 1
+
+
+def test_unsettled_pass_is_not_run_again_by_its_timer(ladder: World) -> None:
+    """Its pass was completed: a second timer runs nothing and reports nothing."""
     climb(ladder, 4)
     assert ladder.recheck(4) == {"state": "FAILED", "passesDone": 4}
-    assert len(ladder.passes()) == 4
-    assert len(ladder.mails()) == 1
+    assert (len(ladder.passes()), len(ladder.mails())) == (4, 1)
 
 
 def test_replay_of_an_unsettled_order_looks_once_more(ladder: World) -> None:
@@ -90,90 +106,46 @@ def test_replay_of_an_unsettled_order_looks_once_more(ladder: World) -> None:
     assert len(ladder.mails()) == 2
     ladder.order(status="PAID")
     assert ladder.recheck(6) == {"state": "DONE", "passesDone": 6}
-    assert ladder.record()["endedShard"].startswith("DONE#")
+    assert not WAITING & set(ladder.record())
 
 
 def test_order_without_status_or_row_is_not_settled(world: World) -> None:
     """An order that nobody wrote yet is the very case for another look."""
-    world.cold_start(RECHECK_DELAYS="60,60", SETTLED_ORDER_STATUSES="PAID")
+    world.cold_start(RECHECK_DELAYS="60,300", SETTLED_ORDER_STATUSES="PAID")
     climb(world, 2)
     assert world.record()["state"] == "PENDING"
     world.order(status=None)
-    world.wait(300)
+    rise(world, 3)
     assert world.recheck(3) == {"state": "FAILED", "passesDone": 3}
 
 
 def test_unset_statuses_read_no_order(world: World) -> None:
-    """Exactly today's two passes, and not one call more."""
+    """Exactly two passes, and not one call more."""
     climb(world, 2)
     assert reads(world) == []
     assert world.record()["state"] == "DONE"
 
 
 def test_order_that_cannot_be_read_fails_the_pass(ladder: World) -> None:
-    """Unknown is neither settled nor not: the pass is given back, tried again, and nothing is decided."""
+    """Unknown is neither settled nor not: the pass is due again, and nothing is decided."""
     ladder.deliver()
-    ladder.wait(60)
+    rise(ladder, 2)
     ladder.wire.before[READ] = refuse("ThrottlingException")
-    with pytest.raises(ClientError):
+    with pytest.raises(PassFailed, match="the order could not be read"):
         ladder.recheck(2)
-    record = ladder.record()
-    assert (record["state"], record["passesDone"]) == ("PENDING", 1)
-    assert record["lastError"].startswith("ClientError")
-    assert "leaseUntil" not in record
+    assert (ladder.record()["state"], ladder.record()["passesDone"]) == ("PENDING", 1)
+    ladder.wait(60)
     assert ladder.recheck(2) == {"state": "PENDING", "passesDone": 2}
 
 
 def test_order_that_never_can_be_read_ends_failed(ladder: World) -> None:
-    """Not even that goes on for ever: after the last attempt it is FAILED as any pass is."""
-    ladder.cold_start(MAX_ATTEMPTS="1")
+    """Not even that goes on for ever; a replay takes up the plan where it ended."""
     ladder.deliver()
-    ladder.wait(60)
     ladder.wire.before[READ] = refuse("AccessDeniedException")
-    with pytest.raises(AttemptsExhausted):
+    rise(ladder, 2)
+    ladder.wait(timedelta(hours=72).total_seconds())
+    with pytest.raises(GaveUp):
         ladder.recheck(2)
     assert (ladder.record()["state"], ladder.record()["passesDone"]) == ("FAILED", 1)
-
-
-def test_replay_of_a_failed_pass_goes_on_up_the_ladder(ladder: World) -> None:
-    """A notification that failed half way is brought back into the plan, out of what has ended."""
-    ladder.cold_start(MAX_ATTEMPTS="1")
-    ladder.deliver()
-    ladder.wait(60)
-    ladder.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
-    with pytest.raises(AttemptsExhausted):
-        ladder.recheck(2)
-    assert ladder.record()["endedShard"].startswith("FAILED#")
-    ladder.fire()
     assert ladder.recheck(2) == {"state": "PENDING", "passesDone": 2}
-    assert not {"endedAt", "endedShard"} & set(ladder.record())
     assert [name[-1] for name in ladder.schedules()] == ["3"]
-
-
-@pytest.mark.parametrize("state", ["DONE", "FAILED"])
-def test_end_is_kept_with_its_time_where_operators_list_it(world: World, state: str) -> None:
-    """The index `ended` is by state, spread over shards, and by the moment it ended."""
-    world.cold_start(MAX_ATTEMPTS="1")
-    world.deliver()
-    world.wait(60)
-    if state == "FAILED":
-        world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
-        with pytest.raises(AttemptsExhausted):
-            world.recheck()
-    else:
-        world.recheck()
-    record = world.record()
-    assert record["endedShard"].split("#")[0] == state
-    assert record["endedAt"] == f"{world.now:%Y-%m-%dT%H:%M:%S.%f}Z"
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_unsettled_end_is_never_silent_whatever_fails(world: World, fault: str) -> None:
-    """Whatever call of the last pass fails: the notification ends FAILED and told, and a replay brings it back."""
-    scenario = Scenario(settings={"SETTLED_ORDER_STATUSES": "PAID"}, settles=3, patience=timedelta(minutes=1))
-    with quietly(), asked_directly(world.wire):
-        points = Story(world, scenario, (True, "once")).told().points
-        cells = [Story(world, scenario, (True, "once")).cell(p, fault) for p in points if p[0] == "Recheck"]
-    assert len(cells) > 6
-    assert [cell for cell in cells if cell.wrong] == []
-    assert {cell.end for cell in cells} == {"FAILED"}
