@@ -63,6 +63,7 @@ class Reporter:
             if (clean := scrub(str(error))) != str(error):
                 error.args = (clean,)  # Lambda prints it
             self.report(error)
+            log.bind(**getattr(error, "about", {}))
             log.write("failed", errorType=type(error).__name__, error=scrub(str(error)), traceback=_traceback(error))
             raise
         log.write(message)
