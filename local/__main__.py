@@ -4,7 +4,6 @@ import argparse
 import json
 import signal
 import sys
-import time
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -16,15 +15,11 @@ from callback.errors import FollowUpError
 from local import container_commands, containers, emulator, lifetime, report, stack
 from local.emulator import EmulatorError
 from local.engine import ARCHITECTURE, EngineMissing
-from local.progress import Screen, Watcher
-from local.samples import Sample, samples
-from local.stack import Options, Stack, StackError
+from local.run import SWEEP_EVERY, play
+from local.samples import samples
+from local.stack import Options, StackError
 from local.stand_in import StandInError
 
-# One after the other: the emulator starts a process for each invocation at once, and so for each timer that fires.
-AT_ONCE = 1
-# Beyond the delay: the passes, the rounding to whole seconds, and the retries of a pass that is told to fail.
-PATIENCE = 60
 _EXPECTED = (
     EmulatorError,
     EngineMissing,
@@ -61,12 +56,12 @@ def run(console: Console, arguments: argparse.Namespace) -> int:
     """Deploy, send the samples, watch them to the end, and check what must hold."""
     chosen = samples(arguments.event)
     options = _options(arguments)
-    with lifetime.running(console, options) as deployed:
+    with lifetime.running(console, options, SWEEP_EVERY) as deployed:
         lifetime.furnish(deployed, chosen)
-        watcher = _watch(console, deployed, chosen, options)
-        report.closing_table(console, watcher.rows)
-        report.print_bill(console, deployed, watcher.rows)
-        found = report.checks(deployed, watcher.rows, options)
+        rows = play(console, deployed, chosen, options, arguments.limit)
+        report.closing_table(console, rows)
+        report.print_bill(console, deployed, rows)
+        found = report.checks(deployed, rows, options)
         report.print_checks(console, found)
     return 0 if all(check.holds for check in found) else 1
 
@@ -110,7 +105,6 @@ COMMANDS = {
     "debug": container_commands.debug,
     "sam-local": container_commands.check,
     "image": container_commands.build_image,
-    "transcript": container_commands.write_transcript,
     "stand-in": container_commands.build_stand_in,
 }
 
@@ -124,6 +118,10 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--delay", type=int, default=60, help="seconds between the passes")
         one.add_argument("--latency", type=int, default=300, help="how long ProcessPaidOrder takes, in ms")
         one.add_argument("--failures", type=int, default=0, help="how often pass 1 fails first")
+        one.add_argument("--outage", type=int, default=0, help="for how many seconds ProcessPaidOrder is away")
+        one.add_argument(
+            "--limit", type=int, help="how many seconds the run is watched at most, if not as long as it may take"
+        )
         one.add_argument("--event", type=Path, help="an event file to send instead of the samples")
         one.add_argument("--function", default="DelayedNotifyFunction", help="the function to run in a container")
         one.add_argument("--address", help="where containers find this machine, if not where the engine says")
@@ -134,24 +132,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _options(arguments: argparse.Namespace) -> Options:
-    return Options(arguments.delay, arguments.latency, arguments.failures)
-
-
-def _watch(console: Console, deployed: Stack, chosen: list[Sample], options: Options) -> Watcher:
-    watcher, waiting = Watcher(deployed, chosen), list(chosen)
-    notify = deployed.client("lambda")
-    deadline = time.monotonic() + options.delay + PATIENCE
-    with Screen(console, watcher.rows) as screen:
-        while not watcher.finished and time.monotonic() < deadline:
-            busy = sum(1 for row in watcher.rows if row.sample not in waiting and not row.passes)
-            for sample in waiting[: AT_ONCE - busy]:
-                function = deployed.outputs["DelayedNotifyFunction"]
-                notify.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(sample.event))
-                waiting.remove(sample)
-            watcher.look()
-            screen.show()
-            time.sleep(0.2)
-    return watcher
+    return Options(arguments.delay, arguments.latency, arguments.failures, arguments.outage)
 
 
 if __name__ == "__main__":

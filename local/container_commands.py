@@ -5,7 +5,7 @@ import subprocess
 
 from rich.console import Console
 
-from local import base_image, engine, image, lifetime, sam_local, stand_in, transcript
+from local import base_image, engine, image, lifetime, sam_local, stand_in
 from local.containers import SamLocal, bridged, write_template
 from local.debugger import arguments_for
 from local.report import print_checks
@@ -15,33 +15,16 @@ from local.stack import Options, Stack
 
 def check(console: Console, arguments: argparse.Namespace) -> int:
     """Take every event and the whole flow through containers, and check what must hold."""
-    outcome = _through_containers(console, arguments)
-    return 0 if all(one.holds for one in outcome.checks) else 1
-
-
-def write_transcript(console: Console, arguments: argparse.Namespace) -> int:
-    """Take both flavours through containers, and write down what was said."""
-    heard = {}
-    for arguments.image in (False, True):
-        told = Console(record=True, width=100)
-        outcome = _through_containers(told, arguments)
-        heard["image" if arguments.image else "zip"] = told.export_text(), outcome
-    transcript.FILE.write_text(transcript.written(heard))
-    console.print(f"docs/{transcript.FILE.name}", highlight=False)
-    return 0 if all(one.holds for _, outcome in heard.values() for one in outcome.checks) else 1
-
-
-def _through_containers(console: Console, arguments: argparse.Namespace) -> sam_local.Outcome:
     found, base = _found(console, arguments)
     options = Options(arguments.delay, arguments.latency)
-    with lifetime.running(console, options) as deployed:
+    with lifetime.running(console, options, sam_local.SWEEP_EVERY) as deployed:
         lifetime.furnish(deployed, samples())
         sam = _ready(deployed, found, base, arguments)
         sam_local.introduce(console, sam)
         with bridged(sam.address, deployed.emulator.port):
-            outcome = sam_local.run(console, sam, options)
-        print_checks(console, outcome.checks)
-    return outcome
+            checks = sam_local.run(console, sam, options)
+        print_checks(console, checks)
+    return 0 if all(one.holds for one in checks) else 1
 
 
 def invoke(console: Console, arguments: argparse.Namespace) -> int:
@@ -59,7 +42,7 @@ def build_image(console: Console, arguments: argparse.Namespace) -> int:
     found = engine.find()
     architecture = arguments.architecture
     base = base_image.choose(console, found, arguments.base, architecture)
-    _build_image(console, found, architecture, base)
+    _build_image(console, architecture, base)
     size = found.client.images.get(image.IMAGE).attrs["Size"] / 1_000_000
     console.print(f"{image.IMAGE}, {architecture}, {size:.0f} MB", highlight=False)
     console.print(f"from {base_image.describe(found, base)}", highlight=False, soft_wrap=True)
@@ -83,7 +66,7 @@ def _found(console: Console, arguments: argparse.Namespace) -> tuple[engine.Engi
     found = engine.find()
     base = base_image.choose(console, found, arguments.base)
     if arguments.image:
-        _build_image(console, found, engine.ARCHITECTURE, base)
+        _build_image(console, engine.ARCHITECTURE, base)
     return found, base
 
 
@@ -92,9 +75,9 @@ def _ready(deployed: Stack, found: engine.Engine, base: str, arguments: argparse
     return SamLocal(deployed, found, base, arguments.address or found.address, arguments.image)
 
 
-def _build_image(console: Console, found: engine.Engine, architecture: str, base: str) -> None:
+def _build_image(console: Console, architecture: str, base: str) -> None:
     with console.status("building the image"):
-        image.build(found, architecture, base)
+        image.build(architecture, base)
 
 
 def _invoke(console: Console, arguments: argparse.Namespace, more: list[str]) -> int:

@@ -1,17 +1,15 @@
 """`sam local` against the local stack: the built functions in containers, as the SAM CLI runs them."""
 
-import asyncio
 import contextlib
-import io
 import json
 import os
 import platform
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
 import time
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +17,15 @@ from typing import Any
 
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
-from local.emulator import ACCOUNT, HOST, REGION, ROOT, STATE, free_port
+from local.emulator import ACCOUNT, HOST, REGION, STATE, free_port
 from local.engine import ARCHITECTURE, Engine
 from local.image import IMAGE_BUILD
 from local.stack import BUILD, Stack, StackError, build, emulators_python
 
 TEMPLATE = STATE / "sam-local.yaml"
-FUNCTIONS = ("DelayedNotifyFunction", "RecheckFunction", "SweepFunction")
-# What a container calls its host; Docker Desktop knows it by itself, elsewhere --add-host tells.
+FUNCTIONS = ("DelayedNotifyFunction", "RecheckFunction", "SweepFunction", "RetryFunction")
 RUNTIME = "3.12"
+# What a container calls its host; Docker Desktop knows it by itself, elsewhere --add-host tells.
 _HOST_NAME = "host.docker.internal"
 # Seconds that a container may take, from its making to its end.
 _LIMIT = 300
@@ -89,14 +87,14 @@ class SamLocal:
         return command + (["--add-host", f"{_HOST_NAME}:{self.address}"] if self.address else [])
 
     def environment(self) -> dict[str, str]:
-        """Return the environment of `sam`: the engine's socket, and no way to a real account.
+        """Return the environment of `sam`: no way leads to a real account.
 
         The shell's endpoint would win over the template's, and 127.0.0.1 is the container itself. STS alone is asked by
         the SAM CLI, before each invocation: AWS's would refuse the keys, or keep it waiting where it is out of reach.
         """
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         keys = {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": ACCOUNT, "AWS_DEFAULT_REGION": REGION}
-        quiet = {"AWS_EC2_METADATA_DISABLED": "true", "SAM_CLI_TELEMETRY": "0", "DOCKER_HOST": self.engine.host}
+        quiet = {"AWS_EC2_METADATA_DISABLED": "true", "SAM_CLI_TELEMETRY": "0"}
         return kept | keys | quiet | {"AWS_ENDPOINT_URL_STS": self.stack.emulator.url}
 
 
@@ -126,62 +124,49 @@ def _zip_build() -> Path:
 
 
 def hand_over(stack: Stack, containers: str) -> None:
-    """Let the emulator hand each invocation of our functions on to `sam local start-lambda`: their code leaves it."""
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as archive:
-        archive.write(ROOT / "local" / "handed_over.py", "handed_over.py")
-    functions = stack.client("lambda")
+    """Let the emulator hand each invocation of these functions on to `sam local start-lambda`, and run none."""
     for name in FUNCTIONS:
         function = stack.outputs[name]
-        functions.update_function_code(FunctionName=function, ZipFile=code.getvalue())
-        functions.update_function_configuration(
-            FunctionName=function, Handler="handed_over.handler", Environment={"Variables": {"CONTAINERS": containers}}
+        invocations = f"{containers}/2015-03-31/functions/{function}/invocations"
+        stack.client("lambda").update_function_configuration(
+            FunctionName=function,
+            Timeout=_LIMIT,
+            Environment={"Variables": {"MINISTACK_LAMBDA_PROXY_URL": invocations}},
         )
 
 
 @contextlib.contextmanager
 def bridged(address: str | None, port: int) -> Iterator[None]:
-    """Keep a `bridge` open, where containers need one to reach this machine's 127.0.0.1."""
+    """Hand connections to `address:port` on to 127.0.0.1, the only place where the emulator listens.
+
+    Only Linux needs it: elsewhere a container's host is 127.0.0.1.
+    """
     if address is None or platform.system() != "Linux":
         yield
         return
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        server = asyncio.run_coroutine_threadsafe(bridge(address, port), loop).result()
-        yield
-        asyncio.run_coroutine_threadsafe(_ended(server), loop).result()
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    with socketserver.ThreadingTCPServer((address, port), _Bridge) as server:
+        server.daemon_threads, server.block_on_close = True, False
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
+        try:
+            yield
+        finally:
+            server.shutdown()
 
 
-async def bridge(address: str, port: int) -> asyncio.Server:
-    """Hand connections to `address:port` on to the same port of 127.0.0.1, the only place the emulator listens."""
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(HOST, port)
-        await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
-
-    return await asyncio.start_server(connected, address, port)
-
-
-async def _ended(server: asyncio.Server) -> None:
-    server.close()
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+class _Bridge(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        with socket.create_connection((HOST, self.request.getsockname()[1])) as far:
+            back = threading.Thread(target=_copy, args=(far, self.request), daemon=True)
+            back.start()
+            _copy(self.request, far)
+            back.join()
 
 
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):  # either side may hang up at any time
-        while data := await source.read(65_536):
-            target.write(data)
-            await target.drain()
-    target.close()
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # either side may hang up at any time
+        while data := source.recv(65_536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
 
 
 def _wait_until_listening(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -1,6 +1,7 @@
 """The emulator's process: started on 127.0.0.1 with an environment of its own, and ended by its id."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".local"
@@ -17,17 +19,21 @@ PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
 HOST = "127.0.0.1"
 REGION = "ap-southeast-1"
 ACCOUNT = "123456789012"
-# The emulator looks every 10 s for schedules that are due; the run would only show its idling.
-TICK_SECONDS = 0.2
-_MAIN = (
-    "import ministack.services.scheduler as scheduler;"
-    f"scheduler._SCHEDULE_TICK_INTERVAL = {TICK_SECONDS};"
-    # It knows no saved queries, and refuses a template that has some: they are made, and do nothing.
-    "from ministack.services.cloudformation import provisioners;"
-    "saved = {'create': lambda name, *_: (name, {}), 'delete': lambda *_: None};"
-    "provisioners._RESOURCE_HANDLERS['AWS::Logs::QueryDefinition'] = saved;"
-    "from ministack.app import main; main()"
-)
+# It looks every 10 s for schedules that are due; a run would only show its idling. It knows no saved queries, and
+# refuses a template that has some: here they are made, and do nothing.
+_MAIN = """
+import os
+from ministack.services import eventbridge, scheduler
+from ministack.services.cloudformation import provisioners
+scheduler._SCHEDULE_TICK_INTERVAL = eventbridge._SCHEDULER_TICK_INTERVAL = 0.2
+eventbridge._parse_rate_seconds = lambda _: float(os.environ["SWEEP_EVERY"])
+saved = {"create": lambda name, *_: (name, {}), "delete": lambda *_: None}
+provisioners._RESOURCE_HANDLERS["AWS::Logs::QueryDefinition"] = saved
+from ministack.app import main
+main()
+"""
+# No proxy leads to this machine itself.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class EmulatorError(Exception):
@@ -49,10 +55,14 @@ class Emulator:
     def is_up(self) -> bool:
         """Tell whether it answers."""
         try:
-            with urllib.request.urlopen(f"{self.url}/_ministack/health", timeout=2) as answer:  # noqa: S310 - our own
-                return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's OK
+            return bool(self.ask("health"))
         except OSError:
             return False
+
+    def ask(self, what: str) -> Any:  # noqa: ANN401 - whatever it answers
+        """Return what it says of itself: `health`, or the mails sent."""
+        with _OPENER.open(f"{self.url}/_ministack/{what}", timeout=5) as answer:
+            return json.load(answer)
 
     def stop(self) -> None:
         """End the process group that `start` made, and what it left on disk."""
@@ -62,8 +72,8 @@ class Emulator:
         shutil.rmtree(_room(self.port), ignore_errors=True)
 
 
-def start() -> Emulator:
-    """Start an emulator on a free port and wait until it answers."""
+def start(sweep_every: float = 60) -> Emulator:
+    """Start an emulator on a free port and wait until it answers; its rules fire every so many seconds."""
     port = free_port()
     room = _room(port)
     shutil.rmtree(room, ignore_errors=True)
@@ -73,7 +83,7 @@ def start() -> Emulator:
         process = subprocess.Popen(
             [PYTHON, "-c", _MAIN],
             cwd=room,
-            env=_environment(room, port),
+            env=_environment(room, port) | {"SWEEP_EVERY": str(sweep_every)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

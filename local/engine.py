@@ -1,30 +1,18 @@
-"""The container engine that is there, found as the SAM CLI finds it: DOCKER_HOST, or the first socket that answers."""
+"""The container engine that DOCKER_HOST and its companions name, or Docker's own socket."""
 
-import contextlib
 import os
 import platform
-import socket
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Any
 
 import docker
 from docker.errors import DockerException
 
 ARCHITECTURE = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
-# Docker's, Finch's and podman's, as root and as a user.
-_SOCKETS = (
-    "/var/run/docker.sock",
-    "~/.docker/run/docker.sock",
-    "/var/run/finch.sock",
-    "/Applications/Finch/lima/data/finch/sock/finch.sock",
-    "/run/podman/podman.sock",
-    "/run/user/{user}/podman/podman.sock",
-)
 # What each calls the network that containers are in by default.
 _NETWORKS = ("bridge", "podman")
 INSTALL = """No container engine answers{where}. Any of these will do:
@@ -41,8 +29,7 @@ class EngineMissing(Exception):
 class Engine:
     """A container engine that answers."""
 
-    host: str
-    client: Any = field(repr=False, compare=False)
+    client: Any
 
     @property
     def name(self) -> str:
@@ -62,8 +49,7 @@ class Engine:
         settings = [about.get("IPAM") or {} for about in networks if about["Name"] in _NETWORKS]
         ranges = [one for about in settings for one in about.get("Config") or []]
         # Docker leaves the gateway out where nobody chose it: it is the first address then.
-        found = [one.get("Gateway") or str(ip_network(one["Subnet"])[1]) for one in ranges]
-        return found[0] if found else None
+        return next((one.get("Gateway") or str(ip_network(one["Subnet"])[1]) for one in ranges), None)
 
     def has(self, image: str) -> bool:
         """Tell whether an image is there."""
@@ -86,31 +72,11 @@ class Engine:
 
 
 def find() -> Engine:
-    """Return the engine that DOCKER_HOST names, or the first that answers; raises `EngineMissing`."""
-    for host in _hosts():
-        with contextlib.suppress(DockerException, OSError):
-            _ask(host)
-            return Engine(host, docker.DockerClient(base_url=host, timeout=600))
-    named = os.environ.get("DOCKER_HOST")
-    raise EngineMissing(INSTALL.format(where=f" at DOCKER_HOST={named}" if named else ""))
-
-
-def _ask(host: str) -> None:
-    # Docker's own client leaves its connection open where nobody answers.
-    if host.startswith("unix://"):
-        with socket.socket(socket.AF_UNIX) as asked:
-            asked.settimeout(5)
-            asked.connect(host.removeprefix("unix://"))
-            asked.sendall(b"GET /_ping HTTP/1.0\r\nHost: engine\r\n\r\n")
-            if b" 200 " not in asked.recv(1024):
-                raise ConnectionError(host)
-
-
-def _hosts() -> Iterator[str]:
-    if named := os.environ.get("DOCKER_HOST"):
-        yield named
-        return
-    for place in _SOCKETS:
-        file = Path(place.format(user=os.getuid())).expanduser()
-        if file.exists():
-            yield f"unix://{file}"
+    """Return the engine that the environment names, as Docker's own client finds it. Raises `EngineMissing`."""
+    try:
+        client = docker.from_env(timeout=600)
+        client.ping()
+    except DockerException as error:
+        named = os.environ.get("DOCKER_HOST")
+        raise EngineMissing(INSTALL.format(where=f" at DOCKER_HOST={named}" if named else "")) from error
+    return Engine(client)

@@ -11,7 +11,6 @@ from typing import Any
 from samcli.yamlhelper import yaml_parse
 
 from local.emulator import ROOT, STATE
-from local.engine import Engine
 from local.stack import StackError
 
 IMAGE_BUILD = ROOT / ".aws-sam" / "image"
@@ -51,13 +50,13 @@ def write(architecture: str, base: str) -> None:
     FILE.write_text(json.dumps(derive(template, architecture, base), indent=2))
 
 
-def build(engine: Engine, architecture: str, base: str) -> None:
+def build(architecture: str, base: str) -> None:
     """Build the image with the SAM CLI, and beside it the template that names it."""
     write(architecture, base)
     done = subprocess.run(
         [Path(sys.executable).parent / "sam", "build", "--template", FILE, "--build-dir", IMAGE_BUILD],
         cwd=ROOT,
-        env=os.environ | {"SAM_CLI_TELEMETRY": "0", "DOCKER_HOST": engine.host},
+        env=os.environ | {"SAM_CLI_TELEMETRY": "0"},
         capture_output=True,
         text=True,
         check=False,

@@ -17,12 +17,12 @@ KEPT = emulator.STATE / "up.json"
 
 
 @contextmanager
-def running(console: Console, options: Options) -> Iterator[Stack]:
+def running(console: Console, options: Options, sweep_every: float = 60) -> Iterator[Stack]:
     """Build, start and deploy a stack, and end it after use."""
     with console.status("building the functions"):
         stack.build()
     with console.status("starting the emulator"):
-        started = emulator.start()
+        started = emulator.start(sweep_every)
     try:
         with console.status("deploying template.yaml"):
             deployed = stack.deploy(started, options)

@@ -1,5 +1,6 @@
 """Where each notification is, read from the tables and the schedule group, and how that looks."""
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -7,52 +8,100 @@ from typing import Any, Self
 from rich import box
 from rich.console import Console
 from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from callback.clock import moment
-from callback.schedule import schedule_name
+from callback.record import Record, read_record
 from local.samples import Sample
 from local.stack import Stack
+
+_TICK, _DOT = "[green]✓[/]", "[dim]·[/]"
 
 
 @dataclass
 class Progress:
-    """One notification on its way."""
+    """One notification on its way; `changed` is a record that was changed from outside."""
 
     sample: Sample
-    record: dict[str, Any] = field(default_factory=dict)
+    item: dict[str, Any] = field(default_factory=dict)
     schedule_at: datetime | None = None
     schedule_gone: bool = False
-    told: set[str] = field(default_factory=set)
+    was_unsaved: bool = False
+    changed: bool = False
+    shown: set[str] = field(default_factory=set)
+
+    @property
+    def key(self) -> dict[str, str]:
+        """The key of its record."""
+        about = self.sample.notification
+        return {"chargeId": about.charge_id, "notificationId": about.notification_id}
 
     @property
     def schedule_name(self) -> str:
-        """The name of its timer."""
-        about = self.sample.notification
-        return schedule_name(about.charge_id, about.notification_id, 2)
+        """The name of the timer of pass 2."""
+        ids = "\n".join(self.key.values())
+        return f"recheck-{hashlib.sha256(ids.encode()).hexdigest()[:48]}-2"
+
+    @property
+    def record(self) -> Record | None:
+        """Its record, as the functions read it."""
+        return read_record(self.item) if self.item else None
 
     @property
     def passes(self) -> list[dict[str, Any]]:
         """The completed passes, as recorded."""
-        return list(self.record.get("passes", []))
+        return list(self.item.get("passes", []))
+
+    @property
+    def failed_tries(self) -> int:
+        """How often a pass was tried in vain."""
+        return int(self.item.get("attempts", 0)) - len(self.passes) - ("leaseUntil" in self.item)
+
+    @property
+    def next_try(self) -> datetime | None:
+        """When the pass that failed is due again."""
+        record = self.record
+        failed = record and record.attempts_made and not record.lease_until
+        return record.next_pass_due if record and failed else None
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more is to come."""
-        return self.record.get("state") in {"DONE", "FAILED"} and (self.schedule_gone or self.schedule_at is None)
+        """Whether nothing is to come."""
+        ended = self.item.get("state") in {"DONE", "FAILED"}
+        return ended and (self.schedule_gone or self.schedule_at is None)
 
     def steps(self) -> list[str]:
         """What has happened so far, in order."""
         done = {
-            "saved": bool(self.record),
+            "not saved: Lambda tries twice more, then it goes to the retry queue": self.was_unsaved,
+            "saved": bool(self.item),
             "pass 1": len(self.passes) > 0,
             "schedule armed": self.schedule_at is not None,
+            self._failure: bool(self._failure),
             "pass 2": len(self.passes) > 1,
             "schedule gone": self.schedule_gone,
-            "failed": self.record.get("state") == "FAILED",
+            "FAILED": self.item.get("state") == "FAILED",
         }
         return [name for name, is_so in done.items() if is_so]
+
+    @property
+    def _failure(self) -> str:
+        if not (self.record and self.next_try):
+            return ""
+        return f"pass {self.record.next_pass} failed, and is due again at {self.next_try:%H:%M:%S}"
+
+    def outlook(self, now: datetime) -> str:
+        """What comes next, and when."""
+        record = self.record
+        if record is None or record.next_pass_due is None:
+            return str(self.item.get("state", ""))
+        if record.is_claimed(now):
+            return f"pass {record.next_pass} runs"
+        # The timer comes a second or two after the pass is due.
+        due = self.next_try or self.schedule_at or record.next_pass_due
+        when = f"at {due:%H:%M:%S}, {f'{(due - now).total_seconds():.0f} s' if due > now else 'due'}"
+        if self.next_try:
+            return f"[yellow]pass {record.next_pass}, try {record.attempts_made + 1} {when}[/]"
+        return f"pass {record.next_pass} {when}"
 
 
 class Watcher:
@@ -63,21 +112,20 @@ class Watcher:
         self._scheduler = stack.client("scheduler")
         self._group = stack.outputs["ScheduleGroup"]
         self._stack = stack
-        self._dead_letters = 0
+        self._ended_in_queues = 0
         self.rows = [Progress(sample) for sample in samples]
 
     def look(self) -> None:
         """Bring every row up to date."""
         armed = {s["Name"] for s in self._scheduler.list_schedules(GroupName=self._group)["Schedules"]}
-        records = {(r["chargeId"], r["notificationId"]): r for r in self._records.scan()["Items"]}
+        items = {(item["chargeId"], item["notificationId"]): item for item in self._records.scan()["Items"]}
         for row in self.rows:
-            about = row.sample.notification
-            row.record = records.get((about.charge_id, about.notification_id), {})
-            name = row.schedule_name
-            if name in armed and row.schedule_at is None:
-                row.schedule_at = self._at(name)
-            row.schedule_gone = row.schedule_at is not None and name not in armed
-        self._dead_letters = sum(self._stack.messages().values())
+            row.item = items.get((row.key["chargeId"], row.key["notificationId"]), {})
+            if row.schedule_name in armed and row.schedule_at is None:
+                row.schedule_at = self._at(row.schedule_name)
+            row.schedule_gone = row.schedule_at is not None and row.schedule_name not in armed
+        messages = self._stack.messages()
+        self._ended_in_queues = messages["RefusedQueue"] + messages["FailureQueue"]
 
     def _at(self, name: str) -> datetime:
         found = self._scheduler.get_schedule(GroupName=self._group, Name=name)
@@ -85,8 +133,8 @@ class Watcher:
 
     @property
     def finished(self) -> bool:
-        """Whether every notification is at its end: finished, or in a failure queue."""
-        return sum(not row.finished for row in self.rows) <= self._dead_letters
+        """Whether every notification is at its end: finished, or in a queue for people."""
+        return sum(not row.finished for row in self.rows) <= self._ended_in_queues
 
 
 class Screen:
@@ -104,9 +152,13 @@ class Screen:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give it back, with the last picture left standing."""
+        """Give it back, with the last picture in it."""
         if self._live:
             self._live.stop()
+
+    def say(self, text: str) -> None:
+        """Print a line, above the picture where there is one."""
+        self._console.print(f"{datetime.now(UTC):%H:%M:%S} {text}", highlight=False, soft_wrap=True)
 
     def show(self) -> None:
         """Draw what is known now."""
@@ -115,33 +167,18 @@ class Screen:
             return
         for row in self._rows:
             for step in row.steps():
-                if step not in row.told:
-                    row.told.add(step)
-                    self._console.print(f"{datetime.now(UTC):%H:%M:%S} {row.sample.name}: {step}", highlight=False)
+                if step not in row.shown:
+                    row.shown.add(step)
+                    self.say(f"{row.sample.name}: {step}")
 
 
 def picture(rows: list[Progress], now: datetime) -> Table:
     """Return the live table: one row per notification."""
     table = Table(box=box.SIMPLE, padding=(0, 1))
-    for column in ("notification", "saved", "pass 1", "armed for", "recheck in", "pass 2", "gone"):
+    for column in ("notification", "saved", "passes", "timer", "next"):
         table.add_column(column, no_wrap=True)
     for row in rows:
-        steps = row.steps()
-        marks = ["[green]✓[/]" if step in steps else "[dim]·[/]" for step in ("saved", "pass 1")]
-        armed = f"{row.schedule_at:%H:%M:%S}" if row.schedule_at else "[dim]·[/]"
-        later = ["[green]✓[/]" if step in steps else "[dim]·[/]" for step in ("pass 2", "schedule gone")]
-        if "failed" in steps:
-            later[0] = "[red]FAILED[/]"
-        table.add_row(row.sample.name, *marks, armed, _bar(row, now), *later)
+        passes = " ".join(_TICK if number < len(row.passes) else _DOT for number in range(2))
+        timer = "gone" if row.schedule_gone else "armed" if row.schedule_at else _DOT
+        table.add_row(row.sample.name, _TICK if row.item else _DOT, passes, timer, row.outlook(now))
     return table
-
-
-def _bar(row: Progress, now: datetime) -> Table | str:
-    if row.schedule_at is None or len(row.passes) != 1:
-        return ""
-    start = moment(row.passes[0]["at"])
-    total = max((row.schedule_at - start).total_seconds(), 1)
-    left = max((row.schedule_at - now).total_seconds(), 0)
-    grid = Table.grid(padding=(0, 1))
-    grid.add_row(ProgressBar(total=total, completed=total - left, width=14), f"{left:4.0f} s" if left else "due")
-    return grid

@@ -5,24 +5,24 @@ Nobody waits for an hour to see an hour's worth of follow-ups.
 
 import json
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from callback.app import Application
 from callback.checksum import Verdict
-from callback.errors import AttemptsExhausted, FollowUpError, PassFailed, PassTimedOut
+from callback.errors import GaveUp, PassFailed, PassTimedOut
+from callback.log import log
 from callback.notification import Notification, parse_notification
+from callback.processor import Payment
 from callback.record import Record
-from callback.report import Subject, report
 from callback.settings import Settings
 from local.samples import EVENTS
 
 _WAITING_SECONDS = (4, 13, 21, 30, 38, 47, 55)  # ago: so long have they waited
 _NEW = 1
 FAILED_ORDER, LATE_ORDER = "ORDER-1984", "ORDER-1989"
-_ASLEEP = "pass {}: ProcessPaidOrder failed (Unhandled)"
-_SILENT = "pass {}: ProcessPaidOrder did not answer in time; it may have finished"
+_ASLEEP = "ProcessPaidOrder failed (Unhandled)"
+_SILENT = "ProcessPaidOrder did not answer in time; it may have finished"
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Scene:
             self._done(end - timedelta(seconds=ago))
         self._failed("ORDER-1977", end - timedelta(hours=5, minutes=12), PassTimedOut, _SILENT)
         self._failed(FAILED_ORDER, end - timedelta(minutes=52), PassFailed, _ASLEEP)
-        self._late(end - timedelta(minutes=8, seconds=20))
+        self._late(end - timedelta(minutes=8, seconds=20), end)
         for ago in reversed(_WAITING_SECONDS):
             self._waiting(end - timedelta(seconds=ago))
         self.now = end - timedelta(seconds=_NEW)
@@ -54,7 +54,8 @@ class Scene:
 
     def _received(self, order: str = "") -> Record:
         notification = self._notification(order)
-        return self.app.records.save(notification, str(notification.order_id), None, Verdict("valid", form="plain"))
+        verdict = Verdict("valid", form="plain")
+        return self.app.records.save(notification, str(notification.order_id), Payment(), verdict)
 
     def _first_pass(self, at: datetime, order: str = "") -> Record:
         self.now = at
@@ -64,40 +65,49 @@ class Scene:
         took = self._random.randint(180, 900)
         self.now += timedelta(milliseconds=took)
         outcome = json.dumps({"orderId": record.order_id, "pass": record.next_pass, "paid": True})
-        return self.app.records.completed(record, outcome, took)
+        return self.app.records.complete(record, outcome, took, settled=False, failure=None)
 
     def _done(self, at: datetime) -> None:
         record = self._first_pass(at)
         # As Scheduler does: within the minute, and now and then the sweep has to help.
         late = 170 if self._number % 37 == 0 else self._random.triangular(1, 58, 9)
-        self.now += timedelta(seconds=60 + late)
+        self.now += timedelta(seconds=62 + late)
         self._complete(self._claim(record))
 
     def _waiting(self, at: datetime) -> None:
         record = self._first_pass(at)
-        if record.waits_until:
-            self.app.schedules.arm(record, record.waits_until)
+        if record.next_pass_due:
+            self.app.passes.timer.create(record, record.next_pass_due)
 
-    def _late(self, at: datetime) -> None:
+    def _late(self, at: datetime, end: datetime) -> None:
         record = self._first_pass(at, LATE_ORDER)
-        self.now += timedelta(seconds=75)
-        self._fails(record, PassFailed, _ASLEEP)
+        while (due := self._next_sweep(record)) < end:
+            self.now = due
+            record = self._fail(record, PassFailed, _ASLEEP)
 
-    def _failed(self, order: str, at: datetime, kind: type[FollowUpError], text: str) -> None:
-        record = self._first_pass(at, order)
-        for minutes in self._tries():
-            self.now += timedelta(minutes=minutes)
-            self._fails(record, kind, text)
+    def _failed(self, order: str, at: datetime, kind: type[PassFailed], text: str) -> None:
+        record = self._first_pass(at - self.settings.give_up_after, order)
+        for _ in range(3):
+            self.now = self._next_sweep(record)
+            record = self._fail(record, kind, text)
+        # The tries in between are left out.
+        self.now = at + timedelta(minutes=2)
+        record = self._fail(record, kind, text, ends=True)
 
-    def _tries(self) -> Iterator[float]:
-        yield from [1.6] * self.settings.max_attempts
+    def _next_sweep(self, record: Record) -> datetime:
+        return (record.next_pass_due or self.now) + timedelta(seconds=self._random.randint(2, 60))
 
-    def _fails(self, record: Record, kind: type[FollowUpError], text: str) -> None:
-        number = record.next_pass
-        claimed, error = self._claim(record), kind(text.format(number))
-        report(self.app, error, "recheck", record.ids, Subject(record.ids))
-        if self.app.records.failed(claimed, error):
-            report(self.app, AttemptsExhausted(number, str(error)), "recheck", record.ids, Subject(record.ids))
+    def _fail(self, record: Record, kind: type[PassFailed], text: str, *, ends: bool = False) -> Record:
+        claimed, number = self._claim(record), record.next_pass
+        error = kind(number, text)
+        log.begin(self.settings.branch, debug=False)
+        log.bind(**record.about)
+        if not ends:
+            self.app.reporter.report(error)
+            return self.app.records.fail(claimed, error)
+        gave_up = GaveUp(number, f"given up after {error}")
+        self.app.reporter.report(gave_up)
+        return self.app.records.end(claimed, gave_up)
 
     def _claim(self, record: Record) -> Record:
         return self.app.records.claim(record.charge_id, record.notification_id, record.next_pass)

@@ -1,12 +1,11 @@
 """template.yaml as it is, deployed to the emulator, and beside it what payment3 has around it."""
 
 import fcntl
-import io
 import json
 import os
+import shutil
 import subprocess
 import sys
-import zipfile
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, cached_property
@@ -30,8 +29,11 @@ SECRET = {"secretKey": "skey_local_not_a_real_key"}
 SHOP = "https://shop.local.example"
 # The order of a browser return is known only to the payment record; so is that of our samples.
 RETURN_ORDER = "ORDER-BROWSER-RETURN"
-QUEUES = ("DelayedNotifyFailureQueue", "RecheckFailureQueue", "SweepFailureQueue", "SchedulerDeadLetterQueue")
+QUEUES = ("RetryQueue", "RefusedQueue", "FailureQueue")
+CALLS = "process-paid-order-calls"
 _BUCKET = "artefacts"
+# No proxy leads to this machine itself.
+_CONFIG: Any = {"retries": {"total_max_attempts": 2}, "proxies": {}}
 
 
 class StackError(Exception):
@@ -45,6 +47,7 @@ class Options:
     delay: int = 60
     latency_ms: int = 300
     failures: int = 0
+    outage: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,11 @@ class Stack:
     def client(self, service: str) -> Any:  # noqa: ANN401 - one of many typed clients
         """Return a client of the emulator's."""
         make: Any = self.session.client
-        return make(service, endpoint_url=self.emulator.url, config=Config(retries={"total_max_attempts": 2}))
+        return make(service, endpoint_url=self.emulator.url, config=Config(**_CONFIG))
 
     def table(self, name: str) -> Any:  # noqa: ANN401 - boto3's resources are made at run time
         """Return a table of the emulator's."""
-        resource: Any = self.session.resource("dynamodb", endpoint_url=self.emulator.url)
+        resource: Any = self.session.resource("dynamodb", endpoint_url=self.emulator.url, config=Config(**_CONFIG))
         return resource.Table(name)
 
     @cached_property
@@ -82,20 +85,17 @@ class Stack:
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
     def messages(self) -> dict[str, int]:
-        """How many messages wait in each failure queue."""
-        sqs, name = self.client("sqs"), "ApproximateNumberOfMessages"
-        asked = {q: sqs.get_queue_attributes(QueueUrl=self.outputs[q], AttributeNames=[name]) for q in QUEUES}
-        return {queue: int(answer["Attributes"][name]) for queue, answer in asked.items()}
+        """How many messages are in each queue, waiting or hidden."""
+        sqs, names = self.client("sqs"), ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        asked = {q: sqs.get_queue_attributes(QueueUrl=self.outputs[q], AttributeNames=names) for q in QUEUES}
+        return {queue: sum(int(answer["Attributes"][name]) for name in names) for queue, answer in asked.items()}
 
 
 def build(folder: Path = BUILD, version: str | None = None) -> None:
-    """Build the functions with the SAM CLI, for the Python that the emulator runs them with; once per change.
-
-    Whoever comes while another builds waits, and finds it done.
-    """
+    """Build the functions with the SAM CLI, for the Python that the emulator runs them with; once per change."""
     folder.parent.mkdir(exist_ok=True)
     with (folder.parent / "local.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # given back when it is closed
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed; who waits finds it built
         if not _is_built(folder):
             _build(folder, version or emulators_python())
 
@@ -126,6 +126,8 @@ def _build(folder: Path, version: str) -> None:
     )
     if done.returncode:
         raise StackError(f"sam build:\n{done.stderr}")
+    # The functions are built from the same files, so one archive is enough.
+    shutil.make_archive(str(folder / "code"), "zip", folder / "DelayedNotifyFunction")
 
 
 def deploy(emulator: Emulator, options: Options) -> Stack:
@@ -138,7 +140,7 @@ def deploy(emulator: Emulator, options: Options) -> Stack:
         {"TemplateURL": _packaged(stack)},
         Branch=BRANCH,
         RecheckDelays=str(options.delay),
-        PassTimeoutSeconds="10",
+        PassTimeoutSeconds="30",
         RedirectUrlTemplate=f"{SHOP}/orders/{{orderId}}",
         RedirectAllowedOrigins=SHOP,
         ErrorMailFrom="payment3@local.example",
@@ -178,25 +180,16 @@ def furnish(stack: Stack, notification: Notification) -> str:
 
 
 def _packaged(stack: Stack) -> str:
-    # As `sam deploy` does it: the code goes to a bucket, and the template, which says where, does too: by itself it is
-    # larger than a call may be.
+    # As `sam deploy` does it: code and template go to a bucket. The template is larger than a call may be.
     template = yaml.safe_load((BUILD / "template.yaml").read_text())
+    functions = [r for r in template["Resources"].values() if r["Type"] == "AWS::Serverless::Function"]
+    for function in functions:
+        function["Properties"]["CodeUri"] = f"s3://{_BUCKET}/code"
     s3 = stack.client("s3")
     s3.create_bucket(Bucket=_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    for name, resource in template["Resources"].items():
-        if resource["Type"] == "AWS::Serverless::Function":
-            s3.put_object(Bucket=_BUCKET, Key=name, Body=_zipped(BUILD / name))
-            resource["Properties"]["CodeUri"] = f"s3://{_BUCKET}/{name}"
+    s3.put_object(Bucket=_BUCKET, Key="code", Body=(BUILD / "code.zip").read_bytes())
     s3.put_object(Bucket=_BUCKET, Key="template.json", Body=json.dumps(template).encode())
     return f"{stack.emulator.url}/{_BUCKET}/template.json"
-
-
-def _zipped(folder: Path) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for file in sorted(folder.rglob("*")):
-            archive.write(file, file.relative_to(folder))
-    return buffer.getvalue()
 
 
 def _create(cloudformation: "CloudFormationClient", name: str, template: dict[str, str], **parameters: str) -> None:

@@ -1,0 +1,112 @@
+"""`make run`: the samples are sent and watched to their end; with an outage, things are taken away in the middle.
+
+Waits are as long as on AWS. Only the sweep comes sooner than each minute, so that nobody waits for it.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from rich.console import Console
+
+from local.progress import Progress, Screen, Watcher
+from local.samples import Sample
+from local.stack import BRANCH, Options, Stack
+
+SWEEP_EVERY = 2
+# Beyond the waits: the passes, the rounding to whole seconds, and a slow machine.
+PATIENCE = 120
+# A failed pass waits for a minute, the next sweep and its turn.
+_WAIT_AFTER_FAILURE = 70
+_EMULATED = f"""\
+The emulator starts the sweep every {SWEEP_EVERY} s, AWS each minute. What it cannot show: a second delivery from the
+retry queue, which is 12 minutes later, alarms, IAM, keys, and what Scheduler does where it cannot reach Recheck.
+"""
+
+
+def play(console: Console, stack: Stack, chosen: list[Sample], options: Options, limit: int | None) -> list[Progress]:
+    """Send the samples and watch them to the end, or for `limit` seconds, and return where each is."""
+    console.print(_EMULATED, highlight=False, soft_wrap=True)
+    run = _Run(stack, Watcher(stack, chosen), options)
+    with Screen(console, run.watcher.rows) as run.screen:
+        deadline = time.monotonic() + (_longest(options) if limit is None else limit)
+        if options.outage:
+            run.lose_one(deadline)
+        while not run.watcher.finished and time.monotonic() < deadline:
+            run.send_next()
+            run.take_away_and_give_back()
+            run.step()
+    return run.watcher.rows
+
+
+def _longest(options: Options) -> float:
+    outages = options.failures + bool(options.outage)
+    return options.delay + PATIENCE + outages * _WAIT_AFTER_FAILURE + options.outage * 1.25
+
+
+class _Run:
+    screen: Screen
+
+    def __init__(self, stack: Stack, watcher: Watcher, options: Options) -> None:
+        self.stack, self.watcher, self.options = stack, watcher, options
+        self._unsent = list(watcher.rows)
+        self._away_since: datetime | None = None
+        self._is_back = not options.outage
+
+    def step(self) -> None:
+        self.watcher.look()
+        self.screen.show()
+        time.sleep(0.2)
+
+    def send_next(self) -> None:
+        # One after the other: the emulator starts a process for each invocation at once, and so for each timer.
+        sent = self.watcher.rows[: -len(self._unsent)]
+        if self._unsent and all(row.passes or row.failed_tries for row in sent):
+            self._send(self._unsent.pop(0))
+
+    def _send(self, row: Progress) -> None:
+        function = self.stack.outputs["DelayedNotifyFunction"]
+        payload = json.dumps(row.sample.event)
+        self.stack.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=payload)
+
+    def lose_one(self, deadline: float) -> None:
+        """Let DelayedNotify save nothing until a first notification has come back from the retry queue."""
+        row = self._unsent.pop(0)
+        with _no_table(self.stack):
+            self.screen.say("CreditCardNotifyTable is out of DelayedNotify's reach")
+            self._send(row)
+            row.was_unsaved = True
+            while not row.item and time.monotonic() < deadline:
+                self.step()
+        self.screen.say("CreditCardNotifyTable is back: RetryFunction took the message as it came, and saved it")
+
+    def take_away_and_give_back(self) -> None:
+        """Begin the outage when the first timer is about to fire, and end it."""
+        now, seconds = datetime.now(UTC), self.options.outage
+        function, lambdas = f"payment3-process-paid-order-{BRANCH}", self.stack.client("lambda")
+        if self._is_back:
+            return
+        if self._away_since is None:
+            timers = [row.schedule_at for row in self.watcher.rows if row.schedule_at]
+            if timers and min(timers) - timedelta(seconds=1) < now:
+                lambdas.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
+                self._away_since = now
+                self.screen.say(f"ProcessPaidOrder is away for {seconds} s: Lambda throttles every call")
+        elif now - self._away_since > timedelta(seconds=seconds):
+            lambdas.delete_function_concurrency(FunctionName=function)
+            self._is_back = True
+            self.screen.say("ProcessPaidOrder is back; nobody does anything now")
+
+
+@contextmanager
+def _no_table(stack: Stack) -> Iterator[None]:
+    lambdas, function = stack.client("lambda"), stack.outputs["DelayedNotifyFunction"]
+    variables = lambdas.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+    changed = variables | {"CREDIT_CARD_NOTIFY_TABLE": "out-of-reach"}
+    lambdas.update_function_configuration(FunctionName=function, Environment={"Variables": changed})
+    try:
+        yield
+    finally:
+        lambdas.update_function_configuration(FunctionName=function, Environment={"Variables": variables})
