@@ -45,18 +45,31 @@ def test_customer_goes_to_the_orders_return_url(world: World) -> None:
 
 
 def test_answer_is_html_that_nobody_keeps_and_nothing_can_use(world: World) -> None:
-    """Status, content type, no-store, and a policy under which no script could run."""
+    """Status, content type, no-store, plain text to API Gateway, and a policy under which nothing may load or run."""
     response = world.deliver()
-    assert response["statusCode"] == 200
+    assert (response["statusCode"], response["isBase64Encoded"]) == (200, False)
     assert response["headers"]["Content-Type"] == "text/html; charset=utf-8"
     assert response["headers"]["Cache-Control"] == "no-store"
-    assert "default-src 'none'" in response["headers"]["Content-Security-Policy"]
+    directives = dict(d.split() for d in response["headers"]["Content-Security-Policy"].split("; "))
+    assert directives["default-src"] == "'none'"
+    assert set(directives.values()) == {"'none'"}
     assert Page(response).tags == ["html", "head", "meta", "meta", "title", "body", "p", "a"]
 
 
-def test_order_without_a_return_url_goes_to_its_own_page(world: World) -> None:
-    """No order, or none of ours to follow: the redirect template serves, with the order id."""
+@pytest.mark.parametrize("order", [None, {"returnUrl": None}, {"returnUrl": "https://evil.example/"}], ids=str)
+def test_order_without_a_usable_return_url_goes_to_its_own_page(world: World, order: dict[str, Any] | None) -> None:
+    """No order, or no address to follow: the redirect template serves, with the order id."""
+    if order:
+        world.order(**order)
     assert Page(world.deliver()).targets == [FALLBACK, FALLBACK]
+
+
+def test_no_order_is_read_where_no_origin_is_allowed(world: World) -> None:
+    """Without one no order's own URL could be followed."""
+    world.cold_start(REDIRECT_ALLOWED_ORIGINS="")
+    world.order()
+    assert Page(world.deliver()).targets == [FALLBACK, FALLBACK]
+    assert not any("order-table" in request["TableName"] for request in world.wire.of("dynamodb.GetItem"))
 
 
 @pytest.mark.parametrize(
@@ -119,12 +132,3 @@ def test_ampersands_in_a_return_url_are_not_read_as_entities() -> None:
     url = f"{SHOP}/?a=1&copy=2&lt=3"
     assert Page(redirect(ORDER, url, SETTINGS)).targets == [url, url]
     assert "&copy" not in str(redirect(ORDER, url, SETTINGS)["body"])
-
-
-def test_policy_allows_nothing_at_all(world: World) -> None:
-    """Every directive of the CSP is 'none', and the body is plain text to API Gateway."""
-    response = world.deliver()
-    directives = dict(d.split() for d in response["headers"]["Content-Security-Policy"].split("; "))
-    assert directives["default-src"] == "'none'"
-    assert set(directives.values()) == {"'none'"}
-    assert response["isBase64Encoded"] is False
