@@ -458,4 +458,4 @@ def test_invocation_is_never_sent_twice_and_waits_for_the_longest_function() -> 
     config: Any = Stack(STACK).functions.meta.config
     limits = source()["Mappings"]["PassLimit"].values()
     assert config.retries["total_max_attempts"] == 1
-    assert config.read_timeout > max(int(limit["Timeout"]) for limit in limits)
+    assert config.read_timeout > max(int(limit["FunctionTimeout"]) for limit in limits)

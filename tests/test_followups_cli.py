@@ -23,7 +23,7 @@ from tests.deployed import STACK, Deployed
 from tests.wire import refuse
 from tests.world import ORDER
 
-COMMANDS = ["show", "list", "replay", "dead-letters list", "dead-letters redrive", "verify"]
+COMMANDS = ["show", "list", "replay", "dead-letters list", "dead-letters redrive", "dead-letters discard", "verify"]
 EVERY = ["", "dead-letters", *COMMANDS]
 Print = pytest.CaptureFixture[str]
 
@@ -149,10 +149,10 @@ def test_interrupt_of_what_only_reads_says_that_nothing_was_changed(deployed: De
     ("words", "completes"),
     [
         ("followups ", {"show", "list", "watch", "board", "replay", "dead-letters", "verify", "preflight"}),
-        ("followups dead-letters ", {"list", "redrive"}),
-        ("followups list --state ", {"pending", "overdue", "failed", "done"}),
+        ("followups dead-letters ", {"list", "redrive", "discard"}),
+        ("followups list --state ", {"pending", "overdue", "failed"}),
         ("followups --local list --sin", {"--since"}),
-        ("followups dead-letters list --queue Re", {"RecheckFailureQueue"}),
+        ("followups dead-letters list --queue Re", {"RetryQueue", "RefusedQueue"}),
     ],
 )
 def test_shell_completes(capsys: Print, monkeypatch: pytest.MonkeyPatch, words: str, completes: set[str]) -> None:

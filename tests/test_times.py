@@ -4,8 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from followups.times import clock_time, relative, span
-from followups.when import parse_when
+from followups.times import clock_time, parse_when, relative, span
 
 NOW = datetime(2026, 11, 22, 9, 30, 17, 250_000, tzinfo=UTC)
 
@@ -20,12 +19,12 @@ NOW = datetime(2026, 11, 22, 9, 30, 17, 250_000, tzinfo=UTC)
         (timedelta(days=3, seconds=1), "3 d 1 s"),
     ],
 )
-def test_length_is_told_by_its_two_largest_units(length: timedelta, says: str) -> None:
+def test_length_is_said_by_its_two_largest_units(length: timedelta, says: str) -> None:
     """Enough to act on, and short."""
     assert span(length) == says
 
 
-def test_moment_is_told_in_utc_with_its_date_where_that_is_not_todays() -> None:
+def test_moment_is_said_in_utc_with_its_date_where_that_is_not_todays() -> None:
     """Whatever zone it comes in."""
     bangkok = timezone(timedelta(hours=7))
     assert clock_time(datetime(2026, 11, 22, 16, 31, 17, tzinfo=bangkok), NOW) == "09:31:17 UTC"
