@@ -19,8 +19,9 @@ from tests.documents import aws_request, commands
 from tests.wire import Call, Wire, refuse
 
 NOTIFY = "CreditCardNotifyTable orders-paid"
-INDEXES = ("due", "order", "notification", "ended")
+INDEXES = ("due", "order", "failed")
 ACTIONS = {permission.split(" ")[0] for permission in PERMISSIONS}
+KEY = f"arn:aws:kms:{REGION}:123456789012:key/k"
 Print = pytest.CaptureFixture[str]
 
 
@@ -39,10 +40,10 @@ def live(account: Account) -> Account:
     return account
 
 
-def index(name: str, *keys: str, projection: dict[str, Any] | None = None) -> dict[str, Any]:
-    """An index; without a projection it holds everything."""
+def index(name: str, *keys: str) -> dict[str, Any]:
+    """An index that holds everything."""
     schema = [{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)]
-    return {"IndexName": name, "KeySchema": schema, "Projection": projection or {"ProjectionType": "ALL"}}
+    return {"IndexName": name, "KeySchema": schema, "Projection": {"ProjectionType": "ALL"}}
 
 
 def attributes(**types: str) -> list[dict[str, str]]:
@@ -50,7 +51,7 @@ def attributes(**types: str) -> list[dict[str, str]]:
     return [{"AttributeName": name, "AttributeType": kind} for name, kind in types.items()]
 
 
-# --- what is told, and how ---
+# --- what is printed, and how ---
 
 
 def test_account_that_is_ready_stops_nothing(account: Account, capsys: Print) -> None:
@@ -58,8 +59,8 @@ def test_account_that_is_ready_stops_nothing(account: Account, capsys: Print) ->
     assert account.run() == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"ok  where  account 123456789012, {REGION}, stack {STACK}, as arn:aws:sts::")
-    assert lines[-1] == "Nothing stops, 0 to know, 23 as they should be."
-    assert len(lines) == 24
+    assert lines[-1] == "Nothing stops, 0 to know, 25 as they should be."
+    assert len(lines) == 26
     assert {line.split("  ")[0] for line in lines[:-1]} == {"ok"}
 
 
@@ -80,7 +81,7 @@ def test_json_has_a_line_for_each_finding(account: Account, capsys: Print) -> No
     printed = capsys.readouterr()
     first = json.loads(printed.out.splitlines()[0])
     assert set(first) == {"level", "subject", "text", "todo", "permission"}
-    assert printed.err == "Nothing stops, 0 to know, 23 as they should be.\n"
+    assert printed.err == "Nothing stops, 0 to know, 25 as they should be.\n"
 
 
 def test_something_that_stops_is_exit_code_1(account: Account, capsys: Print) -> None:
@@ -89,7 +90,7 @@ def test_something_that_stops_is_exit_code_1(account: Account, capsys: Print) ->
     assert account.run() == 1
     said = capsys.readouterr().out
     assert f"stop  ProcessPaidOrder {PROCESS}  there is no such function  -> deploy it, or name it" in said
-    assert "1 stop, 0 to know, 22 as they should be." in said
+    assert "1 stop, 0 to know, 24 as they should be." in said
 
 
 def test_nobody_who_could_ask_is_exit_code_2(account: Account, capsys: Print) -> None:
@@ -164,7 +165,7 @@ def test_what_is_not_readable_is_counted(account: Account, capsys: Print) -> Non
     account.wire.before["service-quotas.ListServiceQuotas"] = refuse("AccessDeniedException")
     assert account.run() == 0
     assert capsys.readouterr().out.endswith(
-        "Nothing stops, 1 to know, 22 as they should be.  Not readable: 1; what lies behind them is not known.\n"
+        "Nothing stops, 1 to know, 24 as they should be.  Not readable: 1; what lies behind them is not known.\n"
     )
 
 
@@ -185,15 +186,14 @@ def test_service_that_does_not_answer_is_a_finding(account: Account) -> None:
 
 
 def test_table_as_ours_is_ok(live: Account) -> None:
-    """Its key, its four indexes, its time to live and its recovery are each said."""
+    """Its key, its three indexes, its time to live and its recovery are each said."""
     said = live.said(NOTIFY)
     assert said == [
         "ok: ACTIVE",
         "ok: its key is chargeId (S) + notificationId (S)",
-        "ok: its index due is on sweepShard (N) + nextPassDue (S)",
+        "ok: its index due is on sweepShard (N) + sweepAt (S)",
         "ok: its index order is on orderId (S)",
-        "ok: its index notification is on notificationId (S)",
-        "ok: its index ended is on endedShard (S) + endedAt (S)",
+        "ok: its index failed is on failedShard (N) + failedAt (S)",
         "ok: what has expired by expiresAt is deleted",
         "ok: it can be restored to a point in time",
     ]
@@ -244,8 +244,7 @@ def test_table_without_the_indexes_stops(account: Account) -> None:
     missing = [line for line in account.said(NOTIFY) if line.startswith("stop")]
     assert [re.findall(r"no index (\w+)", line)[0] for line in missing] == list(INDEXES)
     assert missing[0] == (
-        "stop: it has no index due; expected one on sweepShard (N) + nextPassDue (S)"
-        " -> docs/adopting.md, Add the indexes"
+        "stop: it has no index due; expected one on sweepShard (N) + sweepAt (S) -> docs/adopting.md, Add the indexes"
     )
 
 
@@ -258,7 +257,7 @@ def test_indexes_are_added_by_the_documented_commands(account: Account) -> None:
         TableName=name, BillingMode="PAY_PER_REQUEST", AttributeDefinitions=keys, KeySchema=schema
     )
     levels = [line.split(":")[0] for line in account.said(f"CreditCardNotifyTable {name}")]
-    assert levels == ["ok", "ok", "stop", "stop", "stop", "stop", "warn", "warn"]
+    assert levels == ["ok", "ok", "stop", "stop", "stop", "warn", "warn"]
     asked = [aws_request(command) for command in commands() if command.words[:2] == ("aws", "dynamodb")]
     for _, operation, request in asked:
         if operation == "UpdateTable":  # AWS keeps the attributes that the table has; moto takes the new ones for all
@@ -268,25 +267,22 @@ def test_indexes_are_added_by_the_documented_commands(account: Account) -> None:
         if operation.startswith("Update"):
             getattr(account.client("dynamodb"), xform_name(operation))(**request)
     levels = [line.split(":")[0] for line in account.said(f"CreditCardNotifyTable {name}")]
-    assert levels == ["ok", "ok", "ok", "ok", "ok", "ok", "ok", "warn"]
+    assert levels == ["ok", "ok", "ok", "ok", "ok", "ok", "warn"]
 
 
-def test_index_on_another_key_or_that_holds_less_stops(account: Account) -> None:
-    """An index cannot be changed; one that holds more than ours is as good."""
+def test_index_on_another_key_stops(account: Account) -> None:
+    """An index cannot be changed; one that holds more than keys is as good."""
     account.given["ExistingCreditCardNotifyTable"] = "orders-paid"
-    less = {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["orderId", "state", "passesDone"]}
     indexes = [
-        index("due", "sweepShard", "nextPassDue", projection=less),
-        index("order", "orderId", "endedAt"),
-        index("notification", "notificationId"),
-        index("ended", "endedShard", "endedAt", projection={"ProjectionType": "KEYS_ONLY"}),
+        index("due", "sweepShard", "sweepAt"),
+        index("order", "orderId", "failedAt"),
+        index("failed", "failedShard", "sweepAt"),
     ]
     account.make_table("orders-paid", "CreditCardNotifyTable", GlobalSecondaryIndexes=indexes)
-    due, order, notification, ended = account.said(NOTIFY)[2:6]
-    assert due.startswith("stop: its index due does not hold attempts, attemptsBefore, leaseUntil -> ")
-    assert order.startswith("stop: its index order is on orderId (S) + endedAt (S); expected orderId (S) -> ")
-    assert notification == "ok: its index notification is on notificationId (S)"
-    assert ended.startswith("stop: its index ended does not hold orderId, state, passesDone, attempts, ")
+    due, order, failed = account.said(NOTIFY)[2:5]
+    assert due == "ok: its index due is on sweepShard (N) + sweepAt (S)"
+    assert order.startswith("stop: its index order is on orderId (S) + failedAt (S); expected orderId (S) -> ")
+    assert failed.startswith("stop: its index failed is on failedShard (N) + sweepAt (S); expected failedShard (N) + ")
 
 
 @pytest.mark.parametrize(("status", "level"), [("UPDATING", "warn"), ("DELETING", "stop"), ("CREATING", "stop")])
@@ -329,22 +325,46 @@ def test_what_would_stay_for_ever_or_could_be_lost_is_said(live: Account) -> Non
     ("key", "says"),
     [
         ({"KeyManager": "CUSTOMER", "KeyState": "Enabled"}, "warn: encrypted under a key of your own, "),
-        ({"KeyManager": "CUSTOMER", "KeyState": "Disabled"}, "stop: its key arn:aws:kms:x:1:key/k is Disabled"),
-        (None, "stop: its key arn:aws:kms:x:1:key/k is not there"),
+        ({"KeyManager": "CUSTOMER", "KeyState": "Disabled"}, f"stop: its key {KEY} is Disabled"),
+        (None, f"stop: its key {KEY} is not there"),
         ({"KeyManager": "AWS", "KeyState": "Enabled"}, "ok: it can be restored"),
     ],
 )
 def test_key_of_ones_own_is_said_with_its_permission(live: Account, key: dict[str, str] | None, says: str) -> None:
-    """The template gives no permission on a key: a table under one's own needs kms:Decrypt for the roles."""
+    """A table under a key that KmsKeyArn does not name needs kms:Decrypt for the roles."""
     described = live.client("dynamodb").describe_table(TableName="orders-paid")
-    described["Table"]["SSEDescription"] = {"Status": "ENABLED", "KMSMasterKeyArn": "arn:aws:kms:x:1:key/k"}
+    described["Table"]["SSEDescription"] = {"Status": "ENABLED", "KMSMasterKeyArn": KEY}
     live.wire.answers["dynamodb.DescribeTable"] = lambda _: described
-    live.wire.answers["kms.DescribeKey"] = lambda _: {"KeyMetadata": {"KeyId": "k", **(key or {})}}
+    live.wire.answers["kms.DescribeKey"] = lambda _: {"KeyMetadata": {"KeyId": "k", "Arn": KEY, **(key or {})}}
     if key is None:
         live.wire.before["kms.DescribeKey"] = refuse("NotFoundException")
     last = live.said(NOTIFY)[-1]
     assert last.startswith(says)
     assert ("kms:Decrypt" in last) == says.startswith("warn")
+    if says.startswith("warn"):
+        assert live.said(NOTIFY, "--parameter", f"KmsKeyArn={KEY}")[-1] == "ok: encrypted under KmsKeyArn"
+
+
+@pytest.mark.parametrize(
+    ("key", "state", "says"),
+    [
+        (
+            KEY,
+            "Enabled",
+            "warn: Enabled; its policy is not looked at -> its policy must let the account's roles use it",
+        ),
+        (KEY, "PendingDeletion", "stop: it is PendingDeletion -> enable the key, or name another"),
+        (KEY, None, "stop: it is not there"),
+        (KEY.replace(REGION, "eu-west-1"), "Enabled", f"stop: it is not in {REGION}"),
+    ],
+)
+def test_key_that_is_named_must_be_there(account: Account, key: str, state: str | None, says: str) -> None:
+    """Enabled, and in this region; what its policy says is not known."""
+    account.wire.answers["kms.DescribeKey"] = lambda _: {"KeyMetadata": {"KeyId": "k", "KeyState": state}}
+    if state is None:
+        account.wire.before["kms.DescribeKey"] = refuse("NotFoundException")
+    [said] = account.said("KmsKeyArn", "--parameter", f"KmsKeyArn={key}")
+    assert said.startswith(says)
 
 
 # --- the names ---
@@ -447,16 +467,20 @@ def test_stack_that_is_not_readable_leaves_its_names_open(taken: Account) -> Non
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("RecheckDelays", "0", "stop: '0' does not match ^[1-9]"),
+        ("RecheckDelays", "60,0", "stop: '60,0' does not match ^[1-9]"),
         ("ChecksumPolicy", "strict", "stop: 'strict' is none of warn, reject"),
-        ("MaxAttempts", "101", "stop: '101' is not from 1 to 100"),
-        ("MaxAttempts", "many", "stop: 'many' is no number"),
+        ("KeepDays", "13", "stop: '13' is not from 14 to 3650"),
+        ("KeepDays", "long", "stop: 'long' is no number"),
+        ("GiveUpAfterHours", "71", "stop: '71' is none of 24, 48, 72, 96, 168"),
+        ("KmsKeyArn", "alias/ours", "stop: 'alias/ours' does not match ^(arn:"),
+        ("AlarmTopicArn", "ours", "stop: 'ours' does not match ^(arn:"),
+        ("MaxAttempts", "30", "stop: the template has no such parameter"),
         ("ExistingOrdersTable", "orders", "stop: the template has no such parameter"),
     ],
 )
 def test_parameter_that_would_be_refused_stops(account: Account, name: str, value: str, says: str) -> None:
     """By the template's own patterns, values and bounds; a misspelt name, too."""
-    [said] = account.said(name, "--parameter", f"{name}={value}")
+    said, *_ = account.said(name, "--parameter", f"{name}={value}")
     assert said.startswith(says)
 
 
@@ -469,6 +493,8 @@ def test_examples_in_production_stop(account: Account) -> None:
         "ErrorMailTo", "AlarmTopicArn",
     }  # fmt: skip
     assert {one["level"] for one in found} == {"stop"}
+    account.given |= {"RecheckDelays": "60,61"}
+    assert account.said("RecheckDelays")[0].startswith("stop: must each be 60, 75, ")
 
 
 def test_what_is_not_given_stays_as_deployed(account: Account) -> None:
@@ -531,7 +557,7 @@ def test_named_process_paid_order_is_looked_for(account: Account) -> None:
         ("[" * 60_000, "stop: it is no JSON text"),
     ],
 )
-def test_secrets_shape_is_told_and_nothing_of_it(account: Account, capsys: Print, text: str, says: str) -> None:
+def test_secrets_shape_is_said_and_nothing_of_it(account: Account, capsys: Print, text: str, says: str) -> None:
     """Which fields it lacks, never what it holds nor how long that is."""
     account.client("secretsmanager").put_secret_value(SecretId="payment3/kbank", SecretString=text)
     [said] = account.said("secret payment3/kbank")
@@ -557,7 +583,7 @@ def test_secret_under_a_key_of_ones_own_is_said(account: Account) -> None:
     account.client("secretsmanager").create_secret(Name="own", KmsKeyId=key, SecretString=json.dumps(SECRET))
     shape, sealed = account.said("secret own", "--parameter", "KBankSecretId=own")
     assert shape == "ok: it has secretKey"
-    assert "allow DelayedNotify's role kms:Decrypt" in sealed
+    assert "allow the roles of DelayedNotify and Retry kms:Decrypt" in sealed
 
 
 @pytest.mark.parametrize(
@@ -584,12 +610,20 @@ def test_senders_identity_must_be_verified(
     assert account.said("SES identity")[0].startswith(says)
 
 
+def test_configuration_set_of_the_identity_is_said(account: Account) -> None:
+    """SES asks for a permission on it, too, which the functions have."""
+    about = {"VerifiedForSendingStatus": True, "ConfigurationSetName": "mails"}
+    account.wire.answers["sesv2.GetEmailIdentity"] = lambda _: about
+    assert account.said("SES identity") == ["ok: verified for sending, by its configuration set mails"]
+
+
 def test_sandbox_reaches_only_who_is_verified(account: Account) -> None:
     """Recipients by address or by domain; who would not get a mail is named."""
     account.ses = {"ProductionAccessEnabled": False, "SendingEnabled": False}
     account.given["ErrorMailTo"] = "a@local.example, b@other.example"
-    paused, sandbox = [line for line in account.said("SES") if "verified for" not in line]
+    paused, several, sandbox = [line for line in account.said("SES") if "verified for" not in line]
     assert paused.startswith("warn: sending is paused")
+    assert several.startswith("warn: in the sandbox one recipient can be allowed, and ErrorMailTo has 2 -> name one")
     assert sandbox.startswith(
         "warn: in the sandbox: only verified recipients get mails, and 2 of 2 are not -> verify a@"
     )
@@ -613,7 +647,7 @@ def test_alarm_topic_must_be_there_and_wake_somebody(account: Account) -> None:
     assert account.said("alarm topic", "--parameter", elsewhere)[0].startswith(f"stop: it is not in {REGION}")
 
 
-def test_quotas_are_told(account: Account) -> None:
+def test_quotas_are_said(account: Account) -> None:
     """Few functions at once is said; Scheduler's quotas, where Service Quotas knows them."""
     assert account.said("Lambda") == ["ok: 900 functions at once, for all that reserve none"]
     assert account.said("Scheduler") == ["ok: CreateSchedule request rate: 1000"]
@@ -622,6 +656,6 @@ def test_quotas_are_told(account: Account) -> None:
     }
     account.wire.answers["service-quotas.ListServiceQuotas"] = lambda _: {"Quotas": []}
     assert account.said("Lambda")[0].startswith("warn: 10 functions at once")
-    assert account.said("Scheduler")[0].startswith("warn: not readable: Service Quotas tells none")
+    assert account.said("Scheduler")[0].startswith("warn: not readable: Service Quotas has none")
     account.wire.answers["lambda.GetAccountSettings"] = lambda _: {}
     assert account.said("Lambda")[0].startswith("warn: not readable")

@@ -53,19 +53,19 @@ def test_names_are_those_of_the_transformed_template(parameters: dict[str, str])
     assert {named.logical: named.name for named in plan(**parameters).named} == names
 
 
-def test_what_the_functions_are_told_is_what_is_looked_at() -> None:
+def test_what_the_functions_get_is_what_is_looked_at() -> None:
     """Tables, ProcessPaidOrder and the secret, by the functions' own environment."""
     given = {"ExistingOrderTable": "orders", "KBankSecretId": "a/b", "ProcessPaidOrderFunction": "pay"}
-    told = resolved(**given)["RecheckFunction"]["Properties"]["Environment"]["Variables"]
+    given_to_them = resolved(**given)["RecheckFunction"]["Properties"]["Environment"]["Variables"]
     ours = plan(**given)
     for variable in ("PROCESS_PAID_ORDER_FUNCTION", "KBANK_SECRET_ID"):
-        assert ours.template.variable(variable) == told[variable]
+        assert ours.template.variable(variable) == given_to_them[variable]
     tables = {table.logical: (table.name, table.exists) for table in ours.tables}
     assert tables == {
-        "CreditCardNotifyTable": (told["CREDIT_CARD_NOTIFY_TABLE"], False),
-        "CardPaymentRecordTable": (told["CARD_PAYMENT_RECORD_TABLE"], False),
+        "CreditCardNotifyTable": (given_to_them["CREDIT_CARD_NOTIFY_TABLE"], False),
+        "CardPaymentRecordTable": (given_to_them["CARD_PAYMENT_RECORD_TABLE"], False),
         "OrderTable": ("orders", True),
-        "CallbackErrorLogTable": (told["CALLBACK_ERROR_LOG_TABLE"], False),
+        "CallbackErrorLogTable": (given_to_them["CALLBACK_ERROR_LOG_TABLE"], False),
     }
 
 

@@ -16,7 +16,7 @@ def own_key(target: Target, plan: Plan) -> Iterator[Finding]:
     if not (key := plan.parameters["KmsKeyArn"]):
         return
     subject = f"KmsKeyArn {key}"
-    if key.split(":")[3] != plan.where.region:
+    if f":{plan.where.region}:" not in key:
         yield Finding("stop", subject, f"it is not in {plan.where.region}", "name a key of the stack's region")
         return
     if (state := _key(target, subject, key)["KeyState"]) != "Enabled":

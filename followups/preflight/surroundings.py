@@ -103,7 +103,7 @@ def alarm_topic(target: Target, plan: Plan) -> Iterator[Finding]:
         return
     client: SNSClient = target.client("sns")
     subject = f"alarm topic {arn}"
-    if arn.split(":")[3] != plan.where.region:
+    if f":{plan.where.region}:" not in arn:
         yield Finding(
             "stop", subject, f"it is not in {plan.where.region}", "alarms tell only topics of their own region"
         )
