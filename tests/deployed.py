@@ -13,7 +13,8 @@ from moto.sqs.models import sqs_backends
 import delayednotify
 import recheck
 from callback.clock import format_utc
-from callback.record import OVERDUE_AFTER, SWEEP_SHARDS
+from callback.record import OVERDUE_AFTER
+from followups import records
 from followups.cli import main
 from followups.dead_letters import FAILURE, QUEUES, REFUSED, RETRY
 from followups.operator import Operator
@@ -196,7 +197,7 @@ class Deployed:
 
 
 def _shard(name: str) -> int:
-    return sum(name.encode()) % SWEEP_SHARDS
+    return sum(name.encode()) % records.SWEEP_SHARDS
 
 
 @cache

@@ -18,23 +18,21 @@ from botocore.exceptions import (
 )
 from rich.console import Console
 
-from callback.clock import moment, stamp
-from followups import overview
-from followups.notifications import WANTED, Wanted
-from followups.overview import Look, Looker, Part
-from followups.picture import Picture
+from callback.clock import format_utc, parse_utc
+from followups import snapshot
 from followups.problems import problem
-from followups.row import Row
+from followups.records import STATES, State, read
+from followups.snapshot import Part, Poller, Snapshot
 from followups.stack import Stack, StackError
-from followups.watch import USUAL, as_data, show_once, watch
-from local.scene import LATE_ORDER
-from tests.busy import make_busy, use_few_shards
-from tests.deployed import Deployed
+from followups.watch import WatchView, show_once, watch
+from tests.busy import LATE_ORDER, make_busy, use_few_shards
+from tests.deployed import Deployed, unstyled
 from tests.wire import refuse
-from tests.world import CHARGE, ORDER
+from tests.world import ORDER
 
-NOW = moment("2026-11-22T09:30:17.250000Z")
+NOW = parse_utc("2026-11-22T09:30:17.250000Z")
 CURSOR_SHOWN, OTHER_SCREEN_LEFT = "\x1b[?25h", "\x1b[?1049l"
+Print = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
@@ -43,96 +41,100 @@ def _few_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def looker(deployed: Deployed) -> Iterator[Looker]:
-    """A look at a stack in which much has happened."""
-    world = deployed.world
-    make_busy(world)
-    with world.wire:
-        yield Looker(Stack(), clock=lambda: world.now)
+def bare(deployed: Deployed) -> Iterator[Poller]:
+    """A look at a stack in which nothing has happened."""
+    with deployed.world.wire:
+        yield Poller(Stack(), clock=lambda: deployed.world.now)
 
 
 @pytest.fixture
-def bare(deployed: Deployed) -> Iterator[Looker]:
-    """A look at a stack in which nothing has happened."""
-    with deployed.world.wire:
-        yield Looker(Stack(), clock=lambda: deployed.world.now)
+def poller(deployed: Deployed, bare: Poller) -> Poller:
+    """A look at a stack in which much has happened."""
+    make_busy(deployed)
+    return bare
 
 
-def printed(looker: Looker, shown: tuple[Wanted, ...] = USUAL, width: int = 100) -> list[str]:
+def printed(poller: Poller, states: tuple[State, ...] = STATES, width: int = 100) -> list[str]:
     """The lines of one picture."""
     out = io.StringIO()
-    show_once(looker, shown, Console(file=out, width=width))
+    show_once(poller, states, Console(file=out, width=width))
     return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
-def test_picture_says_what_is_late_what_failed_and_what_waits(looker: Looker) -> None:
-    """Each section has its notifications, most urgent first, with lateness, reasons, countdowns and claims."""
-    lines = printed(looker)
+def test_picture_says_what_is_late_what_failed_and_what_waits(poller: Poller) -> None:
+    """Each section has its notifications, most urgent first, with lateness, reasons, countdowns and status."""
+    lines = printed(poller)
     assert lines[:2] == [
         "Follow-ups of payment3-follow-up-dev  looked at 09:30:17 UTC",
-        "8 waiting · 1 late · 2 failed in 24 h (1 in the last hour) · 3 done in 1 h",
+        "1 late · 2 failed · 8 waiting",
     ]
-    late, failed, waiting = (lines.index(title) for title in ("Late  1", "Failed in the last day  2", "Waiting  8"))
-    assert re.fullmatch(rf"{LATE_ORDER} +chrg_\S+ +2 +1  7 min 19 s", lines[late + 2])
-    assert lines[failed + 3] == "  PassFailed: pass 2: ProcessPaidOrder failed (Unhandled)"
-    assert re.match(r"ORDER-1977 .* 2  5 h 8 min ago$", lines[failed + 4])
-    assert re.fullmatch(r"ORDER-\d+ +chrg_\S+ +1 +1  claimed", lines[waiting + 2])
-    assert re.fullmatch(r"ORDER-\d+ +chrg_\S+ +2 +0  6 s +━+╺?━*", lines[waiting + 3])
+    late, failed, waiting = (lines.index(title) for title in ("Late  1", "Failed  2", "Waiting  8"))
+    assert re.fullmatch(rf"{LATE_ORDER} +chrg_\S+ +2 +2  7 min 19 s +retrying, again in 2 min", lines[late + 2])
+    assert lines[late + 3] == "  PassFailed: pass 2: ProcessPaidOrder failed (Unhandled)"
+    assert re.match(r"ORDER-1977 .* 2 +3  5 h 8 min ago +failed$", lines[failed + 4])
+    assert re.fullmatch(r"ORDER-3000 +chrg_\S+ +1 +1 +running", lines[waiting + 2])
+    assert re.fullmatch(r"ORDER-2004 +chrg_\S+ +2 +0  4 s +━+╺?━*", lines[waiting + 3])
 
 
-def test_picture_of_nothing_says_so(bare: Looker) -> None:
+def test_picture_of_nothing_says_so(bare: Poller) -> None:
     """An empty section is a sentence, not a gap."""
-    assert printed(bare, WANTED)[1:] == [
-        "0 waiting · 0 late · 0 failed in 24 h (0 in the last hour) · 0 done in 1 h",
-        *("", "Nothing is late.", "", "Nothing failed in the last day.", "", "Nothing waits."),
-        *("", "Nothing was done in the last hour."),
+    assert printed(bare)[1:] == [
+        "0 late · 0 failed · 0 waiting",
+        *("", "Nothing is late.", "", "Nothing has failed.", "", "Nothing waits."),
     ]
 
 
-def test_only_the_states_asked_for_are_read(looker: Looker, deployed: Deployed) -> None:
-    """`--state done` lists what is done, with how long it took, and asks the index for nothing else."""
-    lines = printed(Looker(looker.stack, ("done",), looker.clock), ("done",))
-    assert lines[1:4] == ["3 done in 1 h", "", "Done in the last hour  3"]
-    assert re.match(r"ORDER-\d+ .* 2 +2  \d+ min( \d+ s)? ago +1 min( \d+ s)?$", lines[5])
-    queries = deployed.world.wire.of("dynamodb.Query")
-    assert {query["ExpressionAttributeValues"][":shard"]["S"][:5] for query in queries} == {"DONE#"}
+def test_only_the_states_asked_for_are_read(poller: Poller, deployed: Deployed) -> None:
+    """`--state failed` asks the other index for nothing."""
+    lines = printed(Poller(poller.stack, ("failed",), poller.clock), ("failed",))
+    assert lines[1:4] == ["2 failed", "", "Failed  2"]
+    assert {query["IndexName"] for query in deployed.world.wire.of("dynamodb.Query")} == {"failed"}
 
 
-def test_look_reads_no_more_than_its_bound(bare: Looker, deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However much there is, a look reads its bound and one more, and its count says that there is more."""
-    monkeypatch.setattr(overview, "BOUNDS", dict.fromkeys(WANTED, 5))
-    for number in range(40):
-        _put(deployed, f"n-{number}", sweepShard=number % 2)
-    read: list[int] = []
-    deployed.world.wire.after["dynamodb.Query"] = lambda call: read.append(call.request["Limit"])
-    late = bare.start().part("overdue")
-    assert (late.count, len(late.rows)) == ("5+", 5)
-    assert set(read) == {3}
+def test_look_reads_no_more_than_its_bound(bare: Poller, deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much there is, its counts say that there is more; what was not read is not said to be nothing."""
+    monkeypatch.setattr(snapshot, "BOUND", 5)
+    for number in range(12):
+        deployed.put_waiting(f"n{number}")
+    found = bare.start()
+    assert [(found.part(state).count, len(found.part(state).rows)) for state in STATES] == [
+        ("0+", 0),
+        ("5+", 5),
+        ("0", 0),
+    ]
+    assert "None of what was read." in printed(bare)
+    read_keys = [
+        len(asked["Keys"])
+        for request in deployed.world.wire.of("dynamodb.BatchGetItem")
+        for asked in request["RequestItems"].values()
+    ]
+    assert max(read_keys) <= 100
 
 
-def test_what_does_not_fit_is_counted() -> None:
+def test_what_does_not_fit_is_counted(deployed: Deployed) -> None:
     """The rows end with the terminal, and a line says how many more there are, or that they are more than that."""
-    rows = tuple(_row(number) for number in range(50))
-    look = Look(NOW, (60,), {"overdue": Part(rows, cut=True), "failed": Part(), "pending": Part(rows)})
+    for number in range(50):
+        deployed.put_waiting(f"n{number}", number + 3, orderId=f"ORDER-{number}")
+    rows = tuple(map(read, deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")))
+    look = Snapshot(NOW, (60,), {"overdue": Part(rows, cut=True), "failed": Part(), "pending": Part(rows)})
     for height in (16, 24, 40, 60):
-        text = _drawn(Picture("stack", look, NOW, USUAL), height)
+        text = _drawn(WatchView("stack", look, NOW, STATES), height)
         lines = text.splitlines()
         assert len(lines) <= height
         late, waiting = (int(more) for more in re.findall(r"… and (?:more than )?(\d+) more", text))
         assert sum(line.startswith("ORDER-") for line in lines) == 100 - late - waiting
     assert "… and more than " in text
-    assert "… and more than " not in _drawn(Picture("stack", look, NOW, ("pending",)), 24)
+    assert "… and more than " not in _drawn(WatchView("stack", look, NOW, ("pending",)), 24)
 
 
-def test_picture_fits_narrow_terminals(looker: Looker) -> None:
+def test_picture_fits_narrow_terminals(poller: Poller) -> None:
     """Nothing is wider than the terminal, nor is a line broken in two."""
     for width in (60, 80, 120):
-        lines = printed(looker, WANTED, width)
-        assert max(map(len, lines)) <= width
-    assert len(printed(looker, WANTED, 80)) == len(printed(looker, WANTED, 120))
+        assert max(map(len, printed(poller, width=width))) <= width
+    assert len(printed(poller, width=80)) == len(printed(poller, width=120))
 
 
-def test_watch_goes_on_after_a_failed_read(looker: Looker, deployed: Deployed) -> None:
+def test_watch_goes_on_after_a_failed_read(poller: Poller, deployed: Deployed) -> None:
     """A throttled look is said in the board, above the last picture; the next one replaces it. Ctrl-C ends it."""
     world, console, pictures = deployed.world, _terminal(), list[str]()
 
@@ -146,7 +148,7 @@ def test_watch_goes_on_after_a_failed_read(looker: Looker, deployed: Deployed) -
         if len(pictures) == 5:
             raise KeyboardInterrupt
 
-    watch(looker, USUAL, console, 2, sleep)
+    watch(poller, STATES, console, 2, sleep)
     said = ["The last look failed" in picture for picture in pictures]
     assert said == [False, False, True, False, False]
     assert "AWS asks for patience; the next look may succeed." in pictures[2]
@@ -155,84 +157,71 @@ def test_watch_goes_on_after_a_failed_read(looker: Looker, deployed: Deployed) -
     assert looked == ["17", "19", "19", "23", "25"]
 
 
-def test_watch_gives_the_terminal_back(bare: Looker) -> None:
+def test_watch_gives_the_terminal_back(bare: Poller) -> None:
     """After Ctrl-C the cursor is shown and the screen is the one that was there before."""
     console = _terminal()
 
     def stop(_seconds: float) -> None:
         raise KeyboardInterrupt
 
-    watch(bare, USUAL, console, 2, stop)
+    watch(bare, STATES, console, 2, stop)
     assert isinstance(console.file, io.StringIO)
     written = console.file.getvalue()
     assert written.rindex(CURSOR_SHOWN) > written.rindex("\x1b[?25l")
     assert written.rindex(OTHER_SCREEN_LEFT) > written.rindex("\x1b[?1049h")
 
 
-def test_first_look_that_fails_ends_the_watch(bare: Looker, deployed: Deployed) -> None:
+def test_first_look_that_fails_ends_the_watch(bare: Poller, deployed: Deployed) -> None:
     """There is no picture to keep yet, and most likely the profile is wrong."""
     deployed.world.wire.before["dynamodb.Query"] = refuse("AccessDeniedException", times=99)
     with pytest.raises(ClientError, match="AccessDenied"):
-        watch(bare, USUAL, _terminal(), 2, lambda _seconds: None)
+        watch(bare, STATES, _terminal(), 2, lambda _seconds: None)
 
 
-def test_data_has_the_records_own_names(looker: Looker) -> None:
-    """`--json`: each state with its rows, and whether there are more."""
-    data = json.loads(json.dumps(as_data(looker.start())))
-    assert data["at"] == "2026-11-22T09:30:17.250000Z"
-    assert {name: len(data[name]["rows"]) for name in WANTED} == {"overdue": 1, "failed": 2, "pending": 8, "done": 3}
-    assert not any(data[name]["more"] for name in WANTED)
-    [late] = data["overdue"]["rows"]
-    assert late["orderId"] == LATE_ORDER
-    assert set(late) == {"orderId", "chargeId", "notificationId", "pass", "attempts", "nextPassDue", "lastError"}
-    assert data["failed"]["rows"][0]["lastError"].startswith("PassFailed: pass 2")
-
-
-def test_spoilt_record_is_a_row_that_says_so(bare: Looker, deployed: Deployed) -> None:
+def test_spoilt_record_is_a_row_that_says_so(bare: Poller, deployed: Deployed) -> None:
     """A record that another hand has spoilt hides no other one, and ends no board."""
-    _put(deployed, "spoilt", nextPassDue="2026-11-22T08 o'clock")
-    _put(deployed, "nameless", attempts=None, orderId=None)
-    _put(deployed, "waiting", attempts=None, nextPassDue=stamp(deployed.world.now))
-    _put(deployed, "well")
+    deployed.put_waiting("spoilt", nextPassDue="2026-11-22T08 o'clock")
+    deployed.put_failed("nameless", attempts=None, orderId=None)
+    deployed.put_waiting("well")
     text = "\n".join(printed(bare))
-    assert text.count("the record is not what `save` writes: mend it by hand") == 3
-    assert "Late  3" in text
+    assert text.count("  spoilt: ") == 2
+    assert "Late  2" in text
+    assert "Failed  1" in text
     assert f"{ORDER} " in text
 
 
-def test_due_and_claimed_ones_have_no_countdown(bare: Looker, deployed: Deployed) -> None:
-    """Due for less than a timer may be late it only waits; a late one that is claimed is said to be."""
+def test_due_and_claimed_ones_have_no_countdown(bare: Poller, deployed: Deployed) -> None:
+    """Due for less than a timer may be late it only waits; what is claimed or tried again is said to be."""
     now = deployed.world.now
-    _put(deployed, "due", nextPassDue=stamp(now - timedelta(seconds=30)))
-    _put(deployed, "later", nextPassDue=stamp(now + timedelta(seconds=90)), passesDone=7)
-    _put(deployed, "claimed", leaseUntil=stamp(now + timedelta(seconds=9)))
+    deployed.put_waiting("due", 0.5)
+    deployed.put_waiting("later", -1.5, passesDone=7)
+    deployed.put_waiting("again", -0.5, attempts=2)
+    deployed.put_waiting("claimed", leaseUntil=format_utc(now + timedelta(seconds=9)))
     lines = printed(bare)
     ends = [re.sub("━+$", "━", line).split()[-2:] for line in lines if line.startswith(ORDER)]
-    assert ends == [["h", "claimed"], ["due", "━"], ["30", "s"]]
+    assert ends == [["h", "running"], ["due", "━"], ["s", "retrying"], ["s", "waiting"]]
 
 
-def test_hostile_ids_reach_no_terminal(bare: Looker, deployed: Deployed) -> None:
+def test_hostile_ids_reach_no_terminal(bare: Poller, deployed: Deployed) -> None:
     """What an order id holds is shown, and neither obeyed by the terminal nor by rich."""
-    _put(deployed, "n", orderId="\x1b]0;x\x07[red]me\n")
+    deployed.put_waiting("n", orderId="\x1b]0;x\x07[red]me\n")
     assert "?]0;x?[red]me?" in "\n".join(printed(bare))
 
 
-def test_looks_are_shared_for_a_while(bare: Looker, deployed: Deployed) -> None:
+def test_looks_are_shared_for_a_while(bare: Poller, deployed: Deployed) -> None:
     """However many ask, the tables are asked no more often than agreed."""
-    looker = Looker(bare.stack, clock=bare.clock, at_most_every=timedelta(seconds=2))
-    seen = looker.look()
+    poller = Poller(bare.stack, clock=bare.clock, at_most_every=timedelta(seconds=2))
+    seen = poller.poll()
     deployed.world.wait(1.9)
-    assert looker.look() is seen
+    assert poller.poll() is seen
     deployed.world.wait(0.1)
-    assert looker.look() is not seen
+    assert poller.poll() is not seen
 
 
+@pytest.mark.usefixtures("poller")
 @pytest.mark.parametrize("arguments", [("--once",), ()])
-def test_command_prints_one_picture_into_a_pipe(
-    looker: Looker, deployed: Deployed, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
-) -> None:
+def test_command_prints_one_picture_into_a_pipe(deployed: Deployed, capsys: Print, arguments: tuple[str, ...]) -> None:
     """`followups watch --once`, and without it where nobody could press Ctrl-C for want of a terminal."""
-    assert looker
     assert deployed.run("watch", *arguments) == 0
     out = capsys.readouterr().out
     assert out.count("Follow-ups of payment3-follow-up-dev") == 1
@@ -240,22 +229,26 @@ def test_command_prints_one_picture_into_a_pipe(
     assert "\x1b" not in out
 
 
-def test_command_prints_one_look_as_json(
-    looker: Looker, deployed: Deployed, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """`followups watch --json` ends after one look, too; only the states asked for are in it."""
-    assert looker
-    assert deployed.run("watch", "--json", "--state", "failed", "--state", "failed") == 0
+@pytest.mark.usefixtures("poller")
+def test_command_prints_one_look_as_json(deployed: Deployed, capsys: Print) -> None:
+    """`followups watch --json` ends after one look, too: the records by their own names, and whether there are more."""
+    assert deployed.run("watch", "--json") == 0
     data = json.loads(capsys.readouterr().out)
-    assert set(data) == {"at", "failed"}
-    assert len(data["failed"]["rows"]) == 2
+    assert data["at"] == "2026-11-22T09:30:17.250000Z"
+    assert {name: len(data[name]["rows"]) for name in STATES} == {"overdue": 1, "failed": 2, "pending": 8}
+    assert not any(data[name]["more"] for name in STATES)
+    [late] = data["overdue"]["rows"]
+    assert (late["orderId"], late["status"], late["attempts"]) == (LATE_ORDER, "retrying", 3)
+    assert data["failed"]["rows"][0]["lastError"].startswith("GaveUp: pass 2")
+    assert deployed.run("watch", "--json", "--state", "failed", "--state", "failed") == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"at", "failed"}
 
 
+@pytest.mark.usefixtures("poller")
 def test_command_watches_a_terminal_until_ctrl_c(
-    looker: Looker, deployed: Deployed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    deployed: Deployed, capsys: Print, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a terminal it waits between looks as long as it is told, and Ctrl-C is its proper end."""
-    assert looker
+    """On a terminal it waits between looks as long as it is asked to, and Ctrl-C is its proper end."""
     waits: list[float] = []
 
     def wait(seconds: float) -> None:
@@ -308,31 +301,10 @@ def _terminal(height: int = 40) -> Console:
 
 def _plain(console: Console) -> str:
     assert isinstance(console.file, io.StringIO)
-    return re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", console.file.getvalue())
+    return unstyled(console.file.getvalue())
 
 
-def _drawn(picture: Picture, height: int) -> str:
+def _drawn(view: WatchView, height: int) -> str:
     console = _terminal(height)
-    console.print(picture)
+    console.print(view)
     return _plain(console)
-
-
-def _row(number: int) -> Row:
-    return Row(f"charge-{number}", "n", f"ORDER-{number}", 2, 0, due=NOW - timedelta(minutes=number))
-
-
-def _put(deployed: Deployed, notification: str, **changes: object) -> None:
-    """A notification late for its second pass; a change to None leaves the attribute out."""
-    item: dict[str, object] = {
-        "chargeId": CHARGE,
-        "notificationId": notification,
-        "orderId": ORDER,
-        "state": "PENDING",
-        "passesDone": 1,
-        "attempts": 1,
-        "attemptsBefore": 1,
-        "sweepShard": len(notification) % 2,
-        "nextPassDue": stamp(deployed.world.now - timedelta(hours=1)),
-    } | changes
-    kept = {name: value for name, value in item.items() if value is not None}
-    deployed.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=kept)
