@@ -6,7 +6,6 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,22 +14,17 @@ from flask.testing import FlaskClient
 from werkzeug.serving import BaseWSGIServer
 from werkzeug.test import Client
 
-from callback.clock import moment, stamp
+from callback.clock import format_utc
 from followups.board.app import application
 from followups.board.guard import HEADERS, HOST
-from followups.board.measures import Minute, Recheck
-from followups.board.plots import WIDTH, lateness, throughput
-from followups.board.records import SAMPLE
 from followups.board.server import serve, server
-from followups.overview import Looker
+from followups.snapshot import Poller
 from followups.stack import Stack
-from local.scene import FAILED_ORDER, LATE_ORDER
-from tests.busy import make_busy, use_few_shards
+from tests.busy import FAILED_ORDER, LATE_ORDER, make_busy, use_few_shards
 from tests.deployed import Deployed
 from tests.wire import Call, refuse
 from tests.world import CHARGE, NOTIFICATION, ORDER
 
-NOW = moment("2026-11-22T09:30:17.250000Z")
 HOSTILE = "'\"><script>alert(1)</script>&amp;\x1b[31m"
 SHOWN = "&#39;&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;?[31m"
 
@@ -41,16 +35,16 @@ def _few_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def looker(deployed: Deployed) -> Iterator[Looker]:
+def poller(deployed: Deployed) -> Iterator[Poller]:
     """What the board looks with."""
     with deployed.world.wire:
-        yield Looker(Stack(), clock=lambda: deployed.world.now)
+        yield Poller(Stack(), clock=lambda: deployed.world.now)
 
 
 @pytest.fixture
-def client(looker: Looker) -> FlaskClient:
+def client(poller: Poller) -> FlaskClient:
     """A browser without scripts, on this machine."""
-    app = application(looker, lambda order: f"followups replay -- {order}")
+    app = application(poller, lambda order: f"followups replay -- {order}")
     app.testing = True
     client = app.test_client()
     client.environ_base["HTTP_HOST"] = f"{HOST}:1234"
@@ -60,7 +54,7 @@ def client(looker: Looker) -> FlaskClient:
 @pytest.fixture
 def busy(deployed: Deployed) -> Deployed:
     """A stack in which much has happened."""
-    make_busy(deployed.world)
+    make_busy(deployed)
     return deployed
 
 
@@ -78,27 +72,30 @@ def section(html: str, name: str) -> str:
 
 
 def test_page_says_what_is_late_what_failed_and_what_waits(client: FlaskClient, busy: Deployed) -> None:
-    """The same as in a terminal: totals, lateness, reasons with the command that replays, countdowns, claims."""
+    """The same as in a terminal: totals, lateness, the next try, reasons, the command that replays, countdowns."""
     assert busy
     html = page(client)
-    assert (
-        section(html, "totals") == "1 late 2 failed in 24 hours, 1 in the last hour 8 waiting 3 done in the last hour"
+    assert section(html, "totals") == "1 late 2 failed 8 waiting"
+    late = (
+        rf"{LATE_ORDER} chrg_…\S+ 2 2 7 min 19 s retrying, again in 2 min PassFailed: pass 2: ProcessPaidOrder failed"
     )
-    assert re.search(rf"{LATE_ORDER} chrg_…\S+ 2 1 7 min 19 s$", section(html, "late"))
-    assert "PassFailed: pass 2: ProcessPaidOrder failed (Unhandled)" in section(html, "failed")
+    assert re.search(late, section(html, "late"))
+    assert "GaveUp: pass 2 is given up: pass 2: ProcessPaidOrder failed (Unhandled)" in section(html, "failed")
     assert f"followups replay -- {FAILED_ORDER}" in section(html, "failed")
-    assert re.search(r"ORDER-\d+ chrg_…\S+ 1 1 claimed ORDER-\d+ chrg_…\S+ 2 0 6 s ORDER", section(html, "waiting"))
-    assert '<progress max="60" value="54.' in html
+    assert re.search(r"ORDER-3000 chrg_…\S+ 1 1 running ORDER-2004 chrg_…\S+ 2 0 4 s ORDER", section(html, "waiting"))
+    assert '<progress max="60" value="56.' in html
     assert re.search(r"<title> ?1 late, 2 failed · Follow-ups of payment3-follow-up-dev ?</title>", html)
 
 
 def test_page_of_nothing_says_so(client: FlaskClient) -> None:
     """Every part is a sentence where there is nothing to list."""
     html = page(client)
-    for name, words in {"late": "Nothing is late.", "failed": "Nothing failed", "waiting": "Nothing waits."}.items():
+    for name, words in {
+        "late": "Nothing is late.",
+        "failed": "Nothing has failed.",
+        "waiting": "Nothing waits.",
+    }.items():
         assert words in section(html, name)
-    assert "Nothing ended." in section(html, "throughput")
-    assert "No recheck in the last hour." in section(html, "lateness")
 
 
 def test_row_leads_to_its_timeline(client: FlaskClient, busy: Deployed) -> None:
@@ -107,8 +104,8 @@ def test_row_leads_to_its_timeline(client: FlaskClient, busy: Deployed) -> None:
     [link] = re.findall(rf'href="/(\?[^"]+)"[^>]*>{FAILED_ORDER}</a>', page(client))
     html = page(client, link.replace("&amp;", "&"))
     story = section(html, "panel")
-    assert story.startswith(f"Timeline Close {FAILED_ORDER} FAILED Charge chrg_test_")
-    assert "AttemptsExhausted: pass 2 is given up after its last allowed attempt" in story
+    assert story.startswith(f"Timeline Close {FAILED_ORDER} failed Charge chrg_test_")
+    assert "GaveUp: pass 2 is given up" in story
     assert 'aria-current="true"' in html
     assert section(html, "totals")
 
@@ -117,7 +114,7 @@ def test_order_is_found_by_any_id(client: FlaskClient, deployed: Deployed) -> No
     """What is asked for may be an order, a charge or a delivery; what was never saved is said to be nowhere."""
     deployed.world.deliver()
     for word in (ORDER, CHARGE, f" {NOTIFICATION} "):
-        assert f"{ORDER} PENDING" in section(page(client, f"?find={word}"), "panel")
+        assert f"{ORDER} waiting" in section(page(client, f"?find={word}"), "panel")
     assert "No notification was saved under it" in section(page(client, "?find=nobody"), "panel")
     assert "No notification was saved under it" in section(page(client, "?charge=no&notification=one"), "panel")
     assert 'id="panel"' not in page(client, "?find=+&charge=x")
@@ -125,12 +122,12 @@ def test_order_is_found_by_any_id(client: FlaskClient, deployed: Deployed) -> No
 
 def test_what_others_sent_is_text(client: FlaskClient, deployed: Deployed) -> None:
     """An id, an error, an outcome or a word that holds markup or control characters shows it, and does nothing."""
-    ended = {"endedAt": stamp(deployed.world.now), "endedShard": "FAILED#1", "lastError": HOSTILE, "state": "FAILED"}
-    done = {"number": 1, "at": stamp(deployed.world.now), "outcome": HOSTILE, "durationMs": 1, "attempt": 1}
-    for changes in ({"sweepShard": 1, "nextPassDue": stamp(deployed.world.now)}, ended):
-        _put(deployed, f"{HOSTILE} {len(changes)}", orderId=HOSTILE, chargeId=HOSTILE, passes=[done], **changes)
-    deployed.world.wait(1)
-    [link] = {link.replace("&amp;", "&") for link in re.findall(r'href="/(\?charge[^"]+\+4)"', page(client))}
+    done = {"number": 1, "at": format_utc(deployed.world.now), "outcome": HOSTILE, "durationMs": 1, "attempt": 1}
+    about: dict[str, Any] = {"orderId": HOSTILE, "chargeId": HOSTILE, "passes": [done], "lastError": HOSTILE}
+    deployed.put_waiting(f"{HOSTILE} 1", **about)
+    deployed.put_waiting(f"{HOSTILE} 3", -1, **about)
+    deployed.put_failed(f"{HOSTILE} 2", **about)
+    [link] = {link.replace("&amp;", "&") for link in re.findall(r'href="/(\?charge[^"]+\+2)"', page(client))}
     for html in (page(client), page(client, link), page(client, f"?find={link[8:]}")):
         assert "<script>" not in html
         # The command alone has it as it is, for the shell.
@@ -139,16 +136,15 @@ def test_what_others_sent_is_text(client: FlaskClient, deployed: Deployed) -> No
 
 
 def test_card_data_is_never_read(client: FlaskClient, busy: Deployed) -> None:
-    """No query and no read asks for the body, which alone holds card data."""
+    """No query and no read asks for the body, which alone might hold card data."""
     page(client, f"?find={FAILED_ORDER}")
-    requests = [*busy.world.wire.of("dynamodb.GetItem"), *busy.world.wire.of("dynamodb.Query")]
-    of_table = [request for request in requests if request["TableName"].startswith("payment3-credit-card-notify")]
-    named = {name for request in of_table for name in request.get("ExpressionAttributeNames", {}).values()}
-    assert not {"body", "bodyDigest"} & named
-    # What asks for no attributes by name gets those of an index, which holds no body.
-    assert all(
-        "ProjectionExpression" in request or request.get("IndexName") in {"due", "ended"} for request in of_table
-    )
+    requests = busy.world.wire.of("dynamodb.BatchGetItem")
+    asked = [table for request in requests for table in request["RequestItems"].values()]
+    assert asked
+    assert not {"body", "bodyDigest"} & {name for table in asked for name in table["ExpressionAttributeNames"].values()}
+    # What asks for no attributes by name gets those of an index, which holds keys.
+    queries = busy.world.wire.of("dynamodb.Query")
+    assert all("ProjectionExpression" in query or "IndexName" in query for query in queries)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
@@ -218,98 +214,31 @@ def test_failed_look_keeps_the_last_page(client: FlaskClient, busy: Deployed) ->
 
 
 def test_what_may_not_be_read_costs_only_its_part(client: FlaskClient, busy: Deployed) -> None:
-    """Without the permission to read records the board still lists them; the plot and the timeline say why not."""
-    busy.world.wire.before["dynamodb.GetItem"] = refuse("AccessDeniedException", times=99)
+    """What is asked for and cannot be read says so in its place, beside the board."""
+    page(client)
+    busy.world.wire.before["dynamodb.Query"] = refuse("AccessDeniedException", times=99)
     html = page(client, f"?find={FAILED_ORDER}")
-    assert "Could not be read." in section(html, "lateness")
     assert "The profile may not read this" in section(html, "panel")
     assert LATE_ORDER in section(html, "late")
 
 
 def test_more_than_is_read_is_said(client: FlaskClient, deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A count whose bound was reached has a plus, and its list says that it goes on."""
-    monkeypatch.setattr("followups.overview.BOUNDS", dict.fromkeys(("overdue", "failed", "pending", "done"), 2))
+    monkeypatch.setattr("followups.snapshot.BOUND", 2)
     for number in range(4):
-        late = {"sweepShard": number % 2, "nextPassDue": stamp(deployed.world.now - timedelta(hours=1))}
-        _put(deployed, f"late {number}", **late)
-        _put(deployed, f"wait {number}", **late | {"nextPassDue": stamp(deployed.world.now + timedelta(seconds=9))})
-        for state in ("DONE", "FAILED"):
-            ended = {"state": state, "endedAt": stamp(deployed.world.now), "endedShard": f"{state}#{number % 2}"}
-            _put(deployed, f"{state} {number}", **ended)
+        deployed.put_waiting(f"late {number}")
+        deployed.put_failed(f"failed {number}")
     html = page(client)
-    assert section(html, "totals").startswith("2+ late 2+ failed in 24 hours, 2+ in the last hour 2+ waiting 2+ done")
-    for name in ("late", "failed", "waiting"):
+    assert section(html, "totals") == "2+ late 2+ failed 0+ waiting"
+    for name in ("late", "failed"):
         assert "… and more than these 2" in section(html, name)
-    assert "of the latest 2" in section(html, "throughput")
-
-
-def test_what_has_ended_is_told_by_the_minute(client: FlaskClient, busy: Deployed) -> None:
-    """The plot's table has each minute in which something ended, and each recheck with how late it began."""
-    html = page(client)
-    minutes = re.findall(r"<tr><td>(\d+)</td><td class=\"number\">(\d+)</td><td class=\"number\">(\d+)</td></tr>", html)
-    ended = [row["endedAt"] for row in busy.world.rows("CREDIT_CARD_NOTIFY_TABLE") if "endedAt" in row]
-    ago = sorted(int((busy.world.now - moment(at)).total_seconds() // 60) for at in ended)
-    assert sorted(int(minute) for minute, *_ in minutes) == [minute for minute in ago if minute < 60]
-    assert sum(int(done) for _, done, _ in minutes) == 3
-    assert sum(int(failed) for *_, failed in minutes) == 1
-    assert len(re.findall(r"<circle", html)) == 3
-    assert "of the 3 done last" in section(html, "lateness")
-
-
-def test_record_that_has_ended_is_read_once(client: FlaskClient, busy: Deployed) -> None:
-    """The sample costs its reads when the first page is shown; each later page only reads what ended since."""
-    page(client)
-    assert len(busy.world.wire.of("dynamodb.GetItem")) == 3 < SAMPLE
-    page(client)
-    assert len(busy.world.wire.of("dynamodb.GetItem")) == 3
-
-
-def test_record_that_is_gone_or_spoilt_costs_no_page(client: FlaskClient, busy: Deployed) -> None:
-    """A record that was deleted between two reads, or that another hand has spoilt, is left out of the sample."""
-    gone, spoilt, _ = (row for row in busy.world.rows("CREDIT_CARD_NOTIFY_TABLE") if row["state"] == "DONE")
-    spoilt["passes"][1]["at"] = "yesterday"
-    busy.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=spoilt)
-    key = {"S": gone["notificationId"]}
-    busy.world.wire.around = lambda call, effect: (
-        {} if call.request.get("Key", {}).get("notificationId") == key else effect()
-    )
-    html = page(client)
-    assert "of the 2 done last" in section(html, "lateness")
-    assert len(re.findall(r"<circle", html)) == 1
-
-
-def test_recheck_is_as_late_as_its_begin_after_its_due_time(client: FlaskClient, deployed: Deployed) -> None:
-    """Begin is end less duration, due the end of the pass before plus the plan's delay: 60 s here."""
-    now = deployed.world.now
-    first = {"number": 1, "at": stamp(now - timedelta(seconds=200)), "outcome": "", "durationMs": 9, "attempt": 1}
-    second = first | {"number": 2, "at": stamp(now - timedelta(seconds=100)), "durationMs": 5000}
-    _put(deployed, "n", state="DONE", endedAt=second["at"], endedShard="DONE#1", passes=[first, second])
-    assert re.search(rf"{ORDER} 2 09:28:32 UTC 35 s$", section(page(client), "lateness"))
-
-
-def test_plots_scale_with_what_there_is() -> None:
-    """Bars stand on each other within the plot; lateness has the least scale that fits, and labels have room."""
-    minutes = [Minute(59, 0, 0), Minute(1, 1500, 500), Minute(0, 3, 0)]
-    plot = throughput(minutes)
-    assert [line.label for line in plot.lines] == ["0", "1000", "2000"]
-    assert [bar.kind for bar in plot.bars] == ["done", "failed", "done"]
-    assert plot.bars[1].y + plot.bars[1].height == pytest.approx(plot.bars[0].y, abs=0.1)
-    assert all(0 < bar.x < WIDTH for bar in plot.bars)
-    for seconds, labels, kind in (
-        (30, ["0 s", "1 min", "2 min", "3 min"], "good"),
-        (90, ["0 s", "1 min", "2 min", "3 min"], "fair"),
-        (200, ["0 s", "1 min", "2 min", "5 min"], "late"),
-        (9000, ["0 s", "", "", "1 h"], "late"),
-    ):
-        late = lateness([Recheck(ORDER, 2, NOW, timedelta(seconds=seconds))], NOW)
-        assert [line.label for line in late.lines] == labels
-        assert [dot.kind for dot in late.dots] == [kind]
+    assert "None of what was read." in section(html, "waiting")
 
 
 @pytest.mark.enable_socket
-def test_board_listens_on_this_machine_only(looker: Looker) -> None:
+def test_board_listens_on_this_machine_only(poller: Poller) -> None:
     """It is bound to 127.0.0.1, says nothing of what it is made of, and a port that is taken is an error."""
-    app = application(looker, str)
+    app = application(poller, str)
     with server(app, 0) as listening:
         assert listening.socket.getsockname() == (HOST, listening.port)
         assert listening.port
@@ -319,9 +248,9 @@ def test_board_listens_on_this_machine_only(looker: Looker) -> None:
 
 @pytest.mark.enable_socket
 @pytest.mark.filterwarnings("error")
-def test_browser_that_hangs_up_leaves_nothing_open(looker: Looker) -> None:
+def test_browser_that_hangs_up_leaves_nothing_open(poller: Poller) -> None:
     """Whenever a connection is reset, no file stays open: a leak would show as a warning when it is collected."""
-    with server(application(looker, str), 0) as listening:
+    with server(application(poller, str), 0) as listening:
         thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         before = set(threading.enumerate())
@@ -338,20 +267,20 @@ def test_browser_that_hangs_up_leaves_nothing_open(looker: Looker) -> None:
 
 @pytest.mark.parametrize("browser", [True, False])
 @pytest.mark.enable_socket
-def test_board_tells_its_address_until_it_is_stopped(
-    looker: Looker, monkeypatch: pytest.MonkeyPatch, *, browser: bool
+def test_board_says_its_address_until_it_is_stopped(
+    poller: Poller, monkeypatch: pytest.MonkeyPatch, *, browser: bool
 ) -> None:
     """It says where it is, opens the browser if it may, and ends quietly at Ctrl-C."""
     opened: list[str] = []
-    told: list[str] = []
+    said: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)
 
     def stopped(_server: BaseWSGIServer) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(BaseWSGIServer, "serve_forever", stopped)
-    serve(application(looker, str), 0, told.append, browser=browser)
-    [line] = told
+    serve(application(poller, str), 0, said.append, browser=browser)
+    [line] = said
     assert (found := re.fullmatch(r"The board is at (http://127\.0\.0\.1:\d+/) until Ctrl-C\.", line))
     assert opened == ([found[1]] if browser else [])
 
@@ -369,24 +298,10 @@ def test_command_serves_the_board(
         assert "followups replay --stack payment3-follow-up-dev -- ORDER-1001" in answer.text
         assert deployed.run("board", "--no-browser", "--port", str(listening.port)) == 2
 
-    _put(deployed, "n", state="FAILED", endedAt=stamp(deployed.world.now), endedShard="FAILED#1")
+    deployed.put_failed("n")
     monkeypatch.setattr(BaseWSGIServer, "serve_forever", asked_once)
     assert deployed.run("--stack", "payment3-follow-up-dev", "board", "--no-browser") == 0
     printed = capsys.readouterr()
     assert printed.out == f"The board is at http://127.0.0.1:{served[0].port}/ until Ctrl-C.\n"
     assert f"port {served[0].port} cannot be had: Address already in use" in printed.err
     assert len(served) == 1
-
-
-def _put(deployed: Deployed, notification: str, **changes: Any) -> None:
-    item = {
-        "chargeId": CHARGE,
-        "notificationId": notification,
-        "orderId": ORDER,
-        "state": "PENDING",
-        "receivedAt": stamp(deployed.world.now - timedelta(minutes=9)),
-        "passesDone": 1,
-        "attempts": 1,
-        "attemptsBefore": 1,
-    }
-    deployed.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=item | changes)
