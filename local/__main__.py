@@ -1,7 +1,6 @@
 """The commands behind `make run`, `make up`, `make down` and those that run containers."""
 
 import argparse
-import json
 import signal
 import sys
 from pathlib import Path
@@ -11,23 +10,21 @@ from docker.errors import DockerException
 from rich.console import Console
 from rich.markup import escape
 
-from callback.errors import FollowUpError
 from local import container_commands, containers, emulator, lifetime, report, stack
 from local.emulator import EmulatorError
 from local.engine import ARCHITECTURE, EngineMissing
 from local.run import SWEEP_EVERY, play
-from local.samples import samples
+from local.samples import EventError, samples
 from local.stack import Options, StackError
 from local.stand_in import StandInError
 
 _EXPECTED = (
     EmulatorError,
     EngineMissing,
+    EventError,
     StackError,
     StandInError,
-    FollowUpError,
     OSError,
-    json.JSONDecodeError,
     ClientError,
     BotoCoreError,
     DockerException,

@@ -15,12 +15,12 @@ from local.emulator import HOST, ROOT
 MAPPED = {"localRoot": str(ROOT / "functions"), "remoteRoot": "/var/task"}
 HANDLER = ROOT / "functions" / "delayednotify" / "__init__.py"
 _numbers = itertools.count(1)
-_BREAKPOINT = "    app = application()"
+BREAKPOINT = "    app = application()"
 
 
 def stopped_in_handler(port: int = PORT, patience: float = 60) -> tuple[str, bool]:
     """Stop in DelayedNotify's first line, and return where an editor would show it, and whether that is the line."""
-    line = 1 + HANDLER.read_text().splitlines().index(_BREAKPOINT)
+    line = 1 + HANDLER.read_text().splitlines().index(BREAKPOINT)
     with _attach(port, patience) as connection, connection.makefile("rb") as incoming:
         found = stop_at(connection, incoming, line)
     return found.removeprefix(f"{HANDLER.parent}/"), found == f"{HANDLER}:{line} lambda_handler"

@@ -2,16 +2,12 @@
 
 import copy
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 from samcli.yamlhelper import yaml_parse
 
 from local.emulator import ROOT, STATE
-from local.stack import StackError
+from local.stack import sam_build
 
 IMAGE_BUILD = ROOT / ".aws-sam" / "image"
 FILE = STATE / "image-template.json"
@@ -53,16 +49,7 @@ def write(architecture: str, base: str) -> None:
 def build(architecture: str, base: str) -> None:
     """Build the image with the SAM CLI, and beside it the template that names it."""
     write(architecture, base)
-    done = subprocess.run(
-        [Path(sys.executable).parent / "sam", "build", "--template", FILE, "--build-dir", IMAGE_BUILD],
-        cwd=ROOT,
-        env=os.environ | {"SAM_CLI_TELEMETRY": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise StackError(f"sam build:\n{(done.stdout + done.stderr)[-3000:]}")
+    sam_build(FILE, IMAGE_BUILD)
 
 
 def _pack(resource: dict[str, Any], base: str) -> None:

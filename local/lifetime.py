@@ -45,7 +45,8 @@ def keep(deployed: Stack) -> None:
 
 def kept() -> Emulator | None:
     """Return what `make up` started, if it still answers."""
-    if not KEPT.exists():
+    try:
+        found = Emulator(**json.loads(KEPT.read_text())["emulator"])
+    except (OSError, ValueError):  # none, or one that a crash left empty
         return None
-    found = Emulator(**json.loads(KEPT.read_text())["emulator"])
     return found if found.is_up() else None

@@ -15,7 +15,7 @@ from local.progress import Progress, Screen, Watcher
 from local.samples import Sample
 from local.stack import BRANCH, Options, Stack
 
-SWEEP_EVERY = 2
+SWEEP_EVERY = 3
 # Beyond the waits: the passes, the rounding to whole seconds, and a slow machine.
 PATIENCE = 120
 # A failed pass waits for a minute, the next sweep and its turn.
@@ -58,7 +58,7 @@ class _Run:
     def step(self) -> None:
         self.watcher.look()
         self.screen.show()
-        time.sleep(0.2)
+        time.sleep(0.3)
 
     def send_next(self) -> None:
         # One after the other: the emulator starts a process for each invocation at once, and so for each timer.

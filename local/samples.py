@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from callback.errors import FollowUpError
 from callback.notification import Notification, parse_notification
 from local.emulator import ROOT
 
@@ -31,10 +32,19 @@ class Sample:
     notification: Notification
 
 
+class EventError(Exception):
+    """A file holds no notification; the message names it."""
+
+
 def read_sample(file: Path) -> Sample:
-    """Read an event file; raises what DelayedNotify would raise of a bad one."""
-    event = json.loads(file.read_text())
-    return Sample(file.stem, event, parse_notification(event))
+    """Read an event file, or the bank's bare JSON. Raises `EventError`."""
+    try:
+        event = json.loads(file.read_bytes())
+        if isinstance(event, dict) and "body" not in event and event.get("object") == "charge":
+            event = {"headers": {"Content-Type": "application/json"}, "body": json.dumps(event)}
+        return Sample(file.stem, event, parse_notification(event))
+    except (OSError, ValueError, FollowUpError) as error:
+        raise EventError(f"{file}: {error}") from error
 
 
 def samples(own: Path | None = None) -> list[Sample]:

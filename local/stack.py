@@ -3,9 +3,9 @@
 import fcntl
 import json
 import os
-import shutil
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, cached_property
@@ -30,6 +30,7 @@ SHOP = "https://shop.local.example"
 # The order of a browser return is known only to the payment record; so is that of our samples.
 RETURN_ORDER = "ORDER-BROWSER-RETURN"
 QUEUES = ("RetryQueue", "RefusedQueue", "FailureQueue")
+_BIN = Path(sys.executable).parent
 CALLS = "process-paid-order-calls"
 _BUCKET = "artefacts"
 # No proxy leads to this machine itself.
@@ -114,20 +115,33 @@ def _is_built(folder: Path) -> bool:
 
 
 def _build(folder: Path, version: str) -> None:
-    bin_folder = Path(sys.executable).parent
-    path = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        [bin_folder / "sam", "build", "--parallel", "--build-dir", folder, "--template", ROOT / "template.yaml"],
-        cwd=ROOT,
-        env=os.environ | {"PATH": path, "PYTHON_VERSION": version, "SAM_CLI_TELEMETRY": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    sam_build(ROOT / "template.yaml", folder, "--parallel", PYTHON_VERSION=version)
+    # One archive for all functions, which are built from the same files; not compressed, since the emulator unpacks it
+    # for each of its processes.
+    built = folder / "DelayedNotifyFunction"
+    with zipfile.ZipFile(folder / "code.zip", "w") as archive:
+        for file in sorted(built.rglob("*")):
+            archive.write(file, file.relative_to(built))
+
+
+def sam_build(template: Path, folder: Path, *options: str, **environment: str) -> None:
+    """Run `sam build`. Raises `StackError` with what it said."""
+    environment |= {"PATH": f"{_BIN}{os.pathsep}{os.environ['PATH']}", "SAM_CLI_TELEMETRY": "0"}
+    _run(_BIN / "sam", "build", *options, "--build-dir", folder, "--template", template, **environment)
+
+
+def install_wheels(lock: str, folder: Path, architecture: str) -> None:
+    """Put the wheels of a lock in requirements/, for Lambda's Python on an architecture, into a folder."""
+    platform = f"{'aarch64' if architecture == 'arm64' else 'x86_64'}-unknown-linux-gnu"
+    options = ("--only-binary", ":all:", "--require-hashes", "--python-version", "3.12", "--python-platform", platform)
+    file = ROOT / "requirements" / f"{lock}.txt"
+    _run(_BIN / "uv", "pip", "install", *options, "--target", folder, "--requirement", file)
+
+
+def _run(*command: str | Path, **environment: str) -> None:
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise StackError(f"sam build:\n{done.stderr}")
-    # The functions are built from the same files, so one archive is enough.
-    shutil.make_archive(str(folder / "code"), "zip", folder / "DelayedNotifyFunction")
+        raise StackError(f"{Path(command[0]).name} {command[1]}:\n{(done.stdout + done.stderr)[-3000:]}")
 
 
 def deploy(emulator: Emulator, options: Options) -> Stack:

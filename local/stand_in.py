@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ import samcli
 
 from local.emulator import ROOT
 from local.engine import ARCHITECTURE, Engine
+from local.stack import install_wheels
 
 NAME = "delayednotify/lambda-stand-in:3.12"
 PARTS = ROOT / "local" / "stand-in"
@@ -41,16 +41,15 @@ def build(engine: Engine) -> None:
     if missing:
         raise StandInError(f"a stand-in for AWS's base image needs {' and '.join(missing)}")
     with tempfile.TemporaryDirectory(prefix="lambda-stand-in-") as name:
-        folder = Path(name)
-        root = folder / "root"
+        root = Path(name) / "root"
         _debian(root)
         _python(root)
         _runtime(root)
-        _pack(root, folder / "root.tar")
+        _run("tar", "-C", root, "--exclude=./dev/*", "--exclude=./var/*/apt", "-cf", Path(name) / "root.tar", ".")
         shutil.rmtree(root)
-        shutil.copy(PARTS / "Dockerfile", folder)
-        engine.client.images.build(path=str(folder), tag=NAME, rm=True)
-    _forget_what_sam_made_of_it(engine)
+        shutil.copy(PARTS / "Dockerfile", name)
+        engine.client.images.build(path=name, tag=NAME, rm=True)
+    _remove_what_sam_made_of_it(engine)
 
 
 def what_is_missing() -> list[str]:
@@ -63,7 +62,7 @@ def what_is_missing() -> list[str]:
     return [what for what, there in needs.items() if not there]
 
 
-def _forget_what_sam_made_of_it(engine: Engine) -> None:
+def _remove_what_sam_made_of_it(engine: Engine) -> None:
     # The SAM CLI adds its emulator to an image once, and goes on with that.
     repository = NAME.split(":", maxsplit=1)[0]
     tags = [tag for image in engine.client.images.list(name=repository) for tag in image.tags]
@@ -121,14 +120,7 @@ def _python_312() -> tuple[Path, Path, Path] | None:
 
 def _runtime(root: Path) -> None:
     packages = root / "var" / "lang" / "lib" / "python3.12" / "site-packages"
-    wheels: list[str | Path] = [
-        "--only-binary",
-        ":all:",
-        "--require-hashes",
-        "--requirement",
-        ROOT / "requirements" / "runtime.txt",
-    ]
-    _run(Path(sys.executable).parent / "uv", "pip", "install", "--quiet", "--target", packages, *_platform(), *wheels)
+    install_wheels("runtime", packages, ARCHITECTURE)
     for name in ("bootstrap", "bootstrap.py"):
         _copy(PARTS / name, root / "var" / "runtime" / name)
     _copy(PARTS / "lambda-entrypoint.sh", root / "lambda-entrypoint.sh")
@@ -136,34 +128,6 @@ def _runtime(root: Path) -> None:
     _copy(emulator, root / "usr" / "local" / "bin" / "aws-lambda-rie")
     for folder in ("var/task", "opt"):
         (root / folder).mkdir(parents=True, exist_ok=True)
-    lang = root / "var" / "lang"
-    _run(
-        "chroot",
-        root,
-        "env",
-        "LD_LIBRARY_PATH=/var/lang/lib",
-        "/var/lang/bin/python3.12",
-        "-m",
-        "compileall",
-        "-q",
-        f"/{(lang / 'lib').relative_to(root)}",
-    )
-
-
-def _platform() -> list[str]:
-    machine = "aarch64" if ARCHITECTURE == "arm64" else "x86_64"
-    return ["--python-version", "3.12", "--python-platform", f"{machine}-unknown-linux-gnu"]
-
-
-def _pack(root: Path, file: Path) -> None:
-    def wanted(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        parts = Path(member.name).parts
-        devices = member.ischr() or member.isblk()
-        return None if devices or parts[:3] in {("var", "cache", "apt"), ("var", "lib", "apt")} else member
-
-    with tarfile.open(file, "w") as archive:
-        for entry in sorted(root.iterdir()):
-            archive.add(entry, entry.name, filter=wanted)
 
 
 def _copy(source: Path, target: Path) -> None:

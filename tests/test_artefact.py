@@ -15,7 +15,7 @@ from artefact import runtime
 from artefact.parts import parts
 from artefact.runtime import RuntimeEmulatorError, running
 from artefact.size import CEILING_MB, contents
-from callback.clock import stamp, utc_now
+from callback.clock import format_utc, utc_now
 from local import emulator
 from local.emulator import ROOT
 from local.samples import EVENTS, read_sample
@@ -23,7 +23,7 @@ from local.stack import BUILD, Options, Stack, build, deploy, emulators_python, 
 from tests.programs import absent
 
 pytestmark = [pytest.mark.stack, pytest.mark.enable_socket]
-FUNCTIONS = ("DelayedNotifyFunction", "RecheckFunction", "SweepFunction")
+FUNCTIONS = ("DelayedNotifyFunction", "RecheckFunction", "RetryFunction", "SweepFunction")
 OURS = {"callback", "delayednotify", "recheck"}
 
 
@@ -69,11 +69,11 @@ def test_nothing_built_is_no_success(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_only_what_runs_is_in_it(built: Path, function: str) -> None:
-    """Modules, their bytecode and the extension for both architectures; no tests, metadata or stubs."""
+    """Modules, their bytecode, the page and the extension for both architectures; no tests, metadata or stubs."""
     files = contents(built / function)
     libraries = {file.name for file in files if file.suffix == ".so"}
     version = emulators_python().replace(".", "")
-    assert {file.suffix for file in files} == {".py", ".pyc", ".so"}
+    assert {file.suffix for file in files} == {".html", ".py", ".pyc", ".so"}
     assert libraries == {
         f"_pydantic_core.cpython-{version}-{machine}-linux-gnu.so" for machine in ("x86_64", "aarch64")
     }
@@ -126,7 +126,7 @@ def test_handlers_import_from_the_artefact_alone(built: Path, runtime_python: Pa
     """Beside the artefact there are the standard library and what Lambda's runtime has; nothing is imported twice."""
     program = (
         "import sys, delayednotify, recheck;"
-        "delayednotify.lambda_handler, recheck.lambda_handler, recheck.sweep_handler;"
+        "delayednotify.lambda_handler, delayednotify.retry_handler, recheck.lambda_handler, recheck.sweep_handler;"
         "print('\\n'.join(m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)))"
     )
     done = subprocess.run(
@@ -199,7 +199,7 @@ def _make_due(stack: Stack, timer: dict[str, Any]) -> None:
     stack.table(stack.outputs["CreditCardNotifyTable"]).update_item(
         Key={name: timer[name] for name in ("chargeId", "notificationId")},
         UpdateExpression="SET nextPassDue = :now",
-        ExpressionAttributeValues={":now": stamp(utc_now())},
+        ExpressionAttributeValues={":now": format_utc(utc_now())},
     )
 
 

@@ -4,24 +4,19 @@ import io
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from docker.errors import APIError
 from rich.console import Console
 from samcli.local.docker.lambda_debug_settings import LambdaDebugSettings
 
-from local import base_image, containers, debug_client, engine, handed_over, stand_in, transcript
-from local.container_commands import write_transcript
+from local import base_image, containers, debug_client, engine, stand_in
 from local.containers import SamLocal
 from local.debugger import PORT, arguments_for
 from local.emulator import ROOT, Emulator
@@ -55,45 +50,10 @@ class Images:
 
 def an_engine(images: Images | None = None, **client: object) -> Engine:
     """An engine that has these images."""
-    return Engine("unix:///engine.sock", SimpleNamespace(images=images, **client))
+    return Engine(SimpleNamespace(images=images, **client))
 
 
 # --- which engine ---
-
-
-@contextmanager
-def answering(file: Path) -> Iterator[None]:
-    """Whatever is asked of this socket is answered as an engine answers a ping."""
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(file))
-        server.listen()
-
-        def answer() -> None:
-            for _ in range(2):  # the ping, and its version
-                connection, _ = server.accept()
-                with connection:
-                    connection.recv(65_536)
-                    body = b'{"ApiVersion": "1.41", "Version": "1"}'
-                    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-                    connection.sendall(head.encode() + body)
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        yield
-        thread.join()
-
-
-@pytest.mark.enable_socket
-def test_first_engine_that_answers_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Docker's, Finch's and podman's sockets are tried in turn, and a dead one is passed over."""
-    (tmp_path / "dead.sock").touch()
-    places = (f"{tmp_path}/none.sock", f"{tmp_path}/dead.sock", f"{tmp_path}/alive.sock")
-    monkeypatch.setattr(engine, "_SOCKETS", places)
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
-    with answering(tmp_path / "alive.sock"):
-        found = engine.find()
-    assert found.host == f"unix://{tmp_path}/alive.sock"
-    found.client.close()
 
 
 @pytest.mark.enable_socket
@@ -240,7 +200,8 @@ def test_stand_in_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_sam_has_no_way_to_a_real_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a profile nor an endpoint of the shell's reaches `sam local`; the engine's socket and our STS do."""
+    """Neither a profile nor an endpoint of the shell's reaches `sam local`; the engine's name does."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///engine.sock")
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "mine")
     environment = SamLocal(Stack(Emulator(1, 4566)), an_engine(), "base:1", "172.17.0.1").environment()
@@ -276,37 +237,12 @@ def test_container_runs_what_stands_there_now(version: str, folder: str, monkeyp
     assert built == [(BUILD.with_name(folder), "3.12")]
 
 
-@pytest.mark.parametrize(
-    ("answer", "error"),
-    [({"state": "DONE"}, None), ({"errorType": "PassNotDue", "errorMessage": "too early"}, "PassNotDue: too early")],
-)
-def test_invocation_is_handed_on_to_the_container(
-    answer: dict[str, str], error: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the emulator invokes answers as its container does, and fails where that fails: then it is tried again."""
-    asked: list[dict[str, Any]] = []
-
-    def invoke(**request: Any) -> dict[str, Any]:
-        asked.append(request)
-        return {"Payload": SimpleNamespace(read=lambda: json.dumps(answer))}
-
-    monkeypatch.setattr("boto3.client", lambda *_, **__: SimpleNamespace(invoke=invoke))
-    monkeypatch.setenv("CONTAINERS", "http://127.0.0.1:3001")
-    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "payment3-recheck-dev")
-    if error:
-        with pytest.raises(RuntimeError, match=error):
-            handed_over.handler({"pass": 2}, None)
-    else:
-        assert handed_over.handler({"pass": 2}, None) == answer
-    assert asked == [{"FunctionName": "payment3-recheck-dev", "Payload": '{"pass": 2}'}]
-
-
 # --- the debugger ---
 
 
 def test_editor_attaches_where_the_debugger_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     """.vscode/launch.json names the port of `make debug`, and maps the repository's files to the container's."""
-    monkeypatch.setattr("local.debugger._fetch", lambda _: None)
+    monkeypatch.setattr("local.debugger.install_wheels", lambda *_: None)
     text = re.sub(r"^\s*//.*$", "", (ROOT / ".vscode" / "launch.json").read_text(), flags=re.MULTILINE)
     [configuration] = json.loads(text)["configurations"]
     assert configuration["connect"] == {"host": "127.0.0.1", "port": PORT}
@@ -316,7 +252,7 @@ def test_editor_attaches_where_the_debugger_listens(monkeypatch: pytest.MonkeyPa
 
 def test_image_is_told_what_the_debugger_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The SAM CLI puts Python and the runtime around the debugger for a zip; for an image it takes what it is given."""
-    monkeypatch.setattr("local.debugger._fetch", lambda _: None)
+    monkeypatch.setattr("local.debugger.install_wheels", lambda *_: None)
     of_zip, of_image = (arguments_for("x86_64", image=image)[-1] for image in (False, True))
     settings: Any = LambdaDebugSettings.get_debug_settings
     entries = [
@@ -326,50 +262,38 @@ def test_image_is_told_what_the_debugger_starts(monkeypatch: pytest.MonkeyPatch)
     assert entries[0] == entries[1]
 
 
-@pytest.mark.enable_socket
-def test_debug_client_tells_where_it_stopped() -> None:
-    """It attaches, sets the breakpoint, and returns the place that an editor would show."""
-    ours, theirs = socket.socketpair()
+def speaks(*messages: dict[str, Any]) -> IO[bytes]:
+    """What a debugger sends."""
+    texts = [json.dumps(message).encode() for message in messages]
+    return io.BytesIO(b"".join(b"Content-Length: %d\r\n\r\n%s" % (len(text), text) for text in texts))
+
+
+@pytest.mark.parametrize("hangs_up", [False, True])
+def test_debug_client_tells_where_it_stopped(hangs_up: bool) -> None:  # noqa: FBT001 - a table's column
+    """It attaches, sets the breakpoint, and returns the place that an editor would show; it waits for nobody gone."""
     frame = {"source": {"path": "/repository/handler.py"}, "line": 7, "name": "lambda_handler"}
-    said = [
+    incoming = speaks(
         {"command": "initialize"},
         {"event": "initialized"},
         {"event": "stopped", "body": {"threadId": 1}},
         {"command": "stackTrace", "body": {"stackFrames": [frame]}},
-        {"command": "continue"},
-    ]
-    with ours, theirs:
-        for message in said:
-            text = json.dumps(message).encode()
-            theirs.sendall(b"Content-Length: %d\r\n\r\n%s" % (len(text), text))
-        client = debug_client.DebugClient(ours)
-        assert client.stop_at(Path("/repository/handler.py"), 7, {}) == "/repository/handler.py:7 lambda_handler"
-        sent = theirs.recv(65_536).decode()
-    assert re.findall(r'"command": "(\w+)"', sent) == [
+        *([] if hangs_up else [{"command": "continue"}]),
+    )
+    sent = bytearray()
+    connection: Any = SimpleNamespace(sendall=sent.extend)
+    if hangs_up:
+        with pytest.raises(ConnectionError, match="hung up"):
+            debug_client.stop_at(connection, incoming, 7)
+    else:
+        assert debug_client.stop_at(connection, incoming, 7) == "/repository/handler.py:7 lambda_handler"
+    assert re.findall(r'"command": "(\w+)"', sent.decode()) == [
         *("initialize", "attach", "setBreakpoints", "configurationDone", "stackTrace", "continue")
     ]
 
 
-@pytest.mark.parametrize(("off", "right"), [(0, True), (1, False)])
-def test_only_the_handler_s_line_is_the_right_place(off: int, right: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001 - a table's column
-    """What every run of containers asks of the debugger: its first line, in the repository's own file."""
-    stop = SimpleNamespace(stop_at=lambda file, line, _: f"{file}:{line + off} lambda_handler")
-    monkeypatch.setattr(debug_client, "attach", lambda *_: stop)
-    place, found = debug_client.stopped_in_handler()
-    line = int(place.removeprefix("__init__.py:").split()[0]) - off
-    source = (ROOT / "functions" / "delayednotify" / "__init__.py").read_text().splitlines()
-    assert "application()" in source[line - 1]
-    assert found is right
-
-
-@pytest.mark.enable_socket
-def test_debugger_that_hangs_up_is_an_error() -> None:
-    """A container that ends before its breakpoint leaves nobody waiting."""
-    ours, theirs = socket.socketpair()
-    with ours:
-        theirs.close()
-        with pytest.raises(ConnectionError, match="hung up"):
-            debug_client.DebugClient(ours).wait_for(lambda _: True)
+def test_breakpoint_is_the_handler_s_first_line() -> None:
+    """What every run of containers stops at is in the deployed handler."""
+    assert debug_client.HANDLER.read_text().count(f"{debug_client.BREAKPOINT}\n") >= 1
 
 
 # --- what is printed ---
@@ -383,46 +307,17 @@ def test_failing_check_is_marked_at_any_width(width: int) -> None:
     assert "✗" in told.export_text()
 
 
-# --- the transcript ---
+# --- what the document says ---
 
 
-def test_transcript_leaves_out_what_changes() -> None:
-    """Paths of a machine, and a run's ids, times and ports do not reach the document; our events' ids stay."""
-    own = "08a997fd-fa27-5a9f-997e-9d94c1e742f8"
-    text = f'{ROOT}/events 2026-11-24T10:21:40.466769Z "durationMs":310 http://127.0.0.1:46901 {own} {own[::-1]}'
-    changed = text.replace(own[::-1], "00700ce7-54ab-4cd1-b02d-1bda9318f659")
-    assert transcript.scrubbed(changed) == f'events <time> "durationMs":<ms> http://127.0.0.1:<port> {own} <id>'
-
-
-def test_transcript_shows_both_flavours_and_nothing_of_a_machine() -> None:
-    """docs/sam-local.md is the whole of it, every check holding, and says what stood in for AWS's image."""
-    text = transcript.FILE.read_text()
-    assert "## Zip" in text
-    assert "## Image" in text
+def test_document_shows_both_flavours_and_nothing_of_a_machine() -> None:
+    """docs/sam-local.md shows what was printed, every check holding, and says what stood in for AWS's image."""
+    text = (ROOT / "docs" / "sam-local.md").read_text()
+    assert text.count("flavour  zip") == text.count("flavour  image") == 1
     assert "✗" not in text
     assert text.count("DONE after 2 passes") == 22
     assert ("NOT AWS's: Stand-in" in text) == (stand_in.NAME in text)
-    assert transcript.scrubbed(text) == text
     assert not re.search(r"skey_|/root/|/home/|/work/|/tmp/", text)
-
-
-def test_transcript_is_written_of_both_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each flavour is run, and the exit code says whether everything held."""
-    said = SimpleNamespace(
-        log='START\n{"level": "INFO", "message": "saved"}\nREPORT RequestId: 1\n', answer={"statusCode": 200}
-    )
-
-    def run(console: Console, arguments: Any) -> Any:
-        console.print(f"image: {arguments.image}")
-        return SimpleNamespace(checks=[SimpleNamespace(holds=not arguments.image)], said={"authorized": said}, log="")
-
-    monkeypatch.setattr("local.container_commands._through_containers", run)
-    monkeypatch.setattr(transcript, "FILE", tmp_path / "written.md")
-    assert write_transcript(QUIET, SimpleNamespace()) == 1  # type: ignore[arg-type]
-    text = (tmp_path / "written.md").read_text()
-    assert text.index("image: False") < text.index("image: True")
-    assert '{"level": "INFO", "message": "saved"}\n{\n  "statusCode": 200\n}' in text
-    assert "REPORT" not in text
 
 
 # --- CI ---

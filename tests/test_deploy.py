@@ -103,7 +103,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 def test_another_folder_builds_the_same_bytes(project: Project) -> None:
     """Two builds, in two folders, at two times: the zip of each function is the same, byte by byte."""
     build()
-    for function in ("DelayedNotifyFunction", "RecheckFunction", "SweepFunction"):
+    for function in ("DelayedNotifyFunction", "RecheckFunction", "RetryFunction", "SweepFunction"):
         assert zipped(project.folder / ".aws-sam" / "build" / function) == zipped(BUILD / function)
 
 
@@ -151,7 +151,7 @@ def test_logs_are_found_by_the_functions_name(project: Project) -> None:
     done = project.sam("logs", "--stack-name", NAME, "--name", "DelayedNotifyFunction")
     assert done.returncode == 0, done.stdout + done.stderr
     assert KEYS["notificationId"] in done.stdout
-    assert "schedule armed" in done.stdout
+    assert re.search(r'"message": ?"delivered"', done.stdout)
 
 
 def test_production_shows_its_changes_and_asks(project: Project) -> None:
@@ -184,7 +184,7 @@ def test_delete_leaves_what_must_be_kept(project: Project) -> None:
     assert {function["FunctionName"] for function in functions} == {"payment3-process-paid-order-dev"}
     assert project.stack.client("scheduler").list_schedules()["Schedules"] == []
     assert project.record()["state"] == "DONE"
-    queue = {"QueueUrl": outputs["DelayedNotifyFailureQueue"], "AttributeNames": ["QueueArn"]}
+    queue = {"QueueUrl": outputs["FailureQueue"], "AttributeNames": ["QueueArn"]}
     assert project.stack.client("sqs").get_queue_attributes(**queue)["Attributes"]
 
 

@@ -11,7 +11,7 @@ from local.emulator import ROOT
 from local.image import IMAGE, derive
 from tests.template import NoPolicies, source
 
-FUNCTIONS = ("DelayedNotifyFunction", "RecheckFunction", "SweepFunction")
+FUNCTIONS = ("DelayedNotifyFunction", "RecheckFunction", "RetryFunction", "SweepFunction")
 PACKAGING = ("Runtime", "Handler", "Code", "PackageType", "ImageConfig")
 DOCKERFILE = (ROOT / "functions" / "Dockerfile").read_text()
 
@@ -52,7 +52,7 @@ def test_flavours_are_equal_in_all_but_packaging() -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_function_is_the_image_s_by_its_command(function: str) -> None:
-    """One image for all three; the zip's handler is the command, and Lambda gets no runtime of its own."""
+    """One image for all of them; the zip's handler is the command, and Lambda gets no runtime of its own."""
     as_zip, as_image = (made["Resources"][function]["Properties"] for made in (ZIP, AS_IMAGE))
     assert as_image["PackageType"] == "Image"
     assert as_image["ImageConfig"] == {"Command": [as_zip["Handler"]]}
@@ -63,7 +63,7 @@ def test_function_is_the_image_s_by_its_command(function: str) -> None:
 def test_functions_are_built_once() -> None:
     """The same context, file and arguments: the SAM CLI builds one image of them."""
     builds = [derived()["Resources"][name]["Metadata"] for name in FUNCTIONS]
-    assert builds[0] == builds[1] == builds[2]
+    assert all(build == builds[0] for build in builds)
     assert builds[0]["DockerBuildArgs"] == {"BASE": "base:1"}
 
 

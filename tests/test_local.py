@@ -1,89 +1,161 @@
 """The local stack as a newcomer uses it: the real programs, the real template, a real minute made short."""
 
-import asyncio
+import io
 import json
 import os
 import re
 import signal
+import socketserver
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from socket import create_connection
 from typing import Any
 
 import boto3
 import pytest
 import yaml
+from rich.console import Console
 
-from callback.clock import stamp
+from callback.clock import format_utc
 from local import emulator
-from local.containers import TEMPLATE, bridge
-from local.emulator import ACCOUNT, REGION, ROOT
-from local.progress import Progress
+from local.containers import TEMPLATE, bridged
+from local.emulator import ROOT
+from local.lifetime import KEPT
+from local.progress import Progress, picture
 from local.report import Invocation, while_waiting
-from local.samples import EVENTS, NAMES, samples
-from local.stack import Options, Stack, build, deploy
+from local.samples import EVENTS, NAMES, read_sample
+from local.stack import Options, build, deploy
 
 pytestmark = [pytest.mark.stack, pytest.mark.enable_socket]
 COMMAND = [sys.executable, "-m", "local"]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT / 'functions'}{os.pathsep}{ROOT}", "COLUMNS": "100"}
+# The proxy answers nobody: no request to this machine goes there.
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": f"{ROOT / 'functions'}{os.pathsep}{ROOT}",
+    "COLUMNS": "100",
+    "HTTP_PROXY": "http://127.0.0.1:1",
+}
+SAMPLE = read_sample(EVENTS / "authorized.json")
+Program = subprocess.Popen[str]
 
 
-def local(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run one of the commands behind make."""
-    return subprocess.run(
-        [*COMMAND, *arguments], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=180
+def start(*arguments: str, **options: Any) -> Program:
+    """Start one of the commands behind make."""
+    return subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **options,
     )
+
+
+def local(*arguments: str) -> tuple[int, str]:
+    """Run one of the commands behind make, and return its exit code and what it printed."""
+    with start(*arguments) as process:
+        printed, _ = process.communicate(timeout=180)
+    return process.returncode, printed
+
+
+def hold(code: int, printed: str) -> None:
+    """A run found that every promise holds."""
+    assert code == 0, printed
+    assert "✗" not in printed
 
 
 def test_run_takes_every_sample_through_both_passes() -> None:
     """`make run`: the template deployed, each notification seen through every step, all promises checked, exit 0."""
-    done = local("run", "--delay", "5")
-    assert done.returncode == 0, done.stdout + done.stderr
+    code, printed = local("run", "--delay", "5")
+    hold(code, printed)
     for name in NAMES:
         for step in ("saved", "pass 1", "schedule armed", "pass 2", "schedule gone"):
-            assert re.search(rf"^\d\d:\d\d:\d\d {name}: {step}$", done.stdout, re.MULTILINE), done.stdout
-    assert f"{len(NAMES)} of {len(NAMES)}" in done.stdout
-    assert "✗" not in done.stdout
+            assert re.search(rf"^\d\d:\d\d:\d\d {name}: {step}$", printed, re.MULTILINE), printed
+    assert f"{len(NAMES)} of {len(NAMES)}" in printed
     assert not _emulators()
 
 
-def test_run_of_one_event_recovers_from_a_failing_pass() -> None:
-    """`make run EVENT=… FAILURES=1`: Lambda's retry completes pass 1, with one mail for the notification."""
-    done = local("run", "--delay", "3", "--event", str(EVENTS / "declined.json"), "--failures", "1", "--latency", "50")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"✓\s+error mails, 1 expected\s+1", done.stdout)
-    assert re.search(r"✓\s+notifications with exactly 2 passes\s+1 of 1", done.stdout)
+@pytest.fixture(scope="module")
+def healed() -> dict[str, str]:
+    """What two runs of one event printed, at once since both mostly wait: a pass that fails first, and an outage."""
+    one = ("run", "--delay", "3", "--latency", "50", "--event", str(EVENTS / "declined.json"))
+    told = {}
+    with start(*one, "--failures", "1") as failures, start(*one, "--outage", "10") as outage:
+        for name, process in (("failures", failures), ("outage", outage)):
+            told[name], _ = process.communicate(timeout=300)
+            hold(process.returncode, told[name])
+    return told
+
+
+def test_run_heals_a_pass_that_failed(healed: dict[str, str]) -> None:
+    """`make run EVENT=… FAILURES=1`: the sweep brings pass 1 back after a minute, and one mail told of it."""
+    printed = healed["failures"]
+    assert re.search(r"declined: pass 1 failed, and is due again at \d\d:\d\d:\d\d\n", printed)
+    assert re.search(r"✓\s+error mails, at most \d+\s+1\s", printed)
+
+
+def test_run_shows_an_outage_and_how_it_heals(healed: dict[str, str]) -> None:
+    """`make run OUTAGE=10`: what was not saved comes back from the retry queue, a failed pass at the time shown."""
+    printed = healed["outage"]
+    story = (
+        "CreditCardNotifyTable is out of DelayedNotify's reach",
+        "declined: not saved",
+        "declined: saved",
+        "CreditCardNotifyTable is back",
+        "declined: pass 1",
+        "ProcessPaidOrder is away for 10 s",
+        "declined: pass 2 failed, and is due again at",
+        "ProcessPaidOrder is back",
+        "declined: pass 2\n",
+    )
+    assert [text for _, text in sorted((printed.index(text), text) for text in story)] == list(story)
+    assert "What it cannot show" in printed
 
 
 def test_run_that_does_not_hold_its_promises_says_so() -> None:
-    """A ProcessPaidOrder that always fails ends in a failure queue, and the run with exit code 1."""
-    done = local("run", "--delay", "3", "--event", str(EVENTS / "authorized.json"), "--failures", "9", "--latency", "1")
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert re.search(r"✗\s+messages in the failure queues\s+1", done.stdout)
+    """A notification that is not through when the run is over: a mark at what does not hold, and exit code 1."""
+    code, printed = local("run", "--event", str(EVENTS / "authorized.json"), "--failures", "9", "--limit", "6")
+    assert code == 1, printed
+    assert re.search(r"✗\s+records that are DONE\s+0 of 1", printed)
 
 
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [("{}", "InvalidNotification: body"), ("no json", "JSONDecodeError"), (None, "FileNotFoundError")],
-)
-def test_run_refuses_a_bad_event_before_it_starts_anything(tmp_path: Path, text: str | None, says: str) -> None:
-    """One's own event is checked first: exit 2 and what is wrong with it."""
-    file = tmp_path / "event.json"
+def test_picture_shows_what_waits_and_until_when() -> None:
+    """In a terminal of 80 columns each row has its next try, with the seconds until then."""
+    now = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+    due = {"state": "PENDING", "nextPassDue": format_utc(now + timedelta(seconds=43)), "orderId": "ORDER-1"}
+    item = due | {"passesDone": 1, "passes": [{"number": 1}], "attempts": 2, "attemptsBefore": 1}
+    keys = {"chargeId": "charge", "notificationId": "notification"}
+    rows = [Progress(read_sample(EVENTS / "pre-authorized.json"), item | keys, now, schedule_gone=True)]
+    rows += [Progress(SAMPLE, item | keys | {"attempts": 1}, now + timedelta(seconds=44))]
+    shown = Console(width=80, record=True, file=io.StringIO())
+    shown.print(picture(rows, now))
+    text = shown.export_text()
+    assert re.search(r"pre-authorized .* gone +pass 2, try 2 at 09:30:43, 43 s", text)
+    assert re.search(r"authorized .* armed +pass 2 at 09:30:44, 44 s", text)
+
+
+@pytest.mark.parametrize("text", ["{}", "no json", b"\xff\xfe\x00", None, '"text"'])
+def test_run_refuses_a_bad_event_before_it_starts_anything(tmp_path: Path, text: str | bytes | None) -> None:
+    """One's own event is checked first: exit 2, and one line that names the file."""
+    file = tmp_path / "[bold]event.json"  # to rich its name is markup
     if text is not None:
-        file.write_text(text)
-    done = local("run", "--event", str(file))
-    assert done.returncode == 2
-    assert says in done.stdout
-    assert "Traceback" not in done.stdout + done.stderr
+        file.write_bytes(text.encode() if isinstance(text, str) else text)
+    code, printed = local("run", "--event", str(file))
+    assert code == 2
+    assert f"EventError: {file}" in printed.replace("\n", "")
+    assert "Traceback" not in printed
 
 
-def test_error_is_printed_as_it_is() -> None:
-    """What looks like rich's markup in an error's text, a pattern of the template's say, is only text."""
-    done = local("run", "--event", "[/no]such[/?#].json")
-    assert done.returncode == 2
-    assert "'[/no]such[/?#].json'" in done.stdout
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_bare_json_of_the_bank_is_an_event(tmp_path: Path, encoding: str) -> None:
+    """What the bank's documents show, without a gateway around it, in whatever encoding an editor saved it."""
+    file = tmp_path / "charge.json"
+    file.write_text(SAMPLE.event["body"], encoding=encoding)
+    assert read_sample(file).notification.charge_id == SAMPLE.notification.charge_id
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=str)
@@ -92,14 +164,8 @@ def test_interrupt_leaves_nothing_running(sent: signal.Signals, code: int) -> No
 
     Begun as a job in the background would be, with SIGINT ignored.
     """
-    with subprocess.Popen(
-        [*COMMAND, "run", "--event", str(EVENTS / "authorized.json")],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # noqa: PLW1509 - this test has no threads
-    ) as process:
+    ignore: Any = lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)  # noqa: E731 - runs in the child
+    with start("run", "--event", str(EVENTS / "authorized.json"), preexec_fn=ignore) as process:
         assert process.stdout
         assert any("schedule armed" in line for line in iter(process.stdout.readline, ""))
         process.send_signal(sent)
@@ -109,127 +175,99 @@ def test_interrupt_leaves_nothing_running(sent: signal.Signals, code: int) -> No
     assert not _emulators()
 
 
-@pytest.fixture
-def kept_stack() -> Iterator[str]:
-    """A stack that `up` keeps and `down` ends."""
-    done = local("up", "--delay", "3")
+def test_up_keeps_a_stack_for_other_tools_until_down() -> None:
+    """`make up` prints how to reach it, and refuses a second time; the functions answer; `make down` ends it."""
+    code, printed = local("up", "--delay", "3")
     try:
-        assert done.returncode == 0, done.stdout + done.stderr
-        yield done.stdout
+        assert code == 0, printed
+        url = re.search(r"AWS_ENDPOINT_URL=(\S+)", printed)
+        assert url
+        assert "already" in local("up")[1]
+        _answers(url[1])
+        _can_be_run_in_containers(url[1])
     finally:
-        assert local("down").stdout == "down\n"
+        assert local("down") == (0, "down\n")
+    assert not _emulators()
 
 
-def test_up_keeps_a_stack_for_other_tools(kept_stack: str) -> None:
-    """`make up` prints what other tools need, `make up` again refuses, and the functions answer."""
-    url = re.search(r"AWS_ENDPOINT_URL=(\S+)", kept_stack)
-    assert url
-    assert "already" in local("up").stdout
-    client = boto3.client(
-        "lambda", endpoint_url=url[1], aws_access_key_id="123456789012", aws_secret_access_key="local"
-    )
+def _answers(url: str) -> None:
+    keys: Any = {"aws_access_key_id": "123456789012", "aws_secret_access_key": "local"}
     event = (EVENTS / "authorized.json").read_bytes()
+    client = boto3.client("lambda", endpoint_url=url, **keys)
     answer = client.invoke(FunctionName="payment3-delayed-notify-dev", Payload=event)
     assert json.load(answer["Payload"])["statusCode"] == 200
 
 
-def test_up_writes_a_template_for_sam_local(kept_stack: str) -> None:
-    """`sam local` gets the built functions, every variable with its value, and an endpoint that containers reach."""
-    functions = [
-        r["Properties"] for r in _sam_local()["Resources"].values() if r["Type"].endswith("Serverless::Function")
-    ]
-    port = re.search(r":(\d+) AWS_DEFAULT_REGION", kept_stack)
-    assert port
+def _can_be_run_in_containers(url: str) -> None:
+    # `sam local` gets the built functions, every variable with its value, and an endpoint that containers reach.
+    template: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text())
+    functions = [r["Properties"] for r in template["Resources"].values() if r["Type"].endswith("Serverless::Function")]
+    assert len(functions) == 4
     for function in functions:
         variables = function["Environment"]["Variables"]
-        assert variables["AWS_ENDPOINT_URL"] == f"http://host.docker.internal:{port[1]}"
+        assert variables["AWS_ENDPOINT_URL"] == url.replace("127.0.0.1", "host.docker.internal")
         assert variables["CREDIT_CARD_NOTIFY_TABLE"] == "payment3-credit-card-notify-dev"
         assert (Path(function["CodeUri"]) / "callback" / "app.py").is_file()
-    assert len(functions) == 3
 
 
-@pytest.fixture
-def stubborn_stack() -> Iterator[Stack]:
-    """A local stack whose ProcessPaidOrder fails until Lambda's three tries are over."""
-    build()
-    started = emulator.start()
-    try:
-        yield deploy(started, Options(delay=3, latency_ms=1, failures=3))
-    finally:
-        started.stop()
+@pytest.mark.parametrize(
+    ("command", "says"), [("invoke", "nothing is up; `make up` first\n"), ("down", "nothing was up\n")]
+)
+def test_command_without_up_says_so(command: str, says: str) -> None:
+    """`make down` and `make invoke` may be called at any time, also after a crash that left an empty note."""
+    KEPT.parent.mkdir(exist_ok=True)
+    KEPT.touch()
+    assert local(command)[1] == says
 
 
 # An emulator is let go as a process and ended by its id, which Popen does not like.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_real_dead_letter_goes_back_by_the_command(stubborn_stack: Stack) -> None:
-    """A notification that the emulator's Lambda gave up is redriven, and its pass is recorded."""
-    function, url = (stubborn_stack.outputs[name] for name in ("DelayedNotifyFunction", "DelayedNotifyFailureQueue"))
-    event = (EVENTS / "authorized.json").read_bytes()
-    stubborn_stack.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=event)
-    sqs = stubborn_stack.client("sqs")
-    assert sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20, VisibilityTimeout=0).get("Messages")
-    reach = {"AWS_ENDPOINT_URL": stubborn_stack.emulator.url, "AWS_DEFAULT_REGION": REGION}
-    keys = {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": ACCOUNT}
-    done = subprocess.run(
-        [sys.executable, "-m", "followups", "dead-letters", "redrive"],
-        cwd=ROOT,
-        env=ENVIRONMENT | reach | keys,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "went back to payment3-delayed-notify-dev\nDead letters: 1, staying: 0.\n" in done.stdout
-    assert "Messages" not in sqs.receive_message(QueueUrl=url)
-    [record] = stubborn_stack.table(stubborn_stack.outputs["CreditCardNotifyTable"]).scan()["Items"]
-    assert record["passesDone"] >= 1
+def test_what_no_retry_can_help_goes_to_the_refused_queue() -> None:
+    """Lambda's tries, OnFailure, the retry queue and RetryFunction, all as deployed; the message says why."""
+    build()
+    started = emulator.start()
+    try:
+        stack = deploy(started, Options(delay=3, latency_ms=1))
+        broken = json.dumps(SAMPLE.event | {"body": "{}"})
+        function, sqs = stack.outputs["DelayedNotifyFunction"], stack.client("sqs")
+        stack.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=broken)
+        [message] = sqs.receive_message(
+            QueueUrl=stack.outputs["RefusedQueue"], WaitTimeSeconds=20, MessageAttributeNames=["All"]
+        )["Messages"]
+        assert message["MessageAttributes"]["errorType"]["StringValue"] == "InvalidNotification"
+        assert json.loads(message["Body"])["requestPayload"] == json.loads(broken)
+        assert stack.messages() == {"RetryQueue": 0, "RefusedQueue": 1, "FailureQueue": 0}
+    finally:
+        started.stop()
 
 
 def test_function_that_sleeps_through_the_wait_is_seen() -> None:
     """`function time while waiting` is no empty check: an invocation that outlasts the wait counts, a short one not."""
-    [sample] = samples(EVENTS / "authorized.json")
     ended = datetime(2026, 1, 1, tzinfo=UTC)
-    row = Progress(sample, {"passes": [{"at": stamp(ended)}]}, schedule_at=ended + timedelta(seconds=60))
+    row = Progress(SAMPLE, {"passes": [{"at": format_utc(ended)}]}, schedule_at=ended + timedelta(seconds=60))
 
     def waiting(seconds: int) -> float:
-        ids = frozenset([sample.notification.notification_id])
-        return while_waiting(row, [Invocation("", ended, ended + timedelta(seconds=seconds), 1000 * seconds, 256, ids)])
+        lines = ({"notificationId": SAMPLE.notification.notification_id},)
+        end = ended + timedelta(seconds=seconds)
+        return while_waiting(row, [Invocation("", ended, end, 1000 * seconds, 256, lines)])
 
     assert (waiting(1), waiting(61)) == (0, 30_000)
 
 
-def test_container_reaches_the_stack_over_the_bridge() -> None:
+def test_container_reaches_the_stack_over_the_bridge(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks the bridge's address is answered by the same port of 127.0.0.1."""
+    monkeypatch.setattr("platform.system", lambda: "Linux")
 
-    async def upper(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write((await reader.readline()).upper())
-        writer.close()
+    class Upper(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(self.rfile.readline().upper())
 
-    async def ask() -> bytes:
-        server = await asyncio.start_server(upper, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        async with server, await bridge("127.0.0.2", port):
-            reader, writer = await asyncio.open_connection("127.0.0.2", port)
-            writer.write(b"paid\n")
-            answer = await reader.read()
-            writer.close()
-            return answer
-
-    assert asyncio.run(ask()) == b"PAID\n"
-
-
-@pytest.mark.parametrize(
-    ("command", "says"), [("down", "nothing was up"), ("invoke", "nothing is up; `make up` first")]
-)
-def test_command_without_up_says_so(command: str, says: str) -> None:
-    """`make down` and `make invoke` may be called at any time."""
-    assert local(command).stdout == f"{says}\n"
-
-
-def _sam_local() -> dict[str, Any]:
-    template: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text())
-    return template
+    with socketserver.TCPServer(("127.0.0.1", 0), Upper) as server:
+        port = server.server_address[1]
+        threading.Thread(target=server.handle_request).start()
+        with bridged("127.0.0.2", port), create_connection(("127.0.0.2", port)) as connection:
+            connection.sendall(b"paid\n")
+            assert connection.makefile("rb").read() == b"PAID\n"
 
 
 def _emulators() -> list[str]:
