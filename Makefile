@@ -1,7 +1,7 @@
 # People and CI use the same targets. `make help` lists them.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help run up down invoke debug sam-local image stand-in transcript redrive replay test fuzz mutants soak audit bench \
+.PHONY: help run up down invoke debug sam-local image stand-in redrive replay test fuzz mutants soak audit bench \
   check failure-table pictures mails preflight build same sbom starts lock clean
 
 BIN := .venv/bin
@@ -13,6 +13,7 @@ DELAY ?= 60
 EVENT ?=
 LATENCY ?= 300
 FAILURES ?= 0
+OUTAGE ?= 0
 MINUTES ?= 10
 COUNT ?= 200000
 SEED ?=
@@ -26,7 +27,9 @@ ADDRESS ?=
 BASE ?=
 ARCHITECTURE ?=
 IN_CONTAINERS = $(if $(ADDRESS),--address $(ADDRESS)) $(if $(BASE),--base $(BASE))
-OPTIONS = --delay $(DELAY) --latency $(LATENCY) --failures $(FAILURES)
+OPTIONS = --delay $(DELAY) --latency $(LATENCY) --failures $(FAILURES) --outage $(OUTAGE)
+# Whatever is in the name of the file.
+EVENT_FILE = $(if $(EVENT),--event '$(subst ','\'',$(EVENT))')
 STACK ?= payment3-follow-up-dev
 # Of samconfig.toml.
 ENVIRONMENT ?= default
@@ -40,8 +43,8 @@ LOCAL := env -u AWS_PROFILE SAM_CLI_TELEMETRY=0 AWS_EC2_METADATA_DISABLED=true P
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-run: .venv/installed $(EMULATOR)/installed ## the whole flow on a local AWS: make run [DELAY=5] [EVENT=file.json]
-	@$(LOCAL) $(BIN)/python -m local run $(OPTIONS) $(if $(EVENT),--event '$(EVENT)')
+run: .venv/installed $(EMULATOR)/installed ## the whole flow on a local AWS: make run [DELAY=5] [EVENT=file.json] [FAILURES=1] [OUTAGE=20]
+	@$(LOCAL) $(BIN)/python -m local run $(OPTIONS) $(EVENT_FILE)
 
 up: .venv/installed $(EMULATOR)/installed ## start the local AWS with everything deployed, and keep it
 	@$(LOCAL) $(BIN)/python -m local up $(OPTIONS)
@@ -50,8 +53,7 @@ down: .venv/installed ## stop what `make up` started
 	@$(LOCAL) $(BIN)/python -m local down
 
 invoke debug: .venv/installed ## one function in a container, by sam local, or under a debugger: make invoke [FUNCTION=RecheckFunction EVENT=events/recheck.json] [IMAGE=1]
-	@$(LOCAL) $(BIN)/python -m local $@ $(IN_CONTAINERS) --function $(FUNCTION) $(if $(EVENT),--event '$(EVENT)') \
-	  $(if $(IMAGE),--image)
+	@$(LOCAL) $(BIN)/python -m local $@ $(IN_CONTAINERS) --function $(FUNCTION) $(EVENT_FILE) $(if $(IMAGE),--image)
 
 sam-local: .venv/installed $(EMULATOR)/installed ## every event and the whole flow through containers: make sam-local [IMAGE=1] [DELAY=60]
 	@$(LOCAL) $(BIN)/python -m local sam-local $(OPTIONS) $(IN_CONTAINERS) $(if $(IMAGE),--image)
@@ -61,9 +63,6 @@ image: .venv/installed ## build the image flavour: make image [ARCHITECTURE=arm6
 
 stand-in: .venv/installed ## build the stand-in for AWS's base image, where that cannot be pulled
 	@$(LOCAL) $(BIN)/python -m local stand-in
-
-transcript: .venv/installed $(EMULATOR)/installed ## write docs/sam-local.md anew: both flavours through containers
-	@$(LOCAL) $(BIN)/python -m local transcript $(OPTIONS) $(IN_CONTAINERS)
 
 # These act on the account that the environment's profile, region and endpoint name: not LOCAL.
 FOLLOWUPS := $(BIN)/followups

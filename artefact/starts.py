@@ -13,7 +13,7 @@ from artefact.runtime import PYTHON, running
 HANDLER = "delayednotify.lambda_handler"
 # What boto3 is made of, and the services that the functions call.
 _BOTO = ("boto3", "botocore", "s3transfer", "urllib3", "dateutil", "six.py")
-_SERVICES = {"dynamodb", "lambda", "scheduler", "secretsmanager", "ses"}
+_SERVICES = {"dynamodb", "lambda", "scheduler", "secretsmanager", "ses", "sqs"}
 _BYTECODE = "__pycache__"
 
 
