@@ -51,14 +51,14 @@ class Sweep:
 
         `OldestOverdue` is reported in seconds since the pass was first due, and only where every shard was read.
         """
-        self._until, self._oldest = self.clock() + _RUN_FOR, timedelta()
+        self._until, self._ages = self.clock() + _RUN_FOR, [timedelta()]
         counts: Counts = Counter(handedOver=0, inProgress=0, moved=0, failed=0, errors=0, unread=0)
         for found in self.shard_map(self._sweep_shard, range(SWEEP_SHARDS)):
             counts.update(found)
         log.bind(**counts)
         log.metric("ShardsUnread", counts["unread"])
         if not counts["unread"]:
-            log.metric("OldestOverdue", int(self._oldest.total_seconds()))
+            log.metric("OldestOverdue", int(max(self._ages).total_seconds()))
         return counts
 
     def _sweep_shard(self, shard: int) -> Counts:
@@ -88,7 +88,7 @@ class Sweep:
             TimerInput.parse(timer_input(record), SpoiltRecord)  # Recheck would refuse it for ever
         except SpoiltRecord as error:
             return self._end(item, error)
-        self._oldest = max(self._oldest, record.overdue(now))
+        self._ages.append(record.overdue(now))  # by one step, since other threads do the same
         if record.is_claimed(now):
             return "inProgress"
         if self.records.has_failed_too_long(record, _GRACE):
