@@ -94,24 +94,18 @@ class Reporter:
                 self._mail(kind, row, logged)
 
     def _mail(self, kind: str, row: Item, logged: Item) -> None:
-        number = self._take(kind, "proved" if row.get("checksumStatus") == "valid" else "unproved")
-        if not number:
+        now, limit = self.clock(), MAILS_AN_HOUR[kind]
+        proved = "proved" if row.get("checksumStatus") == "valid" else "unproved"
+        key = {"errorId": f"mails {kind} {proved} {format_utc(now)[:13]}"}
+        condition = "attribute_not_exists(#sent) OR #sent < :limit"
+        try:
+            count = self.table.update(key, {"expiresAt": _expires(now)}, condition, {"limit": limit}, add="sent")
+        except ConditionFailed:
             log.metric("MailsHeld")
             return
-        subject, text = error_mail(self.settings, kind, row, logged, is_last=number == MAILS_AN_HOUR[kind])
+        subject, text = error_mail(self.settings, kind, row, logged, is_last=count["sent"] == limit)
         send_callback_error_email(self.ses(), self.settings, subject, text)
-        now = self.clock()
         self.table.update({"errorId": row["errorId"]}, {"mailedAt": format_utc(now), "expiresAt": _expires(now)})
-
-    def _take(self, kind: str, proved: str) -> int:
-        """Return which mail of this hour's this is, or 0 where its kind has had its number."""
-        now = self.clock()
-        key = {"errorId": f"mails {kind} {proved} {format_utc(now)[:13]}"}
-        condition, values = "attribute_not_exists(#sent) OR #sent < :limit", {"limit": MAILS_AN_HOUR[kind]}
-        try:
-            return int(self.table.update(key, {"expiresAt": _expires(now)}, condition, values, add="sent")["sent"])
-        except ConditionFailed:
-            return 0
 
 
 def log_callback_error(table: Table, row: Item, now: datetime) -> Item:

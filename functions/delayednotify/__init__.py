@@ -1,15 +1,12 @@
 """DelayedNotify: invoked by Notify with the bank's notification; and Retry, for what could not be saved."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from callback.app import application
 from callback.log import log
 from callback.notification import parse_notification
 from callback.processor import CreditCardCallbackProcessor
 from callback.redirect import Response
-
-if TYPE_CHECKING:
-    from callback.retries import Message
 
 
 def lambda_handler(event: object, _context: object) -> Response:
@@ -22,7 +19,7 @@ def lambda_handler(event: object, _context: object) -> Response:
         return deliver(event, app.processor)
 
 
-def retry_handler(event: "dict[str, list[Message]]", _context: object) -> dict[str, list[dict[str, str]]]:
+def retry_handler(event: dict[str, list[dict[str, Any]]], _context: object) -> dict[str, list[dict[str, str]]]:
     """Deliver again what could not be saved.
 
     Takes messages of the retry queue, returns which of them are to come again.
