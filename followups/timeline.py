@@ -59,70 +59,72 @@ def timeline(stack: Stack, notification: Notification, now: datetime) -> list[Ev
     known = [*_received(notification), *_passes(record), *_claim(record, now), *_ended(notification)]
     known += [*timer, *_errors(stack, notification, now)]
     timed = sorted((event for event in known if event.at), key=lambda event: event.at or now)
-    return [*timed, *(event for event in known if not event.at), *next_steps(stack, notification, timer_at, now)]
+    untimed = (event for event in known if not event.at)
+    swept_at = max(notification.time("sweepAt") or now, now)
+    outlook = _Outlook(stack, record, status(notification, now), swept_at, now)
+    return [*timed, *untimed, *outlook.next_steps(timer_at)]
 
 
-def next_steps(stack: Stack, notification: Notification, timer_at: datetime | None, now: datetime) -> Iterator[Event]:
-    """Say what it waits for and what happens next, by itself or by whom; `timer_at` is when its timer is to fire."""
-    record, current = notification.record, status(notification, now)
-    if record is None or current.word == "done":
-        yield Event(None, "next", "nothing: no pass is missing", "ok")
-        return
-    which = f"pass {record.next_pass} of {len(stack.delays) + 1}"
-    if stack.settled_statuses:
-        which += f" or until the order is {' or '.join(stack.settled_statuses)}"
-    yield Event(
-        None, "waits", f"{_waits(which, record, current, now)}{_tried(stack, record, current, now)}", current.level
-    )
-    if current.word == "failed":
-        text = f"nothing by itself; once the cause is gone: {_replay(stack, notification)}"
-        yield Event(None, "next", text, "bad")
-    else:
-        yield _next(stack, notification, current, timer_at, now)
+@dataclass(frozen=True)
+class _Outlook:
+    """What a notification waits for, and what happens next, by itself or by whom."""
 
+    stack: Stack
+    record: Record
+    current: Status
+    swept_at: datetime
+    now: datetime
 
-def _waits(which: str, record: Record, current: Status, now: datetime) -> str:
-    at = current.at or now
-    if current.word == "failed":
-        return f"for a person: pass {record.next_pass} is missing"
-    if current.word == "running":
-        return f"for the end of {which}, which is running, until {relative(at, now)}"
-    if at <= now:
-        return f"for {which}, due since {clock_time(at, now)} ({span(now - at)})"
-    return f"for {which}, due {'again ' if current.word == 'retrying' else ''}at {relative(at, now)}"
+    def next_steps(self, timer_at: datetime | None) -> Iterator[Event]:
+        if self.current.word == "done":
+            yield Event(None, "next", "nothing: no pass is missing", "ok")
+            return
+        yield Event(None, "waits", self._waits() + self._tried(), self.current.level)
+        if self.current.word == "failed":
+            yield Event(None, "next", f"nothing by itself; once the cause is gone: {self._replay()}", "bad")
+        elif timer_at and self.now <= timer_at + TIMER_LATE:
+            text = f"the timer starts pass {self.record.next_pass}, by {self._clock(timer_at + TIMER_LATE)}"
+            yield Event(max(timer_at, self.now), "next", text)
+        else:
+            yield self._sweep()
 
+    def _waits(self) -> str:
+        which = f"pass {self.record.next_pass} of {len(self.stack.delays) + 1}"
+        if self.stack.settled_statuses:
+            which += f" or until the order is {' or '.join(self.stack.settled_statuses)}"
+        at = self.current.at or self.now
+        if self.current.word == "failed":
+            return f"for a person: pass {self.record.next_pass} is missing"
+        if self.current.word == "running":
+            return f"for the end of {which}, which is running, until {relative(at, self.now)}"
+        if at <= self.now:
+            return f"for {which}, due since {self._clock(at)} ({span(self.now - at)})"
+        return f"for {which}, due {'again ' if self.current.word == 'retrying' else ''}at {relative(at, self.now)}"
 
-def _tried(stack: Stack, record: Record, current: Status, now: datetime) -> str:
-    if not record.attempts_made or current.word == "running":
-        return ""
-    tried = f", tried {record.attempts_made} {'time' if record.attempts_made == 1 else 'times'}"
-    if not record.first_due:
-        return tried
-    since = f"{tried} since {clock_time(record.first_due, now)}"
-    ends = clock_time(record.first_due + stack.give_up_after, now)
-    return since if current.word == "failed" else f"{since}; it is given up at {ends}"
+    def _tried(self) -> str:
+        made, first_due = self.record.attempts_made, self.record.first_due
+        if not made or not first_due or self.current.word == "running":
+            return ""
+        tried = f", tried {made} {'time' if made == 1 else 'times'} since {self._clock(first_due)}"
+        ends = f"; it is given up at {self._clock(first_due + self.stack.give_up_after)}"
+        return tried if self.current.word == "failed" else tried + ends
 
+    def _sweep(self) -> Event:
+        word, text = self.current.word, f"the sweep starts pass {self.record.next_pass}"
+        level: Level = "info" if word == "retrying" else "warn"
+        by = f"by {self._clock(self.swept_at + _SWEEP_EVERY)}"
+        if word == "running":
+            return Event(self.swept_at, "next", f"its end is recorded; should it have died, {text} again, {by}")
+        if self.current.late >= self.stack.give_up_after:
+            return Event(self.swept_at, "next", f"{text}, {by}, for the last time, or ends it in FAILED", "bad")
+        now = f"; or now: {self._replay()}" if word == "overdue" else ""
+        return Event(self.swept_at, "next", f"{text}, {by}{now}", level)
 
-def _next(stack: Stack, notification: Notification, current: Status, timer_at: datetime | None, now: datetime) -> Event:
-    record = notification.record
-    number = record.next_pass if record else 0
-    if timer_at and now <= timer_at + TIMER_LATE:
-        text = f"the timer starts pass {number}, by {clock_time(timer_at + TIMER_LATE, now)}"
-        return Event(max(timer_at, now), "next", text)
-    swept = max(notification.time("sweepAt") or now, now)
-    by = clock_time(swept + _SWEEP_EVERY, now)
-    if current.word == "running":
-        return Event(swept, "next", f"its end is recorded; should it have died, the sweep starts it again, by {by}")
-    text = f"the sweep starts pass {number}, by {by}"
-    if current.late >= stack.give_up_after:
-        return Event(swept, "next", f"{text}, for the last time, or ends it in FAILED", "bad")
-    if current.word == "overdue":
-        return Event(swept, "next", f"{text}; or now: {_replay(stack, notification)}", "warn")
-    return Event(swept, "next", text, "info" if current.word == "retrying" else "warn")
+    def _replay(self) -> str:
+        return self.stack.command("replay", ids=(self.record.order_id,))
 
-
-def _replay(stack: Stack, notification: Notification) -> str:
-    return stack.command("replay", ids=(notification.order_id,))
+    def _clock(self, at: datetime) -> str:
+        return clock_time(at, self.now)
 
 
 def _spoilt(fault: str) -> Event:

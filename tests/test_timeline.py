@@ -177,7 +177,7 @@ def test_claim_is_said_while_the_pass_runs(deployed: Deployed) -> None:
     assert lines(deployed)[2:] == [
         "09:31:47 info claim: pass 1 is running, at the latest until then",
         "- info waits: for the end of pass 1 of 2, which is running, until 09:31:47 UTC, in 1 min 30 s",
-        "09:33:18 info next: its end is recorded; should it have died, the sweep starts it again, by 09:34:18 UTC",
+        "09:33:18 info next: its end is recorded; should it have died, the sweep starts pass 1 again, by 09:34:18 UTC",
     ]
     deployed.world.wait(95)
     assert lines(deployed)[2:] == [
