@@ -1,26 +1,32 @@
 """`make bench`: measure everything in one run, write docs/benchmarks.md, and print each target beside it."""
 
 import argparse
+import json
 import shutil
 import signal
+import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from bench import arrivals, billed, cold, machine, money, scale, warm
+from bench.counted import Counts
 from bench.counting import counts_of
 from bench.page import WRITTEN, Section, targets_text
 from bench.server import serving
-from bench.subject import stop
+from bench.subject import begin, end, environment, stop
 from bench.template import ROOT, memory_sizes
 
 _INTRODUCTION = """# Benchmarks
 
 Written by `{mode}`; no figure here comes from elsewhere. A benchmark, not a test: CI holds only counts, those of
 `tests/ceilings.toml`. Everything runs on one machine, over stand-ins of AWS that answer at once: what AWS's own
-services take is in none of the figures, for nobody who is compared."""
+services take is in none of the figures."""
+T = TypeVar("T")
 
 
 def main() -> int:
@@ -51,30 +57,36 @@ def _measure(url: str, *, quick: bool) -> list[Section]:
     size = memory_sizes()[1]
     counts = {subject: counts_of(subject) for subject in billed.SUBJECTS}
     really = billed.RealRun(url)
-    _tell("billed compute")
+    _say("billed compute")
     times = billed.run(url, quick=quick)
-    _tell("cold starts")
+    _say("cold starts")
     starts, cold_section = cold.run(url, range(20_000, 40_000), quick=quick)
-    _tell("warm invocations")
+    _say("warm invocations")
     runs = warm.run(url, range(10_000, 18_000), quick=quick)
-    _tell("scale")
-    scaled = scale.section(*scale.run(quick=quick), counts["ours"])
-    # Neither goes by a clock.
-    _tell("arrivals beyond the quotas, and instructions")
-    storming = arrivals.Storms(quick=quick)
+    line = [sys.executable, "-m", "bench.sweeping", "500" if quick else "4000"]
+    swept: dict[str, float] = json.loads(end(begin(line, environment(300, url))))
+    # What follows goes by CPU time, by instructions or by virtual time.
+    _say("scale")
+    scaled = _two_at_a_time(scale.begun, scale.sizes(quick=quick))
+    _say("instructions, backlogs and bursts")
     warmed = warm.results(runs, {} if quick else warm.instructions(url, 18_000))
-    storms = arrivals.section(storming.results(), counts["ours"], times["ours", 300].median)
-    call = (times["floor", 50].median - 2 * 50) / sum(counts["floor"].calls.values())
-    calls: dict[str, dict[str, int]] = {name: dict(counts[name].calls) for name in ("ours", "floor", "sleeping")}
+    count, cpu_ms = 2_000 if quick else 100_000, swept["cpu_ms"] / 2
+    backlogs = _two_at_a_time(lambda one: arrivals.begun("backlog", count, cpu_ms, one), ("waiting", "due"))
+    storms = _two_at_a_time(lambda burst: arrivals.begun("burst", *burst), arrivals.bursts(quick=quick))
     return [
         billed.section(times, really.results(), memory=size),
         cold_section,
-        warm.section(warmed, calls, {"call": call}),
+        warm.section(warmed, counts, counts_of("ours", REDIRECT_ALLOWED_ORIGINS="")),
         money.memory_section(starts, warmed["ours"], {t: times["ours", t] for t in billed.LATENCIES}),
-        scaled,
-        storms,
-        money.section(_bills(times, counts, warmed, size)),
+        scale.section(scaled, counts["ours"], swept),
+        arrivals.section(storms, backlogs, counts["ours"], times["ours", 300].median, swept),
+        money.section(_bills(times, counts, warmed, size), counts["ours"], swept),
     ]
+
+
+def _two_at_a_time(begun: Callable[[T], "subprocess.Popen[str]"], each: Sequence[T]) -> dict[T, str]:
+    with ThreadPoolExecutor(2) as threads:
+        return dict(zip(each, threads.map(lambda one: end(begun(one)), each), strict=True))
 
 
 def _published(text: str, *, quick: bool) -> Path:
@@ -88,7 +100,7 @@ def _published(text: str, *, quick: bool) -> Path:
 
 
 def _bills(
-    times: billed.Results, counts: dict[str, Any], warmed: warm.Results, size: int
+    times: billed.Results, counts: dict[str, Counts], warmed: warm.Results, size: int
 ) -> dict[tuple[str, int], money.Bill]:
     logs = {"ours": warmed["ours"].log_bytes, "sleeping": warmed["sleeping"].log_bytes}
     made = {key: money.bill(key[0], one, counts[key[0]], logs.get(key[0], 0), size) for key, one in times.items()}
@@ -100,7 +112,7 @@ def _bills(
     return made
 
 
-def _tell(what: str) -> None:
+def _say(what: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {what}", flush=True)
 
 

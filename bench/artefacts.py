@@ -1,11 +1,13 @@
-"""What is started cold: the built artefact and the bare handlers, each with and without bytecode."""
+"""What is started cold: this edition and the one before it as built, and bare handlers with and without bytecode."""
 
 import compileall
+import io
 import os
 import py_compile
 import shutil
 import subprocess
 import sys
+import tarfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,55 +15,60 @@ from artefact.size import measured
 from bench.template import ROOT
 
 ROOM = ROOT / ".local" / "bench"
+# The last commit of the edition before this one.
+PREVIOUS = "767a660c68e84cfedd45fa7365e2a75d8b28c39a"
 # What Lambda's runtime brings: boto3 and what it needs.
 _RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six")
 _BARE = "def lambda_handler(event, context):\n    return {}\n"
-_FLOOR = (
-    "__init__.py",
-    "environment.py",
-    "template.py",
-    "subjects/__init__.py",
-    "subjects/floor.py",
-    "subjects/cold.py",
-)
+_FLOOR = ("__init__", "environment", "template", "subjects/__init__", "subjects/floor", "subjects/cold")
 
 
 def make() -> dict[str, Path]:
-    """Make every folder anew, and return them by name."""
+    """Make every folder anew, and return them by name; without its commit there is no previous edition."""
     shutil.rmtree(ROOM, ignore_errors=True)
-    built = _sam_build()
+    ROOM.mkdir(parents=True)
+    _build(ROOT / "functions", ROOM / "ours")
+    history = ["git", "archive", "--format=tar", PREVIOUS, "functions"]
+    found = subprocess.run(history, cwd=ROOT, capture_output=True, check=False)
+    if not found.returncode:
+        with tarfile.open(fileobj=io.BytesIO(found.stdout)) as sources:
+            sources.extractall(ROOM / "sources", filter="data")
+        _build(ROOM / "sources" / "functions", ROOM / "previous")
     _copy_runtime(ROOM / "runtime-plain")
-    (ROOM / "bare-plain").mkdir()
-    (ROOM / "bare-plain" / "bare.py").write_text(_BARE)
+    (ROOM / "bare").mkdir()
+    (ROOM / "bare" / "bare.py").write_text(_BARE)
     _copy_floor(ROOM / "floor-plain")
-    shutil.copytree(built, ROOM / "ours-plain", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("runtime", "bare", "floor", "ours"):
+    for name in ("runtime", "floor"):
         shutil.copytree(ROOM / f"{name}-plain", ROOM / f"{name}-compiled")
-        compiled(ROOM / f"{name}-compiled")
-    return {folder.name: folder for folder in ROOM.iterdir()} | {"ours-built": built}
+    for name in ("bare", "runtime-compiled", "floor-compiled"):
+        _compile(ROOM / name)
+    return {folder.name: folder for folder in ROOM.iterdir()}
 
 
-def compiled(folder: Path) -> None:
-    """Add bytecode as `make build` does: of this Python, checked by nothing."""
-    # Beside the sources: whoever measures may keep bytecode elsewhere (PYTHONPYCACHEPREFIX), where none would find it.
+def _build(sources: Path, target: Path) -> None:
+    """Build as `sam build` does: by the Makefile of the functions, from a copy of them."""
+    copy = ROOM / f"{target.name}-copy"
+    shutil.copytree(sources, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    target.mkdir()
+    surroundings = os.environ | {"PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    line = ["make", "build-DelayedNotifyFunction", f"ARTIFACTS_DIR={target}", f"PYTHON={sys.executable}"]
+    # A make of its own, whatever started this.
+    surroundings = {name: value for name, value in surroundings.items() if name not in {"MAKEFLAGS", "MAKELEVEL"}}
+    done = subprocess.run(line, cwd=copy, env=surroundings, capture_output=True, text=True, check=False)
+    if done.returncode or not measured(target).bytecode:
+        raise RuntimeError(f"{' '.join(line)}:\n{done.stdout[-1000:]}{done.stderr[-2000:]}")
+
+
+def _compile(folder: Path) -> None:
+    # Beside the sources, even if whoever measures keeps bytecode elsewhere (PYTHONPYCACHEPREFIX).
     sys.pycache_prefix = None
     unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
     if not compileall.compile_dir(folder, quiet=2, invalidation_mode=unchecked) or not measured(folder).bytecode:
         raise RuntimeError(f"{folder} was not compiled")
 
 
-def _sam_build() -> Path:
-    own = ROOT / ".venv" / "bin"
-    surroundings = os.environ | {"PATH": f"{own}{os.pathsep}{os.environ['PATH']}", "SAM_CLI_TELEMETRY": "0"}
-    line: list[str | Path] = [own / "sam", "build", "DelayedNotifyFunction", "--build-dir", ROOM / "build"]
-    done = subprocess.run(line, cwd=ROOT, env=surroundings, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"sam build:\n{done.stderr[-3000:]}")
-    return ROOM / "build" / "DelayedNotifyFunction"
-
-
 def _copy_runtime(target: Path) -> None:
-    target.mkdir(parents=True)
+    target.mkdir()
     for name in _RUNTIME:
         origin = Path(str(getattr(find_spec(name), "origin", "")))
         if origin.name == "__init__.py":
@@ -71,7 +78,7 @@ def _copy_runtime(target: Path) -> None:
 
 
 def _copy_floor(target: Path) -> None:
+    (target / "bench" / "subjects").mkdir(parents=True)
     for name in _FLOOR:
-        (target / "bench" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / "bench" / name, target / "bench" / name)
+        shutil.copy(ROOT / "bench" / f"{name}.py", target / "bench" / f"{name}.py")
     shutil.copytree(ROOT / "events", target / "events")

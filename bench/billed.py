@@ -29,7 +29,7 @@ Results = dict[tuple[str, int], Billed]
 
 
 def run(url: str, *, quick: bool) -> Results:
-    """Measure every subject at every latency, in rounds, so that no one has the quiet minute for itself."""
+    """Measure every subject at every latency, in rounds, so that all share the machine's quiet minutes."""
     found: dict[tuple[str, int], list[Measured]] = defaultdict(list)
     first = 0
     for _ in range(1 if quick else 3):
@@ -57,9 +57,9 @@ class RealRun:
 
 
 def section(results: Results, real: dict[str, float], *, memory: int) -> Section:
-    """Tell what was found."""
-    told = Section("1. Billed compute per notification")
-    told.say(
+    """Show what was found."""
+    section = Section("1. Billed compute per notification")
+    section.say(
         "Milliseconds inside the handlers, warm, both passes; the median, and in brackets what four fifths of the "
         f"notifications lie between. The stand-ins answer at once by HTTP on 127.0.0.1. The {SLEEP_SECONDS} s are "
         "counted, not slept, except in the run below that really sleeps. Cold starts are item 2's."
@@ -68,43 +68,43 @@ def section(results: Results, real: dict[str, float], *, memory: int) -> Section
         (TITLES[s], results[s, 300].invocations, *(_cell(results[s, latency]) for latency in LATENCIES))
         for s in SUBJECTS
     ]
-    told.table(("", "invocations", *(f"ProcessPaidOrder {latency} ms" for latency in LATENCIES)), rows)
+    section.table(("", "invocations", *(f"ProcessPaidOrder {latency} ms" for latency in LATENCIES)), rows)
     gigabytes = [
         (TITLES[s], *(f"{results[s, t].median / 1000 * memory / 1024:.4f}" for t in LATENCIES)) for s in SUBJECTS
     ]
-    told.say(f"The same in GB-s at the template's {memory} MB:")
-    told.table(("", *(f"{latency} ms" for latency in LATENCIES)), gigabytes)
-    told.say(
+    section.say(f"The same in GB-s at the template's {memory} MB:")
+    section.table(("", *(f"{latency} ms" for latency in LATENCIES)), gigabytes)
+    section.say(
         f"Really slept, one notification at 300 ms: the sleeping function {real['sleeping']:,.0f} ms, this project "
-        f"{real['ours']:,.0f} ms in its two invocations with 61 s between them, in which nothing ran (first run of "
-        f"both processes, so with their first connections): {real['sleeping'] / real['ours']:.0f} times."
+        f"{real['ours']:,.0f} ms in its two invocations with 61 s between them, in which nothing ran (the first run "
+        f"of both processes, so with their first connections): {real['sleeping'] / real['ours']:.0f} times."
     )
-    told.say(
+    section.say(
         "The durable function's figure contains how its SDK gathers checkpoints before it sends them; its testing "
         "library stands for the service and answers at once."
     )
     bars("billed.svg", {TITLES[s]: [results[s, t].median for t in LATENCIES] for s in SUBJECTS}, LATENCIES)
-    told.plot("billed.svg", "Billed milliseconds per notification, logarithmic")
-    _targets(told, results)
-    return told
+    section.plot("billed.svg", "Billed milliseconds per notification, logarithmic")
+    _targets(section, results)
+    return section
 
 
-def _targets(told: Section, results: Results) -> None:
+def _targets(section: Section, results: Results) -> None:
     ratio = results["sleeping", 300].median / results["ours", 300].median
-    told.aim(
+    section.aim(
         Target(
             "billed compute at 300 ms against the sleep", "at least 60 times less", f"{ratio:.1f} times", ratio >= 60
         )
     )
     over = {t: results["ours", t].median - results["floor", t].median for t in LATENCIES}
     parts = {t: over[t] / results["floor", t].median for t in LATENCIES}
-    told.aim(
+    section.aim(
         Target(
             "billed compute over the floor",
             "at most 10 % or 10 ms",
             ", ".join(f"{over[t]:+.1f} ms ({parts[t]:+.1%}) at {t} ms" for t in LATENCIES),
             all(over[t] <= 10 or parts[t] <= 0.1 for t in LATENCIES),
-            "It is what checking, logging and the two more shapes of data take; see item 3 for where.",
+            "It is what checking, masking and logging take; see section 3.",
         )
     )
 

@@ -5,6 +5,7 @@ import io
 import json
 import os
 from collections import Counter
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 
@@ -18,9 +19,15 @@ from bench.template import table_shape
 
 @dataclass(frozen=True)
 class Counts:
-    """One notification of a subject: calls and table units, and what its record weighs in the end."""
+    """One notification of a subject: calls and table units, and what its record weighs in the end.
+
+    `cold_calls` are those of the first delivery, which reads the merchant's key, too; `warm_calls` those of each
+    invocation of a warm function.
+    """
 
     calls: Counter[str]
+    cold_calls: int
+    warm_calls: list[int]
     writes: int
     index_writes: int
     due_writes: int
@@ -29,23 +36,28 @@ class Counts:
     index_bytes: dict[str, int]
 
 
-def counts(subject: str) -> Counts:
-    """Run one warm notification and count; it replaces what this process's clients do."""
-    os.environ.update(variables(300))
+def counts(subject: str, **more: str) -> Counts:
+    """Run one warm notification and count; this replaces what the process's clients do."""
+    os.environ.update(variables(300) | more)
     standins = furnished(Standins(), range(2))
     listen(standins)
     with redirect_stdout(io.StringIO()):
         steps = importlib.import_module(f"bench.subjects.{subject}").steps()
-        for number in range(2):
-            if number:  # the first one fetches the merchant's key
-                standins.calls.clear()
-                standins.forget_units()
-            for step in steps:
-                step(number)
+        cold, *_ = [_calls(standins, step, 0) for step in steps]
+        standins.calls.clear()
+        standins.forget_units()
+        warm = [_calls(standins, step, 1) for step in steps]
     units = sum((table.units for table in standins.tables.values()), Counter[str]())
     indexes = sum(count for name, count in units.items() if name.startswith("index "))
     record, kept = _kept(standins)
-    return Counts(standins.calls, units["write"], indexes, units["index due"], units["read"], record, kept)
+    calls = (standins.calls, cold, warm)
+    return Counts(*calls, units["write"], indexes, units["index due"], units["read"], record, kept)
+
+
+def _calls(standins: Standins, step: Callable[[int], object], number: int) -> int:
+    before = standins.calls.total()
+    step(number)
+    return standins.calls.total() - before
 
 
 def _kept(standins: Standins) -> tuple[int, dict[str, int]]:

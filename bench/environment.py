@@ -9,8 +9,10 @@ from bench.template import ROOT
 
 REGION = "ap-southeast-1"
 SECRET = {"secretKey": "skey_bench_not_a_real_key"}
-# Charges whose second pass is overdue from the beginning: for a Recheck that is started cold.
+# Charges whose second pass is due from the beginning: for a Recheck that is started cold.
 WAITING = range(60_000, 61_000)
+# Charges that the sweep finds overdue, once they are written.
+SWEPT = range(61_000, 70_000)
 # Charges that a worker warms itself with: ProcessPaidOrder answers them at once.
 WARMING = range(40_000, 60_000)
 _ARN = "arn:aws:{}:ap-southeast-1:123456789012:{}"
@@ -30,7 +32,8 @@ VARIABLES = TABLES | {
     "RECHECK_DELAYS": "60",
     "SCHEDULE_GROUP": "payment3-recheck-bench",
     "SCHEDULER_ROLE_ARN": _ARN.format("iam", "role/payment3-scheduler-bench"),
-    "SCHEDULER_DLQ_ARN": _ARN.format("sqs", "payment3-scheduler-bench"),
+    "SCHEDULER_DLQ_ARN": _ARN.format("sqs", "payment3-retry-bench"),
+    "REFUSED_QUEUE_URL": "http://queue.local.example/123456789012/refused",
     "REDIRECT_URL_TEMPLATE": "https://shop.local.example/orders/{orderId}",
     "REDIRECT_ALLOWED_ORIGINS": "https://shop.local.example",
     "ERROR_MAIL_FROM": "payment3@local.example",

@@ -57,17 +57,17 @@ class Section:
 
 
 def targets_text(sections: Sequence[Section]) -> str:
-    """Return the table of all targets, and what the missed ones cost."""
-    told = Section("Targets")
+    """Return the table of all targets, and why some are missed."""
+    section = Section("Targets")
     every = [target for section in sections for target in section.targets]
-    told.table(
+    section.table(
         ("target", "wanted", "measured", ""),
         [(t.what, t.wanted, t.measured, "met" if t.met else "**missed**") for t in every],
     )
     for target in every:
         if not target.met:
-            told.say(f"**Missed: {target.what}.** {target.missed}")
-    return told.text
+            section.say(f"**Missed: {target.what}.** {target.missed}")
+    return section.text
 
 
 def _row(cells: Sequence[object]) -> str:

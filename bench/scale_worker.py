@@ -36,7 +36,7 @@ def main() -> None:
     os.environ.update(variables(300))
     standins, clock = Standins(), Clock()
     listen(standins)
-    with_clock(clock)
+    with_clock(clock, lambda work, shards: list(map(work, shards)))
     silently()
     # So many that the room which the imports left free is used up, and each further one is seen.
     _notifications(range(900_000, 902_000), clock)
@@ -61,11 +61,11 @@ def _notifications(numbers: range, clock: Clock) -> float:
     for number in numbers:
         event = notification.__wrapped__(number)  # not kept: they would be what grows
         clock.ahead = timedelta()
-        started = time.perf_counter()
+        started = time.process_time()
         delayednotify.lambda_handler(event, None)
-        clock.ahead = timedelta(seconds=61)
+        clock.ahead = timedelta(seconds=62)
         recheck.lambda_handler(timer(number), None)
-        taken += time.perf_counter() - started
+        taken += time.process_time() - started
     return taken
 
 
@@ -73,13 +73,11 @@ def _swept(standins: Standins, clock: Clock) -> dict[str, object]:
     standins.calls = Counter()
     standins.forget_units()
     clock.ahead = timedelta(minutes=10)
-    began = time.perf_counter()
+    began = time.process_time()
     recheck.sweep_handler({}, None)
-    taken = time.perf_counter() - began
+    taken = time.process_time() - began
     units = standins.tables["CreditCardNotifyTable"].units["read"]
-    calls = standins.calls
-    started = len(standins.events)
-    return {"sweep_ms": taken * 1000, "queries": calls["dynamodb.Query"], "read_units": units, "started": started}
+    return {"sweep_ms": taken * 1000, "queries": standins.calls["dynamodb.Query"], "read_units": units}
 
 
 def resident() -> int:

@@ -74,7 +74,7 @@ def _refusal(error: Refused) -> bytes:
 
 
 def furnished(standins: Standins, numbers: range) -> Standins:
-    """Give every charge its payment record and its order, and some a second pass that is overdue."""
+    """Give every charge its payment record and its order, and some a second pass that is due, which no sweep finds."""
     payments, orders = (standins.tables[name] for name in ("CardPaymentRecordTable", "OrderTable"))
     for number in numbers:
         order = {"orderId": {"S": f"ORDER-{number}"}}
@@ -82,17 +82,19 @@ def furnished(standins: Standins, numbers: range) -> Standins:
         payments.put({"chargeId": {"S": charge_id(number)}, **order, **money}, "", {})
         orders.put(order | {"returnUrl": {"S": f"https://shop.local.example/thanks/{number}"}}, "", {})
     for number in WAITING:
-        standins.tables["CreditCardNotifyTable"].put(_waiting(number), "", {})
+        record = waiting_record(number, "2026-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z", 0)
+        standins.tables["CreditCardNotifyTable"].put(record, "", {})
     standins.forget_units()
     return standins
 
 
-def _waiting(number: int) -> Typed:
+def waiting_record(number: int, due: str, sweep_at: str, shard: int) -> Typed:
+    """Return a record whose second pass is due."""
     texts = {"chargeId": charge_id(number), "notificationId": notification_id(number), "orderId": f"ORDER-{number}"}
-    texts |= {"state": "PENDING", "nextPassDue": "2026-01-01T00:00:00.000000Z"}
-    counts = {"passesDone": "1", "attempts": "1", "attemptsBefore": "1", "sweepShard": "0"}
+    texts |= {"state": "PENDING", "nextPassDue": due, "firstDue": due, "sweepAt": sweep_at, "checksumStatus": "valid"}
+    counts = {"passesDone": 1, "attempts": 1, "attemptsBefore": 1, "sweepShard": shard}
     typed: Typed = {name: {"S": text} for name, text in texts.items()} | {"passes": {"L": []}}
-    return typed | {name: {"N": count} for name, count in counts.items()}
+    return typed | {name: {"N": str(count)} for name, count in counts.items()}
 
 
 @contextmanager

@@ -26,13 +26,14 @@ class Refused(Exception):
 
 @dataclass
 class Standins:
-    """All services. `limit`, if set, is asked before each call and may refuse it."""
+    """All services. `limit`, if set, is asked before each call and may refuse it; `spent` hears what it was billed."""
 
     tables: dict[str, Table] = field(default_factory=lambda: {n: Table(table_shape(n)) for n in TABLES.values()})
     calls: Counter[str] = field(default_factory=Counter)
     schedules: set[str] = field(default_factory=set)
-    events: list[dict[str, Any]] = field(default_factory=list)
     limit: Callable[[str, dict[str, Any]], None] | None = None
+    spent: Callable[[Counter[str]], None] | None = None
+    on_event: Callable[[dict[str, Any]], None] | None = None
     on_schedule: Callable[[dict[str, Any]], None] | None = None
 
     def forget_units(self) -> None:
@@ -47,7 +48,12 @@ class Standins:
         if self.limit:
             self.limit(name, request)
         if service == "dynamodb":
-            return self._dynamodb(operation, request)
+            table = self.tables[request["TableName"]]
+            before = table.units.copy()
+            answer = self._dynamodb(table, operation, request)
+            if self.spent and table.shape.indexes:
+                self.spent(table.units - before)
+            return answer
         by_name: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "lambda.Invoke": self._invoke,
             "scheduler.CreateSchedule": self._create_schedule,
@@ -57,15 +63,15 @@ class Standins:
         }
         return by_name[name](request)
 
-    def _dynamodb(self, operation: str, request: dict[str, Any]) -> Answer:
-        table = self.tables[request["TableName"]]
+    @staticmethod
+    def _dynamodb(table: Table, operation: str, request: dict[str, Any]) -> Answer:
         values, wanted = request.get("ExpressionAttributeValues", {}), request.get("ConditionExpression")
         try:
             if operation == "GetItem":
                 found = table.get(request["Key"])
                 return {"Item": found} if found else {}
             if operation == "Query":
-                return {"Items": table.query(values, request["Limit"])}
+                return table.query(values, request["Limit"], request.get("ExclusiveStartKey"))
             if operation == "PutItem":
                 table.put(request["Item"], wanted, values)
                 return {}
@@ -75,7 +81,8 @@ class Standins:
 
     def _invoke(self, request: dict[str, Any]) -> Answer:
         if request.get("InvocationType") == "Event":
-            self.events.append(json.loads(request["Payload"]))
+            if self.on_event:
+                self.on_event(json.loads(request["Payload"]))
             return {"StatusCode": 202, "Payload": b""}
         asked = json.loads(request["Payload"])
         return {"StatusCode": 200, "Payload": json.dumps({"orderId": asked["orderId"], "paid": True}).encode()}

@@ -1,7 +1,7 @@
 """DynamoDB's tables in memory: conditional writes, sparse indexes, and what each call would be billed."""
 
 import json
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,8 +29,8 @@ class Table:
     shape: TableShape
     items: dict[Key, str] = field(default_factory=dict)
     units: Counter[str] = field(default_factory=Counter)
-    # Only of indexes that are queried; each is sorted: (sort key, key of the item).
-    waiting: dict[str, list[tuple[str, Key]]] = field(default_factory=lambda: defaultdict(list))
+    # The index `due`, the only one that the functions read. Each shard is sorted: (sort key, key of the item).
+    due: dict[str, list[tuple[str, Key]]] = field(default_factory=lambda: defaultdict(list))
 
     def get(self, key: Typed) -> Typed | None:
         """Read an item, consistently."""
@@ -48,16 +48,19 @@ class Table:
             _key(key, self.shape.key), lambda old: updated(old or dict(key), change, values), text, values
         )
 
-    def query(self, values: Typed, limit: int) -> list[Typed]:
-        """Read the index `due`: one shard's records that were due before a moment, the oldest first."""
-        shard, before = values[":shard"]["N"], values[":before"]["S"]
-        entries = self.waiting[shard]
-        found = [self._read(key) or {} for _, key in entries[: bisect_left(entries, (before, ()))][:limit]]
-        due = next(index for index in self.shape.indexes if index.name == "due")
-        entries_read = [projected(item, due, self.shape.key) or {} for item in found]
+    def query(self, values: Typed, limit: int, after: Typed | None) -> dict[str, Any]:
+        """Read a page of the index `due`: one shard's records that are due by now, the longest due first."""
+        shard, names = values[":shard"], (*self.shape.key, "sweepAt")
+        entries = self.due[shard["N"]]
+        first = bisect_right(entries, (after["sweepAt"]["S"], _key(after, self.shape.key))) if after else 0
+        page = entries[first : bisect_right(entries, (values[":now"]["S"], ("\uffff",)))][:limit]
+        found = [
+            {"sweepShard": shard} | {name: {"S": text} for name, text in zip(names, (*key, at), strict=True)}
+            for at, key in page
+        ]
         # Eventually consistent: half a unit for each 4 KB of all that is read together.
-        self.units["read"] += max(ceil(sum(map(size, entries_read)) / 4096), 1) / 2  # type: ignore[assignment]
-        return entries_read
+        self.units["read"] += max(ceil(sum(map(size, found)) / 4096), 1) / 2  # type: ignore[assignment]
+        return {"Items": found} | ({"LastEvaluatedKey": found[-1]} if len(found) == limit else {})
 
     def _write(self, key: Key, change: Any, text: str | None, values: Typed) -> Typed:  # noqa: ANN401 - a function
         old = self._read(key)
@@ -67,26 +70,26 @@ class Table:
         new: Typed = change(old)
         self.items[key] = json.dumps(new, separators=(",", ":"))
         self._bill(old or {}, new)
-        self._index(key, old or {}, new)
+        self._move(key, old or {}, new)
         return new
 
     def _bill(self, old: Typed, new: Typed) -> None:
         self.units["write"] += ceil(max(size(old), size(new)) / 1024)
         for index in self.shape.indexes:
             before, after = (projected(item, index, self.shape.key) for item in (old, new))
-            if before == after:
-                continue
-            moved = before and after and any(before[name] != after[name] for name in index.key)
-            entries = [before, after] if moved else [after or before]
-            self.units[f"index {index.name}"] += sum(ceil(size(entry or {}) / 1024) for entry in entries)
+            if before != after:  # else the index is not written; a key that changes is a deletion and a write
+                for entry in filter(None, (before, after)):
+                    self.units[f"index {index.name}"] += ceil(size(entry) / 1024)
+                    if index.name == "due":
+                        self.units[f"shard {entry['sweepShard']['N']}"] += 1
 
-    def _index(self, key: Key, old: Typed, new: Typed) -> None:
+    def _move(self, key: Key, old: Typed, new: Typed) -> None:
         before, after = (_place(item, key) for item in (old, new))
         if before and before != after:
-            entries = self.waiting[before[0]]
+            entries = self.due[before[0]]
             del entries[bisect_left(entries, before[1])]
         if after and before != after:
-            insort(self.waiting[after[0]], after[1])
+            insort(self.due[after[0]], after[1])
 
     def _read(self, key: Key) -> Typed | None:
         found = self.items.get(key)
@@ -94,17 +97,16 @@ class Table:
 
 
 def _place(item: Typed, key: Key) -> tuple[str, tuple[str, Key]] | None:
-    if "sweepShard" not in item or "nextPassDue" not in item:
+    if "sweepShard" not in item or "sweepAt" not in item:
         return None
-    return item["sweepShard"]["N"], (item["nextPassDue"]["S"], key)
+    return item["sweepShard"]["N"], (item["sweepAt"]["S"], key)
 
 
 def projected(item: Typed, index: Index, key: tuple[str, ...]) -> Typed | None:
-    """Return what an index holds of an item, None where the item is not in it."""
+    """Return what a KEYS_ONLY index holds of an item, None where the item is not in it."""
     if any(name not in item for name in index.key):
         return None
-    names = {*key, *index.key, *index.attributes}
-    return {name: value for name, value in item.items() if name in names}
+    return {name: value for name, value in item.items() if name in {*key, *index.key}}
 
 
 def size(item: Typed) -> int:

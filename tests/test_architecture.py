@@ -9,9 +9,9 @@ from local.emulator import ROOT
 from tests.fresh_python import told_by
 
 ROOMS = {"artefact", "bench", "followups", "functions", "local", "tests"}
-# What each room needs of the others: what is deployed stands alone, the operators' tools and the measurements run
-# beside it alone.
-NEEDS = {"functions": set[str](), "followups": {"functions"}, "bench": {"functions", "artefact"}}
+# What each room needs of the others: what is deployed needs none, and the operators' tools need only that. The
+# measurements share the tests' model of AWS's queues.
+NEEDS = {"functions": set[str](), "followups": {"functions"}, "bench": {"functions", "artefact", "tests"}}
 TREES = {file: ast.parse(file.read_text()) for room in NEEDS for file in sorted((ROOT / room).rglob("*.py"))}
 DEPLOYED = [file for file in TREES if file.is_relative_to(ROOT / "functions")]
 

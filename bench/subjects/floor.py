@@ -2,8 +2,9 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import boto3
@@ -13,28 +14,9 @@ from bench.environment import charge_id, notification, notification_id, timer
 
 Client = Any
 
-_COMPLETE = (
-    "SET #passesDone = :number, #passes = list_append(#passes, :done), #attemptsBefore = :one, #state = :state, {next}"
-)
-_WAIT = "#nextPassDue = :due, #sweepShard = :shard REMOVE #leaseUntil, #claimId"
-_END = "#endedAt = :due, #endedShard = :ended REMOVE #leaseUntil, #claimId, #nextPassDue, #sweepShard"
-_NAMES = [
-    "chargeId",
-    "checksumStatus",
-    "checksumError",
-    "passesDone",
-    "passes",
-    "attempts",
-    "attemptsBefore",
-    "state",
-    "nextPassDue",
-    "sweepShard",
-    "leaseUntil",
-    "claimId",
-    "endedAt",
-    "endedShard",
-    "returnUrl",
-]
+_COMPLETE = "SET #passesDone = :number, #passes = list_append(#passes, :done), #attemptsBefore = :one, #state = :state"
+_WAIT = ", #nextPassDue = :now, #firstDue = :now REMOVE #leaseUntil, #claimId"
+_END = " REMOVE #leaseUntil, #claimId, #nextPassDue, #firstDue, #sweepShard, #sweepAt"
 _NOW = {"S": "2026-11-22T09:31:17.250000Z"}
 
 
@@ -43,7 +25,7 @@ class Calls:
 
     def __init__(self) -> None:
         session: Any = boto3.Session()
-        quick = Config(connect_timeout=2, read_timeout=60, retries={"total_max_attempts": 1})
+        quick = Config(connect_timeout=1, read_timeout=60, retries={"total_max_attempts": 1})
         self.client = {name: session.client(name, config=quick) for name in self.services()}
         self.records = os.environ["CREDIT_CARD_NOTIFY_TABLE"]
 
@@ -58,6 +40,11 @@ class Calls:
         """Return the clients that are needed."""
         return "dynamodb", "lambda", "scheduler", "secretsmanager"
 
+    def find(self, number: int) -> object:
+        """Read the payment record."""
+        table = os.environ["CARD_PAYMENT_RECORD_TABLE"]
+        return self._get(table, {"chargeId": charge_id(number)}, "#orderId, #amount, #currency")
+
     def mark(self, number: int) -> None:
         """Mark the payment record."""
         self._update(
@@ -68,8 +55,8 @@ class Calls:
             "attribute_exists(#chargeId)",
         )
 
-    def save(self, number: int, body: str) -> None:
-        """Write the record."""
+    def save(self, number: int, body: str, **line: Any) -> None:  # noqa: ANN401 - boto3's own
+        """Write the record; `line` is its place in the index of what waits."""
         item = _key(number) | {
             "orderId": {"S": f"ORDER-{number}"},
             "body": {"S": body},
@@ -79,12 +66,11 @@ class Calls:
             "passes": {"L": []},
             "claimId": {"S": "0" * 32},
             "nextPassDue": _NOW,
-            "sweepShard": {"N": "1"},
         }
         condition = "attribute_not_exists(#chargeId)"
         names = {"#chargeId": "chargeId"}
         put = self.client["dynamodb"].put_item
-        put(TableName=self.records, Item=item, ConditionExpression=condition, ExpressionAttributeNames=names)
+        put(TableName=self.records, Item=item | line, ConditionExpression=condition, ExpressionAttributeNames=names)
 
     def claim(self, number: int) -> None:
         """Take pass 2."""
@@ -103,9 +89,9 @@ class Calls:
         """Record a pass."""
         done = {"M": {"number": {"N": str(which)}, "at": _NOW, "outcome": {"S": outcome}}}
         values: dict[str, Any] = {":number": {"N": str(which)}, ":done": {"L": [done]}, ":one": {"N": "1"}}
-        values |= {":due": _NOW, ":claim": {"S": "0" * 32}, ":state": {"S": "PENDING" if which == 1 else "DONE"}}
-        values |= {":shard": {"N": "1"}} if which == 1 else {":ended": {"S": "DONE#1"}}
-        change = _COMPLETE.format(next=_WAIT if which == 1 else _END)
+        values |= {":claim": {"S": "0" * 32}, ":state": {"S": "PENDING" if which == 1 else "DONE"}}
+        values |= {":now": _NOW} if which == 1 else {}
+        change = _COMPLETE + (_WAIT if which == 1 else _END)
         self._update(self.records, _key(number), change, values, "#claimId = :claim")
 
     def wait(self, number: int) -> None:
@@ -126,24 +112,26 @@ class Calls:
             },
         )
 
-    def respond(self, number: int) -> object:
+    def respond(self, number: int) -> Any:  # noqa: ANN401 - boto3's own
         """Read the order."""
+        return self._get(os.environ["ORDER_TABLE"], {"orderId": f"ORDER-{number}"}, "#returnUrl")
+
+    def _get(self, table: str, key: dict[str, str], names: str) -> Any:  # noqa: ANN401 - boto3's own
         return self.client["dynamodb"].get_item(
-            TableName=os.environ["ORDER_TABLE"],
-            Key={"orderId": {"S": f"ORDER-{number}"}},
-            ProjectionExpression="#returnUrl",
-            ExpressionAttributeNames={"#returnUrl": "returnUrl"},
+            TableName=table,
+            Key={name: {"S": text} for name, text in key.items()},
+            ProjectionExpression=names,
+            ExpressionAttributeNames=_aliases(names),
             ConsistentRead=True,
         )
 
     def _update(self, table: str, key: Any, change: str, values: Any, condition: str) -> None:  # noqa: ANN401 - boto3's own
-        used = {f"#{name}": name for name in _NAMES if f"#{name}" in f"{change} {condition}"}
         self.client["dynamodb"].update_item(
             TableName=table,
             Key=key,
             UpdateExpression=change,
             ExpressionAttributeValues=values,
-            ExpressionAttributeNames=used,
+            ExpressionAttributeNames=_aliases(f"{change} {condition}"),
             ConditionExpression=condition,
             ReturnValues="ALL_NEW",
         )
@@ -159,10 +147,11 @@ def steps_of(calls: Calls) -> tuple[Callable[[int], object], ...]:
 
     def deliver(number: int) -> object:
         event, _key_that_is_read = notification(number), calls.key
-        calls.mark(number)
-        calls.save(number, event["body"])
+        calls.find(number)
+        calls.save(number, event["body"], sweepShard={"N": "1"}, sweepAt=_NOW)
         calls.complete(number, 1, calls.run_pass(number, 1))
         calls.wait(number)
+        calls.mark(number)
         return calls.respond(number)
 
     def again(number: int) -> None:
@@ -174,3 +163,8 @@ def steps_of(calls: Calls) -> tuple[Callable[[int], object], ...]:
 
 def _key(number: int) -> dict[str, Any]:
     return {"chargeId": {"S": charge_id(number)}, "notificationId": {"S": notification_id(number)}}
+
+
+@cache
+def _aliases(text: str) -> dict[str, str]:
+    return {f"#{name}": name for name in re.findall(r"#(\w+)", text)}

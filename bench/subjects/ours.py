@@ -31,7 +31,7 @@ def steps() -> tuple[Callable[[int], object], ...]:
         return delayednotify.lambda_handler(notification(number), None)
 
     def again(number: int) -> object:
-        clock.ahead = timedelta(seconds=0 if os.environ.get("REALLY_SLEEP") else 61)
+        clock.ahead = timedelta(seconds=0 if os.environ.get("REALLY_SLEEP") else 62)
         return recheck.lambda_handler(timer(number), None)
 
     return deliver, again

@@ -44,8 +44,7 @@ class CreditCardCallbackProcessor:
     @property
     def response(self) -> dict[str, object]:
         """The HTML redirect."""
-        order: Any = self._calls.respond(self._number)
-        url = order["Item"]["returnUrl"]["S"]
+        url = self._calls.respond(self._number)["Item"]["returnUrl"]["S"]
         return {"statusCode": 200, "headers": {"Content-Type": "text/html"}, "body": f'<a href="{url}">continue</a>'}
 
 
