@@ -1,7 +1,7 @@
 # People and CI use the same targets. `make help` lists them.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help run up down invoke debug sam-local image stand-in redrive replay test fuzz mutants soak audit bench \
+.PHONY: help run up down invoke debug sam-local image stand-in redrive replay test fuzz mutants soak audit bench lines \
   check failure-table pictures mails preflight build same sbom starts lock clean
 
 BIN := .venv/bin
@@ -111,6 +111,9 @@ soak: .venv/installed ## random stories of faults for as long as you like: make 
 
 bench: .venv/installed $(RUNTIME)/installed $(BENCH)/installed ## measure, and write docs/benchmarks.md: 9 minutes; a look at it in 2: make bench QUICK=1
 	@$(LOCAL) $(BENCH)/bin/python -m bench $(if $(QUICK),--quick)
+
+lines: .venv/installed ## lines of code in each room, without blank lines, comments and docstrings
+	@$(LOCAL) $(BIN)/python -m bench.lines
 
 pictures: .venv/installed $(EMULATOR)/installed ## write docs/images/ anew: the operators' tools on a local stack (needs Chromium)
 	@$(LOCAL) $(BIN)/python -m local.pictures
