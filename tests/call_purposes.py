@@ -1,4 +1,4 @@
-"""What each AWS call is for, in the words of the failure table, and what it depends on, in those of the outage table."""
+"""What each AWS call is for, in the failure table's words, and what it depends on, in the outage table's."""
 
 from tests.wire import Call
 

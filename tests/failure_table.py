@@ -1,4 +1,4 @@
-"""docs/failure-table.md, written from what the stories of tests/faults.py showed. `make failure-table` writes it anew."""
+"""docs/failure-table.md, from what the stories of tests/faults.py showed. `make failure-table` writes it anew."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -19,10 +19,10 @@ _HEAD = """# What fails, what remains, who finishes it
 Written by `make failure-table` from the stories of the test suite; a test fails when it is stale. Each row is a test of
 its own: `tests/test_failures.py::test_promise_holds_whatever_fails_at[FUNCTION-CALL]`.
 
-One notification is delivered, and one AWS call fails in one way: the process **dies before** or **after** the call took
-effect; the call's **answer is lost** after its effect; the call is **throttled**, **denied**, or met by a
-**server error**. Each is told with a timer that fires once, twice, 40 minutes late or never, and with Lambda's retries or
-without. The sweep comes as late as "every minute" allows. Nobody helps; then the promise is checked:
+One notification is delivered, and one AWS call fails in one way: the process **dies before** or **after** the call
+took effect; the call's **answer is lost** after its effect; the call is **throttled**, **denied**, or met by a
+**server error**. The timer fires once, twice, 40 minutes late or never; Lambda tries again or does not. The sweep comes
+as late as "every minute" allows. Nobody helps; then the promise is checked:
 
 - two completed passes, at least 60 s apart, or an end that was reported and that one command repairs;
 - no letter for what is saved, and one at most for the rest; a repeat of a delivery runs no pass;
@@ -46,11 +46,11 @@ _TAIL = """
 
 - **Two faults at once**: the random stories of `tests/test_promise.py` have them, not one by one.
 - **A fault that lasts**: [outages.md](outages.md).
-- **Loss inside AWS**: DynamoDB and SQS are taken to keep what they acknowledged, and Lambda to run what it accepted or to
-  hand it to OnFailure. What Lambda drops before its first attempt was never saved; the alarm `EventsDropped` rings.
+- **Loss inside AWS**: DynamoDB and SQS are taken to keep what they acknowledged, and Lambda to run what it accepted or
+  to hand it to OnFailure. What Lambda drops before its first attempt was never saved; the alarm `EventsDropped` rings.
 - **Notify** failing to invoke DelayedNotify: it is not part of this project.
 - **A refused event** whose answer from SQS is lost may leave two letters in the refused queue.
-- **A record that another hand took out of the index** `due`, or whose `sweepShard` is outside 0 to 15: no sweep finds it.
+- **A record that another hand took out of the index** `due`, or whose `sweepShard` is not 0 to 15: no sweep finds it.
 - **ProcessPaidOrder** that answers without having done its work: any answer is a completed pass.
 - **The model** of Lambda, SQS and Scheduler is a reading of AWS's documents; no test speaks to AWS.
 """

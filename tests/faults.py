@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from botocore.exceptions import ReadTimeoutError
 
@@ -56,9 +57,9 @@ FAULTS: dict[str, Fault] = {
 class Scenario:
     """What happens apart from the fault: how ProcessPaidOrder behaves at its n-th run of a pass; other settings.
 
-    `settles` is the pass from which on the order is paid; `down` fails `until` so long after the delivery; `ends` is how
-    it ends by itself. Calls of the functions in `again` fail here too, though an earlier scenario had their like; `title`
-    sets them apart.
+    `settles` is the pass from which on the order is paid; `down` fails `until` so long after the delivery; `ends` is
+    how it ends by itself. Calls of the functions in `again` fail here too, though an earlier scenario had their like;
+    `title` sets them apart.
     """
 
     behaviour: Callable[[int, int], str] = lambda _pass, _nth: "works"
@@ -219,7 +220,11 @@ class Story:
     def _noise(self) -> list[str]:
         # Where nothing else goes wrong, one fault is at most one error, one row and one mail.
         calm = self.scenario.behaviour is Scenario.behaviour and not self.scenario.down and self.scenario.ends == "DONE"
-        heard = {"errors": self.model.errors, "rows": self.world.errors(), "mails": self.world.mails()}
+        heard: dict[str, list[Any]] = {
+            "errors": self.model.errors,
+            "rows": self.world.errors(),
+            "mails": self.world.mails(),
+        }
         return [f"{len(found)} {name}: {found}" for name, found in heard.items() if calm and len(found) > 1]
 
     def _what_remains(self) -> str:

@@ -1,4 +1,4 @@
-"""What must hold once a model is at rest: each saved notification has its two passes, or ended loudly; nobody cried wolf."""
+"""What must hold once a model is at rest: what is saved had its two passes or ended loudly, and no false alarm."""
 
 import json
 from collections import Counter
@@ -17,7 +17,8 @@ RAISED |= {"OrderUnsettled", "RetriesExhausted", "InvalidNotification", "Notific
 
 def repair(model: Model, rows: list[dict[str, Any]]) -> int:
     """Bring back what waits for a person, as the operators' commands do; return how much that was."""
-    letters = [queue.pop() for queue in (model.queues["RefusedQueue"], model.queues["FailureQueue"]) if queue]
+    letters = model.queues["RefusedQueue"] + model.queues["FailureQueue"]
+    model.queues["RefusedQueue"], model.queues["FailureQueue"] = [], []
     for letter in letters:
         model.accept(DELAYED_NOTIFY, json.loads(letter.body)["requestPayload"], "redrive")
     failed = [row for row in rows if row["state"] == "FAILED"]

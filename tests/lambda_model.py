@@ -9,18 +9,18 @@ L3  After the last attempt, or when the event is too old, Lambda sends the whole
 L4  An asynchronous invocation is accepted before anything runs: the caller hears of no error in the function.
 L5  Lambda ends a process that runs for longer than the function's timeout.
 L6  Throttled events are tried again for 6 hours, 1 second to 5 minutes apart, whatever MaximumRetryAttempts says.
-    Lambda Developer Guide: "How Lambda handles errors and retries with asynchronous invocation" (L1, L2, L6), "Capturing
-    records of Lambda asynchronous invocations" (L3), "Invoking a Lambda function asynchronously" (L4), "Configure Lambda
-    function timeout" (L5).
-Q1  A message that was received is hidden for the visibility timeout, and then there again, its receive count one higher.
-Q2  A message that was received maxReceiveCount times goes to the queue of the redrive policy when it is asked for again.
+    Lambda Developer Guide: "How Lambda handles errors and retries with asynchronous invocation" (L1, L2, L6),
+    "Capturing records of Lambda asynchronous invocations" (L3), "Invoking a Lambda function asynchronously" (L4),
+    "Configure Lambda function timeout" (L5).
+Q1  A message that was received is hidden for the visibility timeout, then there again, its receive count one higher.
+Q2  A message that was received maxReceiveCount times goes to the redrive policy's queue when it is asked for again.
 Q3  The event source invokes the function with the message and deletes it, unless the function raises or names the
     message in batchItemFailures. (Batches of one.)
     SQS Developer Guide: "Amazon SQS visibility timeout" (Q1), "Using dead-letter queues" (Q2); Lambda Developer Guide:
     "Handling errors for an SQS event source" (Q3).
 S1  A schedule fires within the minute that its time names: at(1:00:00) between 1:00:00 and 1:00:59.
 S2  Each schedule fires at least once: it may fire twice; above the quota it is delayed. Here also: not at all.
-S3  A hand-over that is refused is tried again, ever later, as the retry policy says, then goes to the dead-letter queue.
+S3  A hand-over that is refused is tried again, ever later, as the retry policy says, then goes to the dead letters.
 S4  A schedule with ActionAfterCompletion=DELETE is deleted some time after its last invocation; its name is then free.
 S5  A name that exists is refused with ConflictException. (That one is moto's.)
     EventBridge Scheduler User Guide: "Schedule types" (S1), "What is Amazon EventBridge Scheduler?" and "Quotas" (S2),
@@ -58,10 +58,8 @@ ERROR_CODES = {
 }
 
 
-Handler = Callable[[Any, Any], Any]
-
-
 FAILURES = {*ERROR_CODES, "hanging"}
+Handler = Callable[[Any, Any], Any]
 
 
 class Died(BaseException):
@@ -72,15 +70,6 @@ class Clock(Protocol):
     """What the model needs of a world: its time, which handlers and calls advance."""
 
     now: datetime
-
-
-class Call(Protocol):
-    """An AWS call: `patience` is how many seconds its client waits for an answer, retries included."""
-
-    @property
-    def operation(self) -> str: ...  # noqa: D102
-    @property
-    def patience(self) -> float: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -116,43 +105,36 @@ def read_rules(resources: Mapping[str, Any]) -> Rules:
     """Read the rules from the template's resources, references resolved."""
 
     def of(kind: str) -> dict[str, Any]:
-        return {name: about["Properties"] for name, about in resources.items() if about["Type"] == kind}
+        return {name: about["Properties"] for name, about in resources.items() if about["Type"] == f"AWS::{kind}"}
 
-    functions = {about["FunctionName"]: name.removesuffix("Function") for name, about in of(_FUNCTION).items()}
-    asynchronous = {functions[about["FunctionName"]]: about for about in of("AWS::Lambda::EventInvokeConfig").values()}
-    sources = {
-        _queue(about["EventSourceArn"]): functions[about["FunctionName"]]
-        for about in of("AWS::Lambda::EventSourceMapping").values()
-    }
-    [rate] = [rule["ScheduleExpression"] for rule in of("AWS::Events::Rule").values()]
-    environment = resources["RecheckFunction"]["Properties"]["Environment"]["Variables"]
+    made = of("Lambda::Function")
+    names = {about["FunctionName"]: name.removesuffix("Function") for name, about in made.items()}
+    configs = {about["FunctionName"]: about for about in of("Lambda::EventInvokeConfig").values()}
+    sources = {_queue(a["EventSourceArn"]): names[a["FunctionName"]] for a in of("Lambda::EventSourceMapping").values()}
+    [rule] = of("Events::Rule").values()
+    environment = made["RecheckFunction"]["Environment"]["Variables"]
     return Rules(
-        {functions[f["FunctionName"]]: _function_rules(f, asynchronous, functions) for f in of(_FUNCTION).values()},
-        {name: _queue_rules(about, sources.get(name)) for name, about in of("AWS::SQS::Queue").items()},
-        timedelta(minutes=int(re.findall(r"\d+", rate)[0])),
+        {
+            names[name]: _function_rules(about, configs.get(name, {}))
+            for about in made.values()
+            if (name := about["FunctionName"])
+        },
+        {name: _queue_rules(about, sources.get(name)) for name, about in of("SQS::Queue").items()},
+        timedelta(minutes=int(re.sub(r"\D", "", rule["ScheduleExpression"]))),
         timedelta(seconds=int(environment["PASS_TIMEOUT_SECONDS"])),
     )
 
 
-_FUNCTION = "AWS::Lambda::Function"
-
-
-def _function_rules(about: Any, asynchronous: Mapping[str, Any], functions: Mapping[str, str]) -> FunctionRules:
-    config = asynchronous.get(functions[about["FunctionName"]], {})
-    destination = config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
-    return FunctionRules(
-        timedelta(seconds=int(about["Timeout"])),
-        config.get("MaximumRetryAttempts", len(RETRY_WAITS)),
-        _queue(destination) if destination else None,
-    )
+def _function_rules(about: Any, config: Any) -> FunctionRules:
+    to = config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
+    retries = config.get("MaximumRetryAttempts", len(RETRY_WAITS))
+    return FunctionRules(timedelta(seconds=int(about["Timeout"])), retries, _queue(to) if to else None)
 
 
 def _queue_rules(about: Any, consumer: str | None) -> QueueRules:
-    redrive = about.get("RedrivePolicy", {})
-    dead_letters = redrive.get("deadLetterTargetArn")
-    visibility = timedelta(seconds=int(about.get("VisibilityTimeout", 30)))
-    count = int(redrive.get("maxReceiveCount", 0))
-    return QueueRules(visibility, count, _queue(dead_letters) if dead_letters else None, consumer)
+    redrive, visibility = about.get("RedrivePolicy", {}), timedelta(seconds=int(about.get("VisibilityTimeout", 30)))
+    to = redrive.get("deadLetterTargetArn")
+    return QueueRules(visibility, int(redrive.get("maxReceiveCount", 0)), _queue(to) if to else None, consumer)
 
 
 def _queue(name: str) -> str:
@@ -233,6 +215,7 @@ class Model:
         self._time = self.world.now
         self._waiting: dict[str, datetime] = {}
         self._payload: Any = None
+        self._ran = False
         self._ends = datetime.max.replace(tzinfo=UTC)
 
     # --- Lambda ---
@@ -249,11 +232,11 @@ class Model:
         source = "retry" if event.tries else event.source
         try:
             self._run(event.function, event.payload, source, event.request_id)
-        except (Died, Exception):  # Lambda takes any
+        except (Died, Exception):  # noqa: BLE001 - Lambda takes any
             self._failed(event)
 
     def _run(self, function: str, payload: Any, source: str, request_id: str) -> Any:
-        self.running, self.source, self._payload = function, source, payload
+        self.running, self.source, self._payload, self._ran = function, source, payload, True
         self._ends = self.world.now + self.rules.functions[function].timeout
         try:
             return self.handlers[function](payload, SimpleNamespace(aws_request_id=request_id))
@@ -290,7 +273,7 @@ class Model:
         queue = self.rules.functions[event.function].on_failure
         if queue is None:
             return
-        about = {"requestId": event.request_id, "functionArn": f"{event.function}:$LATEST"}
+        about: dict[str, Any] = {"requestId": event.request_id, "functionArn": f"{event.function}:$LATEST"}
         about |= {"condition": "RetriesExhausted", "approximateInvokeCount": event.tries + 1}
         record = {"version": "1.0", "timestamp": f"{self.world.now:%Y-%m-%dT%H:%M:%S.000Z}", "requestContext": about}
         self._deliver(queue, json.dumps(record | {"requestPayload": event.payload}), event.function)
@@ -333,8 +316,11 @@ class Model:
         run.completed = True
         return _answer({"paid": behaviour != "says no"})
 
-    def around(self, call: Call, name: str, effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Make a call of what has this name, as far as its outage and the function's timeout allow."""
+    def around(self, call: Any, name: str, effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Make a call of what has this name, as far as its outage and the function's timeout allow.
+
+        `call.patience` is how many seconds its client waits for an answer, retries included.
+        """
         how = self.outage(name)
         if how == "hanging":
             self.wait(timedelta(seconds=call.patience))
@@ -387,7 +373,7 @@ class Model:
         record = {"messageId": message.id, "body": message.body, "attributes": attributes, "eventSource": "aws:sqs"}
         try:
             answer = self._run(function, {"Records": [record]}, "retry queue", str(uuid4()))
-        except (Died, Exception):
+        except (Died, Exception):  # noqa: BLE001 - Lambda takes any
             return False
         return not (answer or {}).get("batchItemFailures")
 
@@ -451,8 +437,8 @@ class Model:
 
     def _happen(self) -> None:
         heapq.heappop(self._heap)[2]()
-        if self.waiting:
-            found = self.waiting()
+        if self.waiting and self._ran:
+            self._ran, found = False, self.waiting()
             self._waiting = {name: when for name, when in found.items() if when}
             self.finished |= {
                 name: self.world.now for name, when in found.items() if when is None and name not in self.finished
@@ -496,7 +482,7 @@ class Model:
         return swept + every * max(-((swept - looks) // every), 1)
 
 
-def fail(how: str, call: Call) -> dict[str, Any]:
+def fail(how: str, call: Any) -> dict[str, Any]:
     """Raise what botocore raises where a service fails in this way."""
     if how in ERROR_CODES:
         code = ERROR_CODES[how]

@@ -1,4 +1,4 @@
-"""Stories that nobody thought of: hypothesis delivers, repeats, waits, breaks and repairs, in any order.
+"""Random stories: hypothesis delivers, repeats, waits, breaks and repairs, in any order.
 
 It counts what was acknowledged (saved), lost, duplicated (a pass run more than once) and indeterminate (a call whose
 answer was lost). Lost is to be 0.
@@ -6,6 +6,7 @@ answer was lost). Lost is to be 0.
 
 import copy
 import json
+import random
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,14 +25,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.cloud import DELAYED_NOTIFY, RECHECK, Cloud
 from tests.direct import asked_directly
 from tests.faults import FAULTS, START, USUAL, Effect
-from tests.promise import broken, replayed
+from tests.invariants import broken, repair
+from tests.lambda_model import DELAYED_NOTIFY, ERROR_CODES, RECHECK
 from tests.wire import Answer, Call, listening
 from tests.world import World, made, sample
 
 STEPS = 40
+# One thing at a time, as the promise says.
+DEPENDENCIES = ["CreditCardNotifyTable", "CardPaymentRecordTable", "order table", "CallbackErrorLogTable", "Scheduler"]
+DEPENDENCIES += ["Secrets Manager", "SES", "ProcessPaidOrder"]
 
 
 class Stories(RuleBasedStateMachine):
@@ -40,21 +44,27 @@ class Stories(RuleBasedStateMachine):
     world: ClassVar[World]
     counts: ClassVar[Counter[str]] = Counter()
 
-    @initialize(timer=st.sampled_from(["once", "twice", "late", "never", "refused"]), attempts=st.sampled_from("359"))
-    def begin(self, timer: str, attempts: str) -> None:
-        """A branch with a timer of some temper, and an allowance of attempts."""
+    @initialize(
+        timer=st.sampled_from(["once", "twice", "late", "never", "refused"]), hours=st.sampled_from(["1", "72"])
+    )
+    def begin(self, timer: str, hours: str) -> None:
+        """A branch with a timer of some temper, and a time after which it gives up."""
+        random.seed(1)  # the jitter of the waits
         self.world.empty()
         self.world.now = START
-        self.world.cold_start(**USUAL | {"MAX_ATTEMPTS": attempts})
-        self.paid, self.fault, self.events = "works", ("", 0), list[dict[str, Any]]()
-        self.cloud = Cloud(self.world, timer=timer, behaviour=lambda _number: self.paid)
-        self.world.wire.around = self._around
+        self.world.cold_start(**USUAL | {"GIVE_UP_AFTER_HOURS": hours})
+        self.paid, self.fault, self.events, self.conflicts = "works", ("", 0), list[dict[str, Any]](), 0
+        self.down = dict[str, str]()
+        self.model = self.world.model(
+            timer=timer, behaviour=lambda _number: self.paid, outage=lambda name: self.down.get(name, "")
+        )
+        self.allowed, self.world.wire.around = self.world.wire.around, self._around
 
     # --- what the world does ---
 
     @rule(charge=st.integers(1, 3))
     def deliver(self, charge: int) -> None:
-        """The bank notifies: a charge may be told of more than once."""
+        """The bank notifies, of a charge more than once."""
         event = sample("authorized")
         event["requestContext"]["requestId"] = f"n-{len(self.events)}"
         body = json.loads(event["body"]) | {"id": f"chrg_test_{charge}", "reference_order": f"ORDER-{charge}"}
@@ -74,31 +84,41 @@ class Stories(RuleBasedStateMachine):
         """Another body under a known id must not stand in for it."""
         event = copy.deepcopy(self.events[which % len(self.events)])
         event["body"] = event["body"].replace("}", ', "description": "another"}', 1)
+        self.conflicts += 1
         self._accept(DELAYED_NOTIFY, event)
 
     @rule(seconds=st.sampled_from([1, 30, 61, 95, 200, 600, 3000]))
     def time_passes(self, seconds: int) -> None:
         """What is due by then happens: retries, timers, sweeps."""
-        until = self.world.now + timedelta(seconds=seconds)
-        while self.cloud.step(until):
-            pass
-        self.world.now = max(self.world.now, until)
+        self.model.run(self.world.now + timedelta(seconds=seconds))
 
-    @precondition(lambda self: self.world.rows("CREDIT_CARD_NOTIFY_TABLE"))
+    @precondition(lambda self: self.events)
     @rule(which=st.integers(0, 99), number=st.integers(1, 3), times=st.integers(1, 2))
     def fire(self, which: int, number: int, times: int) -> None:
         """A timer fires now, early or late, for whatever pass, once or twice."""
-        rows = self.world.rows("CREDIT_CARD_NOTIFY_TABLE")
-        row = rows[which % len(rows)]
-        ids = {name: row[name] for name in ("chargeId", "notificationId", "orderId")}
+        rows = self._rows()
+        if not rows:
+            return
+        ids = {name: rows[which % len(rows)][name] for name in ("chargeId", "notificationId", "orderId")}
         for _ in range(times):
             self._accept(RECHECK, {"version": 1, **ids, "pass": number, "dueAt": "2026-11-22T09:31:17Z"})
 
     @rule()
     def sweep(self) -> None:
         """A sweep out of its turn."""
-        self.cloud.sweep()
-        self.cloud.now()
+        self.model.sweep()
+        self.model.now()
+
+    @rule(name=st.sampled_from(DEPENDENCIES), how=st.sampled_from([*ERROR_CODES, "hanging"]))
+    def an_outage_begins(self, name: str, how: str) -> None:
+        """One of the things it depends on is down."""
+        self.down = {name: how}
+
+    @precondition(lambda self: self.down)
+    @rule()
+    def the_outage_ends(self) -> None:
+        """It is back."""
+        self.down = {}
 
     @rule(fault=st.sampled_from(sorted(FAULTS)), ahead=st.integers(1, 9))
     def a_call_will_fail(self, fault: str, ahead: int) -> None:
@@ -113,8 +133,8 @@ class Stories(RuleBasedStateMachine):
     @rule()
     def operator_replays(self) -> None:
         """Somebody brings back what lies in the failure stores, whether or not the cause is gone."""
-        replayed(self.cloud)
-        self.cloud.now()
+        repair(self.model, self._rows())
+        self.model.now()
 
     @invariant()
     def step(self) -> None:
@@ -125,14 +145,15 @@ class Stories(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """The causes are gone, the world comes to rest, what failed is brought back: then nothing may be missing."""
-        if not hasattr(self, "cloud"):
+        if not hasattr(self, "model"):
             return
-        self.fault, self.paid = ("", 0), "works"
-        self.cloud.rest()
-        wrong = broken(self.cloud)
-        replayed(self.cloud)
-        self.cloud.rest()
-        wrong += broken(self.cloud)
+        self.fault, self.paid, self.down = ("", 0), "works", {}
+        self.model.rest()
+        wrong = broken(self.model, self.world)
+        wrong += ["a letter too many"] if len(self.model.queues["RefusedQueue"]) > self.conflicts else []
+        repair(self.model, self._rows())
+        self.model.rest()
+        wrong += broken(self.model, self.world)
         wrong += [f"{row['notificationId']} is {row['state']}" for row in self._rows() if row["state"] != "DONE"]
         missing = {event["requestContext"]["requestId"] for event in self.events} - self._saved()
         wrong += [f"{name} was delivered and is nowhere" for name in missing]
@@ -140,7 +161,7 @@ class Stories(RuleBasedStateMachine):
         assert wrong == []
 
     def _count(self, lost: int) -> None:
-        completed = Counter((run.notification, run.number) for run in self.cloud.runs if run.completed)
+        completed = Counter((run.notification, run.number) for run in self.model.runs if run.completed)
         self.counts["acknowledged"] += len(self._rows())
         self.counts["lost"] += lost
         self.counts["duplicated"] += sum(count - 1 for count in completed.values())
@@ -152,14 +173,15 @@ class Stories(RuleBasedStateMachine):
         return {row["notificationId"] for row in self._rows()}
 
     def _accept(self, function: str, event: dict[str, Any]) -> None:
-        self.cloud.accept(function, event, "a story")
-        self.cloud.now()
+        self.model.accept(function, event, "a story")
+        self.model.now()
 
     def _around(self, call: Call, effect: Effect) -> Answer:
         kind, left = self.fault
         self.fault = (kind, left - 1)
         if left != 1:
-            return effect()
+            assert self.allowed
+            return self.allowed(call, effect)
         self.counts["indeterminate"] += kind in {"answer lost", "dies after"}
         return FAULTS[kind](call, effect)
 

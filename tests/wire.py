@@ -82,7 +82,7 @@ class Wire:
         """Stand in for `BaseClient._make_api_call`."""
         if not self.listening:
             return by_http(client, operation, request)
-        config = client.meta.config
+        config: Any = client.meta.config  # read_timeout and retries are made at run time
         patience = config.read_timeout * (config.retries or {}).get("total_max_attempts", 5)
         call = Call(client.meta.service_model.service_name, operation, request, patience)
         self.calls.append(call)
