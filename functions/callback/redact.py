@@ -1,110 +1,147 @@
-"""Keeps card data, tokens and secrets out of records, logs, the error log and mails."""
+r"""Keeps card data, tokens and secrets out of records, logs, the error log and mails.
+
+A text is searched as it is, and in a plain view of the same length, where digits of any script, full-width letters and
+encoded characters (`%34`, `\u0034`) are ASCII. What is found there is masked in the text; all else stays as it came.
+No pattern repeats without a bound before it can fail: the time must not grow with the square of a text's length.
+"""
 
 import json
 import re
+import unicodedata
 from base64 import b64decode
-from collections.abc import Mapping
-from typing import Any
-from urllib.parse import unquote_plus
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import lru_cache
 
-MASK = "[redacted]"
-MAX_TEXT = 8_000
-MAX_BODY_BYTES = 32 * 1024
-_MAX_DEPTH = 12
-_ACROSS = 100
-
-_PARTS = (
-    "token|secret|security|passw|passcode|credential|authorization|cookie|api[-_]?key|card|holder|last4|cvv|cvc|cavv"
-    "|expir|exp[-_]?(?:month|year)"
-)
-_SECRET_NAME = re.compile(rf"{_PARTS}|approval_code|^(?:pan|pin|csc|number|mpi|xid)$", re.IGNORECASE)
-# The same names in what is no JSON, or none any more: `name=value`, `name[part]=value`, `name: value`, `"name":"value`,
-# and JSON in JSON, where each quote has backslashes before it. No pattern repeats without a bound before it can fail:
-# a long text must not take time that grows with its square.
-_SECRET_FIELD = re.compile(
-    rf"((?:{_PARTS})[\w%\[\]-]{{0,30}}\\{{0,4}}[\"']?\s?[=:]\s?\\{{0,4}}[\"']?)"
-    r"(?:(?<=\")(?:[^\"\\]|\\[^\"])*|(?<=')(?:[^'\\]|\\[^'])*|[^&\s\"',}]+)",
-    re.IGNORECASE,
-)
-_SECRET_TEXT = re.compile(
-    r"\b[sp]key_\w+|\btokn?_\w+|\b(?:Bearer|Basic) [^\s\"',]+|(?<=Cookie: )[^\r\n\"']+"
-    r"|(?<!\w)\d{4,6}[- ]?[xX*•][- xX*•]{0,12}\d{2,4}(?!\w)",
-    re.IGNORECASE,
-)
-_CARD_NUMBER = re.compile(
-    r"(?<!\w)(?:\d{13,19}|\d{4}[ .+-]?\d{4}[ .+-]?\d{4}[ .+-]?\d{1,7}|\d{4}[ .+-]\d{6}[ .+-]\d{5})(?!\w)", re.ASCII
-)
+MASK, MAX_TEXT, MAX_BODY_BYTES = "[redacted]", 8_000, 32 * 1024
+# `_ACROSS`: how far behind the cut a secret is looked for that begins before it.
+_MAX_DEPTH, _ACROSS = 12, 300
 
 
-# How the numbers of the card schemes begin: what is an order number by chance adds up, too, but rarely begins so.
-_SCHEME = re.compile(r"4|5[0-8]|2(?:22[1-9]|2[3-9]|[3-6]|7[01]|720)|3[4-8]|30[0-5]|6")
+def _any(names: str) -> str:
+    # The first letter as a set: the engine skips sooner what begins otherwise.
+    return "|".join(f"[{name[0]}{name[0].upper()}](?i:{name[1:]})" for name in names.split("|"))
+
+
+# The one list of names, for JSON, forms and prose. Codes are a few digits, which prose gives with no sign before them.
+# Short ones are words of their own, as in `card_pin`, `cardPin` and `PIN code`, not in `shipping` or `PANIC`.
+_WORD = "|[%s](?:(?<![A-Za-z].)|(?<=[a-z][%s]))(?i:%s)(?![a-z]|[A-Z]{2})"
+_CODES = _any(r"cvv|cvc|passcode|security[-_+ \1]?\0{,5}code|verification[-_+ \1]?\0{,5}[cnv]\w{3,5}")
+_CODES += _WORD % ("pP", "P", "an|in") + _WORD % ("cC", "C", "id|vn|vd|v2|sc")
+_STEMS = r"token|secret(?!smanager)(?!:[a-z])|security|passw|credential|authorization|cookie|api[-_]?key|card|holder"
+_STEMS += r"|xid|last_?4|cavv|mpi\b|expir|exp[-_]?[mdy]\w{3,4}|track[-_]?[d12]|approval_code"
+_SECRET_NAME = re.compile(rf"{_CODES}|{_any(_STEMS)}|^number$")
+_SECRETS = (
+    # `name=value`, `name[part]=value`, `name: value`, `<name>value`, `"name": "value`. In JSON in JSON each quote has
+    # backslashes before it, and the value ends at a quote with as many.
+    re.compile(
+        rf"(?:{_CODES}|{_any(_STEMS)})[\w\[\]%.\0-]{{0,40}}+[\\\0]{{0,16}}+[\"']?+\0{{0,8}}+\s?+(?:[=:]\0{{0,8}}[\s\1]?+|>)\0{{0,8}}+"
+        r"(?:(\\{0,15}[\"'])((?s:(?!(?<!\\)\1).)+)|((?i:(?:basic|bearer|digest)\s)?[^&\s\"',}<]+))"
+    ),
+    re.compile(rf"(?:{_CODES})2?(?:\W{{1,3}}(?:is|was|code|number|no|value|of)){{0,4}}\W{{0,4}}(\d{{3,8}})(?!\d)"),
+    re.compile(r"[spSP](?<!\w.)key_\w+|[tT](?<!\w.)okn?_\w+|[bB](?i:earer)\s[^\s\"',]+|[cC](?i:ookie):\s([^\r\n\"']+)"),
+    re.compile(r"(?<!\w)\d{4,6}[- ]?(?:[xX*•#][- ]?){2,12}\d{2,4}(?!\w)"),
+)
+# Long numbers, however they are grouped: with at most three of these characters between two digits.
+_BETWEEN = " \t\r\n\1/._+-\u2212\\"
+_CHAIN = re.compile(rf"[0-9](?:\0*+(?:[{re.escape(_BETWEEN)}]\0*+){{0,3}}[0-9]){{12,}}+\0*+")
+# Where nothing else is near, 14 digits and more may be a card's in any groups with gaps alike, or of 4 and more; else
+# only in the usual groups. Neither the digits of a fraction are, nor 13 after a plus, which are a telephone number.
+_ALONE = re.compile(r"(?=(?:\D*\d){14})(?:\d+([^\d.]+)\d+(?:\1\d+)*|\d+(?:\.\d+){2,}|\d{4,}(?:\D+\d{4,}){2,})")
+_D, _G, _4 = r"[0-9]\0*+", r"(?:[^\d\r\n\0]\0*+){1,3}", r"(?:[0-9]\0*+){4}"
+_USUAL = re.compile(
+    rf"(?<!\d)(?=[2-68])(?=((?<!\d\.)(?:(?<![\s\"'(]\+)(?<!^\+)|(?=(?:{_D}){{14}}))(?:{_D}){{13,19}}(?!\d)"
+    rf"|{_4}{_G}(?:{_D}){{6}}{_G}(?:{_D}){{4,5}}(?!\d)|(?:{_4}{_G}){{3}}(?:{_D}){{1,4}}(?!\d))({_G}(?:{_D}){{1,3}}(?!\d))?)"
+)
+# How the card schemes' numbers begin, and how long they are: other numbers add up, too, but rarely fit.
+_SCHEME = re.compile(
+    r"4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720|220[0-4]|8[12]\d\d)\d{12}"
+    r"|3[47]\d{13}|3(?:0[0-59]|[689]\d)\d{11,16}|35\d{14,17}|(?:5[0678]|6[37])\d{11,17}|62\d{14,17}|6\d{15}(?:\d{3})?"
+)
+# What may come after a number: track data, or the month it expires and its code.
+_BEHIND = re.compile(r"\^[^^\r\n]{2,40}(\^[\w=;?^\0]{,80})?|[=D](\0*[0-9]){7,40}|([ \t\1/-]{1,3}\d{2,4}(?!\d)){1,3}")
+_X = "[0-9A-Fa-f]"
+_CODED = rf"%(?:25)?(?:[0-7]{_X}|[C-Fc-f]{_X}(?:%(?:25)?[89ABab]{_X}){{1,3}})|\\{{1,15}}(?:u{_X}{{4}}|[tnr])|[^\0-\x7f]"
+_KINDS = {"Zs": "\1", "Pd": "-", "Cf": "\0", "Mn": "\0", "Me": "\0"}
+_GAPS, _DOUBLED = str.maketrans("", "", f"{_BETWEEN}\0"), str.maketrans("0123456789", "0246813579")
 
 
 def redacted_event(event: object) -> str:
     """Return an event as JSON that is safe to keep: what is secret masked, what is long cut."""
-    if isinstance(event, Mapping) and isinstance(event.get("body"), str):
-        event = {**event, "body": _plain_body(event)}
+    if isinstance(event, Mapping) and event.get("isBase64Encoded"):
+        with suppress(ValueError):
+            event = {**event, "body": b64decode("".join(str(event.get("body")).split()), validate=True).decode()}
     return json.dumps(_redacted(event), default=str)[: 8 * MAX_TEXT]
 
 
 def mask_body(body: str) -> str:
     """Return a notification's body as the record keeps it: masked, and at most 32 KB of it."""
-    masked = redacted_text(body, most=MAX_BODY_BYTES) if _is_json(body) else unquote_plus(scrub(body, MAX_BODY_BYTES))
-    return masked.encode(errors="replace")[:MAX_BODY_BYTES].decode(errors="ignore")
+    return redacted_text(body, most=MAX_BODY_BYTES).encode()[:MAX_BODY_BYTES].decode(errors="ignore")
 
 
 def is_card_number(text: str) -> bool:
-    """Whether the whole text is a card number."""
-    number = text.strip()
-    return bool(_CARD_NUMBER.fullmatch(number) and _SCHEME.match(number) and _adds_up(number))
+    """Whether the whole text is a card number, however its digits are written and grouped."""
+    return _is_card(_plain(text))
 
 
 def redacted_text(text: str, depth: int = 0, most: int = MAX_TEXT) -> str:
     """Redact a text by its fields if it is JSON, else by its looks."""
     try:
-        return json.dumps(_redacted(json.loads(text), depth), ensure_ascii=False)[:most]
+        return json.dumps(_redacted(json.loads(text.lstrip("\ufeff")), depth), ensure_ascii=False)[:most]
     except (ValueError, RecursionError):
         return scrub(text, most)
 
 
 def scrub(text: str, most: int = MAX_TEXT) -> str:
-    """Mask what looks like a card number, a key or a token in free text, and cut it to size."""
-    # What lies across the cut is masked whole before it is cut.
-    text = _SECRET_FIELD.sub(rf"\1{MASK}", _SECRET_TEXT.sub(MASK, text[: most + _ACROSS]))
-    return _CARD_NUMBER.sub(lambda found: MASK if _adds_up(found[0]) else found[0], text)[:most]
+    """Mask what is or may be secret in free text, and cut it to size, but never through a secret."""
+    text = text[: most + _ACROSS].encode(errors="replace").decode()
+    kept, end = [], 0
+    for start, stop in sorted({span for view in {text, _plain(text)} for span in _secrets(view)}):
+        if end <= start < most:
+            kept.append(text[end:start] + MASK)
+        end = max(end, stop)
+    return "".join([*kept, text[end:most]])[:most]
 
 
-def _is_json(text: str) -> bool:
-    return text.lstrip("\ufeff \t\r\n")[:1] in {"{", "["}
+def _secrets(view: str) -> Iterator[tuple[int, int]]:
+    for pattern in _SECRETS:
+        yield from (found.span(found.lastindex or 0) for found in pattern.finditer(view))
+    for chain in _CHAIN.finditer(view):
+        spans = [(found.start(1), found.end(i)) for found in _USUAL.finditer(view, *chain.span()) for i in (1, 2)]
+        for start, end in spans + ([chain.span()] if _ALONE.fullmatch(chain[0].replace("\0", "")) else []):
+            if end > 0 and _is_card(view[start:end]):
+                behind = _BEHIND.match(view, end)
+                yield start, behind.end() if behind else end
 
 
-def _plain_body(event: Mapping[str, Any]) -> str:
-    try:
-        body = b64decode(event["body"], validate=True).decode() if event.get("isBase64Encoded") else event["body"]
-    except ValueError:
-        body = str(event["body"])
-    # A form is masked by its names while a value has no spaces; its looks (`%28514950xxxxxx9007%29`) show only after.
-    return body if _is_json(body) else unquote_plus(scrub(body))
+def _is_card(text: str) -> bool:
+    digits = text.translate(_GAPS)
+    sums = digits[-1::-2] + digits[-2::-2].translate(_DOUBLED)  # Luhn's
+    return bool(_SCHEME.fullmatch(digits)) and (sum(sums.encode()) - 48 * len(sums)) % 10 == 0
+
+
+def _plain(text: str) -> str:
+    return re.sub(_CODED, lambda found: _folded(found[0]), text)
+
+
+@lru_cache(maxsize=4096)
+def _folded(token: str) -> str:
+    codes = bytes.fromhex(re.sub(r"%(25)?|\\+[utnr]", "", token)) if len(token) > 1 else b""
+    char = codes.decode("utf-8" if token[0] == "%" else "utf-16-be", errors="replace") or token[0]
+    plain = unicodedata.normalize("NFKC", char)[0]
+    folded = _KINDS.get(unicodedata.category(char[0])) or str(unicodedata.decimal(plain, plain))
+    return folded.ljust(len(token), "\0")
 
 
 def _redacted(value: object, depth: int = 0) -> object:
     if depth > _MAX_DEPTH:
         return "[deeper]"
     if isinstance(value, Mapping):
-        return {
-            scrub(str(name)): MASK if _SECRET_NAME.search(str(name)) else _redacted(inner, depth + 1)
-            for name, inner in value.items()
-        }
+        fields = ((str(name), inner) for name, inner in value.items())
+        return {scrub(n): MASK if _SECRET_NAME.search(n) else _redacted(inner, depth + 1) for n, inner in fields}
     if isinstance(value, list | tuple):
         return [_redacted(inner, depth + 1) for inner in value]
-    if isinstance(value, str) and _is_json(value):
+    if isinstance(value, str) and value.lstrip("\ufeff \t\r\n")[:1] in {"{", "["}:
         return redacted_text(value, depth + 1)  # JSON in JSON: a proxy event's body, a Lambda's answer
     clean = scrub(str(value))
     return clean if isinstance(value, str) or clean != str(value) else value
-
-
-def _adds_up(text: str) -> bool:
-    # Luhn's sum: order numbers and times are as long as card numbers, but rarely add up.
-    digits = [int(digit) for digit in text if digit.isdigit()][::-1]
-    doubled = (sum(divmod(2 * digit, 10)) for digit in digits[1::2])
-    return (sum(digits[::2]) + sum(doubled)) % 10 == 0
