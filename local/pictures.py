@@ -41,7 +41,6 @@ PAGES = {
     "board-light": ("light", 1120, 900, ""),
     "board-dark": ("dark", 1120, 900, ""),
     "board-timeline": ("light", 1080, 640, f"?find={FAILED_ORDER}"),
-    "board-hour": ("light", 1120, 330, "#hour-title"),
     "board-phone": ("light", 360, 760, ""),
 }
 _PATIENCE = 30
@@ -77,7 +76,7 @@ def _chromium() -> str | None:
 def _local_stack(console: Console) -> Iterator[Stack]:
     with console.status("building, starting and deploying the local stack"):
         stack.build()
-        started = emulator.start()
+        started = emulator.start(sweep_every=86_400)  # nobody tidies up the scene
     try:
         deployed = stack.deploy(started, Options())
         # The functions' own code reads them where the scene is played.
@@ -106,16 +105,17 @@ def _play(deployed: Stack) -> None:
 
 
 def _dead_letters(deployed: Stack) -> None:
-    # Events that the emulator's Lambda gives up for good: a notification without its charge, and a timer of nobody's.
-    broken = json.loads((EVENTS / "authorized.json").read_text()) | {"body": json.dumps({"object": "charge"})}
-    timer = json.loads((EVENTS / "recheck.json").read_text()) | {"chargeId": "chrg_test_of_another_branch"}
-    for function, event in (("DelayedNotifyFunction", broken), ("RecheckFunction", timer)):
-        name = deployed.outputs[function]
-        deployed.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(event))
+    # One without its charge, which RetryFunction refuses; and one that was not saved within its 72 hours.
+    event = json.loads((EVENTS / "authorized.json").read_text())
+    broken = json.dumps(event | {"body": json.dumps({"object": "charge"})})
+    function = deployed.outputs["DelayedNotifyFunction"]
+    deployed.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=broken)
+    [record] = json.loads((EVENTS / "retry.json").read_text())["Records"]
+    deployed.client("sqs").send_message(QueueUrl=deployed.outputs["FailureQueue"], MessageBody=record["body"])
     deadline = time.monotonic() + _PATIENCE
-    while sum(deployed.messages().values()) < len((broken, timer)):  # each is tried three times first
+    while deployed.messages()["RefusedQueue"] == 0:
         if time.monotonic() > deadline:
-            raise StackError("the dead letters did not arrive")
+            raise StackError("the refused notification did not arrive")
         time.sleep(0.2)
 
 
