@@ -629,6 +629,8 @@ def test_sandbox_reaches_only_who_is_verified(account: Account) -> None:
     )
     account.identities |= {"a@local.example": True, "other.example": True}
     assert account.said("SES")[-1] == "ok: in the sandbox: only verified recipients get mails, and all 2 are"
+    account.given["ErrorMailTo"] = "a@local.example"
+    assert "one recipient" not in "".join(account.said("SES"))
 
 
 def test_alarm_topic_must_be_there_and_wake_somebody(account: Account) -> None:

@@ -117,6 +117,9 @@ def test_recheck_that_fails_again_is_said(failed: Deployed, capsys: Print) -> No
     failed.functions[arn("payment3-recheck-dev")] = lambda _call: payload(error, error="Unhandled")
     assert failed.run("replay", ORDER) == 1
     assert capsys.readouterr().out == f"{NAMED}  pass 1 failed again: ValueError: card [redacted] refused\n"
+    failed.functions[arn("payment3-recheck-dev")] = lambda _call: payload(b"\xff", error="Unhandled")
+    assert failed.run("replay", ORDER) == 1
+    assert "pass 1 failed again: an error: without a text" in capsys.readouterr().out
 
 
 def test_each_notification_of_each_order_is_looked_at(deployed: Deployed, capsys: Print) -> None:
