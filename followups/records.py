@@ -33,6 +33,7 @@ _SWEPT_WITHIN = timedelta(minutes=15)
 # Not the body: nobody here needs it.
 _OWN = [str(field.alias) for name, field in Record.model_fields.items() if name not in {"ours", "claim_id"}]
 _ATTRIBUTES = (*_OWN, "receivedAt", "failedAt", "status", "transactionState", "amount", "currency", "checksumForm")
+_MOST_PASSES = 100  # in a plan; a spoilt record may say more
 _ROW = ("errorId", "errorType", "message", "chargeId", "occurrences", "firstAt", "lastAt", "mailedAt")
 
 
@@ -116,7 +117,9 @@ def read(item: Item) -> Notification:
         return Notification(item)
     try:
         record = read_record(item)
-        return Notification(item, record.waiting() if record.state == "PENDING" else record)
+        if record.state == "PENDING" and not record.next_pass_due:
+            raise SpoiltRecord("nextPassDue", "a UTC time")  # noqa: TRY301 - as a wrong type is
+        return Notification(item, record)
     except SpoiltRecord as error:
         return Notification(item, fault=printable(str(error)))
 
@@ -216,7 +219,10 @@ def read_all(stack: Stack, keys: Iterable[Item]) -> Iterator[Notification]:
 def error_rows(stack: Stack, notification_id: str, passes: int) -> dict[str, Item]:
     """Return the rows of the error log on a notification, by the kind of error and the pass that it ended at."""
     kinds = {error_id(notification_id, kind): kind for kind in ("retried", "refused", "contradicted", "failed")}
-    kinds |= {error_id(notification_id, "failed", number): f"failed {number}" for number in range(1, passes + 1)}
+    kinds |= {
+        error_id(notification_id, "failed", number): f"failed {number}"
+        for number in range(1, min(passes, _MOST_PASSES) + 1)
+    }
     rows = get_all(stack, "CallbackErrorLogTable", [{"errorId": id_} for id_ in kinds], _ROW)
     return {kinds[row["errorId"]]: row for row in rows}
 

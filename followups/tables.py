@@ -1,6 +1,7 @@
 """DynamoDB as these tools read it: an index by its keys, items by theirs. Nothing here writes, and nothing scans."""
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -27,16 +28,16 @@ def query(stack: Stack, condition: str, values: Item, **request: Any) -> Iterato
 
 
 def get_all(stack: Stack, table: str, keys: Iterable[Item], attributes: Iterable[str]) -> Iterator[Item]:
-    """Read at most `AT_ONCE` items of a table as they are now, in any order; one that is not there is left out."""
-    names = {f"#{name}": name for name in attributes}
-    asked = {"Keys": [_written(key) for key in keys], "ConsistentRead": True}
-    asked |= {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names}
-    request: Any = {stack.output(table): asked} if asked["Keys"] else {}
-    while request:  # an answer that would be too large leaves the rest for another call
-        answer = stack.dynamodb.batch_get_item(RequestItems=request)
-        for items in answer["Responses"].values():
-            yield from map(_item, items)
-        request = answer["UnprocessedKeys"]
+    """Read items of a table as they are now, in any order; one that is not there is left out."""
+    names, left = {f"#{name}": name for name in attributes}, iter(keys)
+    asked: Any = {"ConsistentRead": True, "ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names}
+    while chunk := [_written(key) for key in islice(left, AT_ONCE)]:
+        request: Any = {stack.output(table): asked | {"Keys": chunk}}
+        while request:  # an answer that would be too large leaves the rest for another call
+            answer = stack.dynamodb.batch_get_item(RequestItems=request)
+            for items in answer["Responses"].values():
+                yield from map(_item, items)
+            request = answer["UnprocessedKeys"]
 
 
 def _item(attributes: Any) -> Item:  # noqa: ANN401 - botocore's union of what an attribute may be
