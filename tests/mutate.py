@@ -5,7 +5,6 @@ Left out is what no requirement speaks of: log lines, the wording of errors, doc
 
 import ast
 import copy
-import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
-LONG = 60  # characters of code that a name shows
+LONG = 120  # characters of code that a name shows
 _PAIRS = [(ast.Lt, ast.LtE), (ast.Gt, ast.GtE), (ast.Eq, ast.NotEq), (ast.Is, ast.IsNot), (ast.In, ast.NotIn)]
 _SWAPPED: dict[type[ast.AST], Any] = {a: b for pair in _PAIRS for a, b in (pair, pair[::-1])}
 _SWAPPED |= {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.FloorDiv, ast.Mod: ast.FloorDiv}
@@ -70,7 +69,9 @@ def _is_wording(node: ast.AST, parent: ast.AST) -> bool:
     if isinstance(parent, ast.Dict) and node in parent.keys:
         return True  # a key is dropped with its value
     if isinstance(node, ast.Expr):
-        return isinstance(node.value, ast.Constant) or ast.unparse(node).startswith("logger.")
+        return isinstance(node.value, ast.Constant) or ast.unparse(node).startswith("log.bind(")
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and "#" not in node.value:
+        return node.value.count(" ") > 1
     if isinstance(node, ast.AnnAssign):
         return node.value is None or ast.unparse(node.value).startswith("field(")
     if isinstance(node, ast.If):
@@ -104,7 +105,7 @@ def _variants(node: Any, parent: ast.AST) -> Iterator[tuple[str, ast.AST]]:
             yield f"`{ast.unparse(kind)}` not caught", _but(node, body=[ast.Raise()])
         case ast.expr():
             for variant in _expressions(node, parent):
-                yield _change(ast.unparse(node), ast.unparse(variant)), variant
+                yield f"`{_short(ast.unparse(node))}` is `{_short(ast.unparse(variant))}`", variant
             yield from _parts(node)
 
 
@@ -134,32 +135,17 @@ def _parts(node: Any) -> Iterator[tuple[str, ast.expr]]:
             for index, (key, value) in enumerate(zip(node.keys, node.values, strict=True)):
                 keys, values = list(node.keys), list(node.values)
                 del keys[index], values[index]
-                told = f"{ast.unparse(key)}: " if key else "**"
-                yield f"without `{_short(told + ast.unparse(value))}`", _but(node, keys=keys, values=values)
+                label = f"{ast.unparse(key)}: " if key else "**"
+                yield f"without `{_short(label + ast.unparse(value))}`", _but(node, keys=keys, values=values)
         case ast.Call():
             for given in node.keywords:
                 rest = [other for other in node.keywords if other is not given]
-                told = _short(f"{ast.unparse(given)}` of `{ast.unparse(node.func)}")
-                yield f"without `{told}`", _but(node, keywords=rest)
+                what = _short(f"{ast.unparse(given)}` of `{ast.unparse(node.func)}")
+                yield f"without `{what}`", _but(node, keywords=rest)
 
 
 def _short(code: str) -> str:
     return code if len(code) <= LONG else f"{code[:LONG]}..."
-
-
-def _change(code: str, changed: str) -> str:
-    """Say what changed; of a long expression no more than that, between whole words."""
-    if len(code) <= LONG:
-        return f"`{code}` is `{changed}`"
-    old, new = code.split(" "), changed.split(" ")
-    start = _alike(old, new)
-    end = _alike(old[: start - 1 : -1], new[: start - 1 : -1])
-    parts = [" ".join(words[start : len(words) - end]) for words in (old, new)]
-    return f"`{_short(parts[0])}` is `{_short(parts[1])}` in `{_short(code)}`"
-
-
-def _alike(old: list[str], new: list[str]) -> int:
-    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
 
 
 def _but(node: Any, **fields: Any) -> Any:
