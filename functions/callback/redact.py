@@ -30,18 +30,17 @@ _CODES = _any(r"cvv|cvc|passcode|security[-_+ \1]?\0{,5}code|verification[-_+ \1
 _CODES += _WORD % ("pP", "P", "an|in") + _WORD % ("cC", "C", "id|vn|vd|v2|sc")
 _STEMS = r"token|secret(?!smanager)(?!:[a-z])|security|passw|credential|authorization|cookie|api[-_]?key|card|holder"
 _STEMS += r"|xid|last_?4|cavv|mpi\b|expir|exp[-_]?[mdy]\w{3,4}|track[-_]?[d12]|approval_code"
-_SECRET_NAME = re.compile(rf"{_CODES}|{_any(_STEMS)}|^number$")
-_SECRETS = (
-    # `name=value`, `name[part]=value`, `name: value`, `<name>value`, `"name": "value`. In JSON in JSON each quote has
-    # backslashes before it, and the value ends at a quote with as many.
-    re.compile(
-        rf"(?:{_CODES}|{_any(_STEMS)})[\w\[\]%.\0-]{{0,40}}+[\\\0]{{0,16}}+[\"']?+\0{{0,8}}+\s?+(?:[=:]\0{{0,8}}[\s\1]?+|>)\0{{0,8}}+"
-        r"(?:(\\{0,15}[\"'])((?s:(?!(?<!\\)\1).)+)|((?i:(?:basic|bearer|digest)\s)?[^&\s\"',}<]+))"
-    ),
-    re.compile(rf"(?:{_CODES})2?(?:\W{{1,3}}(?:is|was|code|number|no|value|of)){{0,4}}\W{{0,4}}(\d{{3,8}})(?!\d)"),
-    re.compile(r"[spSP](?<!\w.)key_\w+|[tT](?<!\w.)okn?_\w+|[bB](?i:earer)\s[^\s\"',]+|[cC](?i:ookie):\s([^\r\n\"']+)"),
-    re.compile(r"(?<!\w)\d{4,6}[- ]?(?:[xX*•#][- ]?){2,12}\d{2,4}(?!\w)"),
+_SECRET = re.compile(rf"{_CODES}|{_any(_STEMS)}|^number$")
+# `name=value`, `name[part]=value`, `name: value`, `<name>value`, `"name": "value`. In JSON in JSON each quote has
+# backslashes before it, and the value ends at a quote with as many.
+_NAMED = (
+    rf"(?:{_CODES}|{_any(_STEMS)})[\w\[\]%.\0-]{{,40}}+[\\\0]{{,16}}+[\"']?+\0{{,8}}+\s?+(?:[=:]\0{{,8}}[\s\1+]?+|>)\0{{,8}}+"
+    r"(?:(\\{,15}[\"'])((?s:(?!(?<!\\)\1).)+)|((?i:(?:basic|bearer|digest)[\s\1+]\0*)?[^&\s\"',}<]+))"
 )
+_SAID = rf"(?:{_CODES})2?(?:\W{{1,3}}(?:is|was|code|number|no|value|of)){{,4}}\W{{,4}}(\d{{3,8}})(?!\d)"
+_KEYS = r"[spSP](?<!\w.)key_\w+|[tT](?<!\w.)okn?_\w+|[bB](?i:earer)[\s\1+][^\s\"',]+|[cC](?i:ookie):\s([^\r\n\"']+)"
+_MASKED = r"(?<!\w)\d{4,6}[- ]?(?:[xX*•#][- ]?){2,12}\d{2,4}(?!\w)"
+_SECRETS = [re.compile(pattern) for pattern in (_NAMED, _SAID, _KEYS, _MASKED)]
 # Long numbers, however they are grouped: with at most three of these characters between two digits.
 _BETWEEN = " \t\r\n\1/._+-\u2212\\"
 _CHAIN = re.compile(rf"[0-9](?:\0*+(?:[{re.escape(_BETWEEN)}]\0*+){{0,3}}[0-9]){{12,}}+\0*+")
@@ -60,9 +59,11 @@ _SCHEME = re.compile(
 )
 # What may come after a number: track data, or the month it expires and its code.
 _BEHIND = re.compile(r"\^[^^\r\n]{2,40}(\^[\w=;?^\0]{,80})?|[=D](\0*[0-9]){7,40}|([ \t\1/-]{1,3}\d{2,4}(?!\d)){1,3}")
-_X = "[0-9A-Fa-f]"
-_CODED = rf"%(?:25)?(?:[0-7]{_X}|[C-Fc-f]{_X}(?:%(?:25)?[89ABab]{_X}){{1,3}})|\\{{1,15}}(?:u{_X}{{4}}|[tnr])|[^\0-\x7f]"
-_KINDS = {"Zs": "\1", "Pd": "-", "Cf": "\0", "Mn": "\0", "Me": "\0"}
+_X = "[0-9A-F]"
+_CODE = re.compile(
+    rf"(?i)%(?:25)?(?:[0-7]{_X}|[C-F]{_X}(?:%(?:25)?[89AB]{_X}){{1,3}})|\\{{1,9}}(?:u{_X}{{4}}|[tnr])|[^\0-\x7f]"
+)
+_KINDS = {"Zs": "\1", "Pd": "-", "Cf": "\0", "Mn": "\0", "Me": "\0"}  # of characters: blanks, dashes, invisible ones
 _GAPS, _DOUBLED = str.maketrans("", "", f"{_BETWEEN}\0"), str.maketrans("0123456789", "0246813579")
 
 
@@ -81,7 +82,9 @@ def mask_body(body: str) -> str:
 
 def is_card_number(text: str) -> bool:
     """Whether the whole text is a card number, however its digits are written and grouped."""
-    return _is_card(_plain(text))
+    digits = _plain(text).translate(_GAPS)
+    sums = digits[-1::-2] + digits[-2::-2].translate(_DOUBLED)  # Luhn's
+    return bool(_SCHEME.fullmatch(digits)) and (sum(sums.encode()) - 48 * len(sums)) % 10 == 0
 
 
 def redacted_text(text: str, depth: int = 0, most: int = MAX_TEXT) -> str:
@@ -109,24 +112,18 @@ def _secrets(view: str) -> Iterator[tuple[int, int]]:
     for chain in _CHAIN.finditer(view):
         spans = [(found.start(1), found.end(i)) for found in _USUAL.finditer(view, *chain.span()) for i in (1, 2)]
         for start, end in spans + ([chain.span()] if _ALONE.fullmatch(chain[0].replace("\0", "")) else []):
-            if end > 0 and _is_card(view[start:end]):
+            if end > 0 and is_card_number(view[start:end]):
                 behind = _BEHIND.match(view, end)
                 yield start, behind.end() if behind else end
 
 
-def _is_card(text: str) -> bool:
-    digits = text.translate(_GAPS)
-    sums = digits[-1::-2] + digits[-2::-2].translate(_DOUBLED)  # Luhn's
-    return bool(_SCHEME.fullmatch(digits)) and (sum(sums.encode()) - 48 * len(sums)) % 10 == 0
-
-
 def _plain(text: str) -> str:
-    return re.sub(_CODED, lambda found: _folded(found[0]), text)
+    return _CODE.sub(lambda found: _folded(found[0]), text)
 
 
 @lru_cache(maxsize=4096)
 def _folded(token: str) -> str:
-    codes = bytes.fromhex(re.sub(r"%(25)?|\\+[utnr]", "", token)) if len(token) > 1 else b""
+    codes = bytes.fromhex(re.sub(r"(?i)%(25)?|\\+[utnr]", "", token)) if len(token) > 1 else b""
     char = codes.decode("utf-8" if token[0] == "%" else "utf-16-be", errors="replace") or token[0]
     plain = unicodedata.normalize("NFKC", char)[0]
     folded = _KINDS.get(unicodedata.category(char[0])) or str(unicodedata.decimal(plain, plain))
@@ -137,8 +134,7 @@ def _redacted(value: object, depth: int = 0) -> object:
     if depth > _MAX_DEPTH:
         return "[deeper]"
     if isinstance(value, Mapping):
-        fields = ((str(name), inner) for name, inner in value.items())
-        return {scrub(n): MASK if _SECRET_NAME.search(n) else _redacted(inner, depth + 1) for n, inner in fields}
+        return {scrub(str(n)): MASK if _SECRET.search(str(n)) else _redacted(v, depth + 1) for n, v in value.items()}
     if isinstance(value, list | tuple):
         return [_redacted(inner, depth + 1) for inner in value]
     if isinstance(value, str) and value.lstrip("\ufeff \t\r\n")[:1] in {"{", "["}:
