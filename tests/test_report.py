@@ -157,7 +157,7 @@ def test_huge_event_and_long_traceback_fit_the_row_by_their_ends(world: World) -
     row = world.error()
     assert len(row["event"]) <= 64_000
     assert len(row["traceback"]) <= 8000
-    assert row["traceback"].endswith("[redacted] \n")
+    assert row["traceback"].endswith("[redacted]\n")
     assert "1111" not in row["traceback"] + row["message"] + world.log()[-1]["error"]
 
 
