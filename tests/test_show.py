@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -150,8 +151,8 @@ def test_what_may_not_be_read_is_a_line_of_the_story(deployed: Deployed, capsys:
     """The record is the truth and needs neither the timer nor the error log: exit 0."""
     deployed.world.deliver()
     refused = refuse("AccessDeniedException", times=9)
-    read = {"payment3-credit-card-notify-dev"}
-    deployed.world.wire.before[call] = lambda c: None if c.request.get("RequestItems", {}).keys() == read else refused(c)
+    own = {"payment3-credit-card-notify-dev"}
+    deployed.world.wire.before[call] = lambda c: None if c.request.get("RequestItems", {}).keys() == own else refused(c)
     assert deployed.run("show", ORDER) == 0
     assert f"{says}, since it could not be asked for: " in capsys.readouterr().out
 
@@ -178,7 +179,7 @@ def test_row_of_another_function_is_said_to_be_one(deployed: Deployed, capsys: P
     ],
 )
 def test_record_that_another_hand_has_spoilt_is_shown_as_such(
-    deployed: Deployed, capsys: Print, changes: dict[str, object], fault: str
+    deployed: Deployed, capsys: Print, changes: dict[str, Any], fault: str
 ) -> None:
     """No traceback: what is wrong with it, for the person who corrects it."""
     deployed.put_waiting("n", **changes)
