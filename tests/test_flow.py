@@ -593,7 +593,7 @@ def test_order_of_the_payment_record_wins(world: World, policy: str) -> None:
     world.cold_start(CHECKSUM_POLICY=policy)
     world.pay(orderId="ORDER-CHEAP")
     if policy == "reject":
-        with pytest.raises(errors.ContradictionRefused, match="order_id"):
+        with pytest.raises(errors.ContradictionRefused, match="orderId"):
             world.deliver()
         assert world.passes() == world.rows("CREDIT_CARD_NOTIFY_TABLE") == []
     else:

@@ -87,7 +87,7 @@ The payment record's order was processed. Look at it:
 
     followups show --stack payment3-follow-up-dev -- ORDER-OF-THE-SHOP
 
-What happened: OrderContradicted: notification and payment record differ in order_id
+What happened: OrderContradicted: notification and payment record differ in orderId
 {_ABOUT.replace(ORDER, "ORDER-OF-THE-SHOP")}Checksum: valid
 Function: delayednotify
 Error log: errorId ERROR_ID

@@ -368,10 +368,10 @@ def test_browser_return_takes_order_and_amount_from_the_payment_record(world: Wo
 
 
 CONTRADICTIONS = [
-    ({"orderId": "ORDER-CHEAP"}, "order_id"),
+    ({"orderId": "ORDER-CHEAP"}, "orderId"),
     ({"amount": Decimal("2.00")}, "amount"),
     ({"currency": "USD"}, "currency"),
-    ({"orderId": "ORDER-CHEAP", "amount": 5, "currency": "USD"}, "order_id, amount, currency"),
+    ({"orderId": "ORDER-CHEAP", "amount": 5, "currency": "USD"}, "orderId, amount, currency"),
 ]
 
 

@@ -64,10 +64,10 @@ class InvocationLog:
         """Write the line; `failure` is what is known of the error that ends the invocation."""
         line = self.fields | failure | ({"warnings": self._warnings} if self._warnings else {})
         if self._metrics:
-            metrics = [{"Name": name} for name in self._metrics]
-            about = [{"Namespace": NAMESPACE, "Dimensions": [["Branch"]], "Metrics": metrics}]
-            line["_aws"] = {"Timestamp": round(time.time() * 1000), "CloudWatchMetrics": about}
-            line["Branch"] = self._branch
+            names = [{"Name": name} for name in self._metrics]
+            about = {"Namespace": NAMESPACE, "Dimensions": [["Branch"]], "Metrics": names}
+            emf = {"Timestamp": round(time.time() * 1000), "CloudWatchMetrics": [about]}
+            line |= {"Branch": self._branch, "_aws": emf}
         write = logger.error if failure else logger.warning if self._warnings else logger.info
         write(message, extra=line)
 

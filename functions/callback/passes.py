@@ -17,8 +17,8 @@ from callback.settings import Settings
 from callback.table import AWS_ERRORS, Table
 from callback.timer import Timer, TimerInput
 
-_MAX_ANSWER_BYTES = 64 * 1024
-_MAX_OUTCOME = 1000  # in bytes: a record may hold 100 of them
+# A record may hold 100 outcomes.
+_MAX_ANSWER_BYTES, _MAX_OUTCOME_BYTES = 64 * 1024, 1000
 # A connection that was kept alive and died while the function was frozen, or that never came about: nothing ran. One
 # that closes later may have been in the middle of the pass.
 _DEAD_CONNECTION = (ConnectionClosedError, ConnectTimeoutError, EndpointConnectionError)
@@ -60,7 +60,7 @@ class PaidOrders:
 def _outcome(stream: Any) -> str:  # noqa: ANN401 - botocore's stream has no type
     text = stream.read(_MAX_ANSWER_BYTES).decode(errors="replace")
     stream.close()  # whatever more there is
-    return redacted_text(text).encode(errors="replace")[:_MAX_OUTCOME].decode(errors="ignore")
+    return redacted_text(text).encode(errors="replace")[:_MAX_OUTCOME_BYTES].decode(errors="ignore")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,11 @@
-"""The steps of DelayedNotify beside the passes, and the shop's payment records. The handler puts the steps in order."""
+"""The steps of DelayedNotify beside the passes. The handler puts them in order."""
 
 from contextlib import suppress
 from dataclasses import dataclass
-from decimal import Decimal
 
 from callback import errors
 from callback.checksum import Secret, Verdict, verify
-from callback.clock import Clock, format_utc
+from callback.clock import format_utc
 from callback.log import log
 from callback.notification import BLANKS, Notification
 from callback.passes import Passes
@@ -15,65 +14,18 @@ from callback.redirect import Response, redirect
 from callback.schema import is_id
 from callback.table import AWS_ERRORS, ConditionFailed, Item, Table
 
-
-@dataclass(frozen=True)
-class Payment:
-    """What the shop wrote when it asked for the charge; None where it wrote nothing usable, or no record."""
-
-    order_id: str | None = None
-    amount: Decimal | None = None
-    currency: str | None = None
-
-    def differences(self, notification: Notification) -> list[str]:
-        """Name what the notification contradicts; what one of the two does not state is no contradiction."""
-        names = ("order_id", "amount", "currency")
-        pairs = {name: (_trimmed(getattr(self, name)), getattr(notification, name)) for name in names}
-        return [name for name, pair in pairs.items() if None not in pair and pair[0] != pair[1]]
-
-
-def _trimmed(value: object) -> object:
-    return value.strip(BLANKS) if isinstance(value, str) else value  # as the notification's is
-
-
-# Which it is is compared by identity: a record may be as empty.
-UNREADABLE = Payment()
-
-
-@dataclass(frozen=True)
-class Payments:
-    """CardPaymentRecordTable; no record is made here. Every method raises `AWS_ERRORS`."""
-
-    table: Table
-    clock: Clock
-
-    def get(self, charge_id: str) -> Payment:
-        """Read the charge's payment record, which is empty where there is none."""
-        return _payment(self.table.get({"chargeId": charge_id}, "orderId", "amount", "currency"))
-
-    def mark(self, notification: Notification, verdict: Verdict, function_name: str) -> None:
-        """Mark the record, if there is one, with the last verdict; what was once proved is kept beside it."""
-        now = format_utc(self.clock())
-        marks: Item = {"checksumStatus": verdict.status, "checksumError": verdict.error or ""}
-        marks |= {"checksumCheckedAt": now, "checksumCheckedBy": function_name}
-        if verdict.valid:
-            proved = {"status": notification.status, "transactionState": notification.transaction_state, "at": now}
-            marks["checksumProved"] = proved | {"amount": notification.amount, "currency": notification.currency}
-        with suppress(ConditionFailed):
-            self.table.update({"chargeId": notification.charge_id}, marks, "attribute_exists(#chargeId)")
-
-
-def _payment(item: Item) -> Payment:
-    order_id, amount, currency = str(item.get("orderId", "")), item.get("amount"), item.get("currency")
-    amount = amount if isinstance(amount, Decimal) else None
-    return Payment(order_id if is_id(order_id) else None, amount, currency if isinstance(currency, str) else None)
+Payment = Item | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class CreditCardCallbackProcessor(Passes):
-    """Made once per cold start; each step takes what the steps before it found."""
+    """Made once per cold start; each step takes what the steps before it found.
+
+    A payment is an item of CardPaymentRecordTable: empty where there is none, None where it could not be read.
+    """
 
     secret: Secret
-    payments: Payments
+    payments: Table
 
     def verify_and_handle_checksum(self, notification: Notification) -> Verdict:
         """Verify, and go on with a warning, or raise `ChecksumRejected` by policy."""
@@ -96,23 +48,23 @@ class CreditCardCallbackProcessor(Passes):
     def find_payment(self, notification: Notification) -> Payment:
         """Read the payment record; a notification that names its own order goes on without it."""
         try:
-            return self.payments.get(notification.charge_id)
+            return self.payments.get({"chargeId": notification.charge_id}, "orderId", "amount", "currency")
         except AWS_ERRORS as error:
             log.step_failed("payment", error)
-            return UNREADABLE
+            return None
 
     def choose_order(self, notification: Notification, payment: Payment, verdict: Verdict) -> str:
         """Return the payment record's order, else the notification's. Raises `ContradictionRefused` by policy.
 
         The payment record is the shop's own word, and no checksum covers what the notification says of the order.
         """
-        order_id = payment.order_id or notification.order_id
-        if not order_id and payment is UNREADABLE:
+        order_id = order_of(payment) or notification.order_id
+        if not order_id and payment is None:
             raise errors.PaymentUnreadable("reference_order is missing, and the payment record could not be read")
         if not order_id:
             raise errors.InvalidNotification("reference_order", "an order id, here or in the payment record")
         log.bind(orderId=order_id)
-        if self._rejects and (fields := payment.differences(notification)):
+        if self._rejects and (fields := _differences(payment, notification)):
             self.mark_payment(notification, verdict)
             raise errors.ContradictionRefused(_differ(fields))
         return order_id
@@ -127,13 +79,19 @@ class CreditCardCallbackProcessor(Passes):
         return record
 
     def mark_payment(self, notification: Notification, verdict: Verdict) -> None:
-        """Mark the payment record with the verdict."""
-        with log.unimportant("mark"):
-            self.payments.mark(notification, verdict, "delayednotify")
+        """Mark the payment record, if there is one, with the last verdict; what was once proved is kept beside it."""
+        n, now = notification, format_utc(self.clock())
+        marks: Item = {"checksumStatus": verdict.status, "checksumError": verdict.error or ""}
+        marks |= {"checksumCheckedAt": now, "checksumCheckedBy": "delayednotify"}
+        if verdict.valid:
+            proved = {"status": n.status, "transactionState": n.transaction_state, "amount": n.amount}
+            marks["checksumProved"] = proved | {"currency": n.currency, "at": now}
+        with log.unimportant("mark"), suppress(ConditionFailed):
+            self.payments.update({"chargeId": n.charge_id}, marks, "attribute_exists(#chargeId)")
 
     def report_contradictions(self, notification: Notification, payment: Payment) -> None:
         """Report that the notification contradicts the payment record, whose order was processed."""
-        if fields := payment.differences(notification):
+        if fields := _differences(payment, notification):
             log.metric("Contradictions")
             log.warn(_differ(fields))
             self.reporter.report(errors.OrderContradicted(_differ(fields)))
@@ -163,6 +121,20 @@ class CreditCardCallbackProcessor(Passes):
             log.step_failed("secret", error)
             reason = f"the merchant key could not be read ({type(error).__name__})"
             return Verdict("unverifiable", reason, retryable=True)
+
+
+def order_of(payment: Payment) -> str | None:
+    """Return the order that a payment record names, if it can be one."""
+    order_id = str((payment or {}).get("orderId", ""))
+    return order_id if is_id(order_id) else None
+
+
+def _differences(payment: Payment, n: Notification) -> list[str]:
+    """Name what the notification contradicts; what one of the two does not state is no contradiction."""
+    pairs = {"orderId": n.order_id, "amount": n.amount, "currency": n.currency}
+    # Trimmed, as the notification's texts are.
+    known = {k: value.strip(BLANKS) if isinstance(value, str) else value for k, value in (payment or {}).items()}
+    return [name for name, given in pairs.items() if type(known.get(name)) is type(given) and known.get(name) != given]
 
 
 def _differ(fields: list[str]) -> str:

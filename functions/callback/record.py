@@ -26,7 +26,6 @@ from callback.table import ConditionFailed, Item, Table
 if TYPE_CHECKING:  # Recheck and the sweep start without them
     from callback.checksum import Verdict
     from callback.notification import Notification
-    from callback.processor import Payment
 
 # Scheduler fires within the minute after the time that was asked for; twice that is late.
 OVERDUE_AFTER = timedelta(seconds=120)
@@ -45,8 +44,7 @@ _PROVED, _FAILING, _UNPROVED = range(4), range(4, 12), range(12, SWEEP_SHARDS)
 _FAILS_OFTEN = 3
 
 NOTE = "delayed notify"
-_MAX_ERROR = 1000
-_MAX_FIELD = 256
+_MAX_ERROR, _MAX_FIELD = 1000, 256
 
 _CLAIMABLE = (
     "#passesDone = :before AND (attribute_not_exists(#leaseUntil) OR #leaseUntil <= :now)"
@@ -123,12 +121,6 @@ class Record(Schema):
         """How often the next pass was claimed."""
         return self.attempts - self.attempts_before
 
-    def waiting(self) -> "Record":
-        """Return itself if it belongs into the index `due`, else raise `SpoiltRecord`."""
-        if self.state == "PENDING" and self.next_pass_due:
-            return self
-        raise SpoiltRecord("state", "PENDING, with nextPassDue")
-
     def is_claimed(self, now: datetime) -> bool:
         """Whether a process is at the next pass."""
         return self.lease_until is not None and self.lease_until > now
@@ -157,7 +149,7 @@ class Records:
     settings: Settings
     clock: Clock
 
-    def save(self, notification: "Notification", order_id: str, payment: "Payment", verdict: "Verdict") -> Record:
+    def save(self, notification: "Notification", order_id: str, payment: Item | None, verdict: "Verdict") -> Record:
         """Write the notification with its first pass due and claimed.
 
         A repeat returns the record as it is. Raises `NotificationConflict` for another body under its id.
@@ -266,10 +258,10 @@ class Records:
         return _WAITS | _in_line(record.about, due, due, sweep_at)
 
 
-def _new_item(notification: "Notification", order_id: str, payment: "Payment", verdict: "Verdict") -> Item:
+def _new_item(notification: "Notification", order_id: str, payment: Item | None, verdict: "Verdict") -> Item:
     amount, currency = notification.amount, notification.currency
     if amount is None:  # a browser return states neither
-        amount, currency = payment.amount, payment.currency
+        amount, currency = (payment or {}).get("amount"), (payment or {}).get("currency")
     texts = {"status": notification.status, "transactionState": notification.transaction_state, "currency": currency}
     item: Item = {name: text and text[:_MAX_FIELD] for name, text in texts.items()}
     item |= notification.ids | {"orderId": order_id, "note": NOTE, "amount": amount}

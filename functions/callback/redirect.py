@@ -10,13 +10,9 @@ Response = dict[str, object]
 
 # What a URL may hold as it is. The rest is percent-encoded, so that the attribute around it cannot be left.
 _URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~-._"
-_HEADERS = {
-    "Content-Type": "text/html; charset=utf-8",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+_HEADERS = {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store"}
+_HEADERS |= {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
+_HEADERS["Content-Security-Policy"] = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _PAGE = Path(__file__).with_suffix(".html").read_text()
 
 

@@ -26,7 +26,6 @@ RETENTION = timedelta(days=90)
 # For each kind, and for proved and unproved payments apart, so that nothing that a stranger sends uses up the mails
 # about a proved payment.
 MAILS_AN_HOUR = {"failed": 20, "contradicted": 5, "refused": 3, "retried": 3}
-_METRICS = {"failed": "Failed", "refused": "Refused"}
 _IDS = {"orderId": "Order", "notificationId": "Notification", "chargeId": "Charge"}
 _MAX_ID, _MAX_SHOWN, _MAX_PASTED = 2048, 60, 64
 # Where a mail program finds a link: one blank more, and it finds none.
@@ -77,8 +76,8 @@ class Reporter:
 
     def _report(self, error: Exception) -> None:
         kind, answer = kind_of(error), getattr(error, "answer", None)
-        if kind in _METRICS:
-            log.metric(_METRICS[kind])
+        if kind in {"failed", "refused"}:
+            log.metric(kind.capitalize())
         known = log.fields | dict(getattr(error, "about", {}))
         row: Item = {name: scrub(str(known[name]))[:_MAX_ID] for name in (*_IDS, "checksumStatus") if name in known}
         whom = row.get("notificationId") or redacted_event(self._event)
@@ -103,8 +102,8 @@ class Reporter:
         except ConditionFailed:
             log.metric("MailsHeld")
             return
-        subject, text = error_mail(self.settings, kind, row, logged, is_last=count["sent"] == limit)
-        send_callback_error_email(self.ses(), self.settings, subject, text)
+        mail = error_mail(self.settings, kind, row, logged, is_last=count["sent"] == limit)
+        send_callback_error_email(self.ses(), self.settings, *mail)
         self.table.update({"errorId": row["errorId"]}, {"mailedAt": format_utc(now), "expiresAt": _expires(now)})
 
 

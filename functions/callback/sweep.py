@@ -84,7 +84,7 @@ class Sweep:
     def _hand_over(self, item: Item) -> str:
         now = self.clock()
         try:
-            record = read_record(item).waiting()
+            record = read_record(item)
             TimerInput.parse(timer_input(record), SpoiltRecord)  # Recheck would refuse it for ever
         except SpoiltRecord as error:
             return self._end(item, error)

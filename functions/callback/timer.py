@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, StrictStr
 from pydantic.alias_generators import to_camel
 
 from callback.clock import SKEW, Clock, format_utc
-from callback.record import Record, hash_ids
+from callback.record import Record, Time, hash_ids
 from callback.schema import MAX_SORT_ID_BYTES, Id, Schema
 from callback.settings import Settings
 
@@ -23,7 +23,6 @@ _CONTEXT = (
     '"executionId": "<aws.scheduler.execution-id>", "attemptNumber": "<aws.scheduler.attempt-number>"}'
 )
 _EXACTLY: Any = {"FlexibleTimeWindow": {"Mode": "OFF"}, "ScheduleExpressionTimezone": "UTC"}
-_UTC = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"
 # Only the hand-over to Lambda is retried; what Recheck itself fails at waits in the record.
 _HAND_OVER: Any = {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 10}
 
@@ -38,7 +37,7 @@ class TimerInput(Schema):
     notification_id: Annotated[Id, Field(max_length=MAX_SORT_ID_BYTES)]
     order_id: StrictStr = Field(min_length=1, description="text that is not empty")
     number: int = Field(alias="pass", strict=True, ge=1, le=100, description="a number from 1 to 100")
-    due_at: StrictStr = Field(pattern=_UTC, description="a UTC time such as 2026-01-31T12:00:00Z")
+    due_at: Time = Field(description="a UTC time such as 2026-01-31T12:00:00Z")
 
 
 def timer_input(record: Record) -> dict[str, object]:

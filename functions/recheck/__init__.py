@@ -3,6 +3,7 @@
 from callback.app import application
 from callback.errors import InvalidTimer
 from callback.log import log
+from callback.sweep import Sweep, all_at_once
 from callback.timer import TimerInput
 
 
@@ -29,4 +30,5 @@ def sweep_handler(event: object, _context: object) -> dict[str, int]:
     """
     app = application()
     with app.reporter.reported("sweep", "swept", event):
-        return dict(app.sweep.run())
+        client, recheck = app.client("lambda"), app.settings.recheck_function_arn
+        return dict(Sweep(app.records, client, recheck, app.reporter, app.clock, app.shard_map or all_at_once).run())
