@@ -128,6 +128,7 @@ def test_last_try_reports_that_the_event_goes_to_the_failure_queue(world: World)
         world.wait(1)
         assert world.retry(letter(sample("authorized")), SentTimestamp=sent) == again("0")
     [exhausted] = [row for row in world.errors() if row["errorType"] == "RetriesExhausted"]
+    assert "followups dead-letters redrive --stack" in str(world.mails()[-1])
     assert (exhausted["orderId"], exhausted["occurrences"]) == (ORDER, 2)
     assert sum("FAILED" in mail["Message"]["Subject"]["Data"] for mail in world.mails()) == 1
     assert [line["Failed"] for line in world.metrics("Failed")] == [1, 1]

@@ -33,6 +33,7 @@ _LINK = re.compile(r"(?<=:)(?=//)|(?<=\w\.)(?=[^\W\d]{2})")
 # For each kind: what the subject says, the first line, the command to run, and the one that shows what is not mailed.
 _KINDS = {
     "failed": ("FAILED", "Nothing tries again. Remove the cause, then run:", "replay", "list --state failed"),
+    "unsaved": ("FAILED", "The failure queue keeps it. Remove the cause, then run:", "dead-letters redrive", "list"),
     "contradicted": ("contradicted", "The payment record's order was processed. Look at it:", "show", "list"),
     "refused": ("refused", "No retry helps. Look at what was refused:", "dead-letters list", "dead-letters list"),
     "retried": ("tried again", "Nothing to do: it is tried again. To look at it:", "show", "list"),
@@ -144,7 +145,7 @@ def error_mail(settings: Settings, kind: str, row: Item, logged: Item, *, is_las
 
     `row` is what is known of the error; `logged` its row of the error log, empty where that could not be written.
     """
-    outcome, todo, command, others = _KINDS[kind]
+    outcome, todo, command, others = _KINDS["unsaved" if row["errorType"] == "RetriesExhausted" else kind]
     stack = f"--stack payment3-follow-up-{settings.branch}"
     known = {label: _shown(row[name]) for name, label in _IDS.items() if name in row}
     about = {"What happened": f"{row['errorType']}: {_shown(row['message'], 300)}"} | known
