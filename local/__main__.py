@@ -81,6 +81,7 @@ def up(console: Console, arguments: argparse.Namespace) -> int:
     console.print(f"up: process {started.pid}; `make down` ends it\n", highlight=False)
     console.out(f"export AWS_ENDPOINT_URL={started.url} AWS_DEFAULT_REGION={emulator.REGION} \\")
     console.out(f"  AWS_ACCESS_KEY_ID={emulator.ACCOUNT} AWS_SECRET_ACCESS_KEY=local")
+    console.out("\nNext: make invoke (in a container), or with the tools on this stack: followups list --local")
     return 0
 
 

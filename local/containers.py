@@ -144,13 +144,17 @@ def bridged(address: str | None, port: int) -> Iterator[None]:
     if address is None or platform.system() != "Linux":
         yield
         return
-    with socketserver.ThreadingTCPServer((address, port), _Bridge) as server:
-        server.daemon_threads, server.block_on_close = True, False
+    with _Bridges((address, port), _Bridge) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
         try:
             yield
         finally:
             server.shutdown()
+
+
+class _Bridges(socketserver.ThreadingTCPServer):
+    daemon_threads, block_on_close = True, False
+    allow_reuse_address = True  # by one command after the other
 
 
 class _Bridge(socketserver.BaseRequestHandler):

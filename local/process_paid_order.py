@@ -1,6 +1,6 @@
-"""The stand-in for ProcessPaidOrder: takes its time, fails as often as it is told, and notes every call.
+"""The stand-in for ProcessPaidOrder: takes its time, fails as often as it is to, and notes every call.
 
-Its notes are the run's evidence: they are not written by what is being watched.
+Its notes are the run's evidence: they are not written by what is watched.
 """
 
 import os
@@ -12,10 +12,7 @@ import boto3
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Note the call, take LATENCY_MS, and fail the first FAILURES tries of pass 1.
-
-    Not those of pass 2: the emulator gives a timer's target one attempt, where Lambda gives it three.
-    """
+    """Note the call, take LATENCY_MS, and fail the first FAILURES tries of pass 1: each costs the run a minute."""
     resource: Any = boto3.resource("dynamodb")
     table = resource.Table(os.environ["CALLS_TABLE"])
     started = datetime.now(UTC).isoformat()
