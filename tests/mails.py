@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 
@@ -59,15 +60,21 @@ def contradicted(world: World) -> None:
     world.deliver(sample("authorized"))
 
 
+def unsaved(world: World) -> None:
+    """The table refuses an event for 72 hours."""
+    world.wire.before["dynamodb.PutItem"] = refuse("InternalServerError")
+    sent = str(round((world.now - timedelta(hours=72)).timestamp() * 1000))
+    world.retry({"requestPayload": sample("authorized")}, SentTimestamp=sent)
+
+
 def last_of_the_hour(world: World) -> None:
     """No more mails of this kind in this hour."""
     for number in range(MAILS_AN_HOUR["refused"]):
         refused(world, number)
 
 
-SAMPLES: dict[str, Callable[[World], None]] = {
-    happens.__name__: happens for happens in (retried, failed, unsettled, contradicted, refused, last_of_the_hour)
-}
+KINDS = (retried, failed, unsettled, unsaved, contradicted, refused, last_of_the_hour)
+SAMPLES: dict[str, Callable[[World], None]] = {happens.__name__: happens for happens in KINDS}
 
 
 def samples() -> Iterator[tuple[str, str]]:

@@ -81,6 +81,19 @@ Function: recheck
 Error log: errorId ERROR_ID
 Seen: 1 times since 2026-11-22 09:31:32 UTC
 """,
+    "unsaved": f"""[payment3 dev] order {ORDER}: RetriesExhausted, FAILED
+
+The failure queue keeps it. Remove the cause, then run:
+
+    followups dead-letters redrive --stack payment3-follow-up-dev
+
+What happened: RetriesExhausted: not saved within 72 hours: An error occurred (InternalServerError) when calling the \
+PutItem operation: InternalServerError for a test
+{_ABOUT}Checksum: valid
+Function: retry
+Error log: errorId ERROR_ID
+Seen: 1 times since 2026-11-22 09:30:17 UTC
+""",
     "contradicted": f"""[payment3 dev] order ORDER-OF-THE-SHOP: OrderContradicted, contradicted
 
 The payment record's order was processed. Look at it:
