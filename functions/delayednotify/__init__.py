@@ -79,7 +79,7 @@ def _deliver_again(event: object, message: dict[str, Any], app: Application) -> 
     except Exception as error:
         if isinstance(error, _SAVED) or kind_of(error) == "refused" or not _is_last_try(message, app):
             raise
-        raise RetriesExhausted(f"not saved within {app.settings.give_up_after}: {error}") from error
+        raise RetriesExhausted(f"not saved within {app.settings.give_up_after_hours} hours: {error}") from error
 
 
 def _is_last_try(message: dict[str, Any], app: Application) -> bool:
