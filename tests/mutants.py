@@ -8,7 +8,6 @@ survivors.toml, with the reason. Needs Python 3.12.
 import argparse
 import contextlib
 import gc
-import importlib
 import io
 import os
 import signal
@@ -32,9 +31,20 @@ from tests.direct import directly
 from tests.mutate import Mutant, mutants
 from tests.wire import Answer, Wire, by_http, listening
 
-MODULES = ["record", "passes", "sweep", "retries", "timer", "processor", "checksum", "errors", "report"]
+MODULES = [
+    "record",
+    "passes",
+    "sweep",
+    "delayednotify",
+    "recheck",
+    "timer",
+    "processor",
+    "checksum",
+    "errors",
+    "report",
+]
 TESTS = ["checksum", "flow", "ladder", "mails", "notification", "report", "retries", "schedule", "sweep", "waits"]
-PACKAGE = ROOT / "functions" / "callback"
+FUNCTIONS = ROOT / "functions"
 LISTED = ROOT / "tests" / "survivors.toml"
 # How the process of a mutant ends.
 SURVIVED, NOTICED, NOT_TRIED = range(3)
@@ -73,7 +83,7 @@ class Runner:
         seen = self._seen.setdefault(item, set())
 
         def started(code: CodeType, _offset: int) -> None:
-            seen.add((Path(code.co_filename).stem, code.co_qualname))
+            seen.add((_module(code), code.co_qualname))
 
         _MONITORING.register_callback(_MONITORING.PROFILER_ID, _MONITORING.events.PY_START, started)
         began = time.monotonic()
@@ -85,7 +95,7 @@ class Runner:
 
     def _run_module(self, name: str) -> None:
         running: dict[int, str] = {}
-        found = list(mutants((PACKAGE / f"{name}.py").read_text(), name))
+        found = list(mutants(source_of(name), name))
         ended: dict[int, list[str]] = {SURVIVED: [], NOT_TRIED: []}
         for mutant in [*found, *[None] * self.workers]:
             if running and (mutant is None or len(running) == self.workers):
@@ -106,7 +116,9 @@ class Runner:
             os.dup2(os.open(os.devnull, os.O_RDWR), 1)
             os.dup2(1, 2)
             signal.alarm(SECONDS)
-            install(mutant, importlib.import_module(f"callback.{name}"), self._functions)
+            install(
+                mutant, next(sys.modules[n] for n in (f"callback.{name}", name) if n in sys.modules), self._functions
+            )
             # What stands outside functions may matter anywhere.
             places = {(name, mutant.function)} if mutant.function else None
             status = NOTICED
@@ -123,6 +135,17 @@ class Runner:
         return SURVIVED
 
 
+def source_of(name: str) -> str:
+    """Return the source of a module of callback/, or of a handler."""
+    files = (FUNCTIONS / "callback" / f"{name}.py", FUNCTIONS / name / "__init__.py")
+    return next(file for file in files if file.exists()).read_text()
+
+
+def _module(code: CodeType) -> str:
+    file = Path(code.co_filename)
+    return file.parent.name if file.stem == "__init__" else file.stem
+
+
 def _run(item: Any, following: Any) -> None:
     item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
 
@@ -130,7 +153,7 @@ def _run(item: Any, following: Any) -> None:
 def _functions() -> list[FunctionType]:
     """Every deployed function, wherever it hides: in a class, behind a decorator or a property."""
     found = (thing for thing in gc.get_objects() if isinstance(thing, FunctionType))
-    return [function for function in found if function.__code__.co_filename.startswith(str(PACKAGE))]
+    return [function for function in found if function.__code__.co_filename.startswith(str(FUNCTIONS))]
 
 
 def _watch(functions: list[FunctionType]) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.mutants import LISTED, MODULES, PACKAGE, judged, listed
+from tests.mutants import LISTED, MODULES, judged, listed, source_of
 from tests.mutate import mutants
 
 
@@ -66,5 +66,5 @@ def test_survivor_that_is_not_listed_is_named_and_so_is_a_listed_one_that_is_gon
 
 def test_listed_survivors_are_mutants_that_are_made() -> None:
     """No entry outlives the code that it was about, even if the mutants are not run for a while."""
-    made = {mutant.name for name in MODULES for mutant in mutants((PACKAGE / f"{name}.py").read_text(), name)}
+    made = {mutant.name for name in MODULES for mutant in mutants(source_of(name), name)}
     assert listed(LISTED.read_text()) <= made
