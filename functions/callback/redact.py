@@ -70,7 +70,7 @@ _GAPS, _DOUBLED = str.maketrans("", "", f"{_BETWEEN}\0"), str.maketrans("0123456
 def redacted_event(event: object) -> str:
     """Return an event as JSON that is safe to keep: what is secret masked, what is long cut."""
     if isinstance(event, Mapping) and event.get("isBase64Encoded"):
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             event = {**event, "body": b64decode("".join(str(event.get("body")).split()), validate=True).decode()}
     return json.dumps(_redacted(event), default=str)[: 8 * MAX_TEXT]
 
