@@ -303,10 +303,11 @@ def test_body_is_cut_to_32_kilobytes_and_an_event_to_what_the_error_log_takes() 
     """In bytes, through no letter; deep events are cut and not followed."""
     for body in ("ก" * 90_000, json.dumps({"a": ["ก" * 7000] * 9}), "4111 1111 1111 1111 " * 20_000):
         assert 0 < len(mask_body(body).encode()) <= 32 * 1024
-    deep: dict[str, Any] = {}
-    for _ in range(500):
-        deep = {"deeper": deep}
-    assert "[deeper]" in redacted_event(deep)
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    for event in ({"a": deep}, {"body": deep, "isBase64Encoded": True}, [{"b": deep}]):
+        assert "[deeper]" in redacted_event(event)
     assert len(redacted_event({"a": ["x" * 9000] * 50})) == 64_000
 
 
