@@ -67,7 +67,7 @@ def _as_int(value: object) -> object:
 
 
 def _as_time(value: object) -> datetime:
-    return parse_utc(str(value))
+    return parse_utc(value if isinstance(value, str) else "")
 
 
 Count = Annotated[int, BeforeValidator(_as_int), Field(ge=0, strict=True, description="a whole number")]
