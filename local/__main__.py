@@ -60,7 +60,10 @@ def run(console: Console, arguments: argparse.Namespace) -> int:
         report.print_bill(console, deployed, rows)
         found = report.checks(deployed, rows, options)
         report.print_checks(console, found)
-    return 0 if all(check.holds for check in found) else 1
+    if not all(check.holds for check in found):
+        console.print(f"What was logged is in {emulator.LOG}", highlight=False, soft_wrap=True)
+        return 1
+    return 0
 
 
 def up(console: Console, arguments: argparse.Namespace) -> int:

@@ -19,14 +19,19 @@ PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
 HOST = "127.0.0.1"
 REGION = "ap-southeast-1"
 ACCOUNT = "123456789012"
-# It looks every 10 s for schedules that are due; a run would only show its idling. It knows no saved queries, and
-# refuses a template that has some: here they are made, and do nothing.
+# Of the emulator that ended last, with what its functions logged.
+LOG = STATE / "emulator.log"
+# It looks every 10 s for schedules that are due; a run would only show its idling. It waits 50 ms for a function's log
+# line, and on a busy machine misses it. It knows no saved queries, and refuses a template that has some: here they are
+# made, and do nothing.
 _MAIN = """
 import os
+from ministack.core import lambda_runtime
 from ministack.services import eventbridge, scheduler
 from ministack.services.cloudformation import provisioners
 scheduler._SCHEDULE_TICK_INTERVAL = eventbridge._SCHEDULER_TICK_INTERVAL = 0.2
 eventbridge._parse_rate_seconds = lambda _: float(os.environ["SWEEP_EVERY"])
+lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (2.0, 0.02, 3.0)
 saved = {"create": lambda name, *_: (name, {}), "delete": lambda *_: None}
 provisioners._RESOURCE_HANDLERS["AWS::Logs::QueryDefinition"] = saved
 from ministack.app import main
@@ -69,6 +74,8 @@ class Emulator:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGTERM)
             _wait_for_end(self.pid)
+        with contextlib.suppress(OSError):
+            shutil.move(_room(self.port) / "emulator.log", LOG)
         shutil.rmtree(_room(self.port), ignore_errors=True)
 
 

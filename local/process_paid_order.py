@@ -13,6 +13,7 @@ import boto3
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Note the call, take LATENCY_MS, and fail the first FAILURES tries of pass 1: each costs the run a minute."""
+    print(f"pass {event['pass']} of {event['orderId']}")
     resource: Any = boto3.resource("dynamodb")
     table = resource.Table(os.environ["CALLS_TABLE"])
     started = datetime.now(UTC).isoformat()

@@ -16,8 +16,8 @@ from local.samples import Sample
 from local.stack import BRANCH, Options, Stack
 
 SWEEP_EVERY = 3
-# Beyond the waits: the passes, the rounding to whole seconds, and a slow machine.
-PATIENCE = 120
+# Beyond the waits: the passes, and that a Recheck which is lost on a busy machine comes again after 5 minutes.
+PATIENCE = 360
 # A failed pass waits for a minute, the next sweep and its turn.
 _WAIT_AFTER_FAILURE = 70
 _EMULATED = f"""\
