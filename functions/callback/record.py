@@ -263,7 +263,7 @@ def _new_item(notification: "Notification", order_id: str, payment: Item | None,
     if amount is None:  # a browser return states neither
         amount, currency = (payment or {}).get("amount"), (payment or {}).get("currency")
     texts = {"status": notification.status, "transactionState": notification.transaction_state, "currency": currency}
-    item: Item = {name: text and text[:_MAX_FIELD] for name, text in texts.items()}
+    item: Item = {name: text and scrub(str(text), _MAX_FIELD) for name, text in texts.items()}
     item |= notification.ids | {"orderId": order_id, "note": NOTE, "amount": amount}
     item |= {"checksumStatus": verdict.status, "checksumForm": verdict.form}
     item |= {"body": mask_body(notification.body), "bodyDigest": notification.body_digest}
