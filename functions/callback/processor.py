@@ -133,8 +133,9 @@ def _differences(payment: Payment, n: Notification) -> list[str]:
     """Name what the notification contradicts; what one of the two does not state is no contradiction."""
     pairs = {"orderId": n.order_id, "amount": n.amount, "currency": n.currency}
     # Trimmed, as the notification's texts are.
-    known = {k: value.strip(BLANKS) if isinstance(value, str) else value for k, value in (payment or {}).items()}
-    return [name for name, given in pairs.items() if type(known.get(name)) is type(given) and known.get(name) != given]
+    given = (payment or {}) | {"orderId": order_of(payment)}
+    known = {name: value.strip(BLANKS) if isinstance(value, str) else value for name, value in given.items()}
+    return [name for name, said in pairs.items() if type(known.get(name)) is type(said) and known.get(name) != said]
 
 
 def _differ(fields: list[str]) -> str:
