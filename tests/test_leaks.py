@@ -60,8 +60,13 @@ ANSWER = {"paid": False, "errorMessage": PROSE, "request": SECRETS, "headers": H
 def _json() -> dict[str, Any]:
     event = sample("authorized")
     body = json.loads(event["body"])
-    body |= {"source": body["source"] | SECRETS, "metadata": json.dumps(SECRETS), "description": PROSE}
-    return event | {"body": json.dumps(body | SECRETS)}
+    body |= {
+        "source": body["source"] | SECRETS,
+        "metadata": json.dumps(SECRETS),
+        "description": PROSE,
+        "transaction_state": PROSE,
+    }
+    return event | {"body": json.dumps(body | SECRETS | {"transaction_state": PROSE})}
 
 
 def _base64() -> dict[str, Any]:

@@ -365,10 +365,14 @@ def test_browser_return_takes_order_and_amount_from_the_payment_record(world: Wo
     assert (record["orderId"], record["amount"], record["currency"]) == (ORDER, Decimal("75.25"), "THB")
     assert (record["status"], record["checksumStatus"]) == ("true", "missing")
     assert "transactionState" not in record
+    world.pay(chargeId="chrg_2", amount=["odd"], currency=764)
+    world.deliver(event("objectId=chrg_2", headers=FORM))
+    assert [row["passesDone"] for row in world.rows("CREDIT_CARD_NOTIFY_TABLE")] == [1, 1]
 
 
 CONTRADICTIONS = [
     ({"orderId": "ORDER-CHEAP"}, "orderId"),
+    ({"orderId": 7}, "orderId"),
     ({"amount": Decimal("2.00")}, "amount"),
     ({"currency": "USD"}, "currency"),
     ({"orderId": "ORDER-CHEAP", "amount": 5, "currency": "USD"}, "orderId, amount, currency"),
@@ -382,7 +386,7 @@ def test_contradiction_processes_the_payment_records_order_and_is_reported(
     """No checksum covers the order id, so the shop's own word counts: with a row, a mail and a count for its alarm."""
     world.pay(**{"amount": Decimal("200.50"), "currency": "THB"} | paid)
     response = world.deliver()
-    order = paid.get("orderId", ORDER)
+    order = str(paid.get("orderId", ORDER))
     assert world.record()["orderId"] == order
     about = {"orderId": order, "chargeId": CHARGE, "note": "delayed notify", "pass": 1, "checksumStatus": "valid"}
     assert world.passes() == [about]
