@@ -72,7 +72,12 @@ def fuzz(count: int, seed: int) -> Counter[str]:
 
 def _verified(event: object) -> str:
     notification = parse_notification(event)
-    kept = [notification.body_digest, mask_body(notification.body), redacted_event(event), *notification.ids.values()]
+    kept: list[object] = [
+        notification.body_digest,
+        mask_body(notification.body),
+        redacted_event(event),
+        *notification.ids.values(),
+    ]
     assert max(len(str(text).encode()) for text in kept) <= 64_000
     return verify(notification, KEYS).status
 
@@ -83,7 +88,7 @@ def _outcome(read: Callable[[], str]) -> str:
     except FollowUpError as refused:
         assert isinstance(refused, BadInput), refused  # noqa: PT017 - either way is right
         assert refused.field in FIELDS, refused  # noqa: PT017 - same
-        "".join([*refused.about.values(), str(refused)]).encode()  # what the error log and the mail will say
+        "".join(map(str, [*refused.about.values(), refused])).encode()  # what the error log and the mail will say
         return f"refused for {refused.field}"
 
 
