@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .PHONY: help run up down invoke debug sam-local image stand-in redrive replay test fuzz mutants soak audit bench lines \
-  check failure-table pictures mails preflight build same sbom starts lock clean
+  check failure-table outages pictures mails preflight build same sbom starts lock clean
 
 BIN := .venv/bin
 EMULATOR := .venv-emulator
@@ -119,7 +119,10 @@ pictures: .venv/installed $(EMULATOR)/installed ## write docs/images/ anew: the 
 	@$(LOCAL) $(BIN)/python -m local.pictures
 
 failure-table: .venv/installed ## write docs/failure-table.md anew from what the tests' stories show
-	$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.failure_table
+	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.failure_table
+
+outages: .venv/installed ## write docs/outages.md anew: each dependency down for 10 minutes to 80 hours, in virtual time
+	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.outages
 
 mails: .venv/installed ## write one error mail of each kind into .local/mails, to be looked at
 	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.mails

@@ -67,7 +67,7 @@ def test_nothing_is_lost(stories: list[Cell], capsys: pytest.CaptureFixture[str]
     with capsys.disabled():
         print(f"\n{len(stories)} stories of one fault each, lost = {lost}")  # noqa: T201 - the figure is the proof
     assert lost == 0
-    assert len(stories) > 1000
+    assert len(stories) > 900
 
 
 def test_failure_table_is_what_the_stories_showed(stories: list[Cell]) -> None:
