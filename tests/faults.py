@@ -258,7 +258,9 @@ def cells(world: World) -> Iterator[Cell]:
     known: set[tuple[str, str]] = set()
     for scenario in SCENARIOS.values():
         fresh: set[tuple[str, str]] = set()
-        crossings = CROSSINGS[:1] if scenario.again else CROSSINGS[:: len(CROSSINGS) - 1] if scenario.down else CROSSINGS
+        crossings = (
+            CROSSINGS[:1] if scenario.again else CROSSINGS[:: len(CROSSINGS) - 1] if scenario.down else CROSSINGS
+        )
         for crossing in crossings:
             story = Story(world, scenario, crossing).told()
             # What an earlier scenario went through needs no second telling.
