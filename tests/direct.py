@@ -69,13 +69,14 @@ def _update(table: Any, asked: dict[str, Any], old: Typed) -> Answer:
 def _query(table: Any, asked: dict[str, Any], _old: Typed) -> Answer:
     [index] = [index for index in table.global_indexes if index.name == asked["IndexName"]]
     names = [key["AttributeName"] for key in index.schema]
-    held = [item for item in table.all_items() if names[1] in item.attrs]
-    items = [
-        typed({name: item.attrs[name] for name in item.attrs if name in (*names, *table.table_key_attrs)})
-        for item in sorted(held, key=lambda item: item.attrs[names[1]].value)
+    holds, values = condition(asked["KeyConditionExpression"]), asked["ExpressionAttributeValues"]
+    held = [item.attrs for item in table.all_items() if names[1] in item.attrs]
+    held = [item for item in held if holds(typed({name: item[name] for name in names}), values)]
+    shown = {*names, *table.table_key_attrs}
+    found = [
+        typed({name: item[name] for name in item if name in shown})
+        for item in sorted(held, key=lambda item: item[names[1]].value)
     ]
-    holds = condition(asked["KeyConditionExpression"])
-    found = [item for item in items if holds(item, asked["ExpressionAttributeValues"])]
     assert len(found) <= asked["Limit"], "pages are not modelled here"
     return {"Items": found, "Count": len(found), "ScannedCount": len(found)}
 
