@@ -80,7 +80,8 @@ class _Run:
             row.was_unsaved = True
             while not row.item and time.monotonic() < deadline:
                 self.step()
-        self.screen.say("CreditCardNotifyTable is back: RetryFunction took the message as it came, and saved it")
+        saved = "RetryFunction took the message as it came, and saved it" if row.item else "nothing was saved"
+        self.screen.say(f"CreditCardNotifyTable is back: {saved}")
 
     def take_away_and_give_back(self) -> None:
         """Begin the outage when the first timer is about to fire, and end it."""
