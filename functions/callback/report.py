@@ -60,8 +60,7 @@ class Reporter:
         try:
             yield
         except Exception as error:
-            if (clean := scrub(str(error))) != str(error):
-                error.args = (clean,)  # Lambda prints it
+            error.args = (scrub(str(error)),)  # Lambda prints it
             self.report(error)
             log.bind(**getattr(error, "about", {}))
             log.write("failed", errorType=type(error).__name__, error=scrub(str(error)), traceback=_traceback(error))
