@@ -18,7 +18,8 @@ _DELIVERY = ["read the merchant key", "read the payment record", "save the notif
 _SWEEP = ["read a shard", "move back in line", "hand over to Recheck", "end in FAILED"]
 SITES = [
     *(("DelayedNotify", call) for call in (*_DELIVERY, *_PASS, *_ERRORS)),
-    *(("Retry", call) for call in (*_DELIVERY, *_PASS, *_ERRORS, "keep the refused event")),
+    # DelayedNotify has sent the mail before Retry runs.
+    *(("Retry", call) for call in (*_DELIVERY, *_PASS, *_ERRORS[:2], "keep the refused event")),
     *(("Recheck", call) for call in ("claim the pass", *_PASS, *_ERRORS, "end in FAILED")),
     *(("Sweep", call) for call in (*_SWEEP, *_ERRORS[1:])),
 ]
@@ -44,7 +45,7 @@ def test_every_call_has_its_rows(stories: list[Cell]) -> None:
     assert {cell.point[:2] for cell in stories} == set(SITES)
 
 
-@pytest.mark.parametrize(("function", "call"), SITES, ids="-".join)
+@pytest.mark.parametrize(("function", "call"), SITES, ids=["-".join(site) for site in SITES])
 def test_promise_holds_whatever_fails_at(stories: list[Cell], function: str, call: str) -> None:
     """Two passes at least 60 s apart, or a loud end that one command repairs: for every fault of this call."""
     here = [cell for cell in stories if cell.point[:2] == (function, call)]
