@@ -130,7 +130,7 @@ def _targets(section: Section, bills: dict[tuple[str, int], Bill]) -> None:
     section.aim(
         Target(
             "everything billed at 300 ms, a million notifications",
-            f"at most $12.50 (previous edition: {_PREVIOUS})",
+            f"at most $12.50 (previous edition: ${_PREVIOUS})",
             f"${total:.2f}",
             total <= 12.5,
             "The table of section 7 shows which part it is.",

@@ -65,12 +65,12 @@ def stop() -> None:
             process.wait()
 
 
-def end(process: "subprocess.Popen[str]") -> str:
-    """Wait for a process and return the last line that it printed."""
+def end(process: "subprocess.Popen[str]", *, errors: bool = False) -> str:
+    """Wait for a process and return the last line that it printed, or all of its errors' stream."""
     out, error = process.communicate(timeout=600)
     if process.returncode:
         raise RuntimeError(f"{process.args!r} ended with {process.returncode}:\n{error[-3000:]}")
-    return out.splitlines()[-1] if out else error
+    return error if errors else out.splitlines()[-1]
 
 
 def measure(line: Sequence[str], surroundings: dict[str, str]) -> Measured:

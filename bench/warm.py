@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bench.counted import Counts
 from bench.page import Section, Target
-from bench.subject import TITLES, Measured, begin, command, environment, measure
+from bench.subject import TITLES, Measured, begin, command, end, environment, measure
 
 SUBJECTS = ("floor", "ours", "sleeping")
 # A short run and a long one: of how many notifications.
@@ -51,7 +51,7 @@ def instructions(url: str, first: int) -> dict[str, float]:
             quiet = environment(0, url) | {"PYTHONMALLOC": "malloc"}
             running[subject, count] = begin(_valgrind(command(subject, first, count, 2)), quiet)
             first += count
-    total = {key: int(_COLLECTED.findall(process.communicate()[1])[-1]) for key, process in running.items()}
+    total = {key: int(_COLLECTED.findall(end(process, errors=True))[-1]) for key, process in running.items()}
     short, long = _COUNTED
     return {s: (total[s, long] - total[s, short]) / (long - short) for s in ("floor", "ours")}
 
@@ -87,7 +87,9 @@ def section(found: Results, counts: dict[str, Counts], by_default: Counts) -> Se
     section.table(("", *calls), [(f"`{name}`", *(made[name] for made in calls.values())) for name in names])
     section.say(
         "The order is read only where `RedirectAllowedOrigins` allows an origin, which the default parameters do "
-        "not. A cold function reads the merchant's key, too, and again when it is five minutes old."
+        "not. A cold function reads the merchant's key, too, and again when it is five minutes old. After the pass the "
+        "timer, the mark and the read of the order could run at once; they do not "
+        "([why](decisions/20-threads-in-the-sweep.md))."
     )
     _targets(section, found, counts["ours"], by_default)
     return section
