@@ -101,11 +101,12 @@ class Runner:
             if running and (mutant is None or len(running) == self.workers):
                 process, status = os.wait()
                 ended.setdefault(os.waitstatus_to_exitcode(status), []).append(running.pop(process))
+                print(".", end="", flush=True)
             if mutant:
                 running[self._forked(mutant, name)] = mutant.name
         survived = ended[SURVIVED]
         wrong = judged(name, survived, self.known) + [f"  NOT TRIED: {mutant}" for mutant in ended[NOT_TRIED]]
-        print("\n".join([f"{name:<12}{_score(len(found), len(survived))}", *wrong]), flush=True)
+        print("\n".join(["", f"{name:<12}{_score(len(found), len(survived))}", *wrong]), flush=True)
         self.made, self.survived, self.wrong = self.made + len(found), self.survived + len(survived), self.wrong + wrong
 
     def _forked(self, mutant: Mutant, name: str) -> int:
