@@ -63,7 +63,7 @@ def _measure(url: str, *, quick: bool) -> list[Section]:
     starts, cold_section = cold.run(url, range(20_000, 40_000), quick=quick)
     _say("warm invocations")
     runs = warm.run(url, range(10_000, 18_000), quick=quick)
-    line = [sys.executable, "-m", "bench.sweeping", "500" if quick else "4000"]
+    line = [sys.executable, "-m", "bench.sweeping", "500" if quick else "2000"]
     swept: dict[str, float] = json.loads(end(begin(line, environment(300, url))))
     # What follows goes by CPU time, by instructions or by virtual time.
     _say("scale")
