@@ -11,7 +11,7 @@ from callback.clock import format_utc, parse_utc
 from callback.errors import GaveUp, PassFailed
 from tests.call_purposes import purpose
 from tests.lambda_model import Died
-from tests.test_flow import WAITING, dies, only, unreachable
+from tests.test_flow import WAITING, dies, once, only, unreachable
 from tests.wire import Call, refuse
 from tests.world import World, sample
 
@@ -165,7 +165,9 @@ def test_failed_notification_can_be_replayed(failing: World) -> None:
     assert (failing.record()["state"], len(failing.mails())) == ("FAILED", mails)
     assert failing.record()["failedAt"] > failed_at
     end_outage(failing)
+    once(failing, "lambda.Invoke", lambda _: failing.recheck(1))
     assert failing.recheck(1) == {"state": "PENDING", "passesDone": 1}
+    assert [line["outcome"] for line in failing.log()[-2:]] == ["claimed", "completed"]
     assert len(failing.schedules()) == 1
     assert WAITING & set(failing.record()) == {"nextPassDue", "firstDue", "sweepShard", "sweepAt"}
     failing.wait(61)
