@@ -63,7 +63,7 @@ def test_timer_that_scheduler_could_not_hand_over_is_dropped(world: World) -> No
 @pytest.mark.parametrize(
     ("event", "policy", "error"),
     [
-        ("no proxy event", "warn", "InvalidNotification"),
+        (5, "warn", "InvalidNotification"),
         (sample("authorized") | {"body": "nonsense"}, "warn", "InvalidNotification"),
         (sample("wrong-checksum"), "reject", "ChecksumRejected"),
         (other_body(), "warn", "NotificationConflict"),
@@ -81,8 +81,8 @@ def test_what_no_retry_can_help_moves_to_the_refused_queue(
     [sent] = world.wire.of("sqs.SendMessage")
     assert sent["QueueUrl"] == world.environment["REFUSED_QUEUE_URL"]
     assert json.loads(sent["MessageBody"]) == letter(event)
-    attributes = {name: about["StringValue"] for name, about in sent["MessageAttributes"].items()}
-    assert attributes == {"errorType": error, "reason": world.error()["message"]}
+    said = {"errorType": error, "reason": world.error()["message"]}
+    assert sent["MessageAttributes"] == {n: {"DataType": "String", "StringValue": text} for n, text in said.items()}
     assert (world.error()["errorType"], len(world.mails()), world.log()[-1]["Refused"]) == (error, 1, 1)
 
 
@@ -92,6 +92,7 @@ def test_body_that_is_no_json_is_refused_as_it_is(world: World) -> None:
     with world.wire:
         assert retry_handler({"Records": [{"messageId": "typed", "body": "{", "attributes": {}}]}, None) == CONSUMED
     assert [sent["MessageBody"] for sent in world.wire.of("sqs.SendMessage")] == ["{"]
+    assert world.error()["event"] == '"{"'
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_what_cannot_be_saved_now_comes_again(world: World, name: str, event: st
         assert world.retry(letter(sample(event))) == again("0")
         world.wait(720)
     assert world.rows("CREDIT_CARD_NOTIFY_TABLE") == []
-    assert len(world.mails()) == 1
+    assert (len(world.mails()), world.wire.of("sqs.SendMessage")) == (1, [])
     world.wire.around = None
     assert world.retry(letter(sample(event))) == CONSUMED
     assert world.record()["passesDone"] == 1
@@ -129,9 +130,16 @@ def test_last_try_reports_that_the_event_goes_to_the_failure_queue(world: World)
         assert world.retry(letter(sample("authorized")), SentTimestamp=sent) == again("0")
     [exhausted] = [row for row in world.errors() if row["errorType"] == "RetriesExhausted"]
     assert "followups dead-letters redrive --stack" in str(world.mails()[-1])
-    assert (exhausted["orderId"], exhausted["occurrences"]) == (ORDER, 2)
+    assert (exhausted["orderId"], exhausted["occurrences"], exhausted["functionName"]) == (ORDER, 2, "retry")
     assert sum("FAILED" in mail["Message"]["Subject"]["Data"] for mail in world.mails()) == 1
     assert [line["Failed"] for line in world.metrics("Failed")] == [1, 1]
+
+
+def test_last_try_that_saves_is_none_in_vain(world: World) -> None:
+    """Its pass fails, but the record knows what is missing."""
+    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
+    assert world.retry(letter(sample("authorized")), SentTimestamp="0") == CONSUMED
+    assert world.error()["errorType"] == "PassFailed"
 
 
 def test_queue_tries_until_the_last_try_and_no_longer(world: World) -> None:
