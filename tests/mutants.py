@@ -106,9 +106,8 @@ class Runner:
             os.dup2(os.open(os.devnull, os.O_RDWR), 1)
             os.dup2(1, 2)
             signal.alarm(SECONDS)
-            install(
-                mutant, next(sys.modules[n] for n in (f"callback.{name}", name) if n in sys.modules), self._functions
-            )
+            module = next(sys.modules[full] for full in (f"callback.{name}", name) if full in sys.modules)
+            install(mutant, module, self._functions)
             # What stands outside functions may matter anywhere.
             places = {(name, mutant.function)} if mutant.function else None
             status = NOTICED

@@ -114,6 +114,7 @@ def test_delivery_does_the_important_first(world: World) -> None:
         "mark the payment record",
         "read the order",
     ]
+    assert all(request["ConsistentRead"] for request in world.wire.of("dynamodb.GetItem"))
     world.wait(61)
     world.wire.calls.clear()
     world.recheck()
@@ -619,9 +620,3 @@ def test_recheck_of_a_notification_that_was_never_saved_is_refused(world: World)
     """A timer without its record is an error."""
     with pytest.raises(errors.NotificationNotFound):
         world.recheck()
-
-
-def test_order_is_read_as_it_is_now(world: World) -> None:
-    """A consistent read: the order may have been written a moment ago."""
-    world.deliver()
-    assert all(request["ConsistentRead"] for request in world.wire.of("dynamodb.GetItem"))
