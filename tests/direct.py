@@ -73,12 +73,19 @@ def _query(table: Any, asked: dict[str, Any], _old: Typed) -> Answer:
     held = [item.attrs for item in table.all_items() if names[1] in item.attrs]
     held = [item for item in held if holds(typed({name: item[name] for name in names}), values)]
     shown = {*names, *table.table_key_attrs}
-    found = [
-        typed({name: item[name] for name in item if name in shown})
-        for item in sorted(held, key=lambda item: item[names[1]].value)
-    ]
-    assert len(found) <= asked["Limit"], "pages are not modelled here"
-    return {"Items": found, "Count": len(found), "ScannedCount": len(found)}
+    found = [typed({name: item[name] for name in item if name in shown}) for item in held]
+    # What shares a place in the index comes in any order, as long as that is always the same.
+    place = [names[1], *table.table_key_attrs]
+    found.sort(key=lambda item: _place(item, place))
+    if "ExclusiveStartKey" in asked:
+        found = [item for item in found if _place(item, place) > _place(asked["ExclusiveStartKey"], place)]
+    page = found[: asked["Limit"]]
+    more = {"LastEvaluatedKey": page[-1]} if len(found) > len(page) else {}
+    return {"Items": page, "Count": len(page), "ScannedCount": len(page)} | more
+
+
+def _place(item: Typed, names: list[str]) -> list[Any]:
+    return [*item[names[0]].values(), *(item[name]["S"] for name in names[1:])]
 
 
 OPERATIONS: dict[str, Callable[[Any, dict[str, Any], Typed], Answer]] = {

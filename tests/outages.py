@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import product
 from typing import Any
@@ -169,14 +169,20 @@ Key = tuple[str, ...]
 
 def ringing(world: World, model: Model) -> Iterator[str]:
     """Name the template's alarms that rang."""
+    yield from dict(rings(world, model))
+
+
+def rings(world: World, model: Model) -> Iterator[tuple[str, datetime]]:
+    """Name the template's alarms each time they rang, and the beginning of the period whose value did it."""
     values = _values(world, model)
     functions = {
         n: about["Properties"] for n, about in world.resources.items() if about["Type"] == "AWS::Lambda::Function"
     }
     names = {about["FunctionName"]: name for name, about in functions.items()}
     for name, about in world.resources.items():
-        if about["Type"] == "AWS::CloudWatch::Alarm" and _rings(about["Properties"], values, names, model):
-            yield name.removesuffix("Alarm")
+        if about["Type"] == "AWS::CloudWatch::Alarm":
+            for at in _rings(about["Properties"], values, names, model):
+                yield name.removesuffix("Alarm"), datetime.fromtimestamp(at * about["Properties"]["Period"], UTC)
 
 
 def _values(world: World, model: Model) -> dict[Key, list[tuple[datetime, float]]]:
@@ -195,7 +201,7 @@ def _values(world: World, model: Model) -> dict[Key, list[tuple[datetime, float]
 
 def _rings(
     alarm: dict[str, Any], values: dict[Key, list[tuple[datetime, float]]], names: dict[str, str], model: Model
-) -> bool:
+) -> list[int]:
     dimensions = {about["Name"]: about["Value"] for about in alarm["Dimensions"]}
     key = (alarm["MetricName"], *(_plain(name, dimensions[name], names) for name in sorted(dimensions)))
     period = alarm["Period"]
@@ -211,7 +217,8 @@ def _rings(
     if alarm["TreatMissingData"] == "breaching":  # of a sweep that ran, or could not, and reported nothing
         breaching |= {int(when.timestamp()) // period for when in model.sweeps} - set(by_period)
     wanted = range(alarm["EvaluationPeriods"])
-    return any(all(at + n in breaching for n in wanted) for at in breaching)
+    alarmed = {at for at in breaching if all(at - n in breaching for n in wanted)}
+    return sorted(at for at in alarmed if at - 1 not in alarmed)
 
 
 def _plain(dimension: str, value: str, names: dict[str, str]) -> str:
