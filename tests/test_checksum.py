@@ -290,7 +290,7 @@ def test_reject_policy_refuses_before_anything_is_saved(world: World, changes: d
     assert world.rows("CREDIT_CARD_NOTIFY_TABLE") == world.passes() == []
     assert world.payment()["checksumStatus"] in str(refused.value)
     assert world.error()["errorType"] == "ChecksumRejected"
-    assert len(world.mails()) == len(world.metrics("Refused")) == 1
+    assert len(world.mails()) == len(world.metrics("RefusedUnproved")) == 1
 
 
 def test_reject_policy_tries_again_what_the_secret_keeps_from_being_verified(world: World) -> None:
@@ -304,7 +304,7 @@ def test_reject_policy_tries_again_what_the_secret_keeps_from_being_verified(wor
         world.deliver()
     assert unreadable.value.retryable
     assert unset.value.retryable
-    assert (len(world.metrics("SecretFailed")), world.metrics("Refused")) == (1, [])
+    assert (len(world.metrics("SecretFailed")), world.metrics("RefusedUnproved")) == (1, [])
     set_secret(world, json.dumps(SECRET))
     world.wait(300)
     world.deliver()

@@ -268,7 +268,7 @@ def test_what_cannot_be_kept_is_refused_by_name(world: World) -> None:
         assert refused.value.field == field
         world.wait(3600)
     assert [row["errorType"] for row in world.errors()] == ["InvalidNotification"] * len(BAD)
-    assert len(world.mails()) == len(world.metrics("Refused")) == len(BAD)
+    assert len(world.mails()) == len(world.metrics("Refused") + world.metrics("RefusedUnproved")) == len(BAD)
     assert world.rows("CREDIT_CARD_NOTIFY_TABLE") == world.rows("CARD_PAYMENT_RECORD_TABLE") == []
     assert (world.schedules(), world.passes()) == ([], [])
 

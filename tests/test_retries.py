@@ -61,17 +61,17 @@ def test_timer_that_scheduler_could_not_hand_over_is_dropped(world: World) -> No
 
 
 @pytest.mark.parametrize(
-    ("event", "policy", "error"),
+    ("event", "policy", "error", "metric"),
     [
-        (5, "warn", "InvalidNotification"),
-        (sample("authorized") | {"body": "nonsense"}, "warn", "InvalidNotification"),
-        (sample("wrong-checksum"), "reject", "ChecksumRejected"),
-        (other_body(), "warn", "NotificationConflict"),
+        (5, "warn", "InvalidNotification", "RefusedUnproved"),
+        (sample("authorized") | {"body": "nonsense"}, "warn", "InvalidNotification", "RefusedUnproved"),
+        (sample("wrong-checksum"), "reject", "ChecksumRejected", "RefusedUnproved"),
+        (other_body(), "warn", "NotificationConflict", "Refused"),
     ],
     ids=["no event", "no notification", "checksum refused", "another body"],
 )
 def test_what_no_retry_can_help_moves_to_the_refused_queue(
-    world: World, event: object, policy: str, error: str
+    world: World, event: object, policy: str, error: str, metric: str
 ) -> None:
     """Its body as it came, with error and reason as attributes; reported once, and consumed."""
     world.wire.answers["sqs.SendMessage"] = lambda _call: {"MessageId": "1"}
@@ -83,7 +83,7 @@ def test_what_no_retry_can_help_moves_to_the_refused_queue(
     assert json.loads(sent["MessageBody"]) == letter(event)
     said = {"errorType": error, "reason": world.error()["message"]}
     assert sent["MessageAttributes"] == {n: {"DataType": "String", "StringValue": text} for n, text in said.items()}
-    assert (world.error()["errorType"], len(world.mails()), world.log()[-1]["Refused"]) == (error, 1, 1)
+    assert (world.error()["errorType"], len(world.mails()), world.log()[-1][metric]) == (error, 1, 1)
 
 
 def test_body_that_is_no_json_is_refused_as_it_is(world: World) -> None:
@@ -113,6 +113,8 @@ def test_what_cannot_be_saved_now_comes_again(world: World, name: str, event: st
         world.wait(720)
     assert world.rows("CREDIT_CARD_NOTIFY_TABLE") == []
     assert (len(world.mails()), world.wire.of("sqs.SendMessage")) == (1, [])
+    metric = "Unsaved" if (event, policy) == ("authorized", "warn") else "UnsavedUnproved"
+    assert [line[metric] for line in world.metrics(metric)] == [1, 1, 1]
     world.wire.around = None
     assert world.retry(letter(sample(event))) == CONSUMED
     assert world.record()["passesDone"] == 1

@@ -307,6 +307,15 @@ def test_age_of_the_oldest_counts_from_when_its_pass_was_first_due(world: World)
     assert [line["OldestOverdue"] for line in world.metrics("OldestOverdue")] == [0, 3 * 3600 - 1]
 
 
+def test_age_of_what_anybody_can_send_is_reported_apart(world: World) -> None:
+    """A forgery that nobody ends cannot keep the alarm about proved payments ringing, nor hide one of them."""
+    overdue(world, 1, hours=9, checksumStatus="missing")
+    overdue(world, 2, hours=1)
+    swept(world)
+    [line] = world.metrics("OldestOverdue")
+    assert (line["OldestOverdue"], line["OldestOverdueUnproved"]) == (3600 - 2, 9 * 3600 - 1)
+
+
 def test_answer_counts_what_was_found(world: World) -> None:
     """The answer and the log line say what the sweep did, even if that was nothing."""
     counts = dict.fromkeys(("handedOver", "inProgress", "moved", "failed", "errors", "unread"), 0)

@@ -111,6 +111,33 @@ def test_pass_is_given_up_after_so_many_hours(failing: World, hours: int) -> Non
     ]
 
 
+@pytest.mark.parametrize(
+    ("proved", "hours", "unproved", "ends"),
+    [("valid", 72, 48, 72), ("missing", 72, 48, 48), ("invalid", 72, 24, 24), ("unverifiable", 24, 48, 24)],
+)
+def test_unproved_notification_is_given_up_sooner(
+    world: World, proved: str, hours: int, unproved: int, ends: int
+) -> None:
+    """What anybody can send is tried for a shorter time, and its end is counted apart."""
+    begin_outage(world)
+    if proved == "unverifiable":
+        world.wire.before["secretsmanager.GetSecretValue"] = refuse("InternalServiceError")
+    event = {"missing": "missing-checksum", "invalid": "wrong-checksum"}.get(proved, "authorized")
+    world.cold_start(GIVE_UP_AFTER_HOURS=str(hours), UNPROVED_GIVE_UP_AFTER_HOURS=str(unproved))
+    with pytest.raises(PassFailed):
+        world.deliver(sample(event))
+    record = world.record()
+    assert record["checksumStatus"] == proved
+    ids = {"chargeId": record["chargeId"], "notificationId": record["notificationId"]}
+    world.wait(ends * HOUR - 1)
+    with pytest.raises(PassFailed):
+        world.recheck(1, **ids)
+    world.wait(601)
+    with pytest.raises(GaveUp):
+        world.recheck(1, **ids)
+    assert world.log()[-1]["Failed" if proved == "valid" else "FailedUnproved"] == 1
+
+
 def _answer_is_lost(_call: Call) -> None:
     raise ReadTimeoutError(endpoint_url="a test")
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from callback.clock import Clock
 from callback.notification import BLANKS, Notification
+from callback.schema import PROVED
 
 MerchantKeys = dict[str, str]
 """The keys to try, by a name that may be shown: `current`, and `previous` during a rotation."""
@@ -40,7 +41,7 @@ class Verdict:
     @property
     def valid(self) -> bool:
         """Whether the bank vouches for the charge's id, amount, currency and state. It never does for the order id."""
-        return self.status == "valid"
+        return self.status == PROVED
 
 
 def verify(notification: Notification, keys: MerchantKeys) -> Verdict:

@@ -13,6 +13,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from callback.redact import scrub
+from callback.schema import PROVED
 
 NAMESPACE = "payment3/follow-up"
 _MOST_WARNINGS = 20
@@ -70,6 +71,11 @@ class InvocationLog:
             line |= {"Branch": self._branch, "_aws": emf}
         write = logger.error if failure else logger.warning if self._warnings else logger.info
         write(message, extra=line)
+
+
+def by_proof(metric: str, checksum_status: object) -> str:
+    """Return the metric's name for proved payments or for all others: no alarm about the first can be kept busy."""
+    return metric if checksum_status == PROVED else f"{metric}Unproved"
 
 
 log = InvocationLog()

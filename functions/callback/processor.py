@@ -92,7 +92,6 @@ class CreditCardCallbackProcessor(Passes):
     def report_contradictions(self, notification: Notification, payment: Payment) -> None:
         """Report that the notification contradicts the payment record, whose order was processed."""
         if fields := _differences(payment, notification):
-            log.metric("Contradictions")
             log.warn(_differ(fields))
             self.reporter.report(errors.OrderContradicted(_differ(fields)))
 

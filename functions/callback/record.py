@@ -19,7 +19,7 @@ from pydantic.alias_generators import to_camel
 from callback.clock import SKEW, Clock, format_utc, parse_utc
 from callback.errors import NotificationConflict, NotificationNotFound, SpoiltRecord
 from callback.redact import mask_body, scrub
-from callback.schema import Schema
+from callback.schema import PROVED, Schema
 from callback.settings import Settings
 from callback.table import ConditionFailed, Item, Table
 
@@ -117,6 +117,11 @@ class Record(Schema):
         return self.ids | {"checksumStatus": self.checksum_status}
 
     @property
+    def is_proved(self) -> bool:
+        """Whether the bank vouches for the payment."""
+        return self.checksum_status == PROVED
+
+    @property
     def attempts_made(self) -> int:
         """How often the next pass was claimed."""
         return self.attempts - self.attempts_before
@@ -202,7 +207,8 @@ class Records:
 
     def has_failed_too_long(self, record: Record, grace: timedelta = timedelta()) -> bool:
         """Whether a failure ends the follow-up; a replay that fails leaves a failed one failed."""
-        return record.state == "FAILED" or record.overdue(self.clock()) >= self.settings.give_up_after + grace
+        limit = self.settings.give_up_after if record.is_proved else self.settings.unproved_give_up_after
+        return record.state == "FAILED" or record.overdue(self.clock()) >= limit + grace
 
     def end(self, record: Record, error: Exception) -> Record:
         """End the claimed pass in FAILED."""
@@ -303,8 +309,7 @@ def wait_after_failure(overdue: timedelta) -> timedelta:
 
 def sweep_shard(about: Item, failures: int) -> int:
     """Return the shard of the index `due` that a record waits in after so many failures of its pass."""
-    proved = about["checksumStatus"] == "valid"
-    lane = _UNPROVED if not proved else _FAILING if failures >= _FAILS_OFTEN else _PROVED
+    lane = _UNPROVED if about["checksumStatus"] != PROVED else _FAILING if failures >= _FAILS_OFTEN else _PROVED
     return lane[hash_ids(about)[0] % len(lane)]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from callback.clock import Clock, format_utc, parse_utc
 from callback.errors import ContradictionRefused, FollowUpError, OrderContradicted
-from callback.log import log
+from callback.log import by_proof, log
 from callback.redact import MASK, MAX_TEXT, redacted_event, redacted_text, scrub
 from callback.settings import Settings
 from callback.table import ConditionFailed, Item, Table
@@ -26,6 +26,8 @@ RETENTION = timedelta(days=90)
 # For each kind, and for proved and unproved payments apart, so that nothing that a stranger sends uses up the mails
 # about a proved payment.
 MAILS_AN_HOUR = {"failed": 20, "contradicted": 5, "refused": 3, "retried": 3}
+# What needs a person.
+_COUNTED = {"failed": "Failed", "contradicted": "Contradictions", "refused": "Refused"}
 _IDS = {"orderId": "Order", "notificationId": "Notification", "chargeId": "Charge"}
 _MAX_ID, _MAX_SHOWN, _MAX_PASTED = 2048, 60, 64
 # Where a mail program finds a link: one blank more, and it finds none.
@@ -76,9 +78,9 @@ class Reporter:
 
     def _report(self, error: Exception) -> None:
         kind, answer = kind_of(error), getattr(error, "answer", None)
-        if kind in {"failed", "refused"}:
-            log.metric(kind.capitalize())
         known = log.fields | dict(getattr(error, "about", {}))
+        if kind in _COUNTED:
+            log.metric(by_proof(_COUNTED[kind], known.get("checksumStatus")))
         row: Item = {name: scrub(str(known[name]))[:_MAX_ID] for name in (*_IDS, "checksumStatus") if name in known}
         whom = row.get("notificationId") or redacted_event(self._event)
         row |= {"errorId": error_id(whom, kind, getattr(error, "number", None)), "functionName": self._function_name}
@@ -94,8 +96,7 @@ class Reporter:
 
     def _mail(self, kind: str, row: Item, logged: Item) -> None:
         now, limit = self.clock(), MAILS_AN_HOUR[kind]
-        proved = "proved" if row.get("checksumStatus") == "valid" else "unproved"
-        key = {"errorId": f"mails {kind} {proved} {format_utc(now)[:13]}"}
+        key = {"errorId": f"mails {by_proof(kind, row.get('checksumStatus'))} {format_utc(now)[:13]}"}
         condition = "attribute_not_exists(#sent) OR #sent < :limit"
         try:
             count = self.table.update(key, {"expiresAt": _expires(now)}, condition, {"limit": limit}, add="sent")

@@ -11,6 +11,8 @@ from callback.redact import is_card_number
 # DynamoDB's limits for a partition key, an index key and a sort key.
 MAX_ID_BYTES, MAX_SORT_ID_BYTES = 2048, 1024
 ID_EXPECTED = f"one line of 1 to {MAX_ID_BYTES} bytes, and no card number"
+# The checksum status of what the bank vouches for. All else anybody can send.
+PROVED = "valid"
 # Line ends separate ids where they are hashed, and a lone surrogate has no UTF-8.
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 

@@ -20,6 +20,7 @@ def _split(text: object) -> object:
 
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_split)]
+Hours = Annotated[int, Field(ge=1, le=24 * 30)]
 Delay = Annotated[int, Field(ge=1, le=99_999)]
 Origin = Annotated[str, StringConstraints(to_lower=True, pattern=r"^https?://[A-Za-z0-9.-]+(:\d+)?$")]
 # The order id may be anywhere behind the origin, so that it can never choose the host.
@@ -42,7 +43,8 @@ class Settings(BaseModel):
     process_paid_order_function: Name
     pass_timeout_seconds: Annotated[int, Field(ge=1, le=120)] = 60
     recheck_delays: Annotated[tuple[Delay, ...], BeforeValidator(_split), Field(min_length=1, max_length=99)] = (60,)
-    give_up_after_hours: Annotated[int, Field(ge=1, le=24 * 30)] = 72
+    give_up_after_hours: Hours = 72
+    unproved_give_up_after_hours: Hours = 48
     keep_days: Annotated[int, Field(ge=1, le=3650)] = 400
 
     kbank_secret_id: Name
@@ -69,6 +71,11 @@ class Settings(BaseModel):
     def give_up_after(self) -> timedelta:
         """How long a pass is tried again, from when it was first due."""
         return timedelta(hours=self.give_up_after_hours)
+
+    @property
+    def unproved_give_up_after(self) -> timedelta:
+        """The same where no checksum proves the payment: anybody can send those."""
+        return min(self.give_up_after, timedelta(hours=self.unproved_give_up_after_hours))
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:

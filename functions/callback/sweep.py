@@ -14,9 +14,10 @@ from typing import Any
 
 from callback.clock import Clock
 from callback.errors import FollowUpError, GaveUp, SpoiltRecord
-from callback.log import log
+from callback.log import by_proof, log
 from callback.record import SWEEP_SHARDS, Records, read_record
 from callback.report import Reporter
+from callback.schema import PROVED
 from callback.table import AWS_ERRORS, Item
 from callback.timer import TimerInput, timer_input
 
@@ -51,14 +52,15 @@ class Sweep:
 
         `OldestOverdue` is reported in seconds since the pass was first due, and only where every shard was read.
         """
-        self._until, self._ages = self.clock() + _RUN_FOR, [timedelta()]
+        self._until = self.clock() + _RUN_FOR
+        self._ages = {by_proof("OldestOverdue", status): [timedelta()] for status in (PROVED, None)}
         counts: Counts = Counter(handedOver=0, inProgress=0, moved=0, failed=0, errors=0, unread=0)
         for found in self.shard_map(self._sweep_shard, range(SWEEP_SHARDS)):
             counts.update(found)
         log.bind(**counts)
         log.metric("ShardsUnread", counts["unread"])
-        if not counts["unread"]:
-            log.metric("OldestOverdue", int(max(self._ages).total_seconds()))
+        for name, ages in self._ages.items() if not counts["unread"] else ():
+            log.metric(name, int(max(ages).total_seconds()))
         return counts
 
     def _sweep_shard(self, shard: int) -> Counts:
@@ -88,7 +90,8 @@ class Sweep:
             TimerInput.parse(timer_input(record), SpoiltRecord)  # Recheck would refuse it for ever
         except SpoiltRecord as error:
             return self._end(item, error)
-        self._ages.append(record.overdue(now))  # by one step, since other threads do the same
+        # By one step, since other threads do the same.
+        self._ages[by_proof("OldestOverdue", record.checksum_status)].append(record.overdue(now))
         if record.is_claimed(now):
             return "inProgress"
         if self.records.has_failed_too_long(record, _GRACE):

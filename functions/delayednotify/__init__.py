@@ -6,7 +6,7 @@ from typing import Any
 
 from callback.app import Application, application
 from callback.errors import PassError, RetriesExhausted, SpoiltRecord
-from callback.log import log
+from callback.log import by_proof, log
 from callback.notification import parse_notification
 from callback.processor import CreditCardCallbackProcessor, order_of
 from callback.redirect import Response
@@ -77,7 +77,10 @@ def _deliver_again(event: object, message: dict[str, Any], app: Application) -> 
     try:
         deliver(event, app.processor)
     except Exception as error:
-        if isinstance(error, _SAVED) or kind_of(error) == "refused" or not _is_last_try(message, app):
+        if isinstance(error, _SAVED) or kind_of(error) == "refused":
+            raise
+        if not _is_last_try(message, app):
+            log.metric(by_proof("Unsaved", log.fields.get("checksumStatus")))
             raise
         raise RetriesExhausted(f"not saved within {app.settings.give_up_after_hours} hours: {error}") from error
 
