@@ -136,6 +136,7 @@ def test_unproved_notification_is_given_up_sooner(
     with pytest.raises(GaveUp):
         world.recheck(1, **ids)
     assert world.log()[-1]["Failed" if proved == "valid" else "FailedUnproved"] == 1
+    assert (world.record()["failedShard"] < 12) is (proved == "valid")
 
 
 def _answer_is_lost(_call: Call) -> None:

@@ -212,7 +212,7 @@ class Records:
 
     def end(self, record: Record, error: Exception) -> Record:
         """End the claimed pass in FAILED."""
-        return self._update_claimed(record, self._failed(record.ids, error))
+        return self._update_claimed(record, self._failed(record.about, error))
 
     def due_keys(self, shard: int) -> Iterator[Item]:
         """Return the keys that the sweep is to look at, in their line's order."""
@@ -247,14 +247,14 @@ class Records:
             item = _existing(found)
         return read_record(item)
 
-    def _failed(self, ids: Item, error: Exception) -> Item:
+    def _failed(self, about: Item, error: Exception) -> Item:
         # From here on it waits for a person, who finds it in the index `failed`.
-        found = {"failedAt": format_utc(self.clock()), "failedShard": hash_ids(ids)[0] % SWEEP_SHARDS}
+        found = {"failedAt": format_utc(self.clock()), "failedShard": sweep_shard(about, 0)}
         return {"state": "FAILED", "lastError": _error_text(error)} | found | _ENDED
 
     def _next(self, record: Record, now: datetime, *, settled: bool, failure: Exception | None) -> Item:
         if failure:
-            return self._failed(record.ids, failure)
+            return self._failed(record.about, failure)
         if settled or record.next_pass > len(self.settings.recheck_delays):
             return _DONE
         due = now + timedelta(seconds=self.settings.recheck_delays[record.passes_done]) + SKEW
@@ -308,8 +308,8 @@ def wait_after_failure(overdue: timedelta) -> timedelta:
 
 
 def sweep_shard(about: Item, failures: int) -> int:
-    """Return the shard of the index `due` that a record waits in after so many failures of its pass."""
-    lane = _UNPROVED if about["checksumStatus"] != PROVED else _FAILING if failures >= _FAILS_OFTEN else _PROVED
+    """Return the shard that a record waits in after so many failures of its pass."""
+    lane = _UNPROVED if about.get("checksumStatus") != PROVED else _FAILING if failures >= _FAILS_OFTEN else _PROVED
     return lane[hash_ids(about)[0] % len(lane)]
 
 
