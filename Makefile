@@ -1,7 +1,7 @@
 # People and CI use the same targets. `make help` lists them.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help run up down invoke debug sam-local image stand-in redrive replay test fuzz mutants soak audit bench lines \
+.PHONY: help run up down env send invoke debug sam-local image stand-in redrive replay test fuzz mutants soak audit bench lines \
   check failure-table outages pictures mails preflight build same sbom starts lock clean
 
 BIN := .venv/bin
@@ -10,30 +10,27 @@ AUDIT := .venv-audit
 BENCH := .venv-bench
 RUNTIME := .venv-runtime
 DELAY ?= 60
-EVENT ?=
 LATENCY ?= 300
 FAILURES ?= 0
 OUTAGE ?= 0
 MINUTES ?= 10
-COUNT ?= 200000
-SEED ?=
-ONLY ?=
-QUICK ?=
 FUNCTION ?= DelayedNotifyFunction
-# Containers: any value of IMAGE means the image flavour. ADDRESS, where they find this machine, and BASE, the image that
-# functions run in, are found out unless given.
-IMAGE ?=
-ADDRESS ?=
-BASE ?=
-ARCHITECTURE ?=
-IN_CONTAINERS = $(if $(ADDRESS),--address $(ADDRESS)) $(if $(BASE),--base $(BASE))
-OPTIONS = --delay $(DELAY) --latency $(LATENCY) --failures $(FAILURES) --outage $(OUTAGE)
-# Whatever is in the name of the file.
-EVENT_FILE = $(if $(EVENT),--event '$(subst ','\'',$(EVENT))')
 STACK ?= payment3-follow-up-dev
 # Of samconfig.toml.
 ENVIRONMENT ?= default
-ORDER ?=
+GIVEN := ADDRESS ARCHITECTURE BASE COUNT DELAY ENVIRONMENT EVENT FAILURES FUNCTION IMAGE LATENCY MINUTES ONLY ORDER OUTAGE QUICK SEED STACK
+# What a person gives is a text: neither make nor the shell runs any of it. Make would expand its dollar signs wherever it is
+# used or exported, here and in the makes that `sam build` starts; so it is taken as it was written, and recipes read it from
+# the environment. MAKEOVERRIDES would hand it on as it came.
+$(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
+$(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(eval override $(name) := $$(value $(name)))))
+export $(GIVEN)
+MAKEOVERRIDES :=
+OPTIONS = --delay="$$DELAY" --latency="$$LATENCY" --failures="$$FAILURES" --outage="$$OUTAGE"
+EVENT_FILE = $${EVENT:+--event="$$EVENT"}
+# Containers: any value of IMAGE means the image flavour. ADDRESS, where they find this machine, and BASE, the image that
+# functions run in, are found out unless given.
+CONTAINERS = $${ADDRESS:+--address="$$ADDRESS"} $${BASE:+--base="$$BASE"} $${IMAGE:+--image}
 # Bytecode is kept apart from the sources: each start of `sam` or pytest compiles thousands of files without it.
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/bytecode
@@ -52,14 +49,20 @@ up: .venv/installed $(EMULATOR)/installed ## start the local AWS with everything
 down: .venv/installed ## stop what `make up` started
 	@$(LOCAL) $(BIN)/python -m local down
 
+env: .venv/installed ## lead a shell to what `make up` keeps: eval "$(make -s env)"
+	@$(LOCAL) $(BIN)/python -m local env
+
+send: .venv/installed ## send what `make up` keeps a notification, as Notify does: make send [EVENT=file.json] [COUNT=5]
+	@$(LOCAL) $(BIN)/python -m local send $${COUNT:+--count="$$COUNT"} $(EVENT_FILE)
+
 invoke debug: .venv/installed ## one function in a container, by sam local, or under a debugger: make invoke [FUNCTION=RecheckFunction EVENT=events/recheck.json] [IMAGE=1]
-	@$(LOCAL) $(BIN)/python -m local $@ $(IN_CONTAINERS) --function $(FUNCTION) $(EVENT_FILE) $(if $(IMAGE),--image)
+	@$(LOCAL) $(BIN)/python -m local $@ $(CONTAINERS) --function="$$FUNCTION" $(EVENT_FILE)
 
 sam-local: .venv/installed $(EMULATOR)/installed ## every event and the whole flow through containers: make sam-local [IMAGE=1] [DELAY=60]
-	@$(LOCAL) $(BIN)/python -m local sam-local $(OPTIONS) $(IN_CONTAINERS) $(if $(IMAGE),--image)
+	@$(LOCAL) $(BIN)/python -m local sam-local $(OPTIONS) $(CONTAINERS)
 
 image: .venv/installed ## build the image flavour: make image [ARCHITECTURE=arm64] [BASE=public.ecr.aws/lambda/python@sha256:...]
-	@$(LOCAL) $(BIN)/python -m local image $(IN_CONTAINERS) $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE))
+	@$(LOCAL) $(BIN)/python -m local image $(CONTAINERS) $${ARCHITECTURE:+--architecture="$$ARCHITECTURE"}
 
 stand-in: .venv/installed ## build the stand-in for AWS's base image, where that cannot be pulled
 	@$(LOCAL) $(BIN)/python -m local stand-in
@@ -68,15 +71,14 @@ stand-in: .venv/installed ## build the stand-in for AWS's base image, where that
 FOLLOWUPS := $(BIN)/followups
 
 preflight: .venv/installed ## would a deployment work in this account? make preflight [ENVIRONMENT=prod]
-	@$(FOLLOWUPS) preflight --config-env '$(ENVIRONMENT)'
+	@$(FOLLOWUPS) preflight --config-env="$$ENVIRONMENT"
 
 redrive: .venv/installed ## send what failed back to its function: make redrive [STACK=payment3-follow-up-prod]
-	@$(FOLLOWUPS) dead-letters redrive --stack '$(STACK)'
+	@$(FOLLOWUPS) dead-letters redrive --stack="$$STACK"
 
 replay: .venv/installed ## run an order's missing passes now: make replay ORDER=... [STACK=...]
-	$(if $(findstring $$,$(value ORDER)),$(error make would run what follows a dollar sign: use the command that it calls))
-	$(if $(value ORDER),,$(error say which order: make replay ORDER=...))
-	@$(FOLLOWUPS) replay --yes --stack '$(STACK)' -- '$(subst ','\'',$(value ORDER))'
+	@test -n "$$ORDER" || { echo 'say which order: make replay ORDER=...' >&2; exit 2; }
+	@$(FOLLOWUPS) replay --yes --stack="$$STACK" -- "$$ORDER"
 
 # The longest first: one worker begins with the local stack's tests, another with the stories of faults. Three, since the
 # first mostly waits for the emulator.
@@ -88,10 +90,10 @@ test: .venv/installed $(EMULATOR)/installed $(RUNTIME)/installed check ## everyt
 	$(LOCAL) $(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term-missing $(LONGEST) tests
 
 fuzz: .venv/installed ## random events for the parsers: make fuzz [COUNT=200000] [SEED=7, to repeat a run]
-	@$(LOCAL) $(BIN)/python -m tests.fuzz --count $(COUNT) $(if $(SEED),--seed $(SEED))
+	@$(LOCAL) $(BIN)/python -m tests.fuzz $${COUNT:+--count="$$COUNT"} $${SEED:+--seed="$$SEED"}
 
 mutants: .venv/installed ## faults put into the code that carries the promise: make mutants [ONLY=record]
-	@$(LOCAL) $(BIN)/python -m tests.mutants $(if $(ONLY),--only $(ONLY))
+	@$(LOCAL) $(BIN)/python -m tests.mutants $${ONLY:+--only="$$ONLY"}
 
 audit: $(AUDIT)/installed ## known vulnerabilities of what is locked, licences of what is deployed, the template by checkov's rules
 	@$(AUDIT)/bin/python requirements/audit.py functions/requirements.txt requirements/dev.txt requirements/emulator.txt \
@@ -107,10 +109,10 @@ check: .venv/installed ## format, lint, types, template
 	  $(BIN)/sam validate --lint --template template.yaml
 
 soak: .venv/installed ## random stories of faults for as long as you like: make soak [MINUTES=10] [SEED=7, to repeat one]
-	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.soak --minutes="$$MINUTES" $${SEED:+--seed="$$SEED"}
 
 bench: .venv/installed $(RUNTIME)/installed $(BENCH)/installed ## measure, and write docs/benchmarks.md: 9 minutes; a look at it in 2: make bench QUICK=1
-	@$(LOCAL) $(BENCH)/bin/python -m bench $(if $(QUICK),--quick)
+	@$(LOCAL) $(BENCH)/bin/python -m bench $${QUICK:+--quick}
 
 lines: .venv/installed ## lines of code in each room, without blank lines, comments and docstrings
 	@$(LOCAL) $(BIN)/python -m bench.lines
@@ -128,11 +130,11 @@ mails: .venv/installed ## write one error mail of each kind into .local/mails, t
 	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.mails
 
 build: .venv/installed ## build the functions into .aws-sam/build, and say how large they are
-	@began=$$(date +%s) && $(LOCAL) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build \
+	@began=$$(date +%s) && $(LOCAL) PATH="$$PWD/$(BIN):$$PATH" $(BIN)/sam build \
 	  && $(LOCAL) $(BIN)/python -m artefact size --began $$began
 
 same: build ## does pip, which builds where there is no uv, make the same bytes?
-	@UV= PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build RecheckFunction --build-dir .aws-sam/by-pip > .aws-sam/by-pip.log 2>&1 \
+	@UV= PATH="$$PWD/$(BIN):$$PATH" $(BIN)/sam build RecheckFunction --build-dir .aws-sam/by-pip > .aws-sam/by-pip.log 2>&1 \
 	  || { cat .aws-sam/by-pip.log; exit 1; }
 	@diff -r .aws-sam/build/RecheckFunction .aws-sam/by-pip/RecheckFunction && echo "by uv and by pip: the same bytes"
 
@@ -140,7 +142,7 @@ sbom: build ## write what is in the functions to .aws-sam/build/sbom.cdx.json (C
 	@$(LOCAL) $(BIN)/python -m artefact sbom
 
 starts: build $(RUNTIME)/installed ## cold starts of what was built, under Lambda's runtime emulator: make starts [COUNT=7]
-	@$(LOCAL) $(BIN)/python -m artefact starts $(if $(filter command line,$(origin COUNT)),--count $(COUNT))
+	@$(LOCAL) $(BIN)/python -m artefact starts $${COUNT:+--count="$$COUNT"}
 
 lock: .venv/installed ## write the locked requirements anew from pyproject.toml
 	./requirements/lock
@@ -149,7 +151,7 @@ clean: ## remove what the other targets made
 	rm -rf .venv $(EMULATOR) $(AUDIT) $(RUNTIME) $(BENCH) .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 .venv/installed: requirements/bootstrap.txt requirements/dev.txt
-	@echo "Making .venv"
+	@echo "Making .venv" >&2
 	@rm -rf .venv && "$$(local/find-python)" -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
@@ -157,27 +159,27 @@ clean: ## remove what the other targets made
 	@touch $@
 
 $(EMULATOR)/installed: requirements/emulator.txt | .venv/installed
-	@echo "Making $(EMULATOR)"
+	@echo "Making $(EMULATOR)" >&2
 	@rm -rf $(EMULATOR) && "$$(local/find-python)" -m venv --without-pip $(EMULATOR)
 	@$(BIN)/uv pip install --quiet --python $(EMULATOR)/bin/python --require-hashes -r requirements/emulator.txt
 	@touch $@
 
 $(AUDIT)/installed: requirements/audit.txt | .venv/installed
-	@echo "Making $(AUDIT)"
+	@echo "Making $(AUDIT)" >&2
 	@rm -rf $(AUDIT) && "$$(local/find-python)" -m venv --without-pip $(AUDIT)
 	@$(BIN)/uv pip install --quiet --python $(AUDIT)/bin/python --require-hashes -r requirements/audit.txt
 	@touch $@
 
 # With bytecode, as Lambda's own runtime is thought to be (docs/decisions/19).
 $(RUNTIME)/installed: requirements/runtime.txt | .venv/installed
-	@echo "Making $(RUNTIME)"
+	@echo "Making $(RUNTIME)" >&2
 	@rm -rf $(RUNTIME) && "$$(local/find-python)" -m venv --without-pip $(RUNTIME)
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(RUNTIME)/bin/python --require-hashes -r requirements/runtime.txt
 	@touch $@
 
 # With bytecode: what Lambda's own runtime has compiled is not what is measured.
 $(BENCH)/installed: requirements/bench.txt | .venv/installed
-	@echo "Making $(BENCH)"
+	@echo "Making $(BENCH)" >&2
 	@rm -rf $(BENCH) && "$$(local/find-python)" -m venv --without-pip $(BENCH)
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BENCH)/bin/python --require-hashes -r requirements/bench.txt
 	@touch $@

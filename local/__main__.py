@@ -1,20 +1,22 @@
 """The commands behind `make run`, `make up`, `make down` and those that run containers."""
 
 import argparse
+import re
 import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from botocore.exceptions import BotoCoreError, ClientError
 from docker.errors import DockerException
 from rich.console import Console
-from rich.markup import escape
 
 from local import container_commands, containers, emulator, lifetime, report, stack
 from local.emulator import EmulatorError
 from local.engine import ARCHITECTURE, EngineMissing
 from local.run import SWEEP_EVERY, play
-from local.samples import EventError, samples
+from local.samples import EVENTS, EventError, read_sample, samples
+from local.send import send_and_wait
 from local.stack import Options, StackError
 from local.stand_in import StandInError
 
@@ -29,10 +31,18 @@ _EXPECTED = (
     BotoCoreError,
     DockerException,
 )
+_NEXT = """
+Next:
+  make send                      a notification, as Notify sends it: [EVENT=events/declined.json] [COUNT=5]
+  followups watch --local        what waits and what is done, live; `followups list --local` once
+  make invoke                    a function in a container; `make debug` stops in it under a debugger
+  eval "$(make -s env)"          leads this shell, and any AWS tool in it, here
+  make down                      ends it"""
 
 
 def main() -> int:
     """Run one command; the exit code says whether everything held."""
+    emulator.make_private(emulator.STATE)
     arguments = _parser().parse_args()
     console = Console()
     # Each ends by an exception, so that what was started is stopped. A job in the background ignores SIGINT otherwise.
@@ -42,7 +52,8 @@ def main() -> int:
     try:
         return int(arguments.command(console, arguments))
     except _EXPECTED as error:
-        console.print(f"[red]{type(error).__name__}[/]: {escape(str(error))}", highlight=False)
+        text = "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
+        Console(stderr=True).print(text, style="red", highlight=False, markup=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         console.print("stopped; nothing is left running")
@@ -61,47 +72,66 @@ def run(console: Console, arguments: argparse.Namespace) -> int:
         found = report.checks(deployed, rows, options)
         report.print_checks(console, found)
     if not all(check.holds for check in found):
-        console.print(f"What was logged is in {emulator.LOG}", highlight=False, soft_wrap=True)
+        console.print(f"What was logged is in {deployed.emulator.log}", highlight=False, soft_wrap=True)
         return 1
     return 0
 
 
 def up(console: Console, arguments: argparse.Namespace) -> int:
-    """Start the stack and leave it running."""
-    if lifetime.kept():
-        console.print("the local stack is up already; `make down` stops it")
-        return 2
+    """Start the stack and leave it running; a second time there is nothing to do."""
+    with lifetime.alone():
+        found = lifetime.kept()
+        deployed = stack.Stack(found) if found else _start_to_keep(_options(arguments))
+        lifetime.keep(deployed)
+    since = "up already, with the options it was started with" if found else "up"
+    console.print(f"{since}: process {deployed.emulator.pid}; `make down` ends it\n{_NEXT}", highlight=False)
+    return 0
+
+
+def _start_to_keep(options: Options) -> stack.Stack:
+    lifetime.end_kept()  # one that was never completed
     stack.build()
-    started = emulator.start()
+    started = emulator.start(kept=True)
     try:
-        deployed = stack.deploy(started, _options(arguments))
+        deployed = stack.deploy(started, options)
         lifetime.furnish(deployed, samples())
         containers.write_template(deployed)
-    except BaseException:
+    except BaseException as error:
+        error.add_note(f"What was logged is in {started.log}")
         started.stop()
         raise
-    lifetime.keep(deployed)
-    console.print(f"up: process {started.pid}; `make down` ends it\n", highlight=False)
-    console.out(f"export AWS_ENDPOINT_URL={started.url} AWS_DEFAULT_REGION={emulator.REGION} \\")
-    console.out(f"  AWS_ACCESS_KEY_ID={emulator.ACCOUNT} AWS_SECRET_ACCESS_KEY=local")
-    console.out("\nNext: make invoke (in a container), or with the tools on this stack: followups list --local")
-    return 0
+    return deployed
 
 
 def down(console: Console, _arguments: argparse.Namespace) -> int:
     """Stop what `up` started."""
-    kept = lifetime.kept()
-    lifetime.KEPT.unlink(missing_ok=True)
-    if kept:
-        kept.stop()
-    console.print("down" if kept else "nothing was up")
+    with lifetime.alone():
+        console.print("down" if lifetime.end_kept() else "nothing was up")
     return 0
+
+
+def env(_console: Console, _arguments: argparse.Namespace) -> int:
+    """Print what leads a shell, and any AWS tool in it, to the local stack."""
+    reach = stack.Stack(lifetime.must_be_kept()).reach
+    print(f"export AWS_ENDPOINT_URL={reach['endpoint_url']} AWS_DEFAULT_REGION={reach['region_name']} \\")
+    print(f"  AWS_ACCESS_KEY_ID={reach['aws_access_key_id']} AWS_SECRET_ACCESS_KEY={reach['aws_secret_access_key']} \\")
+    print('  NO_PROXY="127.0.0.1${NO_PROXY:+,$NO_PROXY}"')
+    print("unset AWS_PROFILE AWS_SESSION_TOKEN AWS_REGION")
+    return 0
+
+
+def send(console: Console, arguments: argparse.Namespace) -> int:
+    """Send notifications to what `up` started, as Notify does."""
+    deployed = stack.Stack(lifetime.must_be_kept())
+    return send_and_wait(console, deployed, read_sample(arguments.event or EVENTS / "authorized.json"), arguments.count)
 
 
 COMMANDS = {
     "run": run,
     "up": up,
     "down": down,
+    "env": env,
+    "send": send,
     "invoke": container_commands.invoke,
     "debug": container_commands.debug,
     "sam-local": container_commands.check,
@@ -110,19 +140,31 @@ COMMANDS = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")  # in one line: its usage is make's
+
+
+def _number(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,5}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 99999")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    parser = _Parser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(required=True)
     for name, command in COMMANDS.items():
         one = commands.add_parser(name, help=command.__doc__)
         one.set_defaults(command=command)
-        one.add_argument("--delay", type=int, default=60, help="seconds between the passes")
-        one.add_argument("--latency", type=int, default=300, help="how long ProcessPaidOrder takes, in ms")
-        one.add_argument("--failures", type=int, default=0, help="how often pass 1 fails first")
-        one.add_argument("--outage", type=int, default=0, help="for how many seconds ProcessPaidOrder is away")
+        one.add_argument("--delay", type=_number, default=60, help="seconds between the passes")
+        one.add_argument("--latency", type=_number, default=300, help="how long ProcessPaidOrder takes, in ms")
+        one.add_argument("--failures", type=_number, default=0, help="how often pass 1 fails first")
+        one.add_argument("--outage", type=_number, default=0, help="for how many seconds ProcessPaidOrder is away")
         one.add_argument(
-            "--limit", type=int, help="how many seconds the run is watched at most, if not as long as it may take"
+            "--limit", type=_number, help="how many seconds the run is watched at most, if not as long as it may take"
         )
+        one.add_argument("--count", type=_number, default=1, help="how many notifications to send")
         one.add_argument("--event", type=Path, help="an event file to send instead of the samples")
         one.add_argument("--function", default="DelayedNotifyFunction", help="the function to run in a container")
         one.add_argument("--address", help="where containers find this machine, if not where the engine says")

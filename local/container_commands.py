@@ -81,10 +81,7 @@ def _build_image(console: Console, architecture: str, base: str) -> None:
 
 
 def _invoke(console: Console, arguments: argparse.Namespace, more: list[str]) -> int:
-    kept = lifetime.kept()
-    if kept is None:
-        console.print("nothing is up; `make up` first")
-        return 2
+    kept = lifetime.must_be_kept()
     sam = _ready(Stack(kept), *_found(console, arguments), arguments)
     if more:
         console.print("the function starts when a debugger attaches to 127.0.0.1:5678 (.vscode/launch.json)")

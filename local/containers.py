@@ -17,7 +17,7 @@ from typing import Any
 
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
-from local.emulator import ACCOUNT, HOST, REGION, STATE, free_port
+from local.emulator import ACCOUNT, HOST, REGION, STATE, free_port, write_private
 from local.engine import ARCHITECTURE, Engine
 from local.image import IMAGE_BUILD
 from local.stack import BUILD, Stack, StackError, build, emulators_python
@@ -113,7 +113,7 @@ def write_template(stack: Stack, *, image: bool = False) -> None:
         properties["Architectures"] = [ARCHITECTURE]
         if not image:
             properties["CodeUri"] = str(built / name)
-    TEMPLATE.write_text(yaml_dump(template))
+    write_private(TEMPLATE, yaml_dump(template))
 
 
 def _zip_build() -> Path:

@@ -7,36 +7,26 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".local"
 PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
+MAIN = ROOT / "local" / "emulator_main.py"
 HOST = "127.0.0.1"
 REGION = "ap-southeast-1"
 ACCOUNT = "123456789012"
-# Of the emulator that ended last, with what its functions logged.
-LOG = STATE / "emulator.log"
-# It looks every 10 s for schedules that are due; a run would only show its idling. It waits 50 ms for a function's log
-# line, and on a busy machine misses it. It knows no saved queries, and refuses a template that has some: here they are
-# made, and do nothing.
-_MAIN = """
-import os
-from ministack.core import lambda_runtime
-from ministack.services import eventbridge, scheduler
-from ministack.services.cloudformation import provisioners
-scheduler._SCHEDULE_TICK_INTERVAL = eventbridge._SCHEDULER_TICK_INTERVAL = 0.2
-eventbridge._parse_rate_seconds = lambda _: float(os.environ["SWEEP_EVERY"])
-lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (2.0, 0.02, 3.0)
-saved = {"create": lambda name, *_: (name, {}), "delete": lambda *_: None}
-provisioners._RESOURCE_HANDLERS["AWS::Logs::QueryDefinition"] = saved
-from ministack.app import main
-main()
-"""
+# Those of the emulators that were started last, with what their functions logged.
+_LOGS = STATE / "logs"
+_LOGS_KEPT = 20
+# An argument of its process that `make up` gives and others do not.
+_KEPT = "kept"
 # No proxy leads to this machine itself.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -57,6 +47,11 @@ class Emulator:
         """What AWS_ENDPOINT_URL is to be."""
         return f"http://{HOST}:{self.port}"
 
+    @property
+    def log(self) -> Path:
+        """Where it writes what its functions log; the file stays when it has ended."""
+        return _LOGS / f"emulator-{self.port}.log"
+
     def is_up(self) -> bool:
         """Tell whether it answers."""
         try:
@@ -73,28 +68,31 @@ class Emulator:
         """End the process group that `start` made, and what it left on disk."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGTERM)
+            os.killpg(self.pid, signal.SIGCONT)  # one that was stopped hears nothing else
             _wait_for_end(self.pid)
-        with contextlib.suppress(OSError):
-            shutil.move(_room(self.port) / "emulator.log", LOG)
         shutil.rmtree(_room(self.port), ignore_errors=True)
 
 
-def start(sweep_every: float = 60) -> Emulator:
-    """Start an emulator on a free port and wait until it answers; its rules fire every so many seconds."""
+def start(sweep_every: float = 60, *, kept: bool = False) -> Emulator:
+    """Start an emulator on a free port and wait until it answers; its rules fire every so many seconds.
+
+    One to be kept is found again by `find_kept`.
+    """
     port = free_port()
     room = _room(port)
     shutil.rmtree(room, ignore_errors=True)
-    room.mkdir(parents=True)
-    with (room / "emulator.log").open("wb") as log:
+    make_private(room)
+    with _new_log(Emulator(0, port).log) as log:
         # A session of its own: Ctrl-C reaches only us, and we end it and its workers together.
         process = subprocess.Popen(
-            [PYTHON, "-c", _MAIN],
+            [PYTHON, "-P", MAIN, *([_KEPT] if kept else []), str(port)],
             cwd=room,
             env=_environment(room, port) | {"SWEEP_EVERY": str(sweep_every)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
+            umask=0o077,
         )
     emulator = Emulator(process.pid, port)
     try:
@@ -102,15 +100,61 @@ def start(sweep_every: float = 60) -> Emulator:
     except BaseException:  # Ctrl-C among them: nothing is left running
         emulator.stop()
         raise
+    process.returncode = 0  # to Popen; it is ended by its id, maybe by another command
     return emulator
+
+
+def _new_log(file: Path) -> IO[bytes]:
+    make_private(_LOGS)
+    for old in sorted(_LOGS.iterdir(), key=lambda log: log.stat().st_mtime)[:-_LOGS_KEPT]:
+        old.unlink(missing_ok=True)
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    return file.open("wb")
+
+
+def find_kept() -> Emulator | None:
+    """Return the emulator that was started to be kept, by its process: no file can part from it."""
+    for pid, command in _processes():
+        _, found, port = command.partition(f"{MAIN} {_KEPT} ")
+        if found and port.isdigit():
+            return Emulator(pid, int(port))
+    return None
+
+
+def _processes() -> Iterator[tuple[int, str]]:
+    if Path("/proc/self/cmdline").exists():
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                parts = (folder / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+                yield int(folder.name), " ".join(map(os.fsdecode, parts))
+    else:
+        listed = subprocess.run(["/bin/ps", "-axww", "-o", "pid=,command="], capture_output=True, text=True, check=True)
+        yield from (
+            (int(pid), command) for pid, command in (line.split(None, 1) for line in listed.stdout.splitlines())
+        )
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder of the local state, or take the rights of others away from it."""
+    for each in (STATE, folder):
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
+        each.chmod(0o700)
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    make_private(file.parent)
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as written:  # with mode 0600
+        written.write(text)
+    Path(written.name).replace(file)
 
 
 def _wait_until_up(emulator: Emulator, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + 30
     while not emulator.is_up():
         if process.poll() is not None or time.monotonic() > deadline:
-            text = (_room(emulator.port) / "emulator.log").read_text(errors="replace")
-            raise EmulatorError(f"the emulator did not start:\n{text[-2000:]}")
+            raise EmulatorError(f"the emulator did not start:\n{emulator.log.read_text(errors='replace')[-2000:]}")
         time.sleep(0.05)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from samcli.yamlhelper import yaml_parse
 
-from local.emulator import ROOT, STATE
+from local.emulator import ROOT, STATE, write_private
 from local.stack import sam_build
 
 IMAGE_BUILD = ROOT / ".aws-sam" / "image"
@@ -42,8 +42,7 @@ def derive(template: Template, architecture: str, base: str) -> Template:
 def write(architecture: str, base: str) -> None:
     """Write the flavour of template.yaml to `FILE`, for `sam build`."""
     template = yaml_parse((ROOT / "template.yaml").read_text())
-    FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(json.dumps(derive(template, architecture, base), indent=2))
+    write_private(FILE, json.dumps(derive(template, architecture, base), indent=2))
 
 
 def build(architecture: str, base: str) -> None:

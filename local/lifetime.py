@@ -1,14 +1,16 @@
 """A local stack for one command, or kept by `make up` until `make down`."""
 
+import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 
+from botocore.exceptions import ClientError
 from rich.console import Console
 
 from local import emulator, stack
-from local.emulator import Emulator
+from local.emulator import Emulator, EmulatorError
 from local.samples import Sample
 from local.stack import Options, Stack
 
@@ -27,6 +29,9 @@ def running(console: Console, options: Options, sweep_every: float = 60) -> Iter
         with console.status("deploying template.yaml"):
             deployed = stack.deploy(started, options)
         yield deployed
+    except Exception as error:
+        error.add_note(f"What was logged is in {started.log}")
+        raise
     finally:
         started.stop()
 
@@ -37,16 +42,50 @@ def furnish(deployed: Stack, chosen: list[Sample]) -> None:
         stack.furnish(deployed, sample.notification)
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other `make up` or `make down` of this checkout is at work."""
+    emulator.make_private(emulator.STATE)
+    with KEPT.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
+        yield
+
+
 def keep(deployed: Stack) -> None:
-    """Note a stack that stays, for the commands after this one."""
+    """Note a stack that stays, once it is complete, for `followups --local`."""
     noted = {"emulator": asdict(deployed.emulator), "session": deployed.reach}
-    KEPT.write_text(json.dumps(noted))
+    emulator.write_private(KEPT, json.dumps(noted))
 
 
 def kept() -> Emulator | None:
-    """Return what `make up` started, if it still answers."""
+    """Return what `make up` started and completed. Raises `EmulatorError` where it does not answer."""
+    found = emulator.find_kept()
+    if found and not found.is_up():
+        raise EmulatorError(f"process {found.pid} does not answer (is it stopped?); `make down` ends it")
+    return found if found and _is_complete(found) else None
+
+
+def must_be_kept() -> Emulator:
+    """Return what `make up` started. Raises `EmulatorError` where there is nothing."""
+    found = kept()
+    if found is None:
+        raise EmulatorError("nothing is up; `make up` first")
+    return found
+
+
+def _is_complete(found: Emulator) -> bool:
+    # It is not where `make up` was killed before its end.
     try:
-        found = Emulator(**json.loads(KEPT.read_text())["emulator"])
-    except (OSError, ValueError):  # none, or one that a crash left empty
-        return None
-    return found if found.is_up() else None
+        [deployed] = Stack(found).client("cloudformation").describe_stacks(StackName=stack.NAME)["Stacks"]
+    except ClientError:
+        return False
+    return str(deployed["StackStatus"]) == "CREATE_COMPLETE"
+
+
+def end_kept() -> bool:
+    """Stop what `make up` started, whatever state it is in, and tell whether there was something."""
+    KEPT.unlink(missing_ok=True)
+    found = emulator.find_kept()
+    if found:
+        found.stop()
+    return found is not None

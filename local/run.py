@@ -3,7 +3,6 @@
 Waits are as long as on AWS. Only the sweep comes sooner than each minute, so that nobody waits for it.
 """
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,19 +63,14 @@ class _Run:
         # One after the other: the emulator starts a process for each invocation at once, and so for each timer.
         sent = self.watcher.rows[: -len(self._unsent)]
         if self._unsent and all(row.passes or row.failed_tries for row in sent):
-            self._send(self._unsent.pop(0))
-
-    def _send(self, row: Progress) -> None:
-        function = self.stack.outputs["DelayedNotifyFunction"]
-        payload = json.dumps(row.sample.event)
-        self.stack.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=payload)
+            self.stack.notify(self._unsent.pop(0).sample.event)
 
     def lose_one(self, deadline: float) -> None:
         """Let DelayedNotify save nothing until a first notification has come back from the retry queue."""
         row = self._unsent.pop(0)
         with _no_table(self.stack):
             self.screen.say("CreditCardNotifyTable is out of DelayedNotify's reach")
-            self._send(row)
+            self.stack.notify(row.sample.event)
             row.was_unsaved = True
             while not row.item and time.monotonic() < deadline:
                 self.step()

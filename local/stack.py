@@ -85,6 +85,11 @@ class Stack:
         [stack] = self.client("cloudformation").describe_stacks(StackName=NAME)["Stacks"]
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
+    def notify(self, event: dict[str, Any]) -> None:
+        """Hand an event to DelayedNotify as Notify does: asynchronously."""
+        function = self.outputs["DelayedNotifyFunction"]
+        self.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(event))
+
     def messages(self) -> dict[str, int]:
         """How many messages are in each queue, waiting or hidden."""
         sqs, names = self.client("sqs"), ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]

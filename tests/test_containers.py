@@ -67,9 +67,9 @@ def test_missing_engine_is_exit_2_with_what_to_install() -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert "No container engine answers at DOCKER_HOST=unix:///no/such.sock" in done.stdout
-    assert "apt-get install docker.io" in done.stdout
-    assert "Finch" in done.stdout
+    assert "No container engine answers at DOCKER_HOST=unix:///no/such.sock" in done.stderr
+    assert "apt-get install docker.io" in done.stderr
+    assert "Finch" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,10 @@ import socketserver
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from pathlib import Path
 from socket import create_connection
 from typing import Any
@@ -49,9 +52,8 @@ def start(*arguments: str, **options: Any) -> Program:
         cwd=ROOT,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
         text=True,
-        **options,
+        **{"stderr": subprocess.STDOUT} | options,
     )
 
 
@@ -138,6 +140,72 @@ def test_picture_shows_what_waits_and_until_when() -> None:
     assert re.search(r"authorized .* armed +pass 2 at 09:30:44, 44 s", text)
 
 
+@pytest.fixture(scope="module")
+def alone() -> Iterator[emulator.Emulator]:
+    """An emulator with nothing deployed to it."""
+    started = emulator.start()
+    yield started
+    started.stop()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:4566"}, 200),
+        ({"Host": "HOST.docker.internal:4566"}, 200),
+        ({"Host": "host.containers.internal"}, 200),
+        ({"Host": "shop.example"}, 403),
+        ({"Host": "127.0.0.1.shop.example:4566"}, 403),
+        ({"Host": "localhost.shop.example"}, 403),
+        ({"Host": ""}, 403),
+        ({"Origin": "http://127.0.0.1"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"origin": "https://shop.example"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "none"}, 403),
+        ({"Sec-Fetch-Mode": "no-cors"}, 403),
+        ({"Referer": "https://shop.example/"}, 403),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+def test_emulator_answers_no_web_page(
+    alone: emulator.Emulator, method: str, headers: dict[str, str], status: int
+) -> None:
+    """Any page that is open in the developer's browser could make and run a function there; a container still can."""
+    path = "/_ministack/health" if method == "GET" else "/?Action=ListTopics"
+    assert (_status(alone, method, path, headers) == 403) == (status == 403)
+
+
+def test_emulator_opens_no_web_socket_for_a_page(alone: emulator.Emulator) -> None:
+    """A page may open one to any address, and says where it comes from."""
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    key = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Origin": "https://shop.example"}
+    assert _status(alone, "GET", "/_aws/execute-api/abc/dev/", upgrade | key) == 403
+
+
+def _status(asked: emulator.Emulator, method: str, path: str, headers: dict[str, str]) -> int:
+    with closing(HTTPConnection("127.0.0.1", asked.port, timeout=10)) as connection:
+        connection.request(method, path, headers=headers)
+        with connection.getresponse() as answer:
+            return answer.status
+
+
+def test_state_is_its_owner_s_alone(alone: emulator.Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders 0700 and files 0600, whatever they were before and whatever the umask is."""
+    assert {oct(folder.stat().st_mode)[-3:] for folder in (emulator.STATE, alone.log.parent)} == {"700"}
+    assert oct(alone.log.stat().st_mode)[-3:] == "600"
+    monkeypatch.setattr(emulator, "STATE", tmp_path / ".local")
+    note = tmp_path / ".local" / "up.json"
+    note.parent.mkdir(mode=0o777)
+    note.parent.chmod(0o777)
+    note.touch(mode=0o666)
+    emulator.write_private(note, "whole")
+    assert (oct(note.parent.stat().st_mode)[-3:], oct(note.stat().st_mode)[-3:]) == ("700", "600")
+    assert [file.name for file in note.parent.iterdir()] == ["up.json"]
+
+
 @pytest.mark.parametrize("text", ["{}", "no json", b"\xff\xfe\x00", None, '"text"'])
 def test_run_refuses_a_bad_event_before_it_starts_anything(tmp_path: Path, text: str | bytes | None) -> None:
     """One's own event is checked first: exit 2, and one line that names the file."""
@@ -176,18 +244,44 @@ def test_interrupt_leaves_nothing_running(sent: signal.Signals, code: int) -> No
 
 
 def test_up_keeps_a_stack_for_other_tools_until_down() -> None:
-    """`make up` prints how to reach it, and refuses a second time; the functions answer; `make down` ends it."""
-    code, printed = local("up", "--delay", "3")
+    """Two `make up` at once start one stack, and say what to do next; `make send` and the shell reach it."""
     try:
-        assert code == 0, printed
-        url = re.search(r"AWS_ENDPOINT_URL=(\S+)", printed)
-        assert url
-        assert "already" in local("up")[1]
-        _answers(url[1])
-        _can_be_run_in_containers(url[1])
+        with start("up", "--delay", "3") as first, start("up", "--delay", "3") as second:
+            printed = [process.communicate(timeout=180)[0] for process in (first, second)]
+        assert (first.returncode, second.returncode) == (0, 0), printed
+        assert sum("up already" in text for text in printed) == 1
+        assert all("make send " in text and "make down " in text for text in printed)
+        kept = emulator.find_kept()
+        assert kept
+        code, lines = local("env")
+        url = re.search(r"export AWS_ENDPOINT_URL=(\S+)", lines)
+        assert (code, bool(url)) == (0, True)
+        _answers(str(url and url[1]))
+        _can_be_run_in_containers(str(url and url[1]))
+        _can_be_sent_notifications()
+        _is_found_whatever_happens_to_it(kept.pid)
     finally:
         assert local("down") == (0, "down\n")
     assert not _emulators()
+
+
+def _can_be_sent_notifications() -> None:
+    code, printed = local("send", "--count", "2", "--event", str(EVENTS / "declined.json"))
+    assert code == 0, printed
+    sent = re.findall(r"^ORDER-\d+ ([0-9a-f-]{36}): saved, pass 1 done$", printed, re.MULTILINE)
+    assert len(set(sent)) == 2
+    assert "Next: followups show ORDER-" in printed
+
+
+def _is_found_whatever_happens_to_it(process: int) -> None:
+    # A note that a full disk left empty; and a process that somebody stopped.
+    KEPT.write_text("")
+    assert "up already" in local("up")[1]
+    assert json.loads(KEPT.read_text())["emulator"]["pid"] == process
+    KEPT.unlink()
+    os.kill(process, signal.SIGSTOP)
+    code, printed = local("up")
+    assert (code, "does not answer" in printed) == (2, True)
 
 
 def _answers(url: str) -> None:
@@ -210,18 +304,18 @@ def _can_be_run_in_containers(url: str) -> None:
         assert (Path(function["CodeUri"]) / "callback" / "app.py").is_file()
 
 
-@pytest.mark.parametrize(
-    ("command", "says"), [("invoke", "nothing is up; `make up` first\n"), ("down", "nothing was up\n")]
-)
-def test_command_without_up_says_so(command: str, says: str) -> None:
-    """`make down` and `make invoke` may be called at any time, also after a crash that left an empty note."""
+@pytest.mark.parametrize(("command", "code"), [("invoke", 2), ("send", 2), ("env", 2), ("down", 0)])
+def test_command_without_up_says_so(command: str, code: int) -> None:
+    """It may be called at any time, also after a crash that left an empty note; `eval` gets nothing to run."""
     KEPT.parent.mkdir(exist_ok=True)
     KEPT.touch()
-    assert local(command)[1] == says
+    with start(command, stderr=subprocess.PIPE) as process:
+        printed, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert (printed + said).count("\n") == 1
+    assert (printed, said) == ("nothing was up\n", "") if code == 0 else not printed and "`make up` first" in said
 
 
-# An emulator is let go as a process and ended by its id, which Popen does not like.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_what_no_retry_can_help_goes_to_the_refused_queue() -> None:
     """Lambda's tries, OnFailure, the retry queue and RetryFunction, all as deployed; the message says why."""
     build()
@@ -275,6 +369,6 @@ def _emulators() -> list[str]:
     # Those that nobody has in hand any more: one whose parent lives is another test's.
     listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True)  # noqa: S607
     processes = [line.split(maxsplit=2) for line in listed.stdout.splitlines()[1:]]
-    living = {pid for pid, _, arguments in processes if "python" in arguments}
-    ours = [line for line in processes if "ministack.app" in line[2] and str(ROOT) in line[2]]
+    living = {pid for pid, _, arguments in processes if "python" in arguments and pid != "1"}
+    ours = [line for line in processes if str(emulator.MAIN) in line[2]]
     return [arguments for _, parent, arguments in ours if parent not in living]

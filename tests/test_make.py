@@ -1,0 +1,138 @@
+"""What a person gives to `make` is a text: an argument of the program that it calls, and nothing that anybody runs."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from local.emulator import ROOT
+
+MAKEFILE = (ROOT / "Makefile").read_text()
+VARIABLES = re.findall(r"\w+", re.findall(r"^GIVEN := (.*)$", MAKEFILE, re.MULTILINE)[0])
+# Each program only notes its arguments; `sam` starts another make, as `sam build` does.
+PROGRAM = '#!/bin/sh\nfor word in "$@"; do printf "%s\\0" "$word" >> words; done\n'
+SAM = "#!/bin/sh\nexec make -f other.mk\n"
+TARGETS = {
+    "run": {"DELAY", "LATENCY", "FAILURES", "OUTAGE", "EVENT"},
+    "send": {"COUNT", "EVENT"},
+    "invoke": {"ADDRESS", "BASE", "IMAGE", "FUNCTION", "EVENT"},
+    "image": {"ARCHITECTURE"},
+    "preflight": {"ENVIRONMENT"},
+    "redrive": {"STACK"},
+    "replay": {"STACK", "ORDER"},
+    "fuzz": {"COUNT", "SEED"},
+    "mutants": {"ONLY"},
+    "soak": {"MINUTES"},
+    "bench": {"QUICK"},
+}
+NASTY = {
+    "quote": "it's.json",
+    "command": "x'; touch mark; : '",
+    "double": '"; touch mark; "',
+    "substitution": "$(touch mark)",
+    "backticks": "`touch mark`",
+    "make": "$(shell touch mark)",
+    "braces": "${shell touch mark}",
+    "eval": "$(eval x:=$(shell touch mark))",
+    "pipe": "a|touch mark&touch mark>mark",
+    "lines": "one\ntouch mark\n",
+    "blanks": "two  words ",  # make takes away those in front
+    "option": "--help -x",
+    "glob": "* ~ ?",
+    "hash": "a # b",
+    "backslash": "a\\",
+    "thai": "คำสั่ง",
+}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The Makefile, with programs that do nothing."""
+    folder = tmp_path / "it's my work"
+    for environment in (".venv", ".venv-emulator", ".venv-bench", ".venv-runtime"):
+        programs = folder / environment / "bin"
+        programs.mkdir(parents=True)
+        (folder / environment / "installed").touch()
+        for name in ("python", "followups"):
+            (programs / name).write_text(PROGRAM)
+            (programs / name).chmod(0o755)
+    (folder / ".venv" / "bin" / "sam").write_text(SAM)
+    (folder / ".venv" / "bin" / "sam").chmod(0o755)
+    (folder / "other.mk").write_text('all:\n\t@echo "$$ORDER$$UNKNOWN"\n')
+    shutil.copy(ROOT / "Makefile", folder)
+    return folder
+
+
+def make(folder: Path, target: str, *given: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run a target of the copy; nothing has to be installed for it."""
+    made = [word for file in folder.glob(".venv*/installed") for word in ("-o", str(file.relative_to(folder)))]
+    clean = {name: value for name, value in os.environ.items() if name not in VARIABLES and "MAKE" not in name}
+    return subprocess.run(
+        ["make", *made, target, *given],  # noqa: S607
+        cwd=folder,
+        env=clean | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_every_variable_is_tried() -> None:
+    """A variable that a recipe uses is among those that make leaves alone, and each of them is tried here."""
+    assert set().union(*TARGETS.values()) == set(VARIABLES)
+    used = re.findall(r"\$\$\{?([A-Z]{2,})", MAKEFILE)
+    assert set(used) - {"PATH", "PWD"} == set(VARIABLES)
+
+
+@pytest.mark.parametrize("by", ["argument", "environment"])
+@pytest.mark.parametrize("value", NASTY.values(), ids=NASTY)
+def test_whatever_is_given_is_an_argument(checkout: Path, value: str, by: str) -> None:
+    """On the command line or by the environment: it arrives as it was written, or decides something by being there."""
+    for target, variables in TARGETS.items():
+        given = dict.fromkeys(variables, value)
+        done = make(checkout, target, *(f"{name}={value}" for name in given)) if by == "argument" else None
+        done = done or make(checkout, target, **given)
+        assert done.returncode == 0, done.stderr
+        words = (checkout / "words").read_text().split("\0")
+        (checkout / "words").unlink()
+        for _ in variables - {"IMAGE", "QUICK"}:
+            found = next(word for word in words if word == value or word.partition("=")[2] == value)
+            words.remove(found)
+        assert not (checkout / "mark").exists(), target
+
+
+@pytest.mark.parametrize("name", ["ORDER", "UNKNOWN"])
+def test_a_make_that_another_program_starts_runs_nothing_either(checkout: Path, name: str) -> None:
+    """`sam build` runs make itself: what was given to ours, known or not, is no program there."""
+    done = make(checkout, "build", f"{name}=$(shell touch mark)")
+    assert done.returncode == 0, done.stderr
+    assert not (checkout / "mark").exists()
+
+
+def test_replay_says_that_it_needs_an_order(checkout: Path) -> None:
+    """Nothing is run for nobody: one line, and exit code 2."""
+    done = make(checkout, "replay")
+    assert done.returncode == 2
+    assert done.stderr.startswith("say which order: make replay ORDER=...\n")
+
+
+def test_scripts_keep_their_line_ends_on_every_machine(tmp_path: Path) -> None:
+    """With `core.autocrlf=true`, Git for Windows' default, a script names a shell that is nowhere."""
+
+    def git(*words: str) -> None:
+        ours = ("-c", "core.autocrlf=true", "-c", "user.name=n", "-c", "user.email=e")
+        subprocess.run(["git", *ours, *words], cwd=tmp_path, check=True, capture_output=True)  # noqa: S607
+
+    scripts = ("Makefile", "local/find-python", "requirements/lock", ".ci/run", "functions/requirements.txt")
+    git("init")
+    for name in (".gitattributes", *scripts):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    git("add", ".")
+    git("commit", "-m", "all")
+    git("rm", "-q", "-r", *scripts)
+    git("reset", "--hard")
+    assert not [name for name in scripts if b"\r" in (tmp_path / name).read_bytes()]
