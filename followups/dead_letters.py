@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any, Self
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import Field, StrictStr
 
+from callback.checksum import verify
 from callback.errors import BadInput, InvalidNotification, InvalidTimer
 from callback.notification import parse_notification
 from callback.schema import Schema
 from callback.timer import TimerInput
 from followups.invocation import error_line, printable
+from followups.records import CHECKSUMS
 from followups.stack import Stack
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ _WAIT_SECONDS = 1
 class Letter:
     """A message of a queue: whose it is and why it is there; a `refusal` says why it cannot go back.
 
-    Of all this only the body may not be printed: it holds card data. `sent_at` is when it came into the queue.
+    Of all this only the body may not be printed: it holds card data. `sent_at` is when it came into the queue;
+    `checksum` the verdict, as far as it is known without the merchant's key.
     """
 
     queue: str
@@ -55,6 +58,7 @@ class Letter:
     kind: str = "unknown"
     ids: Mapping[str, str] = field(default_factory=dict)
     refusal: str = "neither a record of Lambda's nor a timer"
+    checksum: str = ""
 
 
 class InvalidLetter(BadInput):
@@ -103,11 +107,16 @@ class Queue:
         self._stack.sqs.delete_message(QueueUrl=self._url, ReceiptHandle=self._held[letter.message_id])
         del self._held[letter.message_id]
 
-    def hidden(self) -> tuple[int, timedelta]:
-        """How many letters are in somebody's hands or wait for their next try, and how long one is hidden for that."""
-        names: Any = ["ApproximateNumberOfMessagesNotVisible", "VisibilityTimeout"]
+    def counts(self) -> tuple[int, int, timedelta]:
+        """How many letters can be received; how many are in somebody's hands or wait for their next try, and how long.
+
+        The numbers are SQS's estimates.
+        """
+        number = "ApproximateNumberOfMessages"
+        names: Any = [number, f"{number}NotVisible", "VisibilityTimeout"]
         about = self._stack.sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)["Attributes"]
-        return int(about[names[0]]), timedelta(seconds=int(about[names[1]]))
+        there, hidden, wait = (int(about[name]) for name in names)
+        return there, hidden, timedelta(seconds=wait)
 
     def _receive(self) -> "list[MessageTypeDef]":
         answer = self._stack.sqs.receive_message(
@@ -163,18 +172,22 @@ def _of_lambda(stack: Stack, letter: Letter, record: _OnFailure) -> Letter:
     # The record names the version too, "...:function:NAME:$LATEST".
     function = ":".join(record.context.function.split(":")[:7])
     foreign = printable(f"{function} is not DelayedNotify of stack {stack.name}")
+    ids, checksum = _notification(record.payload)
     return replace(
         letter,
         kind="on-failure",
-        ids=_notification_ids(record.payload),
+        ids=ids,
         error=letter.error or (error_line(record.answer) if record.answer else printable(record.context.condition)),
         refusal="" if function == stack.delayed_notify else foreign,
+        checksum=next((word for word in CHECKSUMS if f"Rejected: checksum {word}" in letter.error), checksum),
     )
 
 
-def _notification_ids(event: object) -> dict[str, str]:
+def _notification(event: object) -> tuple[dict[str, str], str]:
     try:
-        found: Mapping[str, object] = parse_notification(event).ids
+        notification = parse_notification(event)
     except InvalidNotification as error:
-        found = error.about
-    return {name: str(value) for name, value in found.items() if value}
+        return {name: str(value) for name, value in error.about.items() if value}, ""
+    verdict = verify(notification, {})
+    ids = {name: value for name, value in notification.ids.items() if value}
+    return ids, "unchecked" if verdict.retryable else verdict.status

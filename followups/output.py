@@ -72,6 +72,10 @@ class Output:
         text = "  ".join(visible(part) for part in parts if part)
         print(text, file=sys.stderr if self.as_json else sys.stdout, flush=True)
 
+    def warn(self, text: str) -> None:
+        """Print what is for people, apart from what programs read."""
+        print(visible(text), file=sys.stdout if self.is_table else sys.stderr, flush=True)
+
     @contextmanager
     def progress(self, what: str, total: int) -> Iterator[Callable[[], None]]:
         """Show how far a long command has come, to a person only; what it yields is to be called for each step."""
@@ -142,12 +146,12 @@ def shortened(text: str, width: int) -> str:
 
 
 def plain(value: object) -> object:
-    """Return a value as JSON knows it: amounts as texts, so that money stays exact; other numbers here are whole."""
+    """Return a value as JSON knows it: amounts and what is no whole number as texts, so that they stay exact."""
     if isinstance(value, Mapping):
         return {name: str(inner) if name == "amount" else plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [plain(inner) for inner in value]
-    return int(value) if isinstance(value, Decimal) else value
+    return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() else value
 
 
 def _text(cell: Cell) -> Text:

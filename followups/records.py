@@ -1,7 +1,8 @@
 """The saved notifications: the status of each, and how they are found by an id or listed by state.
 
 The indexes hold keys, and only of what waits (`due`), what failed (`failed`) and each order (`order`). Whatever is
-shown is read by its key, as it is now.
+shown is read by its key, as it is now. Anybody can send notifications: no read goes on without a bound, and what the
+bank vouches for is read before what it does not.
 """
 
 import heapq
@@ -9,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import chain, islice
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from callback.clock import format_utc, parse_utc
 from callback.errors import SpoiltRecord
@@ -25,6 +27,8 @@ State = Literal["pending", "overdue", "failed"]
 STATES: tuple[State, ...] = get_args(State)
 Word = Literal["waiting", "running", "retrying", "overdue", "failed", "done", "spoilt", "foreign"]
 Level = Literal["info", "ok", "warn", "bad"]
+Checksum = Literal["valid", "invalid", "missing", "unverifiable"]
+CHECKSUMS: tuple[Checksum, ...] = get_args(Checksum)
 
 _LEVELS: dict[Word, Level] = {"done": "ok", "retrying": "warn", "overdue": "bad", "failed": "bad", "spoilt": "bad"}
 _EVER = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
@@ -34,6 +38,11 @@ _SWEPT_WITHIN = timedelta(minutes=15)
 _OWN = [str(field.alias) for name, field in Record.model_fields.items() if name not in {"ours", "claim_id"}]
 _ATTRIBUTES = (*_OWN, "receivedAt", "failedAt", "status", "transactionState", "amount", "currency", "checksumForm")
 _MOST_PASSES = 100  # in a plan; a spoilt record may say more
+# Of one order or charge, items that are read and those that are shown; of a list, items that are looked through.
+MOST_FOUND, MOST_SHOWN, MOST_LISTED = 300, 20, 10_000
+# The shards from here on hold what no checksum proves (callback/record.py): they are read last.
+_UNPROVED = {"due": 12, "failed": SWEEP_SHARDS}
+_IDS = ("chargeId", "notificationId", "orderId")
 _ROW = ("errorId", "errorType", "message", "chargeId", "occurrences", "firstAt", "lastAt", "mailedAt")
 
 
@@ -52,12 +61,18 @@ class Notification:
     @property
     def ids(self) -> dict[str, str]:
         """What names it in a printed line."""
-        return {name: str(self.item.get(name, "")) for name in ("chargeId", "notificationId", "orderId")}
+        return {name: str(self.item.get(name, "")) for name in _IDS}
 
     @property
     def order_id(self) -> str:
         """The shop's order."""
         return self.ids["orderId"]
+
+    @property
+    def checksum(self) -> str:
+        """The verdict on its checksum."""
+        word = self.item.get("checksumStatus")
+        return word if word in CHECKSUMS else "unknown"
 
     @property
     def next_pass(self) -> int:
@@ -83,8 +98,11 @@ class Notification:
 
     def as_data(self, now: datetime) -> dict[str, object]:
         """For programs: the record by its own names, and its status."""
-        passes = [_scrubbed(done) for done in self.record.passes] if self.record else []
-        data: dict[str, object] = self.item | {"passes": passes, "status": status(self, now).word}
+        data: dict[str, object] = {
+            name: value if name in _IDS else scrubbed(value) for name, value in self.item.items()
+        }
+        data |= {"passes": scrubbed(self.record.passes[:_MOST_PASSES]) if self.record else []}
+        data |= {"checksumStatus": self.checksum, "status": status(self, now).word}
         return data | ({"lastError": self.reason} if self.reason else {})
 
 
@@ -152,58 +170,102 @@ def status(notification: Notification, now: datetime) -> Status:
 
 @dataclass(frozen=True)
 class Listing:
-    """What is asked for: a state, in [since, until), no more than `limit`.
+    """What is asked for: a state and perhaps a verdict, in [since, until), no more than `limit`.
 
     What failed is bounded by when it failed, latest first; what waits by when its pass was first due, in the order in
-    which the sweep looks at it.
+    which the sweep looks at it. What is proved comes before what is not.
     """
 
     state: State
     since: datetime = _EVER[0]
     until: datetime = _EVER[1]
-    limit: int | None = None
+    limit: int = MOST_LISTED
+    checksum: str | None = None
 
 
-def listed(stack: Stack, asked: Listing, now: datetime) -> Iterator[Notification]:
+@dataclass
+class Found:
+    """Notifications as they are read; once they are, `more` says whether there are more than these."""
+
+    rows: Iterable[Notification] = ()
+    more: bool = False
+
+    def __iter__(self) -> Iterator[Notification]:
+        """Read them."""
+        return iter(self.rows)
+
+
+def listed(stack: Stack, asked: Listing, now: datetime) -> Found:
     """Stream what is asked for."""
+    found = Found()
+    found.rows = _listed(stack, asked, now, found)
+    return found
+
+
+def _listed(stack: Stack, asked: Listing, now: datetime, found: Found) -> Iterator[Notification]:
     if asked.since >= asked.until:
-        return iter(())
+        return
+    given = looked = 0
+    # One more than is asked for tells whether there are more.
+    most = asked.limit + 1 if asked.state == "failed" and not asked.checksum else MOST_LISTED
+    for one in read_all(stack, islice(_keys(stack, asked, now), most)):
+        looked += 1
+        if _is_asked_for(one, asked, now):
+            if given == asked.limit:
+                found.more = True
+                return
+            given += 1
+            yield one
+    found.more = looked >= MOST_LISTED
+
+
+def _keys(stack: Stack, asked: Listing, now: datetime) -> Iterator[Item]:
     if asked.state == "failed":
-        keys = _merged(stack, "failed", asked.since, asked.until, newest_first=True)
-        return read_all(stack, islice(keys, asked.limit))
+        return _merged(stack, "failed", asked.since, asked.until, newest_first=True)
     # The index does not say when a pass was first due: the sweep looks at none sooner, and at each soon after.
     until = min(max(asked.until, now), _EVER[1] - _SWEPT_WITHIN)
     if asked.state == "overdue":
         until = min(until, now)
-    found = read_all(stack, _merged(stack, "due", asked.since, until + _SWEPT_WITHIN))
-    return islice((one for one in found if _is_asked_for(one, asked, now)), asked.limit)
+    return _merged(stack, "due", asked.since, until + _SWEPT_WITHIN)
 
 
 def _is_asked_for(one: Notification, asked: Listing, now: datetime) -> bool:
-    if one.record is None:  # its times cannot be read
+    if asked.checksum and one.checksum != asked.checksum:
+        return False
+    if asked.state == "failed" or one.record is None:  # of a spoilt one the times cannot be read
         return True
     first_due = one.record.first_due or one.record.next_pass_due or now
     return asked.since <= first_due < asked.until and (asked.state == "pending" or status(one, now).is_late)
 
 
-def find(stack: Stack, word: str) -> list[Notification]:
+def find(stack: Stack, word: str) -> Found:
     """Return the notifications of an order, a charge or a delivery, oldest first.
 
     A delivery's own id is in no index: it finds what waits, what failed, and what the error log names.
     """
-    keys = [*query(stack, "orderId = :word", {"word": word}, IndexName="order")]
-    keys += query(stack, "chargeId = :word", {"word": word}, ProjectionExpression="chargeId, notificationId")
-    return _oldest_first(read_all(stack, keys or _keys_of_delivery(stack, word)))
+    keys = [*_keys_of_charge(stack, word), *_keys_of_order(stack, word)] or _keys_of_delivery(stack, word)
+    return _read_some(stack, keys, MOST_SHOWN)
 
 
-def of_order(stack: Stack, order_id: str) -> list[Notification]:
+def of_order(stack: Stack, order_id: str) -> Found:
     """Return what was saved for an order, oldest first."""
-    return _oldest_first(read_all(stack, query(stack, "orderId = :word", {"word": order_id}, IndexName="order")))
+    return _read_some(stack, _keys_of_order(stack, order_id), MOST_FOUND)
 
 
 def get(stack: Stack, charge_id: str, notification_id: str) -> Notification | None:
     """Read one notification."""
     return next(read_all(stack, [{"chargeId": charge_id, "notificationId": notification_id}]), None)
+
+
+def _read_some(stack: Stack, keys: Iterable[Item], most: int) -> Found:
+    """Read what is there as far as a bound, and choose: first what is proved, then what came last."""
+    rows = sorted(islice(read_all(stack, keys), MOST_FOUND + 1), key=_received, reverse=True)
+    chosen = sorted(rows, key=lambda one: one.checksum != "valid")[:most]
+    return Found(sorted(chosen, key=_received), len(rows) > len(chosen))
+
+
+def _received(one: Notification) -> str:
+    return str(one.item.get("receivedAt", ""))
 
 
 def read_all(stack: Stack, keys: Iterable[Item]) -> Iterator[Notification]:
@@ -227,13 +289,38 @@ def error_rows(stack: Stack, notification_id: str, passes: int) -> dict[str, Ite
     return {kinds[row["errorId"]]: row for row in rows}
 
 
+def scrubbed(value: object) -> object:
+    """Return a value of an item without what is secret, whatever type another hand gave it."""
+    if isinstance(value, dict):
+        return {printable(str(name)): scrubbed(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [scrubbed(inner) for inner in (sorted(value) if isinstance(value, set) else value)]
+    return value if value is None or isinstance(value, bool | Decimal) else printable(str(value))
+
+
+def _keys_of_order(stack: Stack, order_id: str) -> Iterable[Item]:
+    return islice(query(stack, "orderId = :word", {"word": order_id}, IndexName="order"), MOST_FOUND + 1)
+
+
+def _keys_of_charge(stack: Stack, charge_id: str) -> Iterable[Item]:
+    asked: dict[str, Any] = {"ProjectionExpression": "chargeId, notificationId"}
+    every = islice(query(stack, "chargeId = :word", {"word": charge_id}, **asked), MOST_FOUND + 1)
+    keys = {key["notificationId"]: key for key in every}
+    if len(keys) > MOST_FOUND:  # what is proved may be among the rest
+        proved = {"word": charge_id, "proved": "valid"}
+        asked |= {"FilterExpression": "checksumStatus = :proved"}
+        few = islice(query(stack, "chargeId = :word", proved, **asked), MOST_SHOWN)
+        keys = {key["notificationId"]: key for key in few} | keys
+    return keys.values()
+
+
 def _keys_of_delivery(stack: Stack, notification_id: str) -> list[Item]:
     def search(part: tuple[str, int]) -> list[Item]:
         filtered = {"FilterExpression": "notificationId = :word", "IndexName": part[0]}
         return [*query(stack, f"{_SHARD[part[0]]} = :shard", {"shard": part[1], "word": notification_id}, **filtered)]
 
     rows = error_rows(stack, notification_id, len(stack.delays) + 1).values()
-    logged = [row | {"notificationId": notification_id} for row in rows if "chargeId" in row]
+    logged = [row | {"notificationId": notification_id} for row in rows if isinstance(row.get("chargeId"), str)]
     parts = [(index, shard) for index in _SHARD for shard in range(SWEEP_SHARDS)]
     with ThreadPoolExecutor(SWEEP_SHARDS) as pool:
         return [*logged, *chain.from_iterable(pool.map(search, parts))]
@@ -251,13 +338,10 @@ def _merged(
     bounds = {"since": format_utc(since), "until": format_utc(until - timedelta(microseconds=1))}
     # A page of each shard is read ahead.
     how = {"IndexName": index, "ScanIndexForward": not newest_first, "Limit": AT_ONCE}
-    shards = [query(stack, condition, bounds | {"shard": shard}, **how) for shard in range(SWEEP_SHARDS)]
-    return heapq.merge(*shards, key=lambda key: str(key[_AT[index]]), reverse=newest_first)
 
+    def merged(shards: Iterable[int]) -> Iterator[Item]:
+        parts = [query(stack, condition, bounds | {"shard": shard}, **how) for shard in shards]
+        return heapq.merge(*parts, key=lambda key: str(key[_AT[index]]), reverse=newest_first)
 
-def _scrubbed(done: object) -> object:
-    return done | {"outcome": printable(str(done.get("outcome")))} if isinstance(done, dict) else printable(str(done))
-
-
-def _oldest_first(found: Iterable[Notification]) -> list[Notification]:
-    return sorted(found, key=lambda one: str(one.item.get("receivedAt", "")))
+    unproved = min(_UNPROVED[index], SWEEP_SHARDS)
+    return chain(merged(range(unproved)), merged(range(unproved, SWEEP_SHARDS)))

@@ -9,7 +9,7 @@ from typing import Literal
 from callback.clock import format_utc
 from callback.record import Record
 from callback.timer import timer_input
-from followups.invocation import StillFails, invoke
+from followups.invocation import StillFails, invoke, printable
 from followups.records import Notification, get, status
 from followups.stack import Stack
 
@@ -62,5 +62,6 @@ def _run(stack: Stack, notification: Notification, record: Record, now: datetime
     except StillFails as error:
         return Outcome(notification, "failed", f"pass {number} failed again: {error}")
     answered = answer if isinstance(answer, Mapping) else {}
-    text = f"pass {number} was run: now {answered.get('state')}, passes completed: {answered.get('passesDone')}"
+    state, done = (printable(str(answered.get(name))) for name in ("state", "passesDone"))
+    text = f"pass {number} was run: now {state}, passes completed: {done}"
     return Outcome(notification, "run", text)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import islice
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -110,8 +109,8 @@ def look(stack: Stack, states: tuple[State, ...], now: datetime) -> Snapshot:
 
 
 def _read(stack: Stack, state: State, now: datetime) -> Part:
-    rows = tuple(islice(listed(stack, Listing(state), now), BOUND + 1))
-    return Part(rows[:BOUND], len(rows) > BOUND)
+    found = listed(stack, Listing(state, limit=BOUND), now)
+    return Part(tuple(found), found.more)
 
 
 def _first_due(row: Notification) -> str:

@@ -63,7 +63,7 @@ class Stack:
     def command(self, *words: str, ids: tuple[str, ...] = ()) -> str:
         """Return a command of these tools' for this very stack, fit to be pasted into a shell."""
         where = ("--stack", self.name, *self.account.options)
-        return shlex.join(["followups", *words, *where, *(["--", *ids] if ids else [])])
+        return " ".join(map(_quoted, ["followups", *words, *where, *(["--", *ids] if ids else [])]))
 
     @cached_property
     def session(self) -> boto3.Session:
@@ -165,3 +165,15 @@ class Stack:
         make: Any = self.session.client
         endpoint = {"endpoint_url": self.account.endpoint_url} if self.account.endpoint_url else {}
         return make(service, config=config, **endpoint)
+
+
+def _quoted(word: str) -> str:
+    # A clipboard and a terminal obey control characters: they are written out, as bash and zsh read them.
+    if word.isprintable():
+        return shlex.quote(word)
+    codes = ((letter, ord(letter)) for letter in word)
+    inner = (
+        f"\\{letter}" if letter in "\\'" else letter if letter.isprintable() else f"\\U{code:08x}"
+        for letter, code in codes
+    )
+    return f"$'{''.join(inner)}'"

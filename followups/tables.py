@@ -11,7 +11,16 @@ from followups.stack import Stack
 
 # As many as BatchGetItem takes.
 AT_ONCE = 100
-_read = TypeDeserializer().deserialize
+# Of one query: what a stranger filled a table with is not read to its end.
+_MOST_PAGES = 100
+
+
+class _Reader(TypeDeserializer):
+    def _deserialize_b(self, value: bytes) -> bytes:
+        return bytes(value)  # boto3's own type for it raises where it is made a text
+
+
+_read = _Reader().deserialize
 _write = TypeSerializer().serialize
 
 
@@ -23,7 +32,7 @@ def query(stack: Stack, condition: str, values: Item, **request: Any) -> Iterato
         ExpressionAttributeValues={f":{name}": _write(value) for name, value in values.items()},
         **request,
     )
-    for page in pages:
+    for page in islice(pages, _MOST_PAGES):
         yield from map(_item, page["Items"])
 
 

@@ -22,6 +22,9 @@ from followups.times import clock_time, relative, span
 # Scheduler's precision (docs/decisions/02), and the sweep's rhythm (template.yaml).
 TIMER_LATE = timedelta(seconds=60)
 _SWEEP_EVERY = timedelta(minutes=1)
+_MOST_PASSES, _MOST_DIGITS = 100, 20
+# What reading a part that another hand has spoilt may raise.
+_UNREADABLE = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
 _CHECKSUMS: dict[str, tuple[str, Level]] = {
     "valid": ("the bank vouches for all but the order id", "ok"),
     "invalid": ("it matches no merchant key", "warn"),
@@ -135,24 +138,28 @@ def _received(notification: Notification) -> Iterator[Event]:
     at, item = notification.time("receivedAt"), notification.item
     said = [f"{name} {item[key]}" for name, key in (("status", "status"), ("state", "transactionState")) if key in item]
     if "amount" in item:
-        amount = item["amount"]
-        money = f"{amount:.2f}" if isinstance(amount, Decimal) and amount == round(amount, 2) else str(amount)
-        said.append(f"{money} {item.get('currency', '')}".strip())
+        said.append(f"{_money(item['amount'])} {item.get('currency', '')}".strip())
     yield Event(at, "received", printable(", ".join(said) or "saved"))
-    checksum, form = str(item.get("checksumStatus")), item.get("checksumForm")
-    text, level = _CHECKSUMS.get(checksum, ("", "warn"))
+    checksum, form = notification.checksum, item.get("checksumForm")
+    text, level = _CHECKSUMS.get(checksum, ("the record does not say", "warn"))
     yield Event(
         at, "checksum", printable(f"{checksum} ({form} form): {text}" if form else f"{checksum}: {text}"), level
     )
 
 
+def _money(amount: object) -> str:
+    # Beyond 28 digits, which another hand may have written, a number cannot be rounded.
+    is_money = isinstance(amount, Decimal) and amount.adjusted() < _MOST_DIGITS and amount == round(amount, 2)
+    return f"{amount:.2f}" if is_money else str(amount)
+
+
 def _passes(record: Record) -> Iterator[Event]:
     before = 0
-    for done in record.passes:
+    for done in record.passes[:_MOST_PASSES]:
         try:
             attempts, before = int(done["attempt"]) - before, int(done["attempt"])
-            yield Event(parse_utc(done["at"]), f"pass {done['number']}", _pass(done, attempts), "ok")
-        except (KeyError, TypeError, ValueError) as error:
+            yield Event(parse_utc(done["at"]), f"pass {int(done['number'])}", _pass(done, attempts), "ok")
+        except _UNREADABLE as error:
             yield _spoilt(f"passes: {type(error).__name__}: {error}")
 
 
@@ -205,21 +212,28 @@ def _errors(stack: Stack, notification: Notification, now: datetime) -> Iterator
     texts, done = [], status(notification, now).word == "done"
     try:
         rows = error_rows(stack, notification.ids["notificationId"], notification.next_pass)
-        for kind, row in sorted(rows.items(), key=lambda pair: str(pair[1]["lastAt"])):
-            texts.append(printable(f"{row['errorType']}: {row['message']}"))
+        for kind, row in sorted(rows.items(), key=lambda pair: str(pair[1].get("lastAt"))):
+            texts.append(printable(f"{row.get('errorType')}: {row.get('message')}"))
             level: Level = "bad" if kind.startswith("failed") else "warn"
-            yield Event(parse_utc(row["lastAt"]), "error", f"{texts[-1]} ({_how_often(row, now)})", level)
+            yield _error(row, texts[-1], level, now)
     except ClientError as refused:
         yield _unknown("error", refused)
     if notification.reason and notification.reason not in texts:
         yield Event(None, "error", f"of the last failed attempt: {notification.reason}", "info" if done else "warn")
 
 
+def _error(row: Item, text: str, level: Level, now: datetime) -> Event:
+    try:
+        return Event(parse_utc(row["lastAt"]), "error", f"{text} ({_how_often(row, now)})", level)
+    except _UNREADABLE:
+        return Event(None, "error", f"{text} (another hand has spoilt its row of the error log)", level)
+
+
 def _how_often(row: Item, now: datetime) -> str:
     mailed = f"mailed {clock_time(parse_utc(row['mailedAt']), now)}" if "mailedAt" in row else "not mailed"
-    if row["occurrences"] == 1:
+    if int(row["occurrences"]) == 1:
         return mailed
-    return f"{row['occurrences']} times in {span(parse_utc(row['lastAt']) - parse_utc(row['firstAt']))}, {mailed}"
+    return f"{int(row['occurrences'])} times in {span(parse_utc(row['lastAt']) - parse_utc(row['firstAt']))}, {mailed}"
 
 
 def _unknown(what: str, error: ClientError) -> Event:

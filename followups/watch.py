@@ -26,7 +26,7 @@ _A_SECOND = 4  # redraws, so that countdowns move while a look takes its time
 _FEWEST_ROWS = 2
 _ROWS_ANYWHERE = 10  # where the picture goes to no terminal, whose height would say
 _PROBLEM_LINES = 4
-_SHORT = 17
+_SHORT, _ROOM_FOR_CHARGES = 17, 110
 _BAR = 40  # or what room there is
 # A section's title, what is said where it is empty, and the head of its column of times.
 _SECTIONS: dict[State, tuple[str, str, str]] = {
@@ -101,7 +101,7 @@ class WatchView:
         yield self._totals()
         rows = self._rows(options.height or (console.height if console.is_terminal else None))
         for state, count in rows.items():
-            yield from self._section(state, self.snapshot.part(state), count)
+            yield from self._section(state, self.snapshot.part(state), count, options.max_width)
 
     def _totals(self) -> Text:
         said = {"overdue": "late", "failed": "failed", "pending": "waiting"}
@@ -127,16 +127,16 @@ class WatchView:
             left -= 4 + lines * min(rows[state], len(there))
         return rows
 
-    def _section(self, state: State, part: Part, count: int) -> Iterator[RenderableType]:
+    def _section(self, state: State, part: Part, count: int, width: int) -> Iterator[RenderableType]:
         title, nothing, when = _SECTIONS[state]
         yield Text()
         if not part.rows:
             yield Text("None of what was read." if part.cut else nothing, "dim")
             return
         yield Text.assemble((title, "bold" if state == "pending" else "bold red"), f"  {part.count}")
-        yield _line("order", "charge", "pass", "tries", when, "status", style="dim")
+        yield _line("order", "charge", "checksum", "pass", "tries", when, "status", style="dim", width=width)
         for row in part.rows[:count]:
-            yield _line(*self._cells(state, row))
+            yield _line(*self._cells(state, row), width=width)
             if row.reason:
                 yield Padding(Text(row.reason, "red", no_wrap=True, overflow="ellipsis"), (0, 0, 0, 2))
         if (more := len(part.rows) - count) > 0:
@@ -146,10 +146,11 @@ class WatchView:
         current = status(row, self.now)
         ids = (Text(shortened(row.ids[name], _SHORT)) for name in ("orderId", "chargeId"))
         cells = {"overdue": self._late, "failed": self._failed, "pending": self._waiting}[state]
-        return *ids, str(row.next_pass), str(row.attempts_made), *cells(row, current)
+        proof = Text(row.checksum, "" if row.checksum == "valid" else "yellow")
+        return *ids, proof, str(row.next_pass), str(row.attempts_made), *cells(row, current)
 
     def _late(self, _row: Notification, current: Status) -> tuple[Cell, Cell]:
-        again = f", again in {span(current.at - self.now)}" if current.at and current.at > self.now else ""
+        again = f" in {span(current.at - self.now)}" if current.at and current.at > self.now else ""
         said = f"{current.word}{again if current.word == 'retrying' else ''}"
         return Text(span(current.late), "red"), Text(said, STYLES[current.level])
 
@@ -170,14 +171,18 @@ def _bar(wait: int, left: timedelta) -> ProgressBar:
     return ProgressBar(wait, gone, _BAR, complete_style="cyan", finished_style="cyan")
 
 
-def _line(*cells: Cell, style: str = "") -> Table:
+def _line(*cells: Cell, width: int, style: str = "") -> Table:
     # A table of its own, of fixed widths: so all sections are aligned, and a reason has the whole width.
     line = Table(box=None, show_header=False, padding=(0, 2, 0, 0), expand=True)
+    if width < _ROOM_FOR_CHARGES:
+        cells = (cells[0], *cells[2:])
+    else:
+        line.add_column(width=_SHORT, no_wrap=True)
     line.add_column(width=_SHORT, no_wrap=True)
-    line.add_column(width=_SHORT, no_wrap=True)
+    line.add_column(width=12, no_wrap=True)
     line.add_column(width=4, no_wrap=True)
     line.add_column(width=5, justify="right", no_wrap=True)
-    line.add_column(width=16, no_wrap=True)
+    line.add_column(width=15, no_wrap=True)
     line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     line.add_row(*cells, style=style)
     return line

@@ -60,9 +60,19 @@ def test_each_letter_and_who_drains_its_queue_is_listed(deployed: Deployed, caps
         refused,
     )
     assert of_refused.startswith("RefusedQueue: 1.  No retry helps: `followups dead-letters discard`, or")
-    expected = f"FailureQueue  on-failure  {IDS}-2 orderId={ORDER}  1 min old  TimeoutError: the table is asleep"
-    assert failed == expected
+    expected = f"FailureQueue  on-failure  {IDS}-2 orderId={ORDER} checksum=unchecked  1 min old  TimeoutError: "
+    assert failed == f"{expected}the table is asleep"
     assert of_failed.startswith("FailureQueue: 1.  Nothing tries again: `followups dead-letters redrive`")
+
+
+def test_list_is_bounded_and_says_how_many_there_are(deployed: Deployed, capsys: Print) -> None:
+    """A stranger's nonsense may be without end: the rest is counted, not printed."""
+    for _ in range(12):
+        deployed.put(REFUSED, NONSENSE)
+    assert deployed.run("dead-letters", "list", "--limit", "3") == 0
+    said = lines(capsys)
+    assert (len(said), deployed.hidden()) == (4, 0)
+    assert said[-1].startswith("RefusedQueue: 3 of about 12.  No retry helps")
 
 
 def test_list_moves_and_hides_nothing(deployed: Deployed) -> None:
@@ -92,6 +102,7 @@ def test_json_lines_are_for_programs(deployed: Deployed, capsys: Print) -> None:
         "chargeId": CHARGE,
         "notificationId": NOTIFICATION,
         "orderId": ORDER,
+        "checksumStatus": "unchecked",
         "sentAt": "2026-11-22T09:30:17.250000Z",
         "error": "TimeoutError: the table is asleep",
         "result": "lies there",
@@ -171,8 +182,8 @@ def test_letters_go_back_through_the_flow(deployed: Deployed, capsys: Print) -> 
         (f"{NOTIFICATION}-2", 1),
     ]
     assert lines(capsys) == [
-        f"RefusedQueue  on-failure  {IDS}-2 orderId={ORDER}  0 s old  went back to the retry queue",
-        f"FailureQueue  on-failure  {IDS} orderId={ORDER}  0 s old  went back to the retry queue",
+        f"RefusedQueue  on-failure  {IDS}-2 orderId={ORDER} checksum=invalid  0 s old  went back to the retry queue",
+        f"FailureQueue  on-failure  {IDS} orderId={ORDER} checksum=unchecked  0 s old  went back to the retry queue",
         "Dead letters: 2, staying: 0.",
     ]
 

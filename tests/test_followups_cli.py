@@ -5,6 +5,7 @@ import re
 import runpy
 import shlex
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -246,10 +247,14 @@ def test_local_stack_has_an_account_of_its_own(capsys: Print, option: str) -> No
 
 
 def test_printed_command_leads_to_the_same_stack(deployed: Deployed, capsys: Print) -> None:
-    """What is to be pasted names stack and account as they were named, and quotes what a shell would obey."""
+    """What is to be pasted names stack and account as they were named; no shell, terminal or clipboard obeys an id."""
     account = Account(options=("--local",))
     words = ["replay", "--yes", "--stack", "a b", "--local", "--", "O'1; x"]
     assert shlex.split(Stack("a b", account).command("replay", "--yes", ids=("O'1; x",))) == ["followups", *words]
+    pasted = Stack().command("show", ids=("a'\\\x1b[31m\n\u202eb",))
+    assert pasted.isprintable()
+    said = subprocess.run(["bash", "-c", f"printf %s {pasted.split(' -- ')[1]}"], capture_output=True, check=True)  # noqa: S607
+    assert said.stdout.decode() == "a'\\\x1b[31m\n\u202eb"
     assert deployed.run("show", "ORDER-9", "--profile", "operators") == 1
     expected = f"followups dead-letters list --stack {STACK} --profile operators\n"
     assert capsys.readouterr().out.endswith(expected)

@@ -35,14 +35,16 @@ def listed(deployed: Deployed) -> Deployed:
         (["--state", "overdue", "--since", "20m"], ["1 overdue"]),
         (["--state", "failed", "--since", "30m"], []),
         (["--state", "failed", "--since", "3h", "--until", "2026-11-22T09:00"], ["3 failed"]),
-        (["--limit", "1"], ["1 overdue"]),
+        (["--limit", "1"], ["1 overdue", "3 failed"]),
+        (["--checksum", "valid"], ["1 overdue", "4 retrying", "3 failed"]),
+        (["--checksum", "invalid"], []),
     ],
 )
 def test_state_and_times_choose(listed: Deployed, capsys: Print, options: list[str], found: list[str]) -> None:
     """Without --state: what needs somebody. Times are of when a pass was first due, or when it failed."""
     assert listed.run("list", *options) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert [f"{line[4].removeprefix('notificationId=')} {line[1]}" for line in lines] == found
+    assert [f"{line[5].removeprefix('notificationId=')} {line[1]}" for line in lines] == found
 
 
 @pytest.mark.parametrize("command", ["list", "watch"])
@@ -59,7 +61,7 @@ def test_line_can_be_searched(deployed: Deployed, capsys: Print) -> None:
     deployed.world.deliver()
     assert deployed.run("list", "--state", "pending") == 0
     ids = f"chargeId={CHARGE} notificationId={NOTIFICATION} orderId={ORDER}"
-    assert capsys.readouterr().out == f"2026-11-22T09:31:18Z  waiting  passes=1  {ids}\n"
+    assert capsys.readouterr().out == f"2026-11-22T09:31:18Z  waiting  passes=1  checksum=valid  {ids}\n"
 
 
 def test_json_lines_have_the_records_names(listed: Deployed, capsys: Print) -> None:
@@ -121,6 +123,38 @@ def test_terminal_says_that_there_is_nothing(
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert deployed.run("list") == 0
     assert capsys.readouterr().out == "0 overdue or failed.\n"
+
+
+def test_forged_ones_never_push_out_what_is_proved(deployed: Deployed, capsys: Print) -> None:
+    """However many there are and however long they wait: the proved come first, and a line says that there are more."""
+    for number in range(30):
+        deployed.put_waiting(f"f{number}", 90, checksumStatus="invalid", sweepShard=12 + number % 4)
+    deployed.put_waiting("paid", 5)
+    assert deployed.run("list", "--state", "overdue", "--limit", "3") == 0
+    said = capsys.readouterr()
+    lines = [line.split() for line in said.out.splitlines()]
+    assert [line[3] for line in lines] == ["checksum=valid", "checksum=invalid", "checksum=invalid"]
+    assert said.err.startswith("There are more: ")
+    assert deployed.run("list", "--checksum", "valid") == 0
+    said = capsys.readouterr()
+    assert (len(said.out.splitlines()), said.err) == (1, "")
+
+
+def test_list_looks_through_a_bounded_number(
+    deployed: Deployed, capsys: Print, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not match is read, too, but not without end; that the list was cut is said."""
+    monkeypatch.setattr("followups.records.MOST_LISTED", 10)
+    for number in range(30):
+        deployed.put_waiting(f"f{number}", 90, checksumStatus="missing")
+    assert deployed.run("list", "--checksum", "valid") == 0
+    assert capsys.readouterr().err.startswith("There are more: ")
+    keys = [
+        len(asked["Keys"])
+        for call in deployed.world.wire.of("dynamodb.BatchGetItem")
+        for asked in call["RequestItems"].values()
+    ]
+    assert sum(keys) == 10
 
 
 @pytest.mark.parametrize("option", [("--since", "yesterday"), ("--limit", "0"), ("--state", "lost")])

@@ -9,7 +9,7 @@ import pytest
 from callback.clock import format_utc
 from callback.record import SWEEP_SHARDS
 from callback.report import error_id
-from followups.records import Listing, Notification, State, find, get, listed, of_order, read, status
+from followups.records import Found, Listing, State, find, get, listed, of_order, read, status
 from followups.stack import Stack
 from tests.deployed import Deployed, notification
 from tests.wire import Answer, Call
@@ -23,7 +23,7 @@ def names(deployed: Deployed, state: State, **bounds: Any) -> list[str]:
         return [one.ids["notificationId"] for one in found]
 
 
-def ask(deployed: Deployed, query: Callable[[Stack, str], list[Notification]], word: str) -> list[str]:
+def ask(deployed: Deployed, query: Callable[[Stack, str], Found], word: str) -> list[str]:
     """What a query finds."""
     with deployed.world.wire:
         return [one.ids["notificationId"] for one in query(Stack(), word)]
@@ -153,7 +153,7 @@ def test_what_failed_is_listed_latest_first_and_bounded_by_when_it_failed(deploy
     assert names(deployed, "failed", **bounds) == ["3", "0"]
     assert names(deployed, "failed", limit=3) == ["1", "3", "0"]
     [asked] = deployed.world.wire.of("dynamodb.BatchGetItem")[-1]["RequestItems"].values()
-    assert len(asked["Keys"]) == 3
+    assert len(asked["Keys"]) == 4  # one more tells whether there are more
 
 
 def test_spoilt_ones_are_listed_whatever_they_hold(deployed: Deployed) -> None:

@@ -62,7 +62,7 @@ def test_json_has_the_records_names(deployed: Deployed, capsys: Print) -> None:
     deployed.world.deliver()
     assert deployed.run("show", ORDER, "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["stack"], found["asked"]) == ("payment3-follow-up-dev", ORDER)
+    assert (found["stack"], found["asked"], found["more"]) == ("payment3-follow-up-dev", ORDER, False)
     [one] = found["notifications"]
     assert (one["chargeId"], one["notificationId"], one["orderId"]) == (CHARGE, NOTIFICATION, ORDER)
     assert (one["state"], one["status"], one["passesDone"]) == ("PENDING", "waiting", 1)
@@ -155,6 +155,26 @@ def test_what_may_not_be_read_is_a_line_of_the_story(deployed: Deployed, capsys:
     deployed.world.wire.before[call] = lambda c: None if c.request.get("RequestItems", {}).keys() == own else refused(c)
     assert deployed.run("show", ORDER) == 0
     assert f"{says}, since it could not be asked for: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", [ORDER, CHARGE])
+def test_many_notifications_are_cut_and_the_proved_are_shown(
+    deployed: Deployed, capsys: Print, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    """A stranger's notifications of one order or charge: few stories, the proved one among them, and a line says so."""
+    monkeypatch.setattr("followups.records.MOST_FOUND", 30)
+    monkeypatch.setattr("followups.records.MOST_SHOWN", 3)
+    for number in range(40 if word == CHARGE else 25):
+        deployed.put_waiting(f"f{number}", 9 - number / 10, checksumStatus="invalid")
+    deployed.put_waiting("zz-paid", 60)
+    assert deployed.run("show", word) == 0
+    said = capsys.readouterr()
+    assert [line.split()[-1] for line in said.out.splitlines() if line.startswith("Order ")] == ["valid"] + 2 * [
+        "invalid"
+    ]
+    assert said.err == "There are more than these 3: the proved and the latest of what was read are shown.\n"
+    assert deployed.run("show", word, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["more"]
 
 
 def test_row_of_another_function_is_said_to_be_one(deployed: Deployed, capsys: Print) -> None:

@@ -54,7 +54,7 @@ def poller(deployed: Deployed, bare: Poller) -> Poller:
     return bare
 
 
-def printed(poller: Poller, states: tuple[State, ...] = STATES, width: int = 100) -> list[str]:
+def printed(poller: Poller, states: tuple[State, ...] = STATES, width: int = 110) -> list[str]:
     """The lines of one picture."""
     out = io.StringIO()
     show_once(poller, states, Console(file=out, width=width))
@@ -69,11 +69,11 @@ def test_picture_says_what_is_late_what_failed_and_what_waits(poller: Poller) ->
         "1 late · 2 failed · 8 waiting",
     ]
     late, failed, waiting = (lines.index(title) for title in ("Late  1", "Failed  2", "Waiting  8"))
-    assert re.fullmatch(rf"{LATE_ORDER} +chrg_\S+ +2 +2  7 min 19 s +retrying, again in 2 min", lines[late + 2])
+    assert re.fullmatch(rf"{LATE_ORDER} +chrg_\S+ +valid +2 +2  7 min 19 s +retrying in 2 min", lines[late + 2])
     assert lines[late + 3] == "  PassFailed: pass 2: ProcessPaidOrder failed (Unhandled)"
     assert re.match(r"ORDER-1977 .* 2 +3  5 h 8 min ago +failed$", lines[failed + 4])
-    assert re.fullmatch(r"ORDER-3000 +chrg_\S+ +1 +1 +running", lines[waiting + 2])
-    assert re.fullmatch(r"ORDER-2004 +chrg_\S+ +2 +0  4 s +━+╺?━*", lines[waiting + 3])
+    assert re.fullmatch(r"ORDER-3000 +chrg_\S+ +valid +1 +1 +running", lines[waiting + 2])
+    assert re.fullmatch(r"ORDER-2004 +chrg_\S+ +valid +2 +0  4 s +━+╺?━*", lines[waiting + 3])
 
 
 def test_picture_of_nothing_says_so(bare: Poller) -> None:

@@ -12,7 +12,7 @@ from callback.schema import MAX_ID_BYTES, MAX_SORT_ID_BYTES
 from followups.board.guard import guard
 from followups.output import shortened, visible
 from followups.problems import Problem, problem
-from followups.records import Notification, find, get, status
+from followups.records import Found, Notification, find, get, status
 from followups.snapshot import Poller
 from followups.stack import Stack, StackError
 from followups.timeline import Event, timeline
@@ -42,6 +42,7 @@ class Panel:
 
     asked: Asked
     stories: Sequence[tuple[Notification, Sequence[Event]]] = ()
+    more: bool = False
     problem: Problem | None = None
 
 
@@ -67,18 +68,19 @@ def application(poller: Poller, replay: Callable[[str], str]) -> Flask:
 def panel(stack: Stack, asked: Asked, now: datetime) -> Panel:
     """Tell the stories that are asked for, the newest first."""
     try:
-        stories = [(one, timeline(stack, one, now)) for one in reversed(_found(stack, asked))]
+        found = _found(stack, asked)
+        stories = [(one, timeline(stack, one, now)) for one in found]
     except (StackError, ClientError, BotoCoreError) as error:
         return Panel(asked, problem=problem(error))
-    return Panel(asked, stories)
+    return Panel(asked, stories[::-1], found.more)
 
 
-def _found(stack: Stack, asked: Asked) -> list[Notification]:
+def _found(stack: Stack, asked: Asked) -> Found:
     # No id of ours is longer, and DynamoDB refuses much longer ones.
     if asked.word:
         return find(stack, asked.word[:MAX_ID_BYTES])
     one = get(stack, asked.charge[:MAX_ID_BYTES], asked.notification[:MAX_SORT_ID_BYTES])
-    return [one] if one else []
+    return Found([one] if one else [])
 
 
 def _about(poller: Poller, asked: Asked) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """Who may ask the board, and for what: this machine, to read.
 
-A page elsewhere can send a browser to 127.0.0.1, and by DNS rebinding under a name of its own: a Host that is not this
-machine's is refused, and no answer may be framed, embedded or kept.
+A page elsewhere can send a browser to 127.0.0.1, and by DNS rebinding under a name of its own: what a page other than
+ours asks for is refused, as is a Host that is not this machine's, and no answer may be framed, embedded or kept.
 """
 
 from flask import Flask, Response, abort, request
@@ -28,9 +28,14 @@ def guard(app: Flask) -> None:
 
 
 def _refuse() -> None:
-    name, _, _port = request.environ.get("HTTP_HOST", "").partition(":")
-    if name not in {HOST, "localhost"}:
+    host = request.environ.get("HTTP_HOST", "")
+    if host.partition(":")[0] not in {HOST, "localhost"}:
         abort(_MISDIRECTED)
+    # A browser says both by itself, and no page can change them. Another program says neither.
+    if request.headers.get("Origin", f"http://{host}") != f"http://{host}":
+        abort(403)
+    if request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
+        abort(403)
     if request.method not in {"GET", "HEAD"}:
         abort(405)
 

@@ -2,8 +2,9 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from itertools import islice
 from typing import Literal
 
 import click
@@ -14,7 +15,7 @@ from followups.dead_letters import FOR_A_PERSON, QUEUES, REFUSED, Letter, Queue,
 from followups.invocation import printable
 from followups.manual import ManualGroup
 from followups.operator import Operator
-from followups.output import Column, Sheet
+from followups.output import Column, Sheet, visible
 from followups.times import span
 
 _COLUMNS = (Column("", 1), Column("queue", 25), Column("of", ratio=1), Column("what", ratio=1))
@@ -31,6 +32,7 @@ _DRAINS = {
     "FailureQueue": "Nothing tries again: `followups dead-letters redrive` once the cause is gone.",
 }
 _SHORTEST = 6
+_LIMITED = "no more than so many of each queue"
 _STOPPED = "Stopped. What is not said to have gone back is where it was; the same command goes on."
 _LOOKING = [
     "cloudformation:DescribeStacks the stack",
@@ -72,15 +74,17 @@ for its next try.""",
     permissions=[*_LOOKING, "sqs:GetQueueAttributes the queues"],
 )
 @_queue_option(QUEUES)
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help=_LIMITED)
 @click.pass_obj
-def list_command(operator: Operator, queues: tuple[str, ...]) -> int:
+def list_command(operator: Operator, queues: tuple[str, ...], limit: int) -> int:
     """Print a row for each letter, and a line for each queue."""
     for name in queues or QUEUES:
         with Queue(operator.stack, name) as queue:
-            hidden, wait = queue.hidden()
-            seen = _show(operator, queue, lambda _: True)
+            there, hidden, wait = queue.counts()
+            seen = _show(operator, islice(queue, limit), lambda _: True)
         if operator.output.is_table or seen or hidden:
-            counts = f"{len(seen)} to look at, {hidden} hidden." if hidden else f"{len(seen)}."
+            of = f" of about {there}" if there > len(seen) == limit else ""
+            counts = f"{len(seen)}{of} to look at, {hidden} hidden." if hidden else f"{len(seen)}{of}."
             operator.output.note(f"{name}: {counts}", _DRAINS[name].format(span(wait)) if seen or hidden else "")
     return 0
 
@@ -184,7 +188,7 @@ def _delete(operator: Operator, queue: Queue, letter: Letter) -> bool:
     return True
 
 
-def _show(operator: Operator, queue: Queue, is_wanted: Callable[[Letter], bool]) -> list[Letter]:
+def _show(operator: Operator, queue: Iterable[Letter], is_wanted: Callable[[Letter], bool]) -> list[Letter]:
     letters = []
     with Sheet(operator.output, *_COLUMNS) as sheet:
         for letter in filter(is_wanted, queue):
@@ -210,10 +214,17 @@ def _send_back(operator: Operator, queue: Queue, letter: Letter, sent: set[int])
 def _add(operator: Operator, sheet: Sheet, letter: Letter, result: Result, text: str) -> None:
     # Clocks differ: nothing was sent after now.
     age = f"{span(max(timedelta(0), operator.clock() - letter.sent_at))} old"
-    of = [f"{name.removesuffix('Id')} {value}" for name, value in letter.ids.items()]
+    of = [visible(f"{name.removesuffix('Id')} {value}") for name, value in letter.ids.items()]
+    of += [f"checksum {letter.checksum}"] if letter.checksum else []
     ids = " ".join(f"{name}={value}" for name, value in letter.ids.items())
     short = letter.message_id.partition("-")[0]
-    about = {"messageId": letter.message_id, "sentAt": format_utc(letter.sent_at), "error": letter.error}
+    ids += f" checksum={letter.checksum}" if letter.checksum else ""
+    about = {
+        "checksumStatus": letter.checksum,
+        "messageId": letter.message_id,
+        "sentAt": format_utc(letter.sent_at),
+        "error": letter.error,
+    }
     sheet.add(
         (_MARKS[result], f"{letter.queue}\n{letter.kind}, {age}\n{short}", "\n".join(of), text),
         (letter.queue, letter.kind, f"messageId={letter.message_id} {ids}", age, text),

@@ -1,22 +1,37 @@
 """`followups list`: what waits, is late or failed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from itertools import chain, islice
+from typing import Any
 
 import click
 
 from followups.manual import ManualCommand
 from followups.operator import Operator
 from followups.output import STYLES, Cell, Column, Sheet
-from followups.records import STATES, Listing, Notification, State, Status, listed, status
+from followups.records import (
+    CHECKSUMS,
+    MOST_LISTED,
+    STATES,
+    Found,
+    Listing,
+    Notification,
+    State,
+    Status,
+    listed,
+    status,
+)
 from followups.times import EXPECTED, parse_when
 
 EVER = Listing("pending")
+_LIMIT = 1000
+_LIMITED = f"no more than so many of each state (default: {_LIMIT}); it is said where there are more"
+_CHECKSUM = f"only those with this verdict: {', '.join(CHECKSUMS)}"
 _COLUMNS = (
     Column("due or failed (UTC)", 19),
     Column("status", 8),
     Column("pass", 4),
+    Column("checksum", 8),
     Column("order", ratio=3),
     Column("charge", ratio=3),
     Column("notification", ratio=3, beyond=110),
@@ -30,6 +45,9 @@ the order in which the sweep looks at them. failed waits for a person, and comes
 needs somebody, that is overdue and failed.
 
 What is done is in no list: find it by its order or charge with `followups show`.
+
+What the bank vouches for (checksum valid) comes before what it does not. A forged notification never has that, and
+never holds up one that has.
 
 --since and --until bound when the pass was first due, or when it failed, the second excluded. WHEN is {EXPECTED}."""
 
@@ -67,24 +85,29 @@ def period(command: "click.decorators.FC") -> "click.decorators.FC":
     bounds = (
         click.option("--since", type=When(), metavar="WHEN", help="from then on"),
         click.option("--until", type=When(), metavar="WHEN", help="before then"),
-        click.option("--limit", type=click.IntRange(min=1), metavar="N", help="no more than so many"),
+        click.option("--checksum", type=click.Choice(CHECKSUMS), metavar="VERDICT", help=_CHECKSUM),
+        click.option("--limit", type=click.IntRange(1, MOST_LISTED), metavar="N", help=_LIMITED),
     )
     for option in reversed(bounds):
         command = option(command)
     return command
 
 
-def chosen(
-    operator: Operator,
-    states: Iterable[State],
-    since: datetime | None,
-    until: datetime | None,
-    limit: int | None,
+def chosen(operator: Operator, states: Iterable[State], asked: Mapping[str, Any]) -> Found:
+    """Stream what is in one of the states, one state after the other; `asked` are the options of `period`."""
+    found = Found()
+    found.rows = _chosen(operator, states, asked, found)
+    return found
+
+
+def _chosen(
+    operator: Operator, states: Iterable[State], asked: Mapping[str, Any], found: Found
 ) -> Iterator[Notification]:
-    """Stream what is in one of the states, one state after the other."""
-    now = operator.clock()
-    asked = (Listing(state, since or EVER.since, until or EVER.until, limit) for state in states)
-    return islice(chain.from_iterable(listed(operator.stack, one, now) for one in asked), limit)
+    now, since, until = operator.clock(), asked["since"] or EVER.since, asked["until"] or EVER.until
+    for state in states:
+        part = listed(operator.stack, Listing(state, since, until, asked["limit"] or _LIMIT, asked["checksum"]), now)
+        yield from part
+        found.more |= part.more
 
 
 @click.command(
@@ -96,6 +119,7 @@ def chosen(
         "followups list": "what needs somebody",
         "followups list --state failed --since 24h": "what failed since yesterday",
         "followups list --state pending --since 10m": "what became due in the last ten minutes, or is due later",
+        "followups list --checksum invalid": "only what matches no key of the merchant's",
         "followups list --state overdue --json": "as JSON lines",
     },
     exits={0: "listed, if only nothing", 2: "it could not be listed", 130: "stopped"},
@@ -110,31 +134,34 @@ def chosen(
 @click.pass_obj
 def list_command(
     operator: Operator,
+    /,
     states: tuple[State, ...],
-    since: datetime | None,
-    until: datetime | None,
-    limit: int | None,
+    **asked: Any,  # noqa: ANN401 - what `period` adds
 ) -> int:
     """Print a row for each notification that is asked for."""
     output, now, count = operator.output, operator.clock(), 0
     states = states or ("overdue", "failed")
     with Sheet(output, *_COLUMNS, at_once=50) as sheet:
-        for one in chosen(operator, states, since, until, limit):
+        found = chosen(operator, states, asked)
+        for one in found:
             current = status(one, now)
             sheet.add(_cells(one, current), _line(one, current), one.as_data(now))
             count += 1
     if output.is_table:
         output.note(f"{count} {' or '.join(states)}.", "`followups show ORDER` tells more of one." if count else "")
+    if found.more:
+        output.warn("There are more: --limit, --since, --until and --checksum choose among them.")
     return 0
 
 
 def _cells(one: Notification, current: Status) -> tuple[Cell, ...]:
     at = f"{current.at:%Y-%m-%d %H:%M:%S}" if current.at else ""
     ids = (one.order_id, one.ids["chargeId"], one.ids["notificationId"])
-    return (at, (current.word, STYLES[current.level]), str(one.next_pass), *ids, one.reason)
+    proof = (one.checksum, "" if one.checksum == "valid" else "yellow")
+    return (at, (current.word, STYLES[current.level]), str(one.next_pass), proof, *ids, one.reason)
 
 
 def _line(one: Notification, current: Status) -> tuple[str, ...]:
     at = f"{current.at:%Y-%m-%dT%H:%M:%SZ}" if current.at else "-"
     ids = " ".join(f"{name}={value}" for name, value in one.ids.items())
-    return (at, current.word, f"passes={max(one.next_pass - 1, 0)}", ids, one.reason)
+    return (at, current.word, f"passes={max(one.next_pass - 1, 0)}", f"checksum={one.checksum}", ids, one.reason)

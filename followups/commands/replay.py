@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from typing import Any
 
 import click
@@ -11,7 +10,7 @@ from callback.clock import format_utc
 from followups.commands.listing import StateChoice, chosen, period
 from followups.manual import ManualCommand
 from followups.operator import Operator
-from followups.output import Column, Sheet
+from followups.output import Column, Sheet, visible
 from followups.records import of_order
 from followups.replay import Outcome, planned, replayed
 
@@ -25,6 +24,7 @@ Where the passes of more than one notification would be run, nothing is, without
 and the command that does it."""
 _COLUMNS = (Column("", 1), Column("order", ratio=2), Column("charge, notification", ratio=3), Column("what", ratio=3))
 _MARKS = {"run": ("✓", "green"), "left": ("·", "dim"), "failed": ("✗", "bold red"), "planned": ("→", "yellow")}
+_OF = ("chargeId", "notificationId")
 _STOPPED = "Stopped. What is not said to have been run is as it was; the same command goes on."
 
 
@@ -81,12 +81,15 @@ def replay(
     if bool(orders) == bool(asked["states"]):
         raise click.UsageError("name orders, or choose by --state failed or --state overdue")
     if orders and any(asked.values()):
-        raise click.UsageError("--since, --until and --limit go with --state")
+        raise click.UsageError("--since, --until, --checksum and --limit go with --state")
     # The command that is printed is to mean the same ones, whenever it is run.
     asked["until"] = asked["until"] or operator.clock()
     of_orders = {order_id: of_order(operator.stack, order_id) for order_id in dict.fromkeys(orders)}
-    seen = [*chain.from_iterable(of_orders.values()), *chosen(operator, **asked)]
-    unknown = [order_id for order_id, found in of_orders.items() if not found]
+    parts = [*of_orders.values(), chosen(operator, asked["states"], asked)]
+    seen = [one for part in parts for one in part]
+    unknown = [order_id for order_id, found in of_orders.items() if not found.rows]
+    if any(part.more for part in parts):
+        operator.output.warn("There are more than are looked at here: replay again afterwards.")
     plans = [planned(one, operator.clock()) for one in seen]
     if asked["states"] and not plans:
         operator.output.note("Nothing is in that state, or was in that time: nothing to replay.")
@@ -142,7 +145,7 @@ def _again(operator: Operator, orders: tuple[str, ...], asked: Mapping[str, Any]
         return operator.stack.command("replay", "--yes", ids=orders)
     words = [f"--state={state}" for state in asked["states"]]
     words += [f"--{name}={format_utc(asked[name])}" for name in ("since", "until") if asked[name]]
-    words += [f"--limit={asked['limit']}"] if asked["limit"] else []
+    words += [f"--{name}={asked[name]}" for name in ("checksum", "limit") if asked[name]]
     return operator.stack.command("replay", "--yes", *words)
 
 
@@ -150,8 +153,12 @@ def _tell(sheet: Sheet, outcome: Outcome) -> None:
     one, text = outcome.notification, outcome.text
     text = f"would be run: {text}" if outcome.result == "planned" else text
     ids = " ".join(f"{name}={value}" for name, value in one.ids.items())
-    cells = (_MARKS[outcome.result], one.order_id, f"{one.ids['chargeId']}\n{one.ids['notificationId']}", text)
-    sheet.add(cells, (ids, text), one.ids | {"pass": one.next_pass, "result": outcome.result, "text": text})
+    cells = (_MARKS[outcome.result], one.order_id, "\n".join(visible(one.ids[name]) for name in _OF), text)
+    sheet.add(
+        cells,
+        (ids, text),
+        one.ids | {"checksumStatus": one.checksum, "pass": one.next_pass, "result": outcome.result, "text": text},
+    )
 
 
 def _tell_unknown(operator: Operator, sheet: Sheet, unknown: list[str]) -> None:

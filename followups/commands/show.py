@@ -15,6 +15,8 @@ Finds the notifications of an order, a charge or one delivery by the bank, and t
 whether its checksum held, each pass of ProcessPaidOrder, the timer of the next one, each error, what it waits for and
 what happens next. Reads only; prints no card data.
 
+Of many notifications it shows 20 and says so: those whose checksum is valid first, then the latest.
+
 A delivery's own id finds what waits, what failed, and what the error log names; order and charge find everything that
 was saved. A notification that could not be saved is in no table, but in a queue: look with
 `followups dead-letters list`."""
@@ -43,15 +45,19 @@ was saved. A notification that could not be saved is in no table, but in a queue
 def show(operator: Operator, word: str) -> int:
     """Print what is known of each notification under an id."""
     output, now = operator.output, operator.clock()
-    stories = [(one, timeline(operator.stack, one, now)) for one in find(operator.stack, word)]
+    found = find(operator.stack, word)
+    stories = [(one, timeline(operator.stack, one, now)) for one in found]
     if output.as_json:
-        found = [one.as_data(now) | {"timeline": list(map(_as_data, events))} for one, events in stories]
-        output.document({"stack": operator.stack.name, "asked": word, "notifications": found})
+        records = [one.as_data(now) | {"timeline": list(map(_as_data, events))} for one, events in stories]
+        about = {"stack": operator.stack.name, "asked": word, "more": found.more}
+        output.document(about | {"notifications": records})
     for number, (one, events) in enumerate(stories if not output.as_json else []):
         if number:
             output.line("")
         _header(operator, one)
         _story(operator, events)
+    if found.more:
+        output.warn(f"There are more than these {len(stories)}: the proved and the latest of what was read are shown.")
     if not stories:
         output.note(f"{word}: no notification was saved in stack {operator.stack.name}.")
         output.note("Check the id and the stack. What is done is found by its order or charge alone; what could not be")
@@ -62,7 +68,7 @@ def show(operator: Operator, word: str) -> int:
 
 def _header(operator: Operator, one: Notification) -> None:
     current, done = status(one, operator.clock()), max(one.next_pass - 1, 0)
-    said = f"{current.word}, passes completed: {done}, checksum {one.item.get('checksumStatus', 'unknown')}"
+    said = f"{current.word}, passes completed: {done}, checksum {one.checksum}"
     said = "another function's row" if current.word == "foreign" else said
     operator.output.styled(f"Order {one.order_id}: {said}", STYLES[current.level])
     operator.output.line(f"charge {one.ids['chargeId']}, notification {one.ids['notificationId']}")
