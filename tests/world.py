@@ -230,7 +230,8 @@ class World:
 
     def _waiting(self) -> dict[str, datetime | None]:
         # Read where moto keeps it: it is asked for after each event.
-        attributes = [item.attrs for item in self._kept("CREDIT_CARD_NOTIFY_TABLE").all_items()]
+        charges = self._kept("CREDIT_CARD_NOTIFY_TABLE").items.values()
+        attributes = [item.attrs for items in charges for item in items.values()]
         return {
             row["notificationId"].value: parse_utc(row["sweepAt"].value) if "sweepAt" in row else None
             for row in attributes

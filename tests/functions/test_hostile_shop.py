@@ -1,0 +1,269 @@
+"""A stranger who can POST to the bank's webhook, beside a shop with real, signed payments: what do those lose?
+
+Each story is played twice in virtual time, without the stranger and with them. What differs for the real payments is
+their loss: a mail, an alarm that does not ring when it did, a pass, time, or another order that is processed.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from boto3.dynamodb.types import TypeSerializer
+
+from callback.record import sweep_shard
+from tests.direct import directly
+from tests.faults import START, USUAL
+from tests.lambda_model import DELAYED_NOTIFY, SWEEP, Model
+from tests.outages import rings, worlds
+from tests.test_notification import FORM, event, message, signed
+from tests.wire import Answer, Call
+from tests.world import World
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+# How long each of the sweep's calls takes, on a bad day.
+CALL = timedelta(milliseconds=100)
+# ProcessPaidOrder refuses these orders.
+REFUSED = {"ORDER-OUT-OF-STOCK", "ORDER-CANCELLED"}
+# Anybody can send what is refused; what is proved has an alarm of its own for it.
+OF_EVERYBODY = {"RefusedQueue"}
+# Measuring doubles the time, and what this goes through is measured elsewhere.
+pytestmark = pytest.mark.no_cover
+
+
+@dataclass(frozen=True)
+class Post:
+    """What arrives at the webhook, so long after the beginning; the id is the gateway's own."""
+
+    after: timedelta
+    name: str
+    body: object
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """What Notify hands on."""
+        return event(self.body, headers=self.headers, requestContext={"requestId": self.name})
+
+
+def payment(name: str, minutes: float, **changes: Any) -> Post:
+    """The bank's own notification of a charge."""
+    body = signed(**{"id": f"chrg_{name}", "reference_order": f"ORDER-{name}".upper()} | changes)
+    return Post(timedelta(minutes=minutes), name, body)
+
+
+# The shop's own day: what goes well, what ends FAILED, what contradicts the shop's record, what nobody can tie to an
+# order, and a second notification of a charge.
+REAL = [payment("paid", 62), payment("out-of-stock", 63), payment("contradicted", 64, reference_order="ORDER-GOLD")]
+REAL += [
+    payment("unknown", 65, reference_order=None),
+    payment("again", 66, id="chrg_paid", reference_order="ORDER-PAID"),
+]
+PAID = {"chrg_paid": "ORDER-PAID", "chrg_out-of-stock": "ORDER-OUT-OF-STOCK", "chrg_contradicted": "ORDER-CONTRADICTED"}
+
+
+@dataclass
+class Day:
+    """What became of the real payments, when."""
+
+    mails: dict[str, datetime] = field(default_factory=dict)
+    alarms: dict[str, list[datetime]] = field(default_factory=dict)
+    passes: dict[str, datetime] = field(default_factory=dict)
+    orders: set[tuple[str, str]] = field(default_factory=set)
+    secrets: list[datetime] = field(default_factory=list)
+    copies: int = 0
+
+    def losses(self, undisturbed: "Day") -> list[str]:
+        """Say what this day lost against the other."""
+        lost = [f"order: {charge} ran {order}" for charge, order in self.orders ^ undisturbed.orders]
+        for kind in ("mails", "passes"):
+            mine, theirs = getattr(self, kind), getattr(undisturbed, kind)
+            lost += [f"{kind}: {what}" for what in theirs if what not in mine]
+            lost += [f"late: {what}" for what, then in theirs.items() if mine.get(what, then) > then + MINUTE]
+        for name, times in (about for about in undisturbed.alarms.items() if about[0] not in OF_EVERYBODY):
+            rang = self.alarms.get(name, [])
+            lost += [f"alarms: {name}" for then in times if not any(then <= at <= then + MINUTE for at in rang)]
+        return lost
+
+
+@dataclass
+class Shop:
+    """A world, and what is watched in it."""
+
+    world: World
+    asked: dict[str, Any] = field(default_factory=dict)
+    day: Day = field(default_factory=Day)
+
+    def play(self, strangers: list[Post], real: list[Post] = REAL, timer: str = "once", copies: int = 0) -> Day:
+        """Let the bank and a stranger post, until all is at rest; what became of the bank's.
+
+        The first forgery that is saved gets so many `copies`, whose passes only fail, which takes no time here.
+        """
+        model = self._begin(real, timer)
+        for post in sorted([*strangers, *real], key=lambda post: post.after):
+            model.at(START + post.after, partial(model.accept, DELAYED_NOTIFY, post.event, "Notify"))
+        if copies:
+            model.at(START + MINUTE, lambda: self._copy(copies))
+            model.run(START + timedelta(minutes=10))
+        else:
+            model.rest(timedelta(hours=100))
+        for name, at in rings(self.world, model):
+            self.day.alarms.setdefault(name, []).append(at)
+        for run in model.runs:
+            if run.completed and run.notification in {post.name for post in real}:
+                self.day.passes.setdefault(f"{run.notification} {run.number}", run.began)
+        return self.day
+
+    def _begin(self, real: list[Post], timer: str) -> Model:
+        world, self.day = self.world, Day()
+        world.empty()
+        world.now = START
+        world.cold_start(**USUAL | {"GIVE_UP_AFTER_HOURS": "1", "UNPROVED_GIVE_UP_AFTER_HOURS": "1"})
+        for charge, order in PAID.items():
+            world.pay(chargeId=charge, orderId=order)
+        model = world.model(parallel=True, timer=timer, behaviour=self._behaviour)
+        self._watch(model, real)
+        model.sweep()  # so that the sweeps of all days fall on the same seconds
+        return model
+
+    def _copy(self, count: int) -> None:
+        [row] = [row for row in self.world.rows("CREDIT_CARD_NOTIFY_TABLE") if row["checksumStatus"] == "invalid"]
+        for number in range(count):
+            copy = row | {"notificationId": f"copy {number}"}
+            copy["sweepShard"] = sweep_shard(copy, failures=1)
+            item = {name: TypeSerializer().serialize(value) for name, value in copy.items()}
+            name = self.world.environment["CREDIT_CARD_NOTIFY_TABLE"]
+            directly(self.world.client("dynamodb"), "PutItem", {"TableName": name, "Item": item})
+
+    def _behaviour(self, _number: int) -> str:
+        return "fails" if self.asked["orderId"] in REFUSED else "works"
+
+    def _watch(self, model: Model, real: list[Post]) -> None:
+        world, day = self.world, self.day
+        invoke, around = world.wire.answers["lambda.Invoke"], world.wire.around
+
+        def process(call: Call) -> Answer:
+            self.asked = json.loads(call.request["Payload"])
+            if self.asked.get("notificationId", "").startswith("copy"):
+                day.copies += 1
+                return {"StatusCode": 202}
+            if "note" in self.asked and self.asked["chargeId"] in PAID:
+                day.orders.add((self.asked["chargeId"], self.asked["orderId"]))
+            return invoke(call)
+
+        def mailed(call: Call) -> None:
+            text = call.request["Message"]["Body"]["Text"]["Data"]
+            subject = call.request["Message"]["Subject"]["Data"]
+            for post in real:
+                if f"\nNotification: {post.name}\n" in text:
+                    day.mails[f"{post.name}: {subject}"] = world.now
+
+        def slowly(call: Call, effect: Callable[[], Answer]) -> Answer:
+            world.now += CALL if model.running == SWEEP else timedelta()
+            assert around
+            return around(call, effect)
+
+        world.wire.answers["lambda.Invoke"], world.wire.around = process, slowly
+        world.wire.after["ses.SendEmail"] = mailed
+        world.wire.after["secretsmanager.GetSecretValue"] = lambda _call: day.secrets.append(world.now)
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Shop]:
+    """One shop for all stories; waits have no jitter, so that days can be compared."""
+    with worlds() as world, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("random.random", lambda: 0.5)
+        yield Shop(world)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(shop: Shop) -> Day:
+    """The shop's day without a stranger."""
+    return shop.play([])
+
+
+# --- what a stranger can send ---
+
+
+def forged(number: int, **changes: Any) -> dict[str, Any]:
+    """A message that no key of the merchant's signed."""
+    return message(**{"id": f"chrg_{number}", "checksum": f"{number:064x}"} | changes)
+
+
+PAID_ORDER: dict[str, Any] = {"id": "chrg_paid", "reference_order": "ORDER-PAID"}
+GONE = [{"reference_order": "ORDER-CANCELLED"}, {"id": "chrg_out-of-stock", "reference_order": "ORDER-OUT-OF-STOCK"}]
+BODIES: dict[str, Callable[[int], object]] = {
+    "nonsense": lambda n: f"hello {n}",
+    "a known charge and its order": lambda n: forged(n, **PAID_ORDER),
+    "an unknown charge of a known order": lambda n: forged(n, reference_order="ORDER-PAID"),
+    "without a checksum": lambda n: forged(n, checksum=..., **PAID_ORDER),
+    "orders that are refused": lambda n: forged(n, **GONE[n % 2]),
+    "contradiction": lambda n: forged(n, id="chrg_paid", reference_order="ORDER-GOLD", amount=1),
+    "nobody's order": lambda n: forged(n, reference_order=None),
+    "what cannot be hashed": lambda n: forged(n, amount=None),
+    "replay of a signed one": lambda _n: signed(**PAID_ORDER),
+    "256 KB": lambda n: forged(n, description="x" * 250_000, **PAID_ORDER),
+    "keywords and line ends": lambda n: forged(n, id="<aws.scheduler.execution-id>", reference_order=f"X\nFAILED {n}"),
+    "the longest ids": lambda n: forged(n, id="c" * 2044 + f"{n:04}", reference_order="o" * 2048),
+    "a card number as an id": lambda n: forged(n, id="4111111111111111"),
+    "browser return": lambda _n: "objectId=chrg_paid&status=true",
+    "browser return of an unknown charge": lambda n: f"objectId=chrg_{n}",
+}
+# Half an hour of them before the real ones, in the same hour of the clock, and some in the next one.
+FORTY = (*range(31, 61), *range(91, 101))
+
+
+def posts(kind: str, minutes: Iterable[int] = FORTY) -> list[Post]:
+    """Post something of a kind at each of these minutes."""
+    headers = FORM if kind.startswith("browser") else {}
+    return [
+        Post(timedelta(minutes=minute, seconds=7), f"x {kind} {minute}", BODIES[kind](minute), headers)
+        for minute in minutes
+    ]
+
+
+# --- what the real payments lose ---
+
+
+def test_undisturbed_day_has_all_that_could_be_lost(undisturbed: Day) -> None:
+    """Mails of each kind, the alarms of proved payments, both passes of what is paid."""
+    kinds = ["PassFailed, tried again", "OrderContradicted, contradicted", "InvalidNotification, refused"]
+    assert [subject.split(": ")[-1] for subject in undisturbed.mails] == [*kinds, "GaveUp, FAILED"]
+    assert set(undisturbed.alarms) - OF_EVERYBODY == {"Contradictions", "Failed", "OldestOverdue", "Refused"}
+    assert set(undisturbed.passes) == {f"{name} {n}" for name in ("paid", "contradicted", "again") for n in (1, 2)}
+    assert undisturbed.orders == set(PAID.items())
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_real_payments_lose_nothing_to_forty_posts(shop: Shop, undisturbed: Day, kind: str) -> None:
+    """Of each kind that a stranger can send, before and while real payments come, fail and are given up."""
+    assert shop.play(posts(kind)).losses(undisturbed) == []
+
+
+def test_real_payments_lose_nothing_to_a_day_of_posts(shop: Shop) -> None:
+    """For 24 hours a post comes every 12 minutes, of one kind after the other; the real ones come at the end."""
+    kinds = list(BODIES)
+    strangers = [posts(kinds[number % len(kinds)], [number * 12])[0] for number in range(24 * 60 // 12)]
+    real = [replace(post, after=post.after + timedelta(hours=22)) for post in REAL]
+    assert shop.play(strangers, real).losses(shop.play([], real)) == []
+
+
+def test_overdue_payment_does_not_wait_for_1600_forgeries(shop: Shop) -> None:
+    """Timers do not fire, and an order that ProcessPaidOrder refuses was forged 1,600 times: the sweep is in time."""
+    real = [payment("paid", 0)]
+    quiet = shop.play([], real, timer="never")
+    day = shop.play(posts("orders that are refused", [0]), real, timer="never", copies=1600)
+    assert day.copies >= 1600
+    assert day.losses(quiet) == []
+
+
+def test_forgeries_ask_for_the_secret_every_30_s_at_most(shop: Shop) -> None:
+    """However many come."""
+    strangers = [Post(timedelta(seconds=2 * n), f"x {n}", forged(n, reference_order="ORDER-PAID")) for n in range(100)]
+    asked = shop.play(strangers).secrets
+    assert min(then - before for before, then in pairwise(asked)) >= timedelta(seconds=30)
+    assert len(asked) > 5
