@@ -143,7 +143,7 @@ def test_secret_that_is_no_json_is_said_and_not_shown(
     assert deployed.run("verify", str(file)) == 2
     said = capsys.readouterr()
     assert "keys.json cannot be read as JSON" in said.err
-    assert "the secret payment3/kbank is no JSON" in said.err
+    assert "the secret payment3/kbank holds no merchant key" in said.err
     assert text not in (said.err + said.out).split()
 
 

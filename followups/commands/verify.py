@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import click
 
-from callback.checksum import MerchantKeys, Secret, Verdict, merchant_keys
+from callback.checksum import MerchantKeys, Verdict, merchant_keys, read_keys
 from callback.checksum import verify as verdict_of
 from callback.errors import InvalidNotification
 from callback.notification import Notification, parse_notification
@@ -101,9 +101,9 @@ def _keys(operator: Operator, secret_file: Path | None) -> MerchantKeys:
         return _read_keys(secret_file)
     secret_id = operator.stack.parameter("KBankSecretId")
     try:
-        return Secret(operator.stack.secrets, secret_id, operator.clock).keys()
+        return read_keys(operator.stack.secrets, secret_id)
     except ValueError as error:
-        raise click.ClickException(f"the secret {secret_id} is no JSON") from error
+        raise click.ClickException(f"the secret {secret_id} holds no merchant key") from error
 
 
 def _read_keys(secret_file: Path) -> MerchantKeys:

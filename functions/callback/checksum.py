@@ -13,8 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from callback.clock import Clock
+from callback.log import log
 from callback.notification import BLANKS, Notification
 from callback.schema import PROVED
+from callback.table import AWS_ERRORS
 
 MerchantKeys = dict[str, str]
 """The keys to try, by a name that may be shown: `current`, and `previous` during a rotation."""
@@ -79,31 +81,52 @@ def _matches(given: str, text: str) -> bool:
 
 @dataclass
 class Secret:
-    """A cache of one secret. A rotated key is found by asking again when a checksum fails."""
+    """A cache of one secret. A rotated key is found by asking again when a checksum fails.
+
+    `failure` names the error of the last request, if it failed; what was known before is used on.
+    """
 
     client: Any
     secret_id: str
     clock: Clock
+    failure: str | None = None
     _keys: MerchantKeys = field(default_factory=dict)
     _fetched: datetime | None = None
     _asked: datetime | None = None
 
     def keys(self) -> MerchantKeys:
-        """Return the keys. Raises `AWS_ERRORS` where the secret cannot be read, `ValueError` where it is not JSON."""
-        return self._keys if self._is_within(_KEEP, self._fetched) else self._fetch()
+        """Return the keys; none where they could never be read."""
+        if not self._is_within(_KEEP, self._fetched):
+            self._refresh()
+        return self._keys
 
     def newer_keys(self) -> MerchantKeys:
-        """Return the keys as they are now, or none where they were asked for a moment ago. Raises as `keys` does."""
-        return {} if self._is_within(_ASK_AGAIN_AFTER, self._asked) else self._fetch()
+        """Return the keys as they are now; none where that is not known, or was asked for a moment ago."""
+        return self._keys if self._refresh() else {}
 
-    def _fetch(self) -> MerchantKeys:
+    def _refresh(self) -> bool:
+        if self._is_within(_ASK_AGAIN_AFTER, self._asked):
+            return False
         self._asked = self.clock()
-        text = self.client.get_secret_value(SecretId=self.secret_id).get("SecretString", "")
-        self._keys, self._fetched = merchant_keys(text), self._asked
-        return self._keys
+        try:
+            self._keys = read_keys(self.client, self.secret_id)
+        except (*AWS_ERRORS, ValueError) as error:
+            self.failure = type(error).__name__
+            log.step_failed("secret", error)
+            return False
+        self._fetched, self.failure = self._asked, None
+        return True
 
     def _is_within(self, wait: timedelta, time: datetime | None) -> bool:
         return time is not None and self.clock() - time < wait
+
+
+def read_keys(client: Any, secret_id: str) -> MerchantKeys:  # noqa: ANN401 - lazy
+    """Ask Secrets Manager. Raises `AWS_ERRORS`, and `ValueError` where the secret holds no key."""
+    keys = merchant_keys(client.get_secret_value(SecretId=secret_id).get("SecretString", ""))
+    if not keys:
+        raise ValueError("it holds no merchant key")
+    return keys
 
 
 def merchant_keys(text: str) -> MerchantKeys:

@@ -110,16 +110,14 @@ class CreditCardCallbackProcessor(Passes):
     def _verdict(self, notification: Notification) -> Verdict:
         if not notification.checksum:
             return verify(notification, {})
-        try:
-            verdict = verify(notification, self.secret.keys())
-            if verdict.valid:
-                return verdict
-            newer = self.secret.newer_keys()  # the key may have been rotated since it was read
-            return verify(notification, newer) if newer else verdict
-        except (*AWS_ERRORS, ValueError) as error:
-            log.step_failed("secret", error)
-            reason = f"the merchant key could not be read ({type(error).__name__})"
+        keys = self.secret.keys()
+        if not keys:
+            reason = f"the merchant key could not be read ({self.secret.failure})"
             return Verdict("unverifiable", reason, retryable=True)
+        verdict = verify(notification, keys)
+        # The key may have been rotated since it was read.
+        newer = {} if verdict.valid else self.secret.newer_keys()
+        return verify(notification, newer) if newer else verdict
 
 
 def order_of(payment: Payment) -> str | None:
