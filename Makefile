@@ -32,8 +32,11 @@ EVENT_FILE = $${EVENT:+--event="$$EVENT"}
 # functions run in, are found out unless given.
 CONTAINERS = $${ADDRESS:+--address="$$ADDRESS"} $${BASE:+--base="$$BASE"} $${IMAGE:+--image}
 # Bytecode is kept apart from the sources: each start of `sam` or pytest compiles thousands of files without it.
-unexport PYTHONDONTWRITEBYTECODE
+unexport PYTHONDONTWRITEBYTECODE PYTHONOPTIMIZE PYTHONHOME
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/bytecode
+# Each environment is where it is said to be, whatever the machine's pip is set to: PIP_USER=1 is Gitpod's default.
+export PIP_USER := 0
+unexport PIP_TARGET PIP_PREFIX PIP_ROOT UV_SYSTEM_PYTHON
 # Nothing here may reach a real account by accident; `sam deploy` is called by hand (README).
 LOCAL := env -u AWS_PROFILE SAM_CLI_TELEMETRY=0 AWS_EC2_METADATA_DISABLED=true PYTHONPATH=functions:.
 

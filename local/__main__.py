@@ -1,11 +1,13 @@
 """The commands behind `make run`, `make up`, `make down` and those that run containers."""
 
 import argparse
+import codecs
+import os
 import re
 import signal
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 from docker.errors import DockerException
@@ -42,6 +44,10 @@ Next:
 
 def main() -> int:
     """Run one command; the exit code says whether everything held."""
+    _leave_the_shell_s_account()
+    codecs.register_error("in-plain", _in_plain)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="in-plain")  # type: ignore[union-attr]  # whatever their encoding
     emulator.make_private(emulator.STATE)
     arguments = _parser().parse_args()
     console = Console()
@@ -58,6 +64,23 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("stopped; nothing is left running")
         return 130
+
+
+def _in_plain(error: UnicodeError) -> tuple[str, int]:
+    # Where an encoding has no mark, what holds must not look like what does not.
+    start = cast("UnicodeEncodeError", error).start
+    mark = cast("UnicodeEncodeError", error).object[start]
+    return {"✓": "+", "✗": "X", "·": "."}.get(mark, "?"), start + 1
+
+
+def _leave_the_shell_s_account() -> None:
+    # Nothing that is started here finds a way to a real account, nor a proxy on the way to this machine itself.
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ |= dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
+    os.environ |= {"AWS_EC2_METADATA_DISABLED": "true", "SAM_CLI_TELEMETRY": "0"}
+    past_the_proxy = ",".join(filter(None, (emulator.HOST, os.environ.get("no_proxy", os.environ.get("NO_PROXY")))))
+    os.environ |= dict.fromkeys(("no_proxy", "NO_PROXY"), past_the_proxy)
 
 
 def run(console: Console, arguments: argparse.Namespace) -> int:
@@ -166,7 +189,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         one.add_argument("--count", type=_number, default=1, help="how many notifications to send")
         one.add_argument("--event", type=Path, help="an event file to send instead of the samples")
-        one.add_argument("--function", default="DelayedNotifyFunction", help="the function to run in a container")
+        one.add_argument("--function", choices=containers.FUNCTIONS, default=containers.FUNCTIONS[0], help="to be run")
         one.add_argument("--address", help="where containers find this machine, if not where the engine says")
         one.add_argument("--base", help="the image that functions run in, if not AWS's or its stand-in")
         one.add_argument("--image", action="store_true", help="the image flavour instead of the zip")

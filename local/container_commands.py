@@ -1,6 +1,7 @@
 """The commands behind `make sam-local`, `make invoke`, `make debug`, `make image` and `make stand-in`."""
 
 import argparse
+import json
 import subprocess
 
 from rich.console import Console
@@ -8,8 +9,9 @@ from rich.console import Console
 from local import base_image, engine, image, lifetime, sam_local, stand_in
 from local.containers import SamLocal, bridged, write_template
 from local.debugger import arguments_for
+from local.emulator import STATE, write_private
 from local.report import print_checks
-from local.samples import EVENTS, samples
+from local.samples import EVENTS, read_event, samples
 from local.stack import Options, Stack
 
 
@@ -82,10 +84,11 @@ def _build_image(console: Console, architecture: str, base: str) -> None:
 
 def _invoke(console: Console, arguments: argparse.Namespace, more: list[str]) -> int:
     kept = lifetime.must_be_kept()
+    event = STATE / "event.json"
+    write_private(event, json.dumps(read_event(arguments.event or EVENTS / "authorized.json")))
     sam = _ready(Stack(kept), *_found(console, arguments), arguments)
     if more:
         console.print("the function starts when a debugger attaches to 127.0.0.1:5678 (.vscode/launch.json)")
-    event = arguments.event or EVENTS / "authorized.json"
     with bridged(sam.address, kept.port):
         command = sam.command("invoke", arguments.function, "--event", str(event), *more)
         return subprocess.run(command, env=sam.environment(), check=False).returncode

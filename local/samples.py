@@ -36,14 +36,26 @@ class EventError(Exception):
     """A file holds no notification; the message names it."""
 
 
-def read_sample(file: Path) -> Sample:
-    """Read an event file, or the bank's bare JSON. Raises `EventError`."""
+def read_event(file: Path) -> Any:  # noqa: ANN401 - whatever is in it
+    """Read a JSON file in any of JSON's encodings; the bank's bare charge gets a gateway around it.
+
+    Raises `EventError`.
+    """
     try:
         event = json.loads(file.read_bytes())
-        if isinstance(event, dict) and "body" not in event and event.get("object") == "charge":
-            event = {"headers": {"Content-Type": "application/json"}, "body": json.dumps(event)}
+    except (OSError, ValueError, RecursionError) as error:
+        raise EventError(f"{file}: {error}") from error
+    if isinstance(event, dict) and "body" not in event and event.get("object") == "charge":
+        event = {"headers": {"Content-Type": "application/json"}, "body": json.dumps(event)}
+    return event
+
+
+def read_sample(file: Path) -> Sample:
+    """Read a notification. Raises `EventError`."""
+    event = read_event(file)
+    try:
         return Sample(file.stem, event, parse_notification(event))
-    except (OSError, ValueError, FollowUpError) as error:
+    except FollowUpError as error:
         raise EventError(f"{file}: {error}") from error
 
 

@@ -34,12 +34,18 @@ from local.stack import Options, build, deploy
 
 pytestmark = [pytest.mark.stack, pytest.mark.enable_socket]
 COMMAND = [sys.executable, "-m", "local"]
-# The proxy answers nobody: no request to this machine goes there.
+# What a shell may have set: a proxy that answers nobody, an account's settings that lead nowhere, and no UTF-8.
 ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": f"{ROOT / 'functions'}{os.pathsep}{ROOT}",
     "COLUMNS": "100",
-    "HTTP_PROXY": "http://127.0.0.1:1",
+    **dict.fromkeys(("HTTP_PROXY", "http_proxy"), "http://127.0.0.1:1"),
+    **dict.fromkeys(("NO_PROXY", "no_proxy"), "intranet.example"),
+    **dict.fromkeys(("AWS_PROFILE", "AWS_DEFAULT_PROFILE"), "no-such-profile"),
+    "AWS_CONFIG_FILE": str(ROOT / "Makefile"),  # which is no INI file
+    "AWS_ENDPOINT_URL": "localhost:4566",
+    "AWS_DEFAULT_REGION": "",
+    "AWS_SESSION_TOKEN": "expired",
 }
 SAMPLE = read_sample(EVENTS / "authorized.json")
 Program = subprocess.Popen[str]
@@ -47,14 +53,8 @@ Program = subprocess.Popen[str]
 
 def start(*arguments: str, **options: Any) -> Program:
     """Start one of the commands behind make."""
-    return subprocess.Popen(
-        [*COMMAND, *arguments],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        text=True,
-        **{"stderr": subprocess.STDOUT} | options,
-    )
+    usual: dict[str, Any] = {"env": ENVIRONMENT, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen([*COMMAND, *arguments], cwd=ROOT, encoding="utf-8", **usual | options)
 
 
 def local(*arguments: str) -> tuple[int, str]:
@@ -62,6 +62,18 @@ def local(*arguments: str) -> tuple[int, str]:
     with start(*arguments) as process:
         printed, _ = process.communicate(timeout=180)
     return process.returncode, printed
+
+
+def test_terminal_without_utf_8_gets_a_question_mark(tmp_path: Path) -> None:
+    """A mark that it cannot show, or a Thai name, changes nothing of the command's work and its exit code."""
+    event = tmp_path / "คำสั่ง.json"
+    event.write_text("{}")
+    ascii_only = ENVIRONMENT | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    with start("run", "--event", str(event), env=ascii_only) as process:
+        printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "EventError: " in printed
+    assert "??????.json" in printed
 
 
 def hold(code: int, printed: str) -> None:
@@ -206,7 +218,7 @@ def test_state_is_its_owner_s_alone(alone: emulator.Emulator, tmp_path: Path, mo
     assert [file.name for file in note.parent.iterdir()] == ["up.json"]
 
 
-@pytest.mark.parametrize("text", ["{}", "no json", b"\xff\xfe\x00", None, '"text"'])
+@pytest.mark.parametrize("text", ["{}", "no json", b"\xff\xfe\x00", None, '"text"', "[" * 200_000, bytes(range(256))])
 def test_run_refuses_a_bad_event_before_it_starts_anything(tmp_path: Path, text: str | bytes | None) -> None:
     """One's own event is checked first: exit 2, and one line that names the file."""
     file = tmp_path / "[bold]event.json"  # to rich its name is markup
