@@ -8,6 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from followups.commands.board import board
 from followups.commands.dead_letters import dead_letters
+from followups.commands.forget import forget
 from followups.commands.listing import list_command
 from followups.commands.preflight import preflight_command
 from followups.commands.replay import replay
@@ -51,7 +52,7 @@ def cli() -> None:
     """Hold the commands."""
 
 
-for command in (show, list_command, watch_command, board, replay, dead_letters, verify, preflight_command):
+for command in (show, list_command, watch_command, board, replay, dead_letters, forget, verify, preflight_command):
     cli.add_command(command)
 
 

@@ -1,16 +1,17 @@
 """Who runs a command: what was asked for beside it, and the clock and the patience that tests bring their own of."""
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from click import UsageError
+from click import UsageError, confirm
 
 from callback.clock import Clock, utc_now
 from followups.local_stack import local_account
-from followups.output import Output
+from followups.output import Output, visible
 from followups.stack import DEFAULT, Account, Stack
 
 
@@ -28,6 +29,13 @@ class Operator:
     def output(self) -> Output:
         """Where to print."""
         return Output(as_json=bool(self.given.get("as_json")))
+
+    def agrees(self, question: str, *words: str, ids: tuple[str, ...] = ()) -> bool:
+        """Ask, where somebody can answer; else print the command that needs no answer."""
+        if self.output.is_table and sys.stdin.isatty():
+            return confirm(visible(question))
+        self.output.note(f"Nothing was changed. To do it:  {self.stack.command(*words, ids=ids)}")
+        return False
 
     @cached_property
     def stack(self) -> Stack:

@@ -36,14 +36,14 @@ _EVER = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 _SWEPT_WITHIN = timedelta(minutes=15)
 # Not the body: nobody here needs it.
 _OWN = [str(field.alias) for name, field in Record.model_fields.items() if name not in {"ours", "claim_id"}]
-_ATTRIBUTES = (*_OWN, "receivedAt", "failedAt", "status", "transactionState", "amount", "currency", "checksumForm")
+ATTRIBUTES = (*_OWN, "receivedAt", "failedAt", "status", "transactionState", "amount", "currency", "checksumForm")
 _MOST_PASSES = 100  # in a plan; a spoilt record may say more
 # Of one order or charge, items that are read and those that are shown; of a list, items that are looked through.
 MOST_FOUND, MOST_SHOWN, MOST_LISTED = 300, 20, 10_000
 # The shards from here on hold what no checksum proves (callback/record.py): they are read last.
 _UNPROVED = {"due": 12, "failed": SWEEP_SHARDS}
 _IDS = ("chargeId", "notificationId", "orderId")
-_ROW = ("errorId", "errorType", "message", "chargeId", "occurrences", "firstAt", "lastAt", "mailedAt")
+ERROR_ATTRIBUTES = ("errorId", "errorType", "message", "chargeId", "occurrences", "firstAt", "lastAt", "mailedAt")
 
 
 @dataclass(frozen=True)
@@ -273,20 +273,23 @@ def read_all(stack: Stack, keys: Iterable[Item]) -> Iterator[Notification]:
     left = iter(keys)
     while asked := {(key["chargeId"], key["notificationId"]): None for key in islice(left, AT_ONCE)}:
         wanted = ({"chargeId": charge, "notificationId": delivery} for charge, delivery in asked)
-        items = get_all(stack, "CreditCardNotifyTable", wanted, _ATTRIBUTES)
+        items = get_all(stack, "CreditCardNotifyTable", wanted, ATTRIBUTES)
         found = {(item["chargeId"], item["notificationId"]): item for item in items}
         yield from (read(found[key]) for key in asked if key in found)
 
 
 def error_rows(stack: Stack, notification_id: str, passes: int) -> dict[str, Item]:
     """Return the rows of the error log on a notification, by the kind of error and the pass that it ended at."""
-    kinds = {error_id(notification_id, kind): kind for kind in ("retried", "refused", "contradicted", "failed")}
-    kinds |= {
-        error_id(notification_id, "failed", number): f"failed {number}"
-        for number in range(1, min(passes, _MOST_PASSES) + 1)
-    }
-    rows = get_all(stack, "CallbackErrorLogTable", [{"errorId": id_} for id_ in kinds], _ROW)
+    kinds = error_keys(notification_id, passes)
+    rows = get_all(stack, "CallbackErrorLogTable", [{"errorId": id_} for id_ in kinds], ERROR_ATTRIBUTES)
     return {kinds[row["errorId"]]: row for row in rows}
+
+
+def error_keys(notification_id: str, passes: int) -> dict[str, str]:
+    """Return the ids that rows of the error log on a notification have, and the kind of each."""
+    kinds = {error_id(notification_id, kind): kind for kind in ("retried", "refused", "contradicted", "failed")}
+    numbers = range(1, min(passes, _MOST_PASSES) + 1)
+    return kinds | {error_id(notification_id, "failed", number): f"failed {number}" for number in numbers}
 
 
 def scrubbed(value: object) -> object:

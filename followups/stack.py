@@ -111,10 +111,9 @@ class Stack:
         """Seconds from each pass to the next: one less than there are passes."""
         return tuple(int(delay) for delay in self.parameter("RecheckDelays").split(","))
 
-    @property
-    def give_up_after(self) -> timedelta:
+    def give_up_after(self, *, proved: bool) -> timedelta:
         """How long a pass is tried again, from when it was first due, before its notification is FAILED."""
-        return timedelta(hours=int(self.parameter("GiveUpAfterHours")))
+        return timedelta(hours=int(self.parameter("GiveUpAfterHours" if proved else "UnprovedGiveUpAfterHours")))
 
     @property
     def settled_statuses(self) -> tuple[str, ...]:

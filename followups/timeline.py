@@ -109,7 +109,7 @@ class _Outlook:
         if not made or not first_due or self.current.word == "running":
             return ""
         tried = f", tried {made} {'time' if made == 1 else 'times'} since {self._clock(first_due)}"
-        ends = f"; it is given up at {self._clock(first_due + self.stack.give_up_after)}"
+        ends = f"; it is given up at {self._clock(first_due + self._limit)}"
         return tried if self.current.word == "failed" else tried + ends
 
     def _sweep(self) -> Event:
@@ -118,10 +118,14 @@ class _Outlook:
         by = f"by {self._clock(self.swept_at + _SWEEP_EVERY)}"
         if word == "running":
             return Event(self.swept_at, "next", f"its end is recorded; should it have died, {text} again, {by}")
-        if self.current.late >= self.stack.give_up_after:
+        if self.current.late >= self._limit:
             return Event(self.swept_at, "next", f"{text}, {by}, for the last time, or ends it in FAILED", "bad")
         now = f"; or now: {self._replay()}" if word == "overdue" else ""
         return Event(self.swept_at, "next", f"{text}, {by}{now}", level)
+
+    @property
+    def _limit(self) -> timedelta:
+        return self.stack.give_up_after(proved=self.record.is_proved)
 
     def _replay(self) -> str:
         return self.stack.command("replay", ids=(self.record.order_id,))

@@ -29,6 +29,7 @@ PROCESS = "payment3-process-paid-order-dev"
 PARAMETERS = {
     "RecheckDelays": "RECHECK_DELAYS",
     "GiveUpAfterHours": "GIVE_UP_AFTER_HOURS",
+    "UnprovedGiveUpAfterHours": "UNPROVED_GIVE_UP_AFTER_HOURS",
     "SettledOrderStatuses": "SETTLED_ORDER_STATUSES",
     "KBankSecretId": "KBANK_SECRET_ID",
 }

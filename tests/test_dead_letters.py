@@ -160,7 +160,7 @@ def test_terminal_gets_a_table_that_fits(
     deployed.put(REFUSED, notify_letter(error=ASLEEP))
     deployed.world.wait(60)
     assert deployed.run("dead-letters", command) == (command == "discard")
-    found = [line for line in unstyled(capsys.readouterr().out).splitlines() if not line.startswith("To delete")]
+    found = [line for line in unstyled(capsys.readouterr().out).splitlines() if not line.startswith("Nothing was changed")]
     assert any(f"order {ORDER}" in line for line in found)
     assert any("on-failure, 1 min old" in line for line in found)
     assert any(re.search(r"^ +[0-9a-f]{8}  ", line) for line in found)
@@ -340,7 +340,7 @@ def test_nothing_is_deleted_without_an_answer(deployed: Deployed, capsys: Print)
     assert deployed.run("dead-letters", "discard", "--queue", FAILURE) == 1
     assert (deployed.left(), deployed.hidden()) == ({FAILURE: 1}, 0)
     command = f"followups dead-letters discard --yes --queue=FailureQueue --stack {STACK}"
-    assert lines(capsys)[1:] == [f"To delete 1 of FailureQueue for good:  {command}", "Letters: 1, deleted: 0."]
+    assert lines(capsys)[1:] == [f"Nothing was changed. To do it:  {command}", "Letters: 1, deleted: 0."]
     assert deployed.run(*command.split()[1:]) == 0
     assert deployed.left() == {}
 

@@ -21,10 +21,20 @@ from followups.operator import Operator
 from followups.stack import DEFAULT, Account, Stack, StackError
 from local.emulator import ROOT
 from tests.deployed import STACK, Deployed
+from tests.documents import blocks
 from tests.wire import refuse
 from tests.world import ORDER
 
-COMMANDS = ["show", "list", "replay", "dead-letters list", "dead-letters redrive", "dead-letters discard", "verify"]
+COMMANDS = [
+    "show",
+    "list",
+    "replay",
+    "dead-letters list",
+    "dead-letters redrive",
+    "dead-letters discard",
+    "forget",
+    "verify",
+]
 EVERY = ["", "dead-letters", *COMMANDS]
 Print = pytest.CaptureFixture[str]
 
@@ -55,6 +65,16 @@ def test_help_names_the_commands_and_what_their_ends_mean(monkeypatch: pytest.Mo
         assert f" {name} " in said
     assert "0 done; nothing is missing 1 something stays, is missing, or was not found 2 it could not be tried" in said
     assert "_FOLLOWUPS_COMPLETE=bash_source" in said
+
+
+def test_documented_policy_allows_what_the_commands_need() -> None:
+    """The operators' policy of docs/operations.md has each permission that a manual names, and no other."""
+    [policy] = map(json.loads, blocks(ROOT / "docs" / "operations.md", "json"))
+    actions = [statement["Action"] for statement in policy["Statement"]]
+    allowed = {name for action in actions for name in ([action] if isinstance(action, str) else action)}
+    manuals: list[Any] = [command for name, command in cli.commands.items() if name != "preflight"]
+    manuals += [*cli.commands["dead-letters"].commands.values()]  # type: ignore[attr-defined]
+    assert allowed == {name for manual in manuals for name in manual._sections["Permissions"]}
 
 
 @pytest.mark.parametrize("command", EVERY)
@@ -149,7 +169,7 @@ def test_interrupt_of_what_only_reads_says_that_nothing_was_changed(deployed: De
 @pytest.mark.parametrize(
     ("words", "completes"),
     [
-        ("followups ", {"show", "list", "watch", "board", "replay", "dead-letters", "verify", "preflight"}),
+        ("followups ", {"show", "list", "watch", "board", "replay", "dead-letters", "forget", "verify", "preflight"}),
         ("followups dead-letters ", {"list", "redrive", "discard"}),
         ("followups list --state ", {"pending", "overdue", "failed"}),
         ("followups --local list --sin", {"--since"}),

@@ -1,6 +1,5 @@
 """`followups dead-letters`: what lies in the queues, the way back, and the way out."""
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import timedelta
@@ -165,18 +164,12 @@ def discard(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...
 def _discard(operator: Operator, name: str, wanted: tuple[str, ...], *, yes: bool) -> tuple[int, int]:
     with Queue(operator.stack, name) as queue:
         letters = _show(operator, queue, lambda letter: not wanted or letter.message_id.startswith(wanted))
-        if letters and not (yes or _agrees(operator, name, wanted, len(letters))):
+        words = ("dead-letters", "discard", "--yes", f"--queue={name}")
+        question = f"Delete {len(letters)} of {name} for good?"
+        if letters and not (yes or operator.agrees(question, *words, ids=wanted)):
             return len(letters), 0
         operator.when_stopped = "Stopped. Some letters may have been deleted; the others are where they were."
         return len(letters), sum(_delete(operator, queue, letter) for letter in letters)
-
-
-def _agrees(operator: Operator, queue: str, wanted: tuple[str, ...], count: int) -> bool:
-    if operator.output.is_table and sys.stdin.isatty():
-        return click.confirm(f"Delete {count} of {queue} for good?")
-    command = operator.stack.command("dead-letters", "discard", "--yes", f"--queue={queue}", ids=wanted)
-    operator.output.note(f"To delete {count} of {queue} for good:  {command}")
-    return False
 
 
 def _delete(operator: Operator, queue: Queue, letter: Letter) -> bool:
