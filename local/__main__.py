@@ -35,11 +35,11 @@ _EXPECTED = (
 )
 _NEXT = """
 Next:
-  make send                      a notification, as Notify sends it: [EVENT=events/declined.json] [COUNT=5]
-  followups watch --local        what waits and what is done, live; `followups list --local` once
-  make invoke                    a function in a container; `make debug` stops in it under a debugger
-  eval "$(make -s env)"          leads this shell, and any AWS tool in it, here
-  make down                      ends it"""
+  make send                 a notification, as Notify sends it: [EVENT=] [COUNT=]
+  followups watch --local   what waits and what is done, live; or: list, show, board
+  make invoke               a function in a container; make debug: in a debugger
+  eval "$(make -s env)"     leads this shell, and any AWS tool in it, here
+  make down                 ends it"""
 
 
 def main() -> int:
@@ -107,7 +107,10 @@ def up(console: Console, arguments: argparse.Namespace) -> int:
         deployed = stack.Stack(found) if found else _start_to_keep(_options(arguments))
         lifetime.keep(deployed)
     since = "up already, with the options it was started with" if found else "up"
-    console.print(f"{since}: process {deployed.emulator.pid}; `make down` ends it\n{_NEXT}", highlight=False)
+    console.print(
+        f"{since}: process {deployed.emulator.pid}, log {deployed.emulator.log}", highlight=False, soft_wrap=True
+    )
+    console.out(_NEXT, highlight=False)
     return 0
 
 
@@ -139,7 +142,7 @@ def env(_console: Console, _arguments: argparse.Namespace) -> int:
     print(f"export AWS_ENDPOINT_URL={reach['endpoint_url']} AWS_DEFAULT_REGION={reach['region_name']} \\")
     print(f"  AWS_ACCESS_KEY_ID={reach['aws_access_key_id']} AWS_SECRET_ACCESS_KEY={reach['aws_secret_access_key']} \\")
     print('  NO_PROXY="127.0.0.1${NO_PROXY:+,$NO_PROXY}"')
-    print("unset AWS_PROFILE AWS_SESSION_TOKEN AWS_REGION")
+    print("unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_REGION AWS_SESSION_TOKEN")
     return 0
 
 

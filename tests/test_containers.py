@@ -72,6 +72,25 @@ def test_missing_engine_is_exit_2_with_what_to_install() -> None:
     assert "Finch" in done.stderr
 
 
+def test_engine_behind_tls_is_found_as_docker_s_client_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DOCKER_TLS_VERIFY and DOCKER_CERT_PATH count; where they lead nowhere, it is said like any other absence."""
+    monkeypatch.setattr("docker.APIClient._retrieve_server_version", lambda _: "1.41")
+    monkeypatch.setattr("docker.DockerClient.ping", lambda _: True)
+    for name in ("ca", "cert", "key"):
+        (tmp_path / f"{name}.pem").touch()
+    monkeypatch.setenv("DOCKER_HOST", "tcp://engine.example:2376")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    api = engine.find().client.api
+    assert api.base_url == "https://engine.example:2376"
+    assert api.cert == (str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"))
+    (tmp_path / "cert.pem").unlink()
+    with pytest.raises(engine.EngineMissing, match="No container engine answers at DOCKER_HOST=tcp://engine"):
+        engine.find()
+
+
 @pytest.mark.parametrize(
     ("version", "name"),
     [

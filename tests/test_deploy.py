@@ -27,8 +27,6 @@ from tests.template import resolved, source
 pytestmark = [
     pytest.mark.stack,
     pytest.mark.enable_socket,
-    # An emulator is let go as a process and ended by its id, which Popen does not like.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 SAMPLE = read_sample(EVENTS / "authorized.json")
 CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
@@ -126,12 +124,16 @@ def test_second_deployment_changes_nothing(project: Project) -> None:
 
 def test_changed_parameter_reaches_the_functions(project: Project) -> None:
     """A parameter of the command line goes into the functions' environment, and the stack is updated in place."""
-    done = project.sam("deploy", "--parameter-overrides", "Branch=dev", "RecheckDelays=1")
+    # As samconfig.toml says it: a value that is empty or has blanks in it needs quotes within.
+    quoted = ('ExistingOrderTable=""', 'SettledOrderStatuses="PAID, SHIPPED"')
+    done = project.sam("deploy", "--parameter-overrides", "Branch=dev", "RecheckDelays=1", *quoted)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert project.parameters()["RecheckDelays"] == "1"
+    given = {"RecheckDelays": "1", "ExistingOrderTable": "", "SettledOrderStatuses": "PAID, SHIPPED"}
+    assert given.items() <= project.parameters().items()
     name = project.stack.outputs["RecheckFunction"]
     configuration = project.stack.client("lambda").get_function_configuration(FunctionName=name)
-    assert configuration["Environment"]["Variables"]["RECHECK_DELAYS"] == "1"
+    variables = configuration["Environment"]["Variables"]
+    assert (variables["RECHECK_DELAYS"], variables["SETTLED_ORDER_STATUSES"]) == ("1", "PAID, SHIPPED")
 
 
 def test_notification_goes_through_both_passes(project: Project) -> None:
