@@ -121,7 +121,7 @@ lines: .venv/installed ## lines of code in each room, without blank lines, comme
 	@$(LOCAL) $(BIN)/python -m bench.lines
 
 pictures: .venv/installed $(EMULATOR)/installed ## write docs/images/ anew: the operators' tools on a local stack (needs Chromium)
-	@$(LOCAL) $(BIN)/python -m local.pictures
+	@$(LOCAL) $(BIN)/python -m tests.pictures
 
 failure-table: .venv/installed ## write docs/failure-table.md anew from what the tests' stories show
 	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.failure_table

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from docker.errors import DockerException
 from rich.console import Console
 
-from local import container_commands, containers, emulator, lifetime, report, stack
+from local import container_commands, containers, emulator, report, session, stack
 from local.emulator import EmulatorError
 from local.engine import ARCHITECTURE, EngineMissing
 from local.run import SWEEP_EVERY, play
@@ -87,8 +87,8 @@ def run(console: Console, arguments: argparse.Namespace) -> int:
     """Deploy, send the samples, watch them to the end, and check what must hold."""
     chosen = samples(arguments.event)
     options = _options(arguments)
-    with lifetime.running(console, options, SWEEP_EVERY) as deployed:
-        lifetime.furnish(deployed, chosen)
+    with session.running(console, options, SWEEP_EVERY) as deployed:
+        session.furnish(deployed, chosen)
         rows = play(console, deployed, chosen, options, arguments.limit)
         report.closing_table(console, rows)
         report.print_bill(console, deployed, rows)
@@ -102,10 +102,10 @@ def run(console: Console, arguments: argparse.Namespace) -> int:
 
 def up(console: Console, arguments: argparse.Namespace) -> int:
     """Start the stack and leave it running; a second time there is nothing to do."""
-    with lifetime.alone():
-        found = lifetime.kept()
+    with session.alone():
+        found = session.kept()
         deployed = stack.Stack(found) if found else _start_to_keep(_options(arguments))
-        lifetime.keep(deployed)
+        session.keep(deployed)
     since = "up already, with the options it was started with" if found else "up"
     console.print(
         f"{since}: process {deployed.emulator.pid}, log {deployed.emulator.log}", highlight=False, soft_wrap=True
@@ -115,12 +115,12 @@ def up(console: Console, arguments: argparse.Namespace) -> int:
 
 
 def _start_to_keep(options: Options) -> stack.Stack:
-    lifetime.end_kept()  # one that was never completed
+    session.end_kept()  # one that was never completed
     stack.build()
     started = emulator.start(kept=True)
     try:
         deployed = stack.deploy(started, options)
-        lifetime.furnish(deployed, samples())
+        session.furnish(deployed, samples())
         containers.write_template(deployed)
     except BaseException as error:
         error.add_note(f"What was logged is in {started.log}")
@@ -131,14 +131,14 @@ def _start_to_keep(options: Options) -> stack.Stack:
 
 def down(console: Console, _arguments: argparse.Namespace) -> int:
     """Stop what `up` started."""
-    with lifetime.alone():
-        console.print("down" if lifetime.end_kept() else "nothing was up")
+    with session.alone():
+        console.print("down" if session.end_kept() else "nothing was up")
     return 0
 
 
 def env(_console: Console, _arguments: argparse.Namespace) -> int:
     """Print what leads a shell, and any AWS tool in it, to the local stack."""
-    reach = stack.Stack(lifetime.must_be_kept()).reach
+    reach = stack.Stack(session.must_be_kept()).reach
     print(f"export AWS_ENDPOINT_URL={reach['endpoint_url']} AWS_DEFAULT_REGION={reach['region_name']} \\")
     print(f"  AWS_ACCESS_KEY_ID={reach['aws_access_key_id']} AWS_SECRET_ACCESS_KEY={reach['aws_secret_access_key']} \\")
     print('  NO_PROXY="127.0.0.1${NO_PROXY:+,$NO_PROXY}"')
@@ -148,7 +148,7 @@ def env(_console: Console, _arguments: argparse.Namespace) -> int:
 
 def send(console: Console, arguments: argparse.Namespace) -> int:
     """Send notifications to what `up` started, as Notify does."""
-    deployed = stack.Stack(lifetime.must_be_kept())
+    deployed = stack.Stack(session.must_be_kept())
     return send_and_wait(console, deployed, read_sample(arguments.event or EVENTS / "authorized.json"), arguments.count)
 
 

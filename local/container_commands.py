@@ -6,7 +6,7 @@ import subprocess
 
 from rich.console import Console
 
-from local import base_image, engine, image, lifetime, sam_local, stand_in
+from local import base_image, engine, image, sam_local, session, stand_in
 from local.containers import SamLocal, bridged, write_template
 from local.debugger import arguments_for
 from local.emulator import STATE, write_private
@@ -19,8 +19,8 @@ def check(console: Console, arguments: argparse.Namespace) -> int:
     """Take every event and the whole flow through containers, and check what must hold."""
     found, base = _found(console, arguments)
     options = Options(arguments.delay, arguments.latency)
-    with lifetime.running(console, options, sam_local.SWEEP_EVERY) as deployed:
-        lifetime.furnish(deployed, samples())
+    with session.running(console, options, sam_local.SWEEP_EVERY) as deployed:
+        session.furnish(deployed, samples())
         sam = _ready(deployed, found, base, arguments)
         sam_local.introduce(console, sam)
         with bridged(sam.address, deployed.emulator.port):
@@ -83,7 +83,7 @@ def _build_image(console: Console, architecture: str, base: str) -> None:
 
 
 def _invoke(console: Console, arguments: argparse.Namespace, more: list[str]) -> int:
-    kept = lifetime.must_be_kept()
+    kept = session.must_be_kept()
     event = STATE / "event.json"
     write_private(event, json.dumps(read_event(arguments.event or EVENTS / "authorized.json")))
     sam = _ready(Stack(kept), *_found(console, arguments), arguments)

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from callback.clock import format_utc
 from callback.notification import parse_notification
-from local import base_image, lifetime
+from local import base_image, session
 from local.containers import FUNCTIONS, Ran, SamLocal, hand_over
 from local.debug_client import stopped_in_handler
 from local.debugger import arguments_for
@@ -84,7 +84,7 @@ class _Flow:
         self.chosen = samples()
         self._again, self.lost = (_redelivered(self.chosen[0], name) for name in ("once more", "timer lost"))
         self.watcher = Watcher(sam.stack, [*self.chosen, self._again, self.lost])
-        lifetime.furnish(sam.stack, [self._again, self.lost])
+        session.furnish(sam.stack, [self._again, self.lost])
 
     def invoke_every_event(self) -> None:
         self._console.print("\nsam local invoke")

@@ -152,7 +152,7 @@ def _run(*command: str | Path, **environment: str) -> None:
 def deploy(emulator: Emulator, options: Options) -> Stack:
     """Deploy both stacks and wait until they are complete."""
     stack = Stack(emulator)
-    surround(stack, options)
+    deploy_dependencies(stack, options)
     _create(
         stack.client("cloudformation"),
         NAME,
@@ -169,12 +169,12 @@ def deploy(emulator: Emulator, options: Options) -> Stack:
     return stack
 
 
-def surround(stack: Stack, options: Options) -> None:
+def deploy_dependencies(stack: Stack, options: Options) -> None:
     """Make what payment3 has around this project: a ProcessPaidOrder and the secret."""
     _create(
         stack.client("cloudformation"),
-        "surroundings",
-        {"TemplateBody": (ROOT / "local" / "surroundings.yaml").read_text()},
+        "dependencies",
+        {"TemplateBody": (ROOT / "local" / "dependencies.yaml").read_text()},
         Branch=BRANCH,
         LatencyMs=str(options.latency_ms),
         Failures=str(options.failures),

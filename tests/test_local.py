@@ -26,10 +26,10 @@ from callback.clock import format_utc
 from local import emulator
 from local.containers import TEMPLATE, bridged
 from local.emulator import ROOT
-from local.lifetime import KEPT
 from local.progress import Progress, picture
 from local.report import Invocation, while_waiting
 from local.samples import EVENTS, NAMES, read_sample
+from local.session import KEPT
 from local.stack import Options, build, deploy
 
 pytestmark = [pytest.mark.stack, pytest.mark.enable_socket]

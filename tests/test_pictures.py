@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from local.emulator import ROOT
-from local.pictures import COMMANDS, IMAGES, PAGES
-from local.terminal import capture, draw
+from tests.pictures import COMMANDS, IMAGES, PAGES
+from tests.terminal import capture, draw
 
 # Of namespaces, which are names and fetched by nobody.
 FETCHED = re.compile(r"(?<!xmlns=\")(?<!xmlns:xlink=\")https?://[^\s\"')]+")

@@ -25,7 +25,7 @@ _SILENT = "ProcessPaidOrder did not answer in time; it may have finished"
 
 
 @dataclass
-class Scene:
+class DemoData:
     """The records of a stack, written as of `now`: set it, then let something happen."""
 
     settings: Settings

@@ -18,13 +18,14 @@ from pathlib import Path
 from rich.console import Console
 
 from callback.settings import read_settings
-from local import emulator, stack
+from local import emulator
 from local.chromium import Page, browser
 from local.emulator import ROOT
 from local.samples import EVENTS
-from local.scene import FAILED_ORDER, LATE_ORDER, Scene
+from local.session import running
 from local.stack import Options, Stack, StackError
-from local.terminal import capture, draw
+from tests.demo_data import FAILED_ORDER, LATE_ORDER, DemoData
+from tests.terminal import capture, draw
 
 IMAGES = ROOT / "docs" / "images"
 # A picture's name, and the command in it.
@@ -74,18 +75,12 @@ def _chromium() -> str | None:
 
 @contextmanager
 def _local_stack(console: Console) -> Iterator[Stack]:
-    with console.status("building, starting and deploying the local stack"):
-        stack.build()
-        started = emulator.start(sweep_every=86_400)  # nobody tidies up the scene
-    try:
-        deployed = stack.deploy(started, Options())
-        # The functions' own code reads them where the scene is played.
+    with running(console, Options(), sweep_every=86_400) as deployed:  # nobody tidies up what is shown
+        # The functions' own code reads them where it writes the past.
         os.environ |= _reach(deployed)
         with console.status("letting much happen"):
             _dead_letters(deployed)
         yield deployed
-    finally:
-        started.stop()
 
 
 def _reach(deployed: Stack) -> dict[str, str]:
@@ -101,7 +96,7 @@ def _play(deployed: Stack) -> None:
         table = deployed.table(deployed.outputs[name])
         for item in table.scan(ProjectionExpression=key)["Items"]:
             table.delete_item(Key=item)
-    Scene(read_settings(variables), datetime.now(UTC)).play()
+    DemoData(read_settings(variables), datetime.now(UTC)).play()
 
 
 def _dead_letters(deployed: Stack) -> None:
