@@ -1,24 +1,13 @@
 """The operators' command line: where is this order, what failed, and the way back."""
 
+import json
 import sys
 from collections.abc import Sequence
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 
-from followups.commands.board import board
-from followups.commands.dead_letters import dead_letters
-from followups.commands.forget import forget
-from followups.commands.listing import list_command
-from followups.commands.preflight import preflight_command
-from followups.commands.replay import replay
-from followups.commands.show import show
-from followups.commands.verify import verify
-from followups.commands.watch import watch_command
-from followups.invocation import printable
 from followups.manual import ManualGroup
 from followups.operator import Operator
-from followups.stack import StackError
 
 NAME = "followups"
 _INTERRUPTED, _NOT_TRIED = 130, 2
@@ -33,6 +22,17 @@ for each thing, and with --json what programs read, with the names that the reco
     NAME,
     cls=ManualGroup,
     help=_HELP,
+    lazy={
+        "show": "What became of an order, a charge or a delivery.",
+        "list": "What is overdue, failed or pending.",
+        "watch": "What waits, is late or failed, live.",
+        "board": "The same as a web page on 127.0.0.1.",
+        "replay": "Run the missing passes of orders, or of what failed.",
+        "dead-letters": "What could not be saved: list it, redrive it, or discard it.",
+        "forget": "Erase a customer's data, keep what accounting needs.",
+        "verify": "Does the checksum of a notification hold?",
+        "preflight": "Would what is deployed work in this account?",
+    },
     examples={
         "followups show ORDER-1001": "where is this order?",
         "followups list": "what is overdue or failed",
@@ -48,29 +48,35 @@ for each thing, and with --json what programs read, with the names that the reco
         130: "stopped by Ctrl-C; nothing is lost",
     },
 )
+@click.version_option(package_name="delayednotify", prog_name=NAME, message="%(prog)s %(version)s")
 def cli() -> None:
     """Hold the commands."""
-
-
-for command in (show, list_command, watch_command, board, replay, dead_letters, forget, verify, preflight_command):
-    cli.add_command(command)
 
 
 def main(given: Sequence[str] | None = None, operator: Operator | None = None) -> int:
     """Run one command and return its exit code."""
     operator = operator or Operator()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what a terminal cannot show is replaced, and the work goes on
+            stream.reconfigure(errors="replace")
     try:
         return int(cli.main(given, prog_name=NAME, standalone_mode=False, obj=operator) or 0)
     except click.ClickException as error:
-        error.show()
+        if not operator.given.get("as_json"):
+            error.show()
+            return _NOT_TRIED
+        what, todo = error.format_message(), ""
     except click.Abort:
         print(operator.when_stopped, file=sys.stderr)
         return _INTERRUPTED
-    except StackError as error:
-        print(error, file=sys.stderr)
-    except (ClientError, BotoCoreError) as error:
-        print(printable(f"{type(error).__name__}: {error}"), file=sys.stderr)
-        print(
-            "Check profile, region and permissions (the command's --help names them), then try again.", file=sys.stderr
-        )
+    except Exception as error:
+        from followups.stack import explain  # noqa: PLC0415 - boto3, which --help does not need
+
+        if (known := explain(error)) is None:
+            raise
+        what, todo = known.what, known.advice
+    if operator.given.get("as_json"):
+        print(json.dumps({"error": what, "todo": todo}), file=sys.stderr)
+    else:
+        print(*filter(None, (what, todo)), sep="\n", file=sys.stderr)
     return _NOT_TRIED

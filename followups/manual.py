@@ -4,14 +4,13 @@ The options that say where the stack is and how to print stand before or after t
 """
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import click
 
-from followups.operator import Operator
-from followups.stack import DEFAULT
+from followups.operator import DEFAULT, Operator
 
-CONTEXT = {"help_option_names": ["--help", "-h"], "max_content_width": 100}
 _WHERE = "Where, and how to print (before or after the command)"
 
 
@@ -38,9 +37,7 @@ def common_options(*, with_environment: bool) -> list[click.Parameter]:
         _common("--profile", metavar="NAME", help="the AWS profile (default: $AWS_PROFILE)"),
         _common("--region", metavar="NAME", help="the AWS region (default: $AWS_DEFAULT_REGION, or the profile's)"),
         _common("--local", is_flag=True, help="the local stack that `make up` started"),
-        _common(
-            "--json", "as_json", is_flag=True, help="print JSON: a document, or a line for each thing that is listed"
-        ),
+        _common("--json", "as_json", is_flag=True, help="print JSON: a document, or a line for each thing listed"),
     ]
 
 
@@ -54,13 +51,11 @@ class _Manual(click.Command):
         **attributes: Any,  # noqa: ANN401 - click's own
     ) -> None:
         super().__init__(*arguments, **attributes)
-        self.context_settings = {**CONTEXT, **self.context_settings}
+        self.context_settings = {"help_option_names": ["--help", "-h"], "max_content_width": 100}
         self.params += common_options(with_environment=attributes.get("name") == "followups")
-        self._sections = {
-            "Examples": dict(examples or {}),
-            "Exit codes": {str(code): meaning for code, meaning in (exits or {}).items()},
-            "Permissions": dict(part.split(" ", 1) for part in permissions),
-        }
+        self.permissions = dict(part.partition(" ")[::2] for part in permissions)
+        codes = {str(code): meaning for code, meaning in (exits or {}).items()}
+        self._sections = {"Examples": dict(examples or {}), "Exit codes": codes, "Permissions": self.permissions}
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         own = [p.get_help_record(context) for p in self.get_params(context) if not isinstance(p, CommonOption)]
@@ -82,11 +77,34 @@ class ManualCommand(_Manual):
 
 
 class ManualGroup(_Manual, click.Group):
-    """Commands under one name."""
+    """Commands under one name. Those that are `lazy` are imported when they are asked for: a name and a short help."""
 
     command_class = ManualCommand
+
+    def __init__(self, *arguments: Any, lazy: Mapping[str, str] | None = None, **attributes: Any) -> None:  # noqa: ANN401
+        super().__init__(*arguments, **attributes)
+        self.lazy = dict(lazy or {})
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Name them in the order in which they are declared."""
+        return [*self.lazy, *super().list_commands(context)]
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Import one."""
+        if name in self.lazy:
+            module = {"list": "listing"}.get(name, name.replace("-", "_"))
+            command: click.Command = import_module(f"followups.{module}").command
+            return command
+        return super().get_command(context, name)
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Name the commands after the options."""
         super().format_options(context, formatter)
-        self.format_commands(context, formatter)
+        with formatter.section("Commands"):
+            own = {name: command.get_short_help_str(90) for name, command in self.commands.items()}
+            formatter.write_dl([*self.lazy.items(), *own.items()])
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[Any]:
+        """Complete names without an import."""
+        found = [click.shell_completion.CompletionItem(name, help=said) for name, said in self.lazy.items()]
+        return [one for one in found if one.value.startswith(incomplete)] or super().shell_complete(context, incomplete)

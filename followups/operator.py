@@ -5,14 +5,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from click import UsageError, confirm
 
 from callback.clock import Clock, utc_now
-from followups.local_stack import local_account
-from followups.output import Output, visible
-from followups.stack import DEFAULT, Account, Stack
+
+if TYPE_CHECKING:
+    from followups.output import Output
+    from followups.stack import Account, Stack
+
+DEFAULT = "payment3-follow-up-dev"
 
 
 @dataclass
@@ -26,23 +29,29 @@ class Operator:
     when_stopped: str = "Stopped; nothing was changed."
 
     @cached_property
-    def output(self) -> Output:
+    def output(self) -> "Output":
         """Where to print."""
+        from followups.output import Output  # noqa: PLC0415 - heavy, and --help needs none
+
         return Output(as_json=bool(self.given.get("as_json")))
 
     def agrees(self, question: str, *words: str, ids: tuple[str, ...] = ()) -> bool:
         """Ask, where somebody can answer; else print the command that needs no answer."""
         if self.output.is_table and sys.stdin.isatty():
-            return confirm(visible(question))
+            return confirm("".join(letter if letter.isprintable() else "?" for letter in question))
         self.output.note(f"Nothing was changed. To do it:  {self.stack.command(*words, ids=ids)}")
         return False
 
     @cached_property
-    def stack(self) -> Stack:
+    def stack(self) -> "Stack":
         """The stack that was asked for. Raises `StackError` where it is a local one and none is up."""
+        from followups.stack import Stack  # noqa: PLC0415 - heavy, and --help needs none
+
         return Stack(self.given.get("stack", DEFAULT), self._account())
 
-    def _account(self) -> Account:
+    def _account(self) -> "Account":
+        from followups.stack import Account, local_account  # noqa: PLC0415 - heavy, and --help needs none
+
         named = {name: self.given[name] for name in ("profile", "region") if name in self.given}
         if not self.given.get("local"):
             options = tuple(word for name, value in named.items() for word in (f"--{name}", value))

@@ -19,6 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from followups.text import visible
+
 STYLES = {"info": "", "ok": "green", "warn": "yellow", "bad": "bold red"}
 
 
@@ -131,18 +133,6 @@ class Sheet:
             table.add_row(*(_text(row[number]) for number in shown))
         self._output.console.print(table)
         self._begun, self._rows = True, []
-
-
-def visible(text: str) -> str:
-    """Return a text on one line, without what a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
-def shortened(text: str, width: int) -> str:
-    """Keep both ends of a long id, the more of its end, which is where ids differ."""
-    clean = visible(text)
-    start = (width - 1) // 3
-    return clean if len(clean) <= width else f"{clean[:start]}…{clean[start + 1 - width :]}"
 
 
 def plain(value: object) -> object:

@@ -1,20 +1,42 @@
-"""A deployed stack, found by its name: what its outputs say of itself, and the clients that reach it.
+"""A deployed stack, found by its name; the local one; and what AWS's errors mean to whoever looks.
 
 Profile, region and endpoint come from the environment, as for any AWS tool, unless they are named.
 """
 
+import json
+import re
 import shlex
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    InvalidRegionError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+from botocore.exceptions import (
+    ConnectionError as Unreachable,
+)
 
 from callback.settings import MARGIN_SECONDS
+from followups.operator import DEFAULT
+from followups.text import printable
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -25,12 +47,11 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
-DEFAULT = "payment3-follow-up-dev"
 # A function's longest: template.yaml allows passes of 120 s.
 LONGEST_SECONDS = 120 + MARGIN_SECONDS
 # A synchronous invocation waits for a cold start too, which the function's own timeout does not count.
 PATIENCE_SECONDS = LONGEST_SECONDS + 30
-_QUICK = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
+QUICK = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
 # No second attempt: botocore would invoke the function again while it still runs.
 _PATIENT = Config(
     connect_timeout=5, read_timeout=PATIENCE_SECONDS, retries={"total_max_attempts": 1}, tcp_keepalive=True
@@ -39,6 +60,9 @@ _PATIENT = Config(
 
 class StackError(Exception):
     """The stack is not what was asked for; the message says what to do."""
+
+
+ERRORS = (StackError, ClientError, BotoCoreError)
 
 
 @dataclass(frozen=True)
@@ -91,19 +115,20 @@ class Stack:
             if error.response["Error"]["Code"] != "ValidationError":
                 raise
             where = f"no stack {self.name} in {client.meta.region_name}"
-            raise StackError(f"{where}: name it (--stack), or set AWS_PROFILE and AWS_DEFAULT_REGION") from error
+            todo = f"name it (--stack), or set AWS_PROFILE and AWS_DEFAULT_REGION{_others(client)}"
+            raise StackError(f"{where}: {todo}") from error
         return stack
 
     def output(self, key: str) -> str:
         """Return one output, or raise `StackError`: the stack is another one's, or older than these tools."""
         if key not in self.outputs:
-            raise StackError(f"stack {self.name} has no output {key}: name another (--stack), or deploy it anew")
+            raise StackError(f"stack {self.name} has no output {key}; name another (--stack), or deploy it anew")
         return self.outputs[key]
 
     def parameter(self, key: str) -> str:
         """Return one parameter, or raise `StackError` as `output` does."""
         if key not in self.parameters:
-            raise StackError(f"stack {self.name} has no parameter {key}: name another (--stack), or deploy it anew")
+            raise StackError(f"stack {self.name} has no parameter {key}; name another (--stack), or deploy it anew")
         return self.parameters[key]
 
     @property
@@ -160,10 +185,19 @@ class Stack:
         client: SecretsManagerClient = self._client("secretsmanager")
         return client
 
-    def _client(self, service: str, config: Config = _QUICK) -> Any:  # noqa: ANN401 - one of many typed clients
+    def _client(self, service: str, config: Config = QUICK) -> Any:  # noqa: ANN401 - one of many typed clients
         make: Any = self.session.client
         endpoint = {"endpoint_url": self.account.endpoint_url} if self.account.endpoint_url else {}
         return make(service, config=config, **endpoint)
+
+
+def _others(client: "CloudFormationClient") -> str:
+    try:
+        stacks = client.describe_stacks()["Stacks"]
+    except (ClientError, BotoCoreError):  # whoever may read one stack need not be allowed to list them
+        return ""
+    ours = [one["StackName"] for one in stacks if {"RetryQueue"} & {o["OutputKey"] for o in one.get("Outputs", [])}]
+    return f"; there are {', '.join(ours)}" if ours else ""
 
 
 def _quoted(word: str) -> str:
@@ -176,3 +210,121 @@ def _quoted(word: str) -> str:
         for letter, code in codes
     )
     return f"$'{''.join(inner)}'"
+
+
+UP = Path(".local") / "up.json"
+_CHECKOUT = Path(__file__).resolve().parent.parent
+_TO_DO = "`make up` starts the local stack; without --local the environment's account is used"
+
+
+def local_account(folder: Path | None = None) -> Account:
+    """Return the way to the local stack of this folder or of this program's own checkout; raises `StackError`."""
+    places = [(folder or Path.cwd()) / UP, _CHECKOUT / UP]
+    kept = next((place for place in places if place.is_file()), None)
+    if kept is None:
+        raise StackError(f"no local stack is up: {_TO_DO}")
+    try:
+        session = dict(json.loads(kept.read_text())["session"])
+        endpoint = str(session.pop("endpoint_url"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StackError(f"{kept} was not written by `make up`: `make down`, then {_TO_DO}") from error
+    if not _answers(endpoint):
+        raise StackError(f"nothing answers at {endpoint}, which {kept} names: `make down`, then {_TO_DO}")
+    return Account(session, endpoint, ("--local",))
+
+
+def _answers(endpoint: str) -> bool:
+    place = urlsplit(endpoint)
+    try:
+        with socket.create_connection((place.hostname or "", place.port or 80), timeout=2):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+class StillFails(Exception):
+    """The function failed, or could not be reached; the message is the error's type and text, scrubbed."""
+
+
+def invoke(stack: Stack, function: str, payload: str) -> object:
+    """Invoke a function, wait for its end and return what it answered, or raise `StillFails`."""
+    try:
+        answer = stack.functions.invoke(FunctionName=function, Payload=payload)
+        body = answer["Payload"].read()
+    except (ClientError, BotoCoreError) as error:
+        raise StillFails(printable(f"{type(error).__name__}: {error}")) from error
+    result = _json(body)
+    if "FunctionError" in answer:  # comes with HTTP 200 and raises nothing by itself
+        raise StillFails(error_line(result))
+    return result
+
+
+def error_line(answer: object) -> str:
+    """Return what Lambda says of a function's error: its type and message, never its payload."""
+    about = answer if isinstance(answer, Mapping) else {}
+    return printable(f"{about.get('errorType', 'an error')}: {about.get('errorMessage', 'without a text')}")
+
+
+def _json(body: bytes) -> object:
+    try:
+        answer: object = json.loads(body)
+    except ValueError:
+        return None
+    return answer
+
+
+_SIGN_IN = "Sign in again (for example `aws sso login`), or set AWS_PROFILE."
+_WAIT = "AWS asks for patience: try again in a moment."
+_DEPLOY = "The stack is older than these tools, or not theirs: deploy it anew, or name another (--stack)."
+_ALLOW = "Ask for {}: docs/operations.md, What operators may do."
+_CHECK = "Check profile, region and permissions (--profile, --region; COMMAND --help names the permissions)."
+_ENDPOINT = (
+    "Check AWS_DEFAULT_REGION, which may not be empty, and AWS_ENDPOINT_URL, which begins with http:// or https://."
+)
+# By what the error's code contains.
+_ADVICE = {
+    "AccessDenied": _ALLOW,
+    "Unauthorized": _ALLOW,
+    "ExpiredToken": _SIGN_IN,
+    "InvalidClientTokenId": _SIGN_IN,
+    "UnrecognizedClient": _SIGN_IN,
+    "InvalidSignature": _SIGN_IN,
+    "Throttl": _WAIT,
+    "ThroughputExceeded": _WAIT,
+    "LimitExceeded": _WAIT,
+    "InternalServerError": _WAIT,
+    "ServiceUnavailable": _WAIT,
+    "ResourceNotFound": _DEPLOY,
+    "NonExistentQueue": _DEPLOY,
+    "ValidationException": _DEPLOY,  # an index that is not there
+}
+_OF_BOTO: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+    ((NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, TokenRetrievalError, SSOError), _SIGN_IN),
+    (ProfileNotFound, "Set AWS_PROFILE to one of the profiles that `aws configure list-profiles` shows."),
+    (NoRegionError, "Set AWS_DEFAULT_REGION, or name a profile that has a region."),
+    (InvalidRegionError, _ENDPOINT),
+    ((Unreachable, HTTPClientError), "AWS cannot be reached: check network, proxy, region and AWS_ENDPOINT_URL."),
+    (StackError, ""),  # says by itself what to do
+    (BotoCoreError, _CHECK),
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What went wrong, on one line and without secrets, and what to do."""
+
+    what: str
+    advice: str
+
+
+def explain(error: Exception) -> Problem | None:
+    """Word an error of AWS's or of ours; None where it is neither."""
+    text = printable(str(error))
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code", "")
+        advice = next((advice for part, advice in _ADVICE.items() if part in code), _CHECK)
+        denied = re.search(r"perform: ([a-z-]+:\w+)", text)
+        return Problem(text, advice.format(denied[1] if denied else "what the command's --help names"))
+    if isinstance(error, ValueError) and str(error).startswith("Invalid endpoint"):  # botocore's, which has no class
+        return Problem(text, _ENDPOINT)
+    return next((Problem(text, advice) for kinds, advice in _OF_BOTO if isinstance(error, kinds)), None)

@@ -14,10 +14,9 @@ from callback.clock import parse_utc
 from callback.record import Record
 from callback.table import Item
 from callback.timer import schedule_name
-from followups.invocation import printable
 from followups.records import Level, Notification, Status, error_rows, status
 from followups.stack import Stack
-from followups.times import clock_time, relative, span
+from followups.text import clock_time, printable, relative, span
 
 # Scheduler's precision (docs/decisions/02), and the sweep's rhythm (template.yaml).
 TIMER_LATE = timedelta(seconds=60)

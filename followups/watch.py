@@ -1,10 +1,13 @@
-"""`followups watch`: the board in a terminal, looked at again and again until Ctrl-C."""
+"""One look at what is followed up, and `followups watch`: the same again and again, in a terminal."""
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import click
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.live import Live
 from rich.padding import Padding
@@ -12,12 +15,115 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from callback.clock import format_utc
-from followups.output import STYLES, shortened
-from followups.problems import Problem
-from followups.records import Notification, State, Status, status
-from followups.snapshot import Part, Poller, Snapshot
-from followups.times import clock_time, span
+from callback.clock import Clock, format_utc, utc_now
+from followups.listing import StateChoice
+from followups.manual import ManualCommand
+from followups.operator import Operator
+from followups.output import STYLES
+from followups.records import STATES, Listing, Notification, State, Status, listed, status
+from followups.stack import ERRORS, Problem, Stack, explain
+from followups.text import clock_time, shortened, span
+
+# What a look may read of each index, whatever there is: beyond it counts have a `+`.
+BOUND = 300
+
+
+@dataclass(frozen=True)
+class Part:
+    """The notifications of a state, most urgent first; `cut` where there are more than were read."""
+
+    rows: tuple[Notification, ...] = ()
+    cut: bool = False
+
+    @property
+    def count(self) -> str:
+        """How many there are, as far as was read."""
+        return f"{len(self.rows)}{'+' if self.cut else ''}"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was there at one moment, for each state that was asked for; here `pending` is what is not late.
+
+    `delays` is the plan as deployed.
+    """
+
+    at: datetime
+    delays: tuple[int, ...]
+    parts: Mapping[State, Part]
+
+    def part(self, state: State) -> Part:
+        """Return one part; an empty one where it was not asked for."""
+        return self.parts.get(state, Part())
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The last snapshot there is, and, where the latest look failed, why; `at` is the time of that look."""
+
+    snapshot: Snapshot | None = None
+    problem: Problem | None = None
+    at: datetime | None = None
+
+
+class Poller:
+    """Looks when it is asked, yet not more often than `at_most_every`; callers in between share the last snapshot."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        states: tuple[State, ...] = STATES,
+        clock: Clock = utc_now,
+        at_most_every: timedelta = timedelta(),
+    ) -> None:
+        self.stack, self.clock, self._states, self._pause = stack, clock, states, at_most_every
+        self._lock, self.seen = threading.Lock(), Seen()
+
+    def start(self) -> Snapshot:
+        """Look for the first time. Raises what is in the way, since there is no snapshot to keep."""
+        first = look(self.stack, self._states, self.clock())
+        self.seen = Seen(first, at=first.at)
+        return first
+
+    def poll(self) -> Seen:
+        """Look, or keep the last snapshot and say what went wrong."""
+        with self._lock:
+            now = self.clock()
+            if self.seen.at is None or now - self.seen.at >= self._pause:
+                self.seen = self._looked(now)
+            return self.seen
+
+    def _looked(self, now: datetime) -> Seen:
+        try:
+            return Seen(look(self.stack, self._states, now), at=now)
+        except ERRORS as error:
+            return replace(self.seen, problem=explain(error), at=now)
+
+
+def look(stack: Stack, states: tuple[State, ...], now: datetime) -> Snapshot:
+    """Read both indexes at once, as far as they are needed."""
+    # Made here: threads would make them twice, and boto3 cannot make clients in two threads at once.
+    _ = stack.output("CreditCardNotifyTable"), stack.dynamodb
+    # What is late waits, too: one reading finds both, so that neither is missed between two.
+    asked: set[State] = {"failed" if state == "failed" else "pending" for state in states}
+    with ThreadPoolExecutor(len(asked)) as pool:
+        found = dict(zip(asked, pool.map(lambda state: _read(stack, state, now), asked), strict=True))
+    parts: dict[State, Part] = {}
+    for state in states:
+        part = found["failed" if state == "failed" else "pending"]
+        rows = [row for row in part.rows if state == "failed" or status(row, now).is_late == (state == "overdue")]
+        parts[state] = Part(tuple(rows if state == "failed" else sorted(rows, key=_first_due)), part.cut)
+    return Snapshot(now, stack.delays, parts)
+
+
+def _read(stack: Stack, state: State, now: datetime) -> Part:
+    found = listed(stack, Listing(state, limit=BOUND), now)
+    return Part(tuple(found), found.more)
+
+
+def _first_due(row: Notification) -> str:
+    return str(row.item.get("firstDue", ""))
+
 
 Cell = RenderableType
 # The most urgent first.
@@ -186,3 +292,45 @@ def _line(*cells: Cell, width: int, style: str = "") -> Table:
     line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     line.add_row(*cells, style=style)
     return line
+
+
+_HELP = """Watch what waits, what is late and what failed, until Ctrl-C.
+
+What waits has a countdown to its pass; what is late, or failed, is above it. A look that fails is said, and the last
+picture stays. Reads no more than a bound (300) of each of the indexes `due` and `failed`: beyond it a count has a +.
+
+Into a pipe goes one picture, as with --once; with --json one look as a JSON document."""
+
+
+@click.command(
+    "watch",
+    cls=ManualCommand,
+    help=_HELP,
+    examples={
+        "followups watch": "until Ctrl-C",
+        "followups watch --state overdue --state failed": "only what needs somebody",
+        "followups watch --once": "one picture",
+        "followups watch --once --json": "one look, as JSON",
+    },
+    exits={0: "shown, or ended by Ctrl-C", 2: "the first look failed"},
+    permissions=[
+        "cloudformation:DescribeStacks the stack",
+        "dynamodb:Query the indexes `due` and `failed` of CreditCardNotifyTable",
+        "dynamodb:BatchGetItem CreditCardNotifyTable",
+    ],
+)
+@click.option("--state", "states", type=StateChoice(), multiple=True, help="may be given several times")
+@click.option("--every", type=click.FloatRange(min=1), default=2, metavar="SECONDS", help="between looks (default: 2)")
+@click.option("--once", is_flag=True, help="print one picture and end")
+@click.pass_obj
+def command(operator: Operator, states: tuple[State, ...], every: float, *, once: bool) -> int:
+    """Show the board once, or until Ctrl-C."""
+    output = operator.output
+    poller = Poller(operator.stack, states or STATES, operator.clock)
+    if output.as_json:
+        output.document(as_data(poller.start()))
+    elif once or not output.console.is_terminal:
+        show_once(poller, states or STATES, output.console)
+    else:
+        watch(poller, states or STATES, output.console, every, operator.sleep)
+    return 0

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from followups.cli import main
-from followups.preflight import checks
-from followups.preflight.template import read_template
-from local.emulator import ACCOUNT, REGION, ROOT
+from local.emulator import ROOT
 from local.stack import SECRET
+from tests.template import source
 from tests.wire import Answer, Call, Wire
 from tests.world import World, _Session
 
@@ -29,16 +27,14 @@ GIVEN = {
     "ErrorMailTo": "on-call@local.example",
 }
 PROCESS = "payment3-process-paid-order-test"
-SCHEDULER_QUOTAS = {"CreateSchedule request rate": 1000.0, "Number of schedule groups": 500.0}
 
 
 @contextmanager
 def made(
     wire: Wire, monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> Iterator["Account"]:
-    """Make the account; the template is parsed once for all tests."""
+    """Make the account."""
     monkeypatch.setattr(boto3, "Session", _Session)
-    monkeypatch.setattr(checks, "read_template", _read_once)
     with mock_aws():
         yield Account(wire, folder, capsys)
 
@@ -55,23 +51,15 @@ class Account:
     identities: dict[str, bool] = field(default_factory=lambda: {"payment3@local.example": True})
     ses: dict[str, Any] = field(default_factory=lambda: {"ProductionAccessEnabled": True, "SendingEnabled": True})
     stack: dict[str, Any] | None = None
-    owned: list[tuple[str, str]] = field(default_factory=list)
-    owners: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Make the secret, and answer for what moto does not play."""
         self.client("secretsmanager").create_secret(Name="payment3/kbank", SecretString=json.dumps(SECRET))
         self.wire.answers |= {
             "lambda.GetFunctionConfiguration": self._function,
-            "lambda.GetAccountSettings": lambda _: {"AccountLimit": {"UnreservedConcurrentExecutions": 900}},
             "cloudformation.DescribeStacks": self._describe_stacks,
-            "cloudformation.ListStackResources": self._list_stack_resources,
-            "cloudformation.DescribeStackResources": self._owner,
             "sesv2.GetEmailIdentity": self._identity,
             "sesv2.GetAccount": lambda _: self.ses,
-            "service-quotas.ListServiceQuotas": lambda _: {
-                "Quotas": [{"QuotaName": name, "Value": value} for name, value in SCHEDULER_QUOTAS.items()]
-            },
         }
 
     @staticmethod
@@ -103,15 +91,13 @@ class Account:
 
     def make_table(self, name: str, logical: str, **changes: Any) -> None:
         """Make a table as the template would, or with changes; a change of None leaves a property out."""
-        written: dict[str, Any] = _read_once(ROOT / "template.yaml")["Resources"][logical]["Properties"]
+        written: dict[str, Any] = source()["Resources"][logical]["Properties"]
         names = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
         properties = {key: written[key] for key in names if key in written} | changes
         client = self.client("dynamodb")
         client.create_table(TableName=name, **{key: value for key, value in properties.items() if value is not None})
         if "TimeToLiveSpecification" in written:
             client.update_time_to_live(TableName=name, TimeToLiveSpecification=written["TimeToLiveSpecification"])
-        recovery = {"PointInTimeRecoveryEnabled": True}
-        client.update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=recovery)
 
     # --- what moto lacks ---
 
@@ -132,29 +118,6 @@ class Account:
             raise _error("ValidationError", call)
         return {"Stacks": [self.stack]}
 
-    def _list_stack_resources(self, call: Call) -> Answer:
-        # In pages of one, as AWS makes pages of a hundred.
-        at = int(call.request.get("NextToken", 0))
-        page = [{"ResourceType": kind, "PhysicalResourceId": id_} for kind, id_ in self.owned[at : at + 1]]
-        return {"StackResourceSummaries": page, **({"NextToken": str(at + 1)} if at + 1 < len(self.owned) else {})}
-
-    def _owner(self, call: Call) -> Answer:
-        id_ = call.request["PhysicalResourceId"]
-        if id_ not in self.owners:
-            raise _error("ValidationError", call)
-        kinds = ("AWS::SQS::Queue", "AWS::Lambda::Function")  # an id alone may be of several things
-        return {"StackResources": [{"ResourceType": kind, "StackName": self.owners[id_]} for kind in kinds]}
-
-
-def topic_arn(name: str, region: str = REGION) -> str:
-    """The ARN of a topic of the account's."""
-    return f"arn:aws:sns:{region}:{ACCOUNT}:{name}"
-
 
 def _error(code: str, call: Call) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": f"{code} for a test"}}, call.operation)
-
-
-@cache
-def _read_once(file: Path) -> dict[str, Any]:
-    return read_template(file)

@@ -15,11 +15,9 @@ from werkzeug.serving import BaseWSGIServer
 from werkzeug.test import Client
 
 from callback.clock import format_utc
-from followups.board.app import application
-from followups.board.guard import HEADERS, HOST
-from followups.board.server import serve, server
-from followups.snapshot import Poller
+from followups.board import HEADERS, HOST, application, serve, server
 from followups.stack import Stack
+from followups.watch import Poller
 from tests.busy import FAILED_ORDER, LATE_ORDER, make_busy, use_few_shards
 from tests.deployed import Deployed
 from tests.wire import Call, refuse
@@ -227,7 +225,7 @@ def test_failed_look_keeps_the_last_page(client: FlaskClient, busy: Deployed) ->
     busy.world.wait(5)
     busy.world.wire.before["dynamodb.Query"] = refuse("ThrottlingException", times=99)
     html = page(client)
-    assert "AWS asks for patience; the next look may succeed. Below is the last picture, of 09:30:17 UTC." in html
+    assert "AWS asks for patience: try again in a moment. Below is the last picture, of 09:30:17 UTC." in html
     assert LATE_ORDER in section(html, "late")
     del busy.world.wire.before["dynamodb.Query"]
     assert "AWS asks for patience" not in page(client)
@@ -238,13 +236,13 @@ def test_what_may_not_be_read_costs_only_its_part(client: FlaskClient, busy: Dep
     page(client)
     busy.world.wire.before["dynamodb.Query"] = refuse("AccessDeniedException", times=99)
     html = page(client, f"?find={FAILED_ORDER}")
-    assert "The profile may not read this" in section(html, "panel")
+    assert "docs/operations.md, What operators may do" in section(html, "panel")
     assert LATE_ORDER in section(html, "late")
 
 
 def test_more_than_is_read_is_said(client: FlaskClient, deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A count whose bound was reached has a plus, and its list says that it goes on."""
-    monkeypatch.setattr("followups.snapshot.BOUND", 2)
+    monkeypatch.setattr("followups.watch.BOUND", 2)
     for number in range(4):
         deployed.put_waiting(f"late {number}")
         deployed.put_failed(f"failed {number}")

@@ -12,11 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from followups.board.app import application
-from followups.board.guard import HOST
-from followups.board.server import server
-from followups.snapshot import Poller
+from followups.board import HOST, application, server
 from followups.stack import Stack
+from followups.watch import Poller
 from local.chromium import Page, browser
 from tests.busy import FAILED_ORDER, LATE_ORDER, OLD_ORDER, make_busy, use_few_shards
 from tests.deployed import Deployed

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import click
 import pytest
 
-from followups import local_stack
+from followups import stack as stacks
 from followups.cli import cli, main
-from followups.local_stack import local_account
-from followups.operator import Operator
-from followups.stack import DEFAULT, Account, Stack, StackError
+from followups.operator import DEFAULT, Operator
+from followups.stack import Account, Stack, StackError, local_account
 from local.emulator import ROOT
 from tests.deployed import STACK, Deployed
 from tests.documents import blocks
+from tests.fresh_python import told_by
 from tests.wire import refuse
 from tests.world import ORDER
 
@@ -61,7 +62,7 @@ def test_help_names_the_commands_and_what_their_ends_mean(monkeypatch: pytest.Mo
     with pytest.raises(SystemExit, match="0"):
         runpy.run_path(str(ROOT / "followups" / "__main__.py"), run_name="__main__")
     said = " ".join(capsys.readouterr().out.split())
-    for name in cli.commands:
+    for name in cli.lazy:
         assert f" {name} " in said
     assert "0 done; nothing is missing 1 something stays, is missing, or was not found 2 it could not be tried" in said
     assert "_FOLLOWUPS_COMPLETE=bash_source" in said
@@ -72,9 +73,45 @@ def test_documented_policy_allows_what_the_commands_need() -> None:
     [policy] = map(json.loads, blocks(ROOT / "docs" / "operations.md", "json"))
     actions = [statement["Action"] for statement in policy["Statement"]]
     allowed = {name for action in actions for name in ([action] if isinstance(action, str) else action)}
-    manuals: list[Any] = [command for name, command in cli.commands.items() if name != "preflight"]
-    manuals += [*cli.commands["dead-letters"].commands.values()]  # type: ignore[attr-defined]
-    assert allowed == {name for manual in manuals for name in manual._sections["Permissions"]}
+    manuals: list[Any] = [cli.get_command(click.Context(cli), name) for name in cli.lazy if name != "preflight"]
+    manuals += [command for manual in manuals for command in getattr(manual, "commands", {}).values()]
+    assert allowed == {name for manual in manuals for name in manual.permissions}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], [], ["lost"]])
+def test_what_needs_no_stack_imports_little(words: list[str]) -> None:
+    """Help, version and completion are answered at once: neither boto3 nor what prints and checks is imported."""
+    program = (
+        f"import sys\nfrom followups.cli import main\ntry:\n    main({words!r})\nfinally:\n    print(*sys.modules)"
+    )
+    imported = set(told_by("-c", program).splitlines()[-1].split())
+    assert not imported & {"boto3", "botocore", "rich", "pydantic", "flask", "yaml", "callback.record"}
+    assert len(imported) < 260
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"AWS_ENDPOINT_URL": "localhost:4566"}, "which begins with http:// or https://"),
+        ({"AWS_DEFAULT_REGION": ""}, "which may not be empty"),
+        ({"AWS_DEFAULT_REGION": "no region"}, "Check AWS_DEFAULT_REGION"),
+        ({}, "Sign in again"),
+        ({"AWS_CONFIG_FILE": "fails"}, "Sign in again"),
+    ],
+)
+def test_environment_that_leads_nowhere_is_one_line_and_what_to_do(
+    capsys: Print, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], says: str
+) -> None:
+    """Endpoint, region, credentials, a process that fails: exit 2, without a traceback; with --json as JSON."""
+    (tmp_path / "fails").write_text("[default]\ncredential_process = false\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name, value in ({"AWS_CONFIG_FILE": "none", "AWS_SHARED_CREDENTIALS_FILE": "none"} | variables).items():
+        monkeypatch.setenv(name, value)
+    assert main(["list"]) == 2
+    assert says in capsys.readouterr().err.splitlines()[1]
+    assert main(["list", "--json"]) == 2
+    assert says in json.loads(capsys.readouterr().err)["todo"]
 
 
 @pytest.mark.parametrize("command", EVERY)
@@ -123,9 +160,9 @@ def test_profile_and_region_reach_the_session(deployed: Deployed) -> None:
 
 
 def test_missing_profile_is_named(capsys: Print) -> None:
-    """Exit 2 without a traceback: botocore's own words."""
+    """Exit 2 without a traceback: botocore's own words, and what to do."""
     assert main(["list", "--profile", "nobody"]) == 2
-    assert "ProfileNotFound: The config profile (nobody) could not be found" in capsys.readouterr().err
+    assert "The config profile (nobody) could not be found\nSet AWS_PROFILE" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -151,7 +188,7 @@ def test_older_stack_is_named(deployed: Deployed, capsys: Print) -> None:
     """One without a parameter that the command needs: exit 2, and what to do."""
     deployed.world.wire.answers["cloudformation.DescribeStacks"] = lambda _call: {"Stacks": [{}]}
     assert deployed.run("verify", str(ROOT / "events" / "authorized.json")) == 2
-    expected = f"stack {STACK} has no parameter KBankSecretId: name another (--stack), or deploy it anew\n"
+    expected = f"stack {STACK} has no parameter KBankSecretId; name another (--stack), or deploy it anew\n"
     assert capsys.readouterr().err == expected
 
 
@@ -201,7 +238,7 @@ def listener() -> Iterator[socket.socket]:
 @pytest.fixture
 def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """What `make up` writes, in a folder of its own."""
-    monkeypatch.setattr(local_stack, "_CHECKOUT", tmp_path / "nowhere")
+    monkeypatch.setattr(stacks, "_CHECKOUT", tmp_path / "nowhere")
     monkeypatch.chdir(tmp_path)
 
     def write(text: str) -> Path:
@@ -229,7 +266,7 @@ def test_checkout_of_the_program_is_looked_at_too(
     up: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """From any folder, the local stack of the checkout that the program was installed from."""
-    monkeypatch.setattr(local_stack, "_CHECKOUT", up("{}"))
+    monkeypatch.setattr(stacks, "_CHECKOUT", up("{}"))
     (tmp_path / "elsewhere").mkdir()
     with pytest.raises(StackError, match=re.escape(str(tmp_path / ".local" / "up.json"))):
         local_account(tmp_path / "elsewhere")

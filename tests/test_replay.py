@@ -1,14 +1,12 @@
 """Replay: an order's missing passes are run now, and what is not missing is left alone."""
 
 import json
-import subprocess
 from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 
 from callback.clock import format_utc
-from local.emulator import ROOT
 from tests.deployed import PROCESS, Deployed, arn, notification, unstyled
 from tests.letters import function_error
 from tests.wire import Answer, Call, Interrupt, interrupting, payload, refuse
@@ -208,7 +206,9 @@ def test_table_that_cannot_be_read_is_said(deployed: Deployed, capsys: Print) ->
     """What the caller may not do: exit 2, AWS's own words, and where to look."""
     deployed.world.wire.before["dynamodb.Query"] = refuse("AccessDeniedException")
     assert deployed.run("replay", ORDER) == 2
-    assert "Check profile, region and permissions (the command's --help names them)" in capsys.readouterr().err
+    assert (
+        "Ask for what the command's --help names: docs/operations.md, What operators may do." in capsys.readouterr().err
+    )
 
 
 def test_answer_that_is_no_object_is_no_failure(failed: Deployed, capsys: Print) -> None:
@@ -439,38 +439,3 @@ def own(call: Call) -> bool:
     if call.name == "lambda.Invoke":
         return str(call.request["FunctionName"]).endswith("recheck-dev")
     return call.name in CALLS
-
-
-@pytest.mark.parametrize(
-    ("target", "runs"),
-    [
-        (["redrive"], "dead-letters redrive --stack 'payment3-follow-up-dev'"),
-        (["redrive", "STACK=other"], "dead-letters redrive --stack 'other'"),
-        (["replay", "ORDER=A 1"], "replay --yes --stack 'payment3-follow-up-dev' -- 'A 1'"),
-        (["run", "STACK=other", "-o", ".venv/installed"], "local run --delay 60 --latency 300 --failures 0"),
-    ],
-)
-def test_make_acts_on_the_account_of_the_environment(target: list[str], runs: str) -> None:
-    """`make redrive` and `make replay` keep the caller's profile, and only they take STACK."""
-    done = subprocess.run(
-        ["make", "--dry-run", *target],  # noqa: S607 - the make that people have
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    [line] = [line for line in done.stdout.splitlines() if ".venv/bin" in line and runs in line]
-    assert ("AWS_PROFILE" in line) == (target[0] == "run")
-
-
-def test_make_replay_asks_for_the_order() -> None:
-    """`make replay` alone says what it needs."""
-    done = subprocess.run(
-        ["make", "--dry-run", "replay"],  # noqa: S607 - the make that people have
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "say which order: make replay ORDER=" in done.stderr

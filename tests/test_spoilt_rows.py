@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from callback.record import Record
 from callback.report import error_id
-from followups.board.app import application
-from followups.snapshot import Poller
+from followups.board import application
 from followups.stack import Stack
+from followups.watch import Poller
 from tests.busy import use_few_shards
 from tests.deployed import Deployed
 from tests.world import CHARGE, ORDER

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from followups.times import clock_time, parse_when, relative, span
+from followups.text import clock_time, parse_when, relative, span
 
 NOW = datetime(2026, 11, 22, 9, 30, 17, 250_000, tzinfo=UTC)
 

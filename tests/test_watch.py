@@ -19,12 +19,10 @@ from botocore.exceptions import (
 from rich.console import Console
 
 from callback.clock import format_utc, parse_utc
-from followups import snapshot
-from followups.problems import problem
+from followups import watch as watching
 from followups.records import STATES, State, read
-from followups.snapshot import Part, Poller, Snapshot
-from followups.stack import Stack, StackError
-from followups.watch import WatchView, show_once, watch
+from followups.stack import Stack, StackError, explain
+from followups.watch import Part, Poller, Snapshot, WatchView, show_once, watch
 from tests.busy import LATE_ORDER, make_busy, use_few_shards
 from tests.deployed import Deployed, unstyled
 from tests.wire import refuse
@@ -93,7 +91,7 @@ def test_only_the_states_asked_for_are_read(poller: Poller, deployed: Deployed) 
 
 def test_look_reads_no_more_than_its_bound(bare: Poller, deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     """However much there is, its counts say that there is more; what was not read is not said to be nothing."""
-    monkeypatch.setattr(snapshot, "BOUND", 5)
+    monkeypatch.setattr(watching, "BOUND", 5)
     for number in range(12):
         deployed.put_waiting(f"n{number}")
     found = bare.start()
@@ -151,7 +149,7 @@ def test_watch_goes_on_after_a_failed_read(poller: Poller, deployed: Deployed) -
     watch(poller, STATES, console, 2, sleep)
     said = ["The last look failed" in picture for picture in pictures]
     assert said == [False, False, True, False, False]
-    assert "AWS asks for patience; the next look may succeed." in pictures[2]
+    assert "AWS asks for patience: try again in a moment." in pictures[2]
     assert LATE_ORDER in pictures[2]
     looked = [re.findall(r"looked at (\S+)", picture)[0][-2:] for picture in pictures]
     assert looked == ["17", "19", "19", "23", "25"]
@@ -269,7 +267,7 @@ def test_command_watches_a_terminal_until_ctrl_c(
     [
         (NoCredentialsError(), "Sign in"),
         (ClientError({"Error": {"Code": "ExpiredTokenException", "Message": "old"}}, "Query"), "Sign in"),
-        (ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "Query"), "may not read"),
+        (ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "Query"), "docs/operations.md"),
         (ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow"}}, "Query"), "patience"),
         (ClientError({"Error": {"Code": "ValidationException", "Message": "no index"}}, "Query"), "deploy it anew"),
         (ClientError({"Error": {"Code": "Strange", "Message": "?"}}, "Query"), "Check profile"),
@@ -285,14 +283,15 @@ def test_command_watches_a_terminal_until_ctrl_c(
 )
 def test_error_comes_with_what_to_do(error: Exception, advice: str) -> None:
     """Whoever looks reads what happened and what helps."""
-    said = problem(error)
+    said = explain(error)
+    assert said
     assert said.what == " ".join(str(error).split())
     assert advice in said.advice
 
 
 def test_error_shows_no_secret() -> None:
     """An error of AWS's may quote what it was sent."""
-    assert "4242" not in problem(StackError("card 4242424242424242")).what
+    assert "4242" not in str(explain(StackError("card 4242424242424242")))
 
 
 def _terminal(height: int = 40) -> Console:

@@ -1,1 +1,225 @@
-"""`followups board`: the same picture as a read-only web page on 127.0.0.1."""
+"""`followups board`: the same picture as a read-only web page on 127.0.0.1.
+
+A page elsewhere can send a browser to 127.0.0.1, and by DNS rebinding under a name of its own: what a page other than
+ours asks for is refused, as is a Host that is not this machine's, and no answer may be framed, embedded or kept.
+"""
+
+import socket
+import webbrowser
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import click
+from flask import Flask, Response, abort, render_template, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from callback.schema import MAX_ID_BYTES, MAX_SORT_ID_BYTES
+from followups.manual import ManualCommand
+from followups.operator import Operator
+from followups.records import Found, Notification, find, get, status
+from followups.stack import ERRORS, Problem, Stack, explain
+from followups.text import clock_time, shortened, span, visible
+from followups.timeline import Event, timeline
+from followups.watch import Poller, wait_of
+
+_UNAVAILABLE = 503
+_SHORT = 18
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the address asks for beside the board: a word to find, or one notification by its key."""
+
+    word: str = ""
+    charge: str = ""
+    notification: str = ""
+
+    def __bool__(self) -> bool:
+        """Whether anything is asked for."""
+        return bool(self.word or (self.charge and self.notification))
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The notifications that were asked for, each with its timeline, or what was in the way."""
+
+    asked: Asked
+    stories: Sequence[tuple[Notification, Sequence[Event]]] = ()
+    more: bool = False
+    problem: Problem | None = None
+
+
+def application(poller: Poller, replay: Callable[[str], str]) -> Flask:
+    """Return the application over one stack; `replay` words the command that replays an order."""
+    app = Flask(__name__)
+    app.jinja_env.globals |= {"replay": replay, "status": status, "wait_of": wait_of}
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters |= {"visible": visible, "shortened": lambda text: shortened(text, _SHORT), "span": span}
+    guard(app)
+    app.after_request(_in_memory)
+    app.register_error_handler(HTTPException, _refused)
+
+    @app.get("/")
+    def board() -> tuple[str, int]:
+        """Show the board, and beside it what is asked for."""
+        html = render_template("board.html", **_about(poller, _asked(request.args)))
+        return html, 200 if poller.seen.snapshot else _UNAVAILABLE
+
+    return app
+
+
+def panel(stack: Stack, asked: Asked, now: datetime) -> Panel:
+    """Tell the stories that are asked for, the newest first."""
+    try:
+        found = _found(stack, asked)
+        stories = [(one, timeline(stack, one, now)) for one in found]
+    except ERRORS as error:
+        return Panel(asked, problem=explain(error))
+    return Panel(asked, stories[::-1], found.more)
+
+
+def _found(stack: Stack, asked: Asked) -> Found:
+    # No id of ours is longer, and DynamoDB refuses much longer ones.
+    if asked.word:
+        return find(stack, asked.word[:MAX_ID_BYTES])
+    one = get(stack, asked.charge[:MAX_ID_BYTES], asked.notification[:MAX_SORT_ID_BYTES])
+    return Found([one] if one else [])
+
+
+def _about(poller: Poller, asked: Asked) -> dict[str, object]:
+    seen, now = poller.poll(), poller.clock()
+    return {
+        "stack": poller.stack.name,
+        "seen": seen,
+        "look": seen.snapshot,
+        "panel": panel(poller.stack, asked, now) if asked else None,
+        "asked": asked,
+        "now": now,
+        "clock": lambda at: clock_time(at, now),
+    }
+
+
+def _asked(given: Mapping[str, str]) -> Asked:
+    return Asked(given.get("find", "").strip(), given.get("charge", ""), given.get("notification", ""))
+
+
+def _in_memory(response: Response) -> Response:
+    # Werkzeug leaves a file open where the browser hangs up in the middle of it.
+    response.direct_passthrough = False
+    response.get_data()
+    response.close()
+    return response
+
+
+def _refused(error: HTTPException) -> tuple[str, int]:
+    return render_template("refused.html", error=error), error.code or 500
+
+
+HOST = "127.0.0.1"
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
+        "; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_MISDIRECTED = 421
+
+
+def guard(app: Flask) -> None:
+    """Let the app answer reads under this machine's own name only, each with headers that keep it there."""
+    app.before_request(_refuse)
+    app.after_request(_protected)
+
+
+def _refuse() -> None:
+    host = request.environ.get("HTTP_HOST", "")
+    if host.partition(":")[0] not in {HOST, "localhost"}:
+        abort(_MISDIRECTED)
+    # A browser says both by itself, and no page can change them. Another program says neither.
+    if request.headers.get("Origin", f"http://{host}") != f"http://{host}":
+        abort(403)
+    if request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
+        abort(403)
+    if request.method not in {"GET", "HEAD"}:
+        abort(405)
+
+
+def _protected(response: Response) -> Response:
+    response.headers.update(HEADERS)
+    return response
+
+
+# However many pages are open: they share a look.
+AT_MOST_EVERY = timedelta(seconds=2)
+
+
+class _Quiet(WSGIRequestHandler):
+    """Says nothing of its making, and prints no line for each request."""
+
+    server_version, sys_version = "followups", ""
+
+    def log_request(self, *_: object) -> None:
+        """Keep quiet; errors are still logged."""
+
+
+def server(app: Flask, port: int) -> BaseWSGIServer:
+    """Listen on a port of 127.0.0.1, a free one for 0. Raises `OSError` where it is taken."""
+    # Bound here: werkzeug would end the process where the port is taken.
+    with socket.create_server((HOST, port)) as bound:
+        return make_server(HOST, port, app, threaded=True, request_handler=_Quiet, fd=bound.fileno())
+
+
+def serve(app: Flask, port: int, tell: Callable[[str], None], *, browser: bool) -> None:
+    """Serve until Ctrl-C; tell the address, and show it in the browser."""
+    with server(app, port) as listening, suppress(KeyboardInterrupt):
+        address = f"http://{HOST}:{listening.port}/"
+        tell(f"The board is at {address} until Ctrl-C.")
+        if browser:
+            webbrowser.open(address)
+        listening.serve_forever()
+
+
+_HELP = """Show the board as a web page on 127.0.0.1, until Ctrl-C.
+
+What `followups watch` shows, with the timeline of each notification, and a search by order, charge or notification.
+
+The page only reads. It is served to this machine alone: whoever is logged in here can open it; a page elsewhere cannot
+read it. It needs no network beside AWS, and AWS is asked no more often than every 2 seconds, however many look."""
+
+
+@click.command(
+    "board",
+    cls=ManualCommand,
+    help=_HELP,
+    examples={
+        "followups board": "on a free port, and open it in the browser",
+        "followups board --port 8080 --no-browser": "on a port of one's own",
+    },
+    exits={0: "ended by Ctrl-C", 2: "the port is taken"},
+    permissions=[
+        "cloudformation:DescribeStacks the stack",
+        "dynamodb:Query CreditCardNotifyTable and its indexes",
+        "dynamodb:BatchGetItem CreditCardNotifyTable, CallbackErrorLogTable (without: a line says so)",
+        "scheduler:GetSchedule the schedule group (without: a line says so)",
+    ],
+)
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, metavar="N", help="the port (default: a free one)")
+@click.option("--browser/--no-browser", default=True, help="open it in the browser, or only print the address")
+@click.pass_obj
+def command(operator: Operator, port: int, *, browser: bool) -> int:
+    """Serve the page until Ctrl-C."""
+    poller = Poller(operator.stack, clock=operator.clock, at_most_every=AT_MOST_EVERY)
+    app = application(poller, lambda order: operator.stack.command("replay", ids=(order,)))
+    try:
+        serve(app, port, operator.output.note, browser=browser)
+    except OSError as error:
+        raise click.ClickException(f"port {port} cannot be had: {error.strerror}") from error
+    return 0

@@ -6,14 +6,13 @@ from typing import BinaryIO
 
 import click
 
-from callback.checksum import MerchantKeys, Verdict, merchant_keys, read_keys
-from callback.checksum import verify as verdict_of
+from callback.checksum import MerchantKeys, Verdict, merchant_keys, read_keys, verify
 from callback.errors import InvalidNotification
 from callback.notification import Notification, parse_notification
-from followups.invocation import printable
 from followups.manual import ManualCommand
 from followups.operator import Operator
 from followups.output import STYLES
+from followups.text import printable
 
 _HELP = """Say whether the checksum of a notification holds, and under which of the merchant's keys.
 
@@ -31,7 +30,6 @@ _NOT_COVERED = ("orderId", "source", "description")
     "verify",
     cls=ManualCommand,
     help=_HELP,
-    short_help="Does the checksum of a notification hold?",
     examples={
         "followups verify event.json": "with the stack's secret",
         "followups verify --secret-file keys.json - < body.json": "without asking AWS",
@@ -50,10 +48,10 @@ _NOT_COVERED = ("orderId", "source", "description")
 @click.argument("file", type=click.File("rb"), metavar="FILE|-")
 @click.option("--secret-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="the keys, as JSON")
 @click.pass_obj
-def verify(operator: Operator, file: BinaryIO, secret_file: Path | None) -> int:
+def command(operator: Operator, file: BinaryIO, secret_file: Path | None) -> int:
     """Print the verdict."""
     notification = _notification(file)
-    verdict = verdict_of(notification, _keys(operator, secret_file))
+    verdict = verify(notification, _keys(operator, secret_file))
     about = {
         "checksumStatus": verdict.status,
         "reason": verdict.error,

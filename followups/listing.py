@@ -21,7 +21,7 @@ from followups.records import (
     listed,
     status,
 )
-from followups.times import EXPECTED, parse_when
+from followups.text import EXPECTED, parse_when
 
 EVER = Listing("pending")
 _LIMIT = 1000
@@ -114,7 +114,6 @@ def _chosen(
     "list",
     cls=ManualCommand,
     help=_HELP,
-    short_help="What is overdue, failed or pending.",
     examples={
         "followups list": "what needs somebody",
         "followups list --state failed --since 24h": "what failed since yesterday",
@@ -132,11 +131,11 @@ def _chosen(
 @click.option("--state", "states", type=StateChoice(), multiple=True, help="may be given several times")
 @period
 @click.pass_obj
-def list_command(
+def command(
     operator: Operator,
     /,
     states: tuple[State, ...],
-    **asked: Any,  # noqa: ANN401 - what `period` adds
+    **asked: Any,  # noqa: ANN401 - --state, and what `period` adds
 ) -> int:
     """Print a row for each notification that is asked for."""
     output, now, count = operator.output, operator.clock(), 0

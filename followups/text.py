@@ -1,8 +1,11 @@
-"""Times and waits as people read them (to the second, in UTC) and as they type them."""
+"""Texts and times as people read them: on one line, without what a terminal obeys, to the second, in UTC."""
 
 import re
 from datetime import UTC, datetime, timedelta
 
+from callback.redact import scrub
+
+_MAX_LINE = 400
 _STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _LENGTH = re.compile(r"(?P<ahead>\+?)(?P<number>\d{1,6})(?P<unit>[smhd])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -40,3 +43,21 @@ def parse_when(text: str, now: datetime) -> datetime:
         return now + distance if length["ahead"] else now - distance
     moment = datetime.fromisoformat(text.strip())
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def visible(text: str) -> str:
+    """Return a text on one line, without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def shortened(text: str, width: int) -> str:
+    """Keep both ends of a long id, the more of its end, which is where ids differ."""
+    clean = visible(text)
+    start = (width - 1) // 3
+    return clean if len(clean) <= width else f"{clean[:start]}…{clean[start + 1 - width :]}"
+
+
+def printable(text: str) -> str:
+    """Put a text that others wrote on one line: nothing secret, no control characters, not endless."""
+    visible = "".join(letter if letter.isprintable() else " " for letter in scrub(text))
+    return " ".join(visible.split())[:_MAX_LINE]

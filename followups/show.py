@@ -26,7 +26,6 @@ was saved. A notification that could not be saved is in no table, but in a queue
     "show",
     cls=ManualCommand,
     help=_HELP,
-    short_help="What became of an order, a charge or a delivery.",
     examples={
         "followups show ORDER-1001": "by the shop's order id",
         "followups show chrg_test_2250…": "by the bank's charge id",
@@ -42,7 +41,7 @@ was saved. A notification that could not be saved is in no table, but in a queue
 )
 @click.argument("word", metavar="ORDER|CHARGE|NOTIFICATION")
 @click.pass_obj
-def show(operator: Operator, word: str) -> int:
+def command(operator: Operator, word: str) -> int:
     """Print what is known of each notification under an id."""
     output, now = operator.output, operator.clock()
     found = find(operator.stack, word)

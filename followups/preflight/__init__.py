@@ -1,1 +1,0 @@
-"""Would a deployment of this template, with these parameters, work in that account? Looked at, never changed."""
