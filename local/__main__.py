@@ -1,4 +1,4 @@
-"""The commands behind `make run`, `make up`, `make down` and those that run containers."""
+"""The commands behind `make run`, `make up` and its companions, and those that run containers."""
 
 import argparse
 import codecs
@@ -7,32 +7,21 @@ import re
 import signal
 import sys
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 from docker.errors import DockerException
 from rich.console import Console
 
-from local import container_commands, containers, emulator, report, session, stack
+from local import container_run, containers, emulator, report, run, session
 from local.emulator import EmulatorError
 from local.engine import ARCHITECTURE, EngineMissing
-from local.run import SWEEP_EVERY, play
 from local.samples import EVENTS, EventError, read_sample, samples
-from local.send import send_and_wait
 from local.stack import Options, StackError
 from local.stand_in import StandInError
 
-_EXPECTED = (
-    EmulatorError,
-    EngineMissing,
-    EventError,
-    StackError,
-    StandInError,
-    OSError,
-    ClientError,
-    BotoCoreError,
-    DockerException,
-)
+_ERRORS = (EmulatorError, EngineMissing, EventError, StackError, StandInError, OSError)
+_AWS_ERRORS = (ClientError, BotoCoreError, DockerException)
 _NEXT = """
 Next:
   make send                 a notification, as Notify sends it: [EVENT=] [COUNT=]
@@ -49,15 +38,14 @@ def main() -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="in-plain")  # type: ignore[union-attr]  # whatever their encoding
     emulator.make_private(emulator.STATE)
-    arguments = _parser().parse_args()
-    console = Console()
+    arguments, console = _parser().parse_args(), Console(highlight=False, soft_wrap=False)
     # Each ends by an exception, so that what was started is stopped. A job in the background ignores SIGINT otherwise.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for ended in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ended, lambda number, _: sys.exit(128 + number))
     try:
         return int(arguments.command(console, arguments))
-    except _EXPECTED as error:
+    except (*_ERRORS, *_AWS_ERRORS) as error:
         text = "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
         Console(stderr=True).print(text, style="red", highlight=False, markup=False, soft_wrap=True)
         return 2
@@ -83,50 +71,36 @@ def _leave_the_shell_s_account() -> None:
     os.environ |= dict.fromkeys(("no_proxy", "NO_PROXY"), past_the_proxy)
 
 
-def run(console: Console, arguments: argparse.Namespace) -> int:
+def run_samples(console: Console, arguments: argparse.Namespace) -> int:
     """Deploy, send the samples, watch them to the end, and check what must hold."""
-    chosen = samples(arguments.event)
-    options = _options(arguments)
-    with session.running(console, options, SWEEP_EVERY) as deployed:
+    chosen, options = samples(arguments.event), _options(arguments)
+    with session.running(console, options, run.SWEEP_EVERY) as deployed:
         session.furnish(deployed, chosen)
-        rows = play(console, deployed, chosen, options, arguments.limit)
-        report.closing_table(console, rows)
-        report.print_bill(console, deployed, rows)
+        rows = run.play(console, deployed, chosen, options, arguments.limit)
+        report.print_passes(console, rows)
+        report.print_compute(console, deployed, rows)
         found = report.checks(deployed, rows, options)
         report.print_checks(console, found)
-    if not all(check.holds for check in found):
-        console.print(f"What was logged is in {deployed.emulator.log}", highlight=False, soft_wrap=True)
-        return 1
-    return 0
+    if all(check.holds for check in found):
+        return 0
+    console.print(f"What was logged is in {deployed.emulator.log}", soft_wrap=True)
+    return 1
 
 
 def up(console: Console, arguments: argparse.Namespace) -> int:
     """Start the stack and leave it running; a second time there is nothing to do."""
     with session.alone():
-        found = session.kept()
-        deployed = stack.Stack(found) if found else _start_to_keep(_options(arguments))
-        session.keep(deployed)
-    since = "up already, with the options it was started with" if found else "up"
-    console.print(
-        f"{since}: process {deployed.emulator.pid}, log {deployed.emulator.log}", highlight=False, soft_wrap=True
-    )
+        deployed, since = session.kept(), "up already, with the options it was started with"
+        if deployed is None:
+            session.end_kept()  # one that was never completed
+            with session.running(console, _options(arguments), keep=True) as deployed:
+                session.furnish(deployed, samples())
+                containers.write_template(deployed)
+            since = "up"
+        session.note(deployed)
+    console.print(f"{since}: process {deployed.emulator.pid}, log {deployed.emulator.log}", soft_wrap=True)
     console.out(_NEXT, highlight=False)
     return 0
-
-
-def _start_to_keep(options: Options) -> stack.Stack:
-    session.end_kept()  # one that was never completed
-    stack.build()
-    started = emulator.start(kept=True)
-    try:
-        deployed = stack.deploy(started, options)
-        session.furnish(deployed, samples())
-        containers.write_template(deployed)
-    except BaseException as error:
-        error.add_note(f"What was logged is in {started.log}")
-        started.stop()
-        raise
-    return deployed
 
 
 def down(console: Console, _arguments: argparse.Namespace) -> int:
@@ -138,7 +112,7 @@ def down(console: Console, _arguments: argparse.Namespace) -> int:
 
 def env(_console: Console, _arguments: argparse.Namespace) -> int:
     """Print what leads a shell, and any AWS tool in it, to the local stack."""
-    reach = stack.Stack(session.must_be_kept()).reach
+    reach = session.must_be_kept().reach
     print(f"export AWS_ENDPOINT_URL={reach['endpoint_url']} AWS_DEFAULT_REGION={reach['region_name']} \\")
     print(f"  AWS_ACCESS_KEY_ID={reach['aws_access_key_id']} AWS_SECRET_ACCESS_KEY={reach['aws_secret_access_key']} \\")
     print('  NO_PROXY="127.0.0.1${NO_PROXY:+,$NO_PROXY}"')
@@ -148,22 +122,8 @@ def env(_console: Console, _arguments: argparse.Namespace) -> int:
 
 def send(console: Console, arguments: argparse.Namespace) -> int:
     """Send notifications to what `up` started, as Notify does."""
-    deployed = stack.Stack(session.must_be_kept())
-    return send_and_wait(console, deployed, read_sample(arguments.event or EVENTS / "authorized.json"), arguments.count)
-
-
-COMMANDS = {
-    "run": run,
-    "up": up,
-    "down": down,
-    "env": env,
-    "send": send,
-    "invoke": container_commands.invoke,
-    "debug": container_commands.debug,
-    "sam-local": container_commands.check,
-    "image": container_commands.build_image,
-    "stand-in": container_commands.build_stand_in,
-}
+    sample = read_sample(arguments.event or EVENTS / "authorized.json")
+    return run.send_and_wait(console, session.must_be_kept(), sample, arguments.count)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -177,26 +137,38 @@ def _number(text: str) -> int:
     return int(text)
 
 
+COMMANDS = {
+    "run": run_samples,
+    **{command.__name__: command for command in (up, down, env, send)},
+    **{command.__name__: command for command in (container_run.invoke, container_run.debug)},
+    "sam-local": container_run.check,
+    "image": container_run.build_image,
+    "stand-in": container_run.build_stand_in,
+}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "delay": {"type": _number, "default": 60, "help": "seconds between the passes"},
+    "latency": {"type": _number, "default": 300, "help": "how long ProcessPaidOrder takes, in ms"},
+    "failures": {"type": _number, "default": 0, "help": "how often pass 1 fails first"},
+    "outage": {"type": _number, "default": 0, "help": "for how many seconds ProcessPaidOrder is away"},
+    "limit": {"type": _number, "help": "how many seconds a run is watched at most, if not as long as it may take"},
+    "count": {"type": _number, "default": 1, "help": "how many notifications to send"},
+    "event": {"type": Path, "help": "an event file to send instead of the samples"},
+    "function": {"choices": containers.FUNCTIONS, "default": containers.FUNCTIONS[0], "help": "the one to be run"},
+    "address": {"help": "where containers find this machine, if not where the engine says"},
+    "base": {"help": "the image that functions run in, if not AWS's or its stand-in"},
+    "image": {"action": "store_true", "help": "the image flavour instead of the zip"},
+    "architecture": {"choices": ["arm64", "x86_64"], "default": ARCHITECTURE, "help": "of the image"},
+}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(required=True)
     for name, command in COMMANDS.items():
         one = commands.add_parser(name, help=command.__doc__)
         one.set_defaults(command=command)
-        one.add_argument("--delay", type=_number, default=60, help="seconds between the passes")
-        one.add_argument("--latency", type=_number, default=300, help="how long ProcessPaidOrder takes, in ms")
-        one.add_argument("--failures", type=_number, default=0, help="how often pass 1 fails first")
-        one.add_argument("--outage", type=_number, default=0, help="for how many seconds ProcessPaidOrder is away")
-        one.add_argument(
-            "--limit", type=_number, help="how many seconds the run is watched at most, if not as long as it may take"
-        )
-        one.add_argument("--count", type=_number, default=1, help="how many notifications to send")
-        one.add_argument("--event", type=Path, help="an event file to send instead of the samples")
-        one.add_argument("--function", choices=containers.FUNCTIONS, default=containers.FUNCTIONS[0], help="to be run")
-        one.add_argument("--address", help="where containers find this machine, if not where the engine says")
-        one.add_argument("--base", help="the image that functions run in, if not AWS's or its stand-in")
-        one.add_argument("--image", action="store_true", help="the image flavour instead of the zip")
-        one.add_argument("--architecture", choices=["arm64", "x86_64"], default=ARCHITECTURE, help="of the image")
+        for option, about in _OPTIONS.items():
+            one.add_argument(f"--{option}", **about)
     return parser
 
 

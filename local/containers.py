@@ -13,32 +13,26 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
 from local.emulator import ACCOUNT, HOST, REGION, STATE, free_port, write_private
 from local.engine import ARCHITECTURE, Engine
 from local.image import IMAGE_BUILD
-from local.stack import BUILD, Stack, StackError, build, emulators_python
+from local.stack import BUILD, Stack, StackError, build, emulators_python, install_wheels
 
 TEMPLATE = STATE / "sam-local.yaml"
+START_LAMBDA_LOG = STATE / "logs" / "start-lambda.log"
 FUNCTIONS = ("DelayedNotifyFunction", "RecheckFunction", "SweepFunction", "RetryFunction")
 RUNTIME = "3.12"
+DEBUG_PORT = 5678
 # What a container calls its host; Docker Desktop knows it by itself, elsewhere --add-host tells.
 _HOST_NAME = "host.docker.internal"
+# Where `sam local` mounts --debugger-path.
+_DEBUGGER = "/tmp/lambci_debug_files/debugpy"  # noqa: S108 - in the container, and the SAM CLI's own
 # Seconds that a container may take, from its making to its end.
 _LIMIT = 300
-_SAM = Path(sys.executable).parent / "sam"
-
-
-@dataclass(frozen=True)
-class Ran:
-    """One `sam local invoke`: its exit code, what the function answered and what it logged."""
-
-    code: int
-    answer: Any
-    log: str
 
 
 @dataclass(frozen=True)
@@ -51,38 +45,31 @@ class SamLocal:
     address: str | None
     image: bool = False
 
-    def invoke(self, function: str, event: Path, *more: str) -> Ran:
-        """Run a function in a container of its own, and keep what it says."""
-        command = self.command("invoke", function, "--event", str(event), *more)
-        try:
-            done = subprocess.run(
-                command, env=self.environment(), capture_output=True, text=True, check=False, timeout=_LIMIT
-            )
-        except subprocess.TimeoutExpired:
-            return Ran(1, None, f"no end after {_LIMIT} s")
-        lines = done.stdout.strip().splitlines()
-        with contextlib.suppress(IndexError, json.JSONDecodeError):
-            return Ran(done.returncode, json.loads(lines[-1]), done.stderr)
-        return Ran(done.returncode, None, done.stdout + done.stderr)
+    def invoke(self, function: str, event: Path) -> tuple[Any, str]:
+        """Run a function in a container of its own; return its answer, None where it gave none, and what it said."""
+        with self.started("invoke", function, "--event", str(event), stdout=subprocess.PIPE) as process:
+            try:
+                said, log = process.communicate(timeout=_LIMIT)
+                return json.loads(said.splitlines()[-1]), log
+            except subprocess.TimeoutExpired:
+                return None, f"no end after {_LIMIT} s"
+            except (IndexError, ValueError):
+                return None, said + log
 
     @contextlib.contextmanager
-    def started(self, log: Path) -> Iterator[str]:
-        """Keep `sam local start-lambda` on a port of 127.0.0.1, a container for each invocation, and return its URL."""
-        port = free_port()
-        command = self.command("start-lambda", "--host", HOST, "--port", str(port), "--no-watch")
-        with (
-            log.open("wb") as file,
-            subprocess.Popen(command, env=self.environment(), stdout=file, stderr=file) as process,
-        ):
+    def started(self, kind: str, *rest: str, stdout: int | IO[str] | None = None) -> Iterator["subprocess.Popen[str]"]:
+        """Start `sam local KIND`, with pipes where its output is asked for, and end it after use."""
+        command, environment = self.command(kind, *rest), self.environment()
+        with subprocess.Popen(command, env=environment, stdout=stdout, stderr=stdout, text=True) as process:
             try:
-                _wait_until_listening(port, process, log)
-                yield f"http://{HOST}:{port}"
+                yield process
             finally:
                 process.terminate()  # it ends its containers first
 
     def command(self, kind: str, *rest: str) -> list[str]:
         """Return the command line of `sam local KIND`."""
-        command = [str(_SAM), "local", kind, *rest, "--template", str(TEMPLATE), "--skip-pull-image"]
+        sam = str(Path(sys.executable).parent / "sam")
+        command = [sam, "local", kind, *rest, "--template", str(TEMPLATE), "--skip-pull-image"]
         command += [] if self.image else ["--invoke-image", self.base]
         return command + (["--add-host", f"{_HOST_NAME}:{self.address}"] if self.address else [])
 
@@ -98,6 +85,20 @@ class SamLocal:
         return kept | keys | quiet | {"AWS_ENDPOINT_URL_STS": self.stack.emulator.url}
 
 
+def debugging(port: int = DEBUG_PORT, *, image: bool = False) -> list[str]:
+    """Return what `sam local invoke` needs to start a function under debugpy, which it mounts into the container.
+
+    An image's runtime is not known to the SAM CLI: what it starts of a zip by itself must be said of an image.
+    """
+    folder = STATE / "debugger"
+    if not (folder / "debugpy").exists():
+        install_wheels("debugger", folder, ARCHITECTURE)
+    command = f"{_DEBUGGER} --listen 0.0.0.0:{port} --wait-for-client"
+    if image:
+        command = f"/var/lang/bin/python3.12 {command} /var/runtime/bootstrap.py"
+    return ["--debug-port", str(port), "--debugger-path", str(folder), "--debug-args", command]
+
+
 def write_template(stack: Stack, *, image: bool = False) -> None:
     """Write the built template with each function's environment as deployed to the stack.
 
@@ -107,9 +108,8 @@ def write_template(stack: Stack, *, image: bool = False) -> None:
     template = yaml_parse((built / "template.yaml").read_text())
     for name in FUNCTIONS:
         properties = template["Resources"][name]["Properties"]
-        deployed = stack.client("lambda").get_function_configuration(FunctionName=stack.outputs[name])
         endpoint = f"http://{_HOST_NAME}:{stack.emulator.port}"
-        properties["Environment"] = {"Variables": deployed["Environment"]["Variables"] | {"AWS_ENDPOINT_URL": endpoint}}
+        properties["Environment"] = {"Variables": stack.variables(name) | {"AWS_ENDPOINT_URL": endpoint}}
         properties["Architectures"] = [ARCHITECTURE]
         if not image:
             properties["CodeUri"] = str(built / name)
@@ -123,16 +123,31 @@ def _zip_build() -> Path:
     return folder
 
 
-def hand_over(stack: Stack, containers: str) -> None:
-    """Let the emulator hand each invocation of these functions on to `sam local start-lambda`, and run none."""
-    for name in FUNCTIONS:
-        function = stack.outputs[name]
-        invocations = f"{containers}/2015-03-31/functions/{function}/invocations"
-        stack.client("lambda").update_function_configuration(
-            FunctionName=function,
-            Timeout=_LIMIT,
-            Environment={"Variables": {"MINISTACK_LAMBDA_PROXY_URL": invocations}},
-        )
+@contextlib.contextmanager
+def container_proxy(sam: SamLocal) -> Iterator[str]:
+    """Let the emulator hand each invocation on to `sam local start-lambda`, a container for each; yield its URL."""
+    port = free_port()
+    command = ("start-lambda", "--host", HOST, "--port", str(port), "--no-watch")
+    with START_LAMBDA_LOG.open("w") as log, sam.started(*command, stdout=log) as process:
+        _wait_until_listening(port, process)
+        for name in FUNCTIONS:
+            function = sam.stack.outputs[name]
+            address = f"http://{HOST}:{port}/2015-03-31/functions/{function}/invocations"
+            sam.stack.client("lambda").update_function_configuration(
+                FunctionName=function,
+                Timeout=_LIMIT,
+                Environment={"Variables": {"MINISTACK_LAMBDA_PROXY_URL": address}},
+            )
+        yield f"http://{HOST}:{port}"
+
+
+def _wait_until_listening(port: int, process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+            return
+        time.sleep(0.1)
+    raise StackError(f"sam local start-lambda did not start: {START_LAMBDA_LOG} says why")
 
 
 @contextlib.contextmanager
@@ -171,12 +186,3 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
         while data := source.recv(65_536):
             target.sendall(data)
         target.shutdown(socket.SHUT_WR)
-
-
-def _wait_until_listening(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
-            return
-        time.sleep(0.1)
-    raise StackError(f"sam local start-lambda did not start:\n{log.read_text(errors='replace')[-2000:]}")

@@ -3,7 +3,6 @@
 import os
 import platform
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_network
@@ -15,6 +14,7 @@ from docker.errors import DockerException
 ARCHITECTURE = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 # What each calls the network that containers are in by default.
 _NETWORKS = ("bridge", "podman")
+_LABEL = "sam.cli.container.type=lambda"
 INSTALL = """No container engine answers{where}. Any of these will do:
   Debian, Ubuntu   apt-get install docker.io    (or podman, with `systemctl start podman.socket`)
   macOS, Windows   Docker Desktop or Finch
@@ -51,24 +51,22 @@ class Engine:
         # Docker leaves the gateway out where nobody chose it: it is the first address then.
         return next((one.get("Gateway") or str(ip_network(one["Subnet"])[1]) for one in ranges), None)
 
-    def has(self, image: str) -> bool:
-        """Tell whether an image is there."""
-        return bool(self.client.images.list(name=image))
+    def attributes(self, image: str) -> dict[str, Any]:
+        """Return what is known of an image; nothing where it is not there. Some build from what they do not list."""
+        return dict(self.client.images.get(image).attrs) if self.client.images.list(name=image) else {}
 
     def started(self, since: datetime) -> Counter[str]:
         """Count the containers that the SAM CLI started, by function."""
-        filters = {"type": "container", "event": "start", "label": "sam.cli.container.type=lambda"}
+        filters = {"type": "container", "event": "start", "label": _LABEL}
         events = self.client.events(since=since, until=datetime.now(UTC), filters=filters, decode=True)
         return Counter(event["Actor"]["Attributes"]["sam.cli.function.name"] for event in events)
 
-    def remove_left(self, since: datetime, functions: Iterable[str]) -> None:
+    def remove_left(self, since: datetime) -> None:
         """Remove the containers that the SAM CLI, when it was ended, left behind."""
-        for function in functions:
-            label = f"sam.cli.function.name={function}"
-            for container in self.client.containers.list(all=True, filters={"label": label}):
-                # To the second: that is all both clocks have in common.
-                if container.attrs["Created"][:19] >= since.astimezone(UTC).isoformat()[:19]:
-                    container.remove(force=True)
+        for container in self.client.containers.list(all=True, filters={"label": _LABEL}):
+            # To the second: that is all both clocks have in common.
+            if container.attrs["Created"][:19] >= since.astimezone(UTC).isoformat()[:19]:
+                container.remove(force=True)
 
 
 def find() -> Engine:

@@ -60,34 +60,29 @@ class Progress:
     def next_try(self) -> datetime | None:
         """When the pass that failed is due again."""
         record = self.record
-        failed = record and record.attempts_made and not record.lease_until
-        return record.next_pass_due if record and failed else None
+        return record.next_pass_due if record and record.attempts_made and not record.lease_until else None
 
     @property
     def finished(self) -> bool:
         """Whether nothing is to come."""
-        ended = self.item.get("state") in {"DONE", "FAILED"}
-        return ended and (self.schedule_gone or self.schedule_at is None)
+        return self.item.get("state") in {"DONE", "FAILED"} and (self.schedule_gone or self.schedule_at is None)
 
     def steps(self) -> list[str]:
         """What has happened so far, in order."""
+        record, failure = self.record, ""
+        if record and self.next_try:
+            failure = f"pass {record.next_pass} failed, and is due again at {self.next_try:%H:%M:%S}"
         done = {
             "not saved: Lambda tries twice more, then it goes to the retry queue": self.was_unsaved,
             "saved": bool(self.item),
             "pass 1": len(self.passes) > 0,
             "schedule armed": self.schedule_at is not None,
-            self._failure: bool(self._failure),
+            failure: bool(failure),
             "pass 2": len(self.passes) > 1,
             "schedule gone": self.schedule_gone,
             "FAILED": self.item.get("state") == "FAILED",
         }
         return [name for name, is_so in done.items() if is_so]
-
-    @property
-    def _failure(self) -> str:
-        if not (self.record and self.next_try):
-            return ""
-        return f"pass {self.record.next_pass} failed, and is due again at {self.next_try:%H:%M:%S}"
 
     def outlook(self, now: datetime) -> str:
         """What comes next, and when."""
@@ -120,12 +115,10 @@ class Watcher:
         for row in self.rows:
             row.item = items.get((row.key["chargeId"], row.key["notificationId"]), {})
             if row.schedule_name in armed and row.schedule_at is None:
-                row.schedule_at = self._at(row.schedule_name)
+                found = self._scheduler.get_schedule(GroupName=self._group, Name=row.schedule_name)
+                expression = found["ScheduleExpression"]
+                row.schedule_at = datetime.strptime(f"{expression}+0000", "at(%Y-%m-%dT%H:%M:%S)%z")
             row.schedule_gone = row.schedule_at is not None and row.schedule_name not in armed
-
-    def _at(self, name: str) -> datetime:
-        found = self._scheduler.get_schedule(GroupName=self._group, Name=name)
-        return datetime.strptime(found["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
 
     @property
     def finished(self) -> bool:
@@ -137,8 +130,7 @@ class Screen:
     """The picture: a live table on a terminal, one plain line per step elsewhere."""
 
     def __init__(self, console: Console, rows: list[Progress]) -> None:
-        self._console = console
-        self._rows = rows
+        self._console, self._rows = console, rows
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
 
     def __enter__(self) -> Self:
@@ -162,10 +154,9 @@ class Screen:
             self._live.update(picture(self._rows, datetime.now(UTC)), refresh=True)
             return
         for row in self._rows:
-            for step in row.steps():
-                if step not in row.shown:
-                    row.shown.add(step)
-                    self.say(f"{row.sample.name}: {step}")
+            for step in (step for step in row.steps() if step not in row.shown):
+                row.shown.add(step)
+                self.say(f"{row.sample.name}: {step}")
 
 
 def picture(rows: list[Progress], now: datetime) -> Table:

@@ -1,5 +1,7 @@
 """`make run`: the samples are sent and watched to their end; with an outage, things are taken away in the middle.
 
+`make send`: notifications for what `make up` keeps.
+
 Waits are as long as on AWS. Only the sweep comes sooner than each minute, so that nobody waits for it.
 """
 
@@ -11,12 +13,14 @@ from datetime import UTC, datetime, timedelta
 from rich.console import Console
 
 from local.progress import Progress, Screen, Watcher
-from local.samples import Sample
-from local.stack import BRANCH, Options, Stack
+from local.samples import Sample, deliver_anew
+from local.stack import BRANCH, Options, Stack, furnish
 
 SWEEP_EVERY = 3
 # Beyond the waits: the passes, and that a Recheck which is lost on a busy machine comes again after 5 minutes.
 PATIENCE = 360
+# Lambda's two retries of what was not saved are over by then.
+_SEND_PATIENCE = 20
 # A failed pass waits for a minute, the next sweep and its turn.
 _WAIT_AFTER_FAILURE = 70
 _EMULATED = f"""\
@@ -98,10 +102,37 @@ class _Run:
 @contextmanager
 def _no_table(stack: Stack) -> Iterator[None]:
     lambdas, function = stack.client("lambda"), stack.outputs["DelayedNotifyFunction"]
-    variables = lambdas.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+    variables = stack.variables("DelayedNotifyFunction")
     changed = variables | {"CREDIT_CARD_NOTIFY_TABLE": "out-of-reach"}
     lambdas.update_function_configuration(FunctionName=function, Environment={"Variables": changed})
     try:
         yield
     finally:
         lambdas.update_function_configuration(FunctionName=function, Environment={"Variables": variables})
+
+
+def send_and_wait(console: Console, stack: Stack, sample: Sample, count: int) -> int:
+    """Send a sample several times, each as a notification of its own, and see pass 1 of each; exit code 1 if not."""
+    missing = 0
+    for _ in range(max(count, 1)):
+        one = deliver_anew(sample, sample.name)
+        order = furnish(stack, one.notification)
+        stack.notify(one.event)
+        # One after the other: the emulator starts a process for each invocation at once.
+        done = _passes(stack, one)
+        missing += not done
+        outcome = "saved, pass 1 done" if done else "NOT SAVED, or its pass 1 failed"
+        console.print(f"{order} {one.notification.notification_id}: {outcome}", highlight=False, soft_wrap=True)
+    console.print(f"Next: followups show {order} --local", highlight=False, soft_wrap=True)
+    return int(missing > 0)
+
+
+def _passes(stack: Stack, sample: Sample) -> int:
+    table, about = stack.table(stack.outputs["CreditCardNotifyTable"]), sample.notification
+    key = {"chargeId": about.charge_id, "notificationId": about.notification_id}
+    deadline = time.monotonic() + _SEND_PATIENCE
+    while time.monotonic() < deadline:
+        if passes := int(table.get_item(Key=key, ConsistentRead=True).get("Item", {}).get("passesDone", 0)):
+            return passes
+        time.sleep(0.1)
+    return 0

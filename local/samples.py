@@ -1,6 +1,8 @@
 """The notifications in events/, as the run sends them."""
 
+import copy
 import json
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,3 +64,10 @@ def read_sample(file: Path) -> Sample:
 def samples(own: Path | None = None) -> list[Sample]:
     """Return one's own event, or all of ours."""
     return [read_sample(own)] if own else [read_sample(EVENTS / f"{name}.json") for name in NAMES]
+
+
+def deliver_anew(sample: Sample, name: str) -> Sample:
+    """Return the same charge delivered again by the bank: a notification of its own."""
+    event = copy.deepcopy(sample.event)
+    event.setdefault("requestContext", {})["requestId"] = str(uuid.uuid4())
+    return Sample(name, event, parse_notification(event))

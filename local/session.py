@@ -19,20 +19,21 @@ KEPT = emulator.STATE / "up.json"
 
 
 @contextmanager
-def running(console: Console, options: Options, sweep_every: float = 60) -> Iterator[Stack]:
-    """Build, start and deploy a stack, and end it after use."""
+def running(console: Console, options: Options, sweep_every: float = 60, *, keep: bool = False) -> Iterator[Stack]:
+    """Build, start and deploy a stack; end it after use, unless it is to be kept and nothing goes wrong."""
     with console.status("building the functions"):
         stack.build()
     with console.status("starting the emulator"):
-        started = emulator.start(sweep_every)
+        started = emulator.start(sweep_every, kept=keep)
     try:
         with console.status("deploying template.yaml"):
             deployed = stack.deploy(started, options)
         yield deployed
-    except Exception as error:
+    except BaseException as error:
         error.add_note(f"What was logged is in {started.log}")
+        started.stop()
         raise
-    finally:
+    if not keep:
         started.stop()
 
 
@@ -51,41 +52,39 @@ def alone() -> Iterator[None]:
         yield
 
 
-def keep(deployed: Stack) -> None:
-    """Note a stack that stays, once it is complete, for `followups --local`."""
+def note(deployed: Stack) -> None:
+    """Note a complete stack that stays, for `followups --local`."""
     noted = {"emulator": asdict(deployed.emulator), "session": deployed.reach}
     emulator.write_private(KEPT, json.dumps(noted))
 
 
-def kept() -> Emulator | None:
+def kept() -> Stack | None:
     """Return what `make up` started and completed. Raises `EmulatorError` where it does not answer."""
     found = emulator.find_kept()
     if found and not found.is_up():
         raise EmulatorError(f"process {found.pid} does not answer (is it stopped?); `make down` ends it")
-    return found if found and _is_complete(found) else None
+    return Stack(found) if found and _is_complete(Stack(found)) else None
 
 
-def must_be_kept() -> Emulator:
+def must_be_kept() -> Stack:
     """Return what `make up` started. Raises `EmulatorError` where there is nothing."""
-    found = kept()
-    if found is None:
+    if (found := kept()) is None:
         raise EmulatorError("nothing is up; `make up` first")
     return found
 
 
-def _is_complete(found: Emulator) -> bool:
+def _is_complete(found: Stack) -> bool:
     # It is not where `make up` was killed before its end.
     try:
-        [deployed] = Stack(found).client("cloudformation").describe_stacks(StackName=stack.NAME)["Stacks"]
+        [deployed] = found.client("cloudformation").describe_stacks(StackName=stack.NAME)["Stacks"]
     except ClientError:
         return False
     return str(deployed["StackStatus"]) == "CREATE_COMPLETE"
 
 
-def end_kept() -> bool:
-    """Stop what `make up` started, whatever state it is in, and tell whether there was something."""
+def end_kept() -> Emulator | None:
+    """Stop what `make up` started, whatever state it is in, and return what it was."""
     KEPT.unlink(missing_ok=True)
-    found = emulator.find_kept()
-    if found:
+    if found := emulator.find_kept():
         found.stop()
-    return found is not None
+    return found

@@ -1,6 +1,7 @@
 """template.yaml as it is, deployed to the emulator, and beside it what payment3 has around it."""
 
 import fcntl
+import io
 import json
 import os
 import subprocess
@@ -90,6 +91,11 @@ class Stack:
         function = self.outputs["DelayedNotifyFunction"]
         self.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(event))
 
+    def variables(self, function: str) -> dict[str, str]:
+        """Return the environment of a function of template.yaml."""
+        found = self.client("lambda").get_function_configuration(FunctionName=self.outputs[function])
+        return dict(found["Environment"]["Variables"])
+
     def messages(self) -> dict[str, int]:
         """How many messages are in each queue, waiting or hidden."""
         sqs, names = self.client("sqs"), ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
@@ -103,7 +109,7 @@ def build(folder: Path = BUILD, version: str | None = None) -> None:
     with (folder.parent / "local.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed; who waits finds it built
         if not _is_built(folder):
-            _build(folder, version or emulators_python())
+            sam_build(ROOT / "template.yaml", folder, "--parallel", PYTHON_VERSION=version or emulators_python())
 
 
 def emulators_python() -> str:
@@ -117,16 +123,6 @@ def _is_built(folder: Path) -> bool:
     # Not the bytecode: the operators' tools import the functions too, and leave theirs there.
     sources = [ROOT / "template.yaml", *(s for s in (ROOT / "functions").rglob("*") if s.suffix != ".pyc")]
     return built.exists() and built.stat().st_mtime > max(s.stat().st_mtime for s in sources if s.is_file())
-
-
-def _build(folder: Path, version: str) -> None:
-    sam_build(ROOT / "template.yaml", folder, "--parallel", PYTHON_VERSION=version)
-    # One archive for all functions, which are built from the same files; not compressed, since the emulator unpacks it
-    # for each of its processes.
-    built = folder / "DelayedNotifyFunction"
-    with zipfile.ZipFile(folder / "code.zip", "w") as archive:
-        for file in sorted(built.rglob("*")):
-            archive.write(file, file.relative_to(built))
 
 
 def sam_build(template: Path, folder: Path, *options: str, **environment: str) -> None:
@@ -199,16 +195,26 @@ def furnish(stack: Stack, notification: Notification) -> str:
 
 
 def _packaged(stack: Stack) -> str:
-    # As `sam deploy` does it: code and template go to a bucket. The template is larger than a call may be.
+    # As `sam deploy` does it, in a fifth of its time: code and template go to a bucket, since the template is larger
+    # than a call may be. One archive is for all functions, which are built from the same files.
     template = yaml.safe_load((BUILD / "template.yaml").read_text())
     functions = [r for r in template["Resources"].values() if r["Type"] == "AWS::Serverless::Function"]
     for function in functions:
         function["Properties"]["CodeUri"] = f"s3://{_BUCKET}/code"
     s3 = stack.client("s3")
     s3.create_bucket(Bucket=_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    s3.put_object(Bucket=_BUCKET, Key="code", Body=(BUILD / "code.zip").read_bytes())
+    s3.put_object(Bucket=_BUCKET, Key="code", Body=_archive(BUILD / "DelayedNotifyFunction"))
     s3.put_object(Bucket=_BUCKET, Key="template.json", Body=json.dumps(template).encode())
     return f"{stack.emulator.url}/{_BUCKET}/template.json"
+
+
+def _archive(folder: Path) -> bytes:
+    # Not compressed, since the emulator unpacks it for each of its processes.
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        for file in folder.rglob("*"):
+            archive.write(file, file.relative_to(folder))
+    return written.getvalue()
 
 
 def _create(cloudformation: "CloudFormationClient", name: str, template: dict[str, str], **parameters: str) -> None:

@@ -8,18 +8,17 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Literal
 
+from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
 
 from callback.settings import read_settings
 from local import emulator
-from local.chromium import Page, browser
 from local.emulator import ROOT
 from local.samples import EVENTS
 from local.session import running
@@ -38,7 +37,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "replay": ("replay", "--dry-run", LATE_ORDER, FAILED_ORDER),
 }
 # A picture's name, the theme, the page's width and height, and what is asked for.
-PAGES = {
+PAGES: dict[str, tuple[Literal["light", "dark"], int, int, str]] = {
     "board-light": ("light", 1120, 900, ""),
     "board-dark": ("dark", 1120, 900, ""),
     "board-timeline": ("light", 1080, 640, f"?find={FAILED_ORDER}"),
@@ -63,7 +62,7 @@ def main() -> int:
         for name, command in COMMANDS.items():
             console.print(f"docs/images/{name}.svg", highlight=False)
             _terminal(name, command, environment)
-        with tempfile.TemporaryDirectory() as profile, browser(program, Path(profile)) as started:
+        with sync_playwright() as playwright, playwright.chromium.launch(executable_path=program) as started:
             _play(deployed)
             _board(console, started, environment)
     return 0
@@ -90,13 +89,11 @@ def _reach(deployed: Stack) -> dict[str, str]:
 
 def _play(deployed: Stack) -> None:
     """Let it happen anew: what waits for a minute is done a minute later."""
-    lambdas, function = deployed.client("lambda"), deployed.outputs["RecheckFunction"]
-    variables = lambdas.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
     for name, key in {"CreditCardNotifyTable": "chargeId, notificationId", "CallbackErrorLogTable": "errorId"}.items():
         table = deployed.table(deployed.outputs[name])
         for item in table.scan(ProjectionExpression=key)["Items"]:
             table.delete_item(Key=item)
-    DemoData(read_settings(variables), datetime.now(UTC)).play()
+    DemoData(read_settings(deployed.variables("RecheckFunction")), datetime.now(UTC)).play()
 
 
 def _dead_letters(deployed: Stack) -> None:
@@ -119,15 +116,15 @@ def _terminal(name: str, command: Sequence[str], environment: Mapping[str, str])
     draw(written, f"followups {' '.join(command)}", IMAGES / f"{name}.svg", COLUMNS)
 
 
-def _board(console: Console, started: Page, environment: Mapping[str, str]) -> None:
+def _board(console: Console, started: Browser, environment: Mapping[str, str]) -> None:
     with _served(environment) as address:
         for name, (scheme, width, height, query) in PAGES.items():
             console.print(f"docs/images/{name}.png", highlight=False)
-            with started.fresh() as page:
-                page.size(width, height)
-                page.prefer(color_scheme=scheme, reduced_motion="reduce")
-                page.go(f"{address}{query}")
-                page.shoot(IMAGES / f"{name}.png")
+            with started.new_context(color_scheme=scheme, reduced_motion="reduce") as context:
+                page = context.new_page()
+                page.set_viewport_size({"width": width, "height": height})
+                page.goto(f"{address}{query}")
+                page.screenshot(path=IMAGES / f"{name}.png")
 
 
 @contextmanager

@@ -4,21 +4,21 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, Any
+from typing import Any
 
 import pytest
 from docker.errors import APIError
 from rich.console import Console
 from samcli.local.docker.lambda_debug_settings import LambdaDebugSettings
 
-from local import base_image, containers, debug_client, engine, stand_in
-from local.containers import SamLocal
-from local.debugger import PORT, arguments_for
+from local import containers, engine, stand_in
+from local.containers import DEBUG_PORT, SamLocal, debugging
 from local.emulator import ROOT, Emulator
 from local.engine import Engine
 from local.report import Check, print_checks
@@ -43,9 +43,11 @@ class Images:
         if f"{repository}:{tag}" not in self._pullable:
             raise APIError("no such host")
 
-    def get(self, _name: str) -> Any:
+    def get(self, name: str) -> Any:
         """An image with its labels."""
-        return SimpleNamespace(labels={"org.opencontainers.image.title": self._title})
+        return SimpleNamespace(
+            attrs={"Id": name, "Config": {"Labels": {"org.opencontainers.image.title": self._title}}}
+        )
 
 
 def an_engine(images: Images | None = None, **client: object) -> Engine:
@@ -133,13 +135,13 @@ def test_only_containers_of_this_run_are_removed() -> None:
 
     old, new = container(began - timedelta(minutes=1)), container(began + timedelta(seconds=1))
     containers = SimpleNamespace(list=lambda **_: [old, new])
-    an_engine(containers=containers).remove_left(began, ["RecheckFunction"])
+    an_engine(containers=containers).remove_left(began)
     assert removed == [began + timedelta(seconds=1)]
 
 
 # --- which image ---
 
-OURS = f"{base_image.AWS}:3.12-{engine.ARCHITECTURE}"
+OURS = f"{stand_in.AWS}:3.12-{engine.ARCHITECTURE}"
 
 
 @pytest.mark.parametrize(
@@ -154,14 +156,14 @@ OURS = f"{base_image.AWS}:3.12-{engine.ARCHITECTURE}"
 )
 def test_image_is_aws_s_own_where_it_can_be_had(images: Images, named: str | None, chosen: str) -> None:
     """The stand-in is the last resort, and who names an image gets it."""
-    assert base_image.choose(QUIET, an_engine(images), named) == chosen
+    assert stand_in.base_image(QUIET, an_engine(images), named) == chosen
 
 
 def test_stand_in_is_built_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where AWS's image cannot be pulled the stand-in is built, once."""
     built: list[Engine] = []
     monkeypatch.setattr(stand_in, "build", built.append)
-    assert base_image.choose(QUIET, an_engine(Images(set())), None) == stand_in.NAME
+    assert stand_in.base_image(QUIET, an_engine(Images(set())), None) == stand_in.NAME
     assert len(built) == 1
 
 
@@ -169,7 +171,7 @@ def test_stand_in_is_of_this_machine_only() -> None:
     """An image for the other architecture needs AWS's base image, and the message says so."""
     other = "x86_64" if engine.ARCHITECTURE == "arm64" else "arm64"
     with pytest.raises(stand_in.StandInError, match="this machine's"):
-        base_image.choose(QUIET, an_engine(Images(set())), None, other)
+        stand_in.base_image(QUIET, an_engine(Images(set())), None, other)
 
 
 def test_stand_in_is_never_taken_for_aws_s() -> None:
@@ -177,17 +179,17 @@ def test_stand_in_is_never_taken_for_aws_s() -> None:
     assert "aws" not in stand_in.NAME
     [title] = re.findall(r'image\.title="([^"]+)"', (stand_in.PARTS / "Dockerfile").read_text())
     assert "NOT AWS's" in (stand_in.PARTS / "Dockerfile").read_text()
-    assert base_image.describe(an_engine(Images({OURS}, title=title)), OURS) == f"{OURS} (NOT AWS's: {title})"
-    assert base_image.describe(an_engine(Images({OURS})), OURS) == OURS
+    assert stand_in.describe(an_engine(Images({OURS}, title=title)), OURS) == f"{OURS} (NOT AWS's: {title})"
+    assert stand_in.describe(an_engine(Images({OURS})), OURS) == OURS
 
 
 @pytest.mark.parametrize(
     ("base", "digests", "pins"),
     [
-        (OURS, [f"{base_image.AWS}@sha256:1a2b"], f"BASE={base_image.AWS}@sha256:1a2b pins it"),
-        (stand_in.NAME, [], f"BASE={base_image.AWS}@sha256:... pins it"),
-        ("my/own:1", None, f"BASE={base_image.AWS}@sha256:... pins it"),
-        (f"{base_image.AWS}@sha256:1a2b", [], None),
+        (OURS, [f"{stand_in.AWS}@sha256:1a2b"], f"BASE={stand_in.AWS}@sha256:1a2b pins it"),
+        (stand_in.NAME, [], f"BASE={stand_in.AWS}@sha256:... pins it"),
+        ("my/own:1", None, f"BASE={stand_in.AWS}@sha256:... pins it"),
+        (f"{stand_in.AWS}@sha256:1a2b", [], None),
     ],
     ids=["pulled", "stand-in", "not-listed", "pinned"],
 )
@@ -195,16 +197,16 @@ def test_base_without_a_digest_is_told(base: str, digests: list[str] | None, pin
     """`make image` says so in one line, with the digest to name if the engine knows one (docs/decisions/22)."""
     there = [] if digests is None else [base]
     images = SimpleNamespace(get=lambda _: SimpleNamespace(attrs={"RepoDigests": digests}), list=lambda **_: there)
-    told = base_image.unpinned(an_engine(images), base)  # type: ignore[arg-type]
+    told = stand_in.unpinned(an_engine(images), base)  # type: ignore[arg-type]
     assert told is None if pins is None else str(told).startswith("base is not pinned: ") and str(told).endswith(pins)
 
 
-def test_stand_in_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without root, debootstrap and a Python 3.12 nothing is begun, and each is named."""
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    monkeypatch.setattr("shutil.which", lambda _: None)
-    monkeypatch.setattr(stand_in, "_python_312", lambda: None)
-    with pytest.raises(stand_in.StandInError, match=r"root's rights.* debootstrap .* a Python 3\.12"):
+def test_stand_in_says_what_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without debootstrap, say, nothing is begun, and what is missing is named."""
+    for program in ("bash", "dirname", "id", "sh", "python3.12"):
+        (tmp_path / program).symlink_to(shutil.which(program) or sys.executable)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(stand_in.StandInError, match=r"base image needs debootstrap \(apt-get install debootstrap\)"):
         stand_in.build(an_engine())
 
 
@@ -254,58 +256,25 @@ def test_container_runs_what_stands_there_now(version: str, folder: str, monkeyp
 
 def test_editor_attaches_where_the_debugger_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     """.vscode/launch.json names the port of `make debug`, and maps the repository's files to the container's."""
-    monkeypatch.setattr("local.debugger.install_wheels", lambda *_: None)
+    monkeypatch.setattr("local.containers.install_wheels", lambda *_: None)
     text = re.sub(r"^\s*//.*$", "", (ROOT / ".vscode" / "launch.json").read_text(), flags=re.MULTILINE)
     [configuration] = json.loads(text)["configurations"]
-    assert configuration["connect"] == {"host": "127.0.0.1", "port": PORT}
-    assert configuration["pathMappings"] == [debug_client.MAPPED | {"localRoot": "${workspaceFolder}/functions"}]
-    assert f"--listen 0.0.0.0:{PORT} --wait-for-client" in arguments_for("x86_64")[-1]
+    assert configuration["connect"] == {"host": "127.0.0.1", "port": DEBUG_PORT}
+    mapped = {"localRoot": "${workspaceFolder}/functions", "remoteRoot": "/var/task"}
+    assert configuration["pathMappings"] == [mapped]
+    assert f"--listen 0.0.0.0:{DEBUG_PORT} --wait-for-client" in debugging()[-1]
 
 
 def test_image_is_told_what_the_debugger_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The SAM CLI puts Python and the runtime around the debugger for a zip; for an image it takes what it is given."""
-    monkeypatch.setattr("local.debugger.install_wheels", lambda *_: None)
-    of_zip, of_image = (arguments_for("x86_64", image=image)[-1] for image in (False, True))
+    monkeypatch.setattr("local.containers.install_wheels", lambda *_: None)
+    of_zip, of_image = (debugging(image=image)[-1] for image in (False, True))
     settings: Any = LambdaDebugSettings.get_debug_settings
     entries = [
-        settings(PORT, debug.split(" "), {}, runtime, {}).entrypoint
+        settings(DEBUG_PORT, debug.split(" "), {}, runtime, {}).entrypoint
         for debug, runtime in ((of_zip, "python3.12"), (of_image, None))
     ]
     assert entries[0] == entries[1]
-
-
-def speaks(*messages: dict[str, Any]) -> IO[bytes]:
-    """What a debugger sends."""
-    texts = [json.dumps(message).encode() for message in messages]
-    return io.BytesIO(b"".join(b"Content-Length: %d\r\n\r\n%s" % (len(text), text) for text in texts))
-
-
-@pytest.mark.parametrize("hangs_up", [False, True])
-def test_debug_client_tells_where_it_stopped(hangs_up: bool) -> None:  # noqa: FBT001 - a table's column
-    """It attaches, sets the breakpoint, and returns the place that an editor would show; it waits for nobody gone."""
-    frame = {"source": {"path": "/repository/handler.py"}, "line": 7, "name": "lambda_handler"}
-    incoming = speaks(
-        {"command": "initialize"},
-        {"event": "initialized"},
-        {"event": "stopped", "body": {"threadId": 1}},
-        {"command": "stackTrace", "body": {"stackFrames": [frame]}},
-        *([] if hangs_up else [{"command": "continue"}]),
-    )
-    sent = bytearray()
-    connection: Any = SimpleNamespace(sendall=sent.extend)
-    if hangs_up:
-        with pytest.raises(ConnectionError, match="hung up"):
-            debug_client.stop_at(connection, incoming, 7)
-    else:
-        assert debug_client.stop_at(connection, incoming, 7) == "/repository/handler.py:7 lambda_handler"
-    assert re.findall(r'"command": "(\w+)"', sent.decode()) == [
-        *("initialize", "attach", "setBreakpoints", "configurationDone", "stackTrace", "continue")
-    ]
-
-
-def test_breakpoint_is_the_handler_s_first_line() -> None:
-    """What every run of containers stops at is in the deployed handler."""
-    assert debug_client.HANDLER.read_text().count(f"{debug_client.BREAKPOINT}\n") >= 1
 
 
 # --- what is printed ---
@@ -325,9 +294,10 @@ def test_failing_check_is_marked_at_any_width(width: int) -> None:
 def test_document_shows_both_flavours_and_nothing_of_a_machine() -> None:
     """docs/sam-local.md shows what was printed, every check holding, and says what stood in for AWS's image."""
     text = (ROOT / "docs" / "sam-local.md").read_text()
-    assert text.count("flavour  zip") == text.count("flavour  image") == 1
+    assert len(re.findall(r"^Docker Engine \S+, zip, in ", text, re.MULTILINE)) == 1
+    assert len(re.findall(r"^Docker Engine \S+, image, in ", text, re.MULTILINE)) == 1
     assert "✗" not in text
-    assert text.count("DONE after 2 passes") == 22
+    assert text.count("11 of 11") == 4
     assert ("NOT AWS's: Stand-in" in text) == (stand_in.NAME in text)
     assert not re.search(r"skey_|/root/|/home/|/work/|/tmp/", text)
 
