@@ -31,11 +31,12 @@ MANY = settings(
 _TEXTS = st.text(st.characters(codec="utf-8"), max_size=9)
 _NUMBERS = st.integers(-(10**37), 10**37) | st.sampled_from([-1, 0, 1, 2, 99, 100, Decimal("1.5"), Decimal("1E-100")])
 _PLAIN = st.none() | st.booleans() | _NUMBERS | _TEXTS | st.binary(max_size=9)
-_SETS = [st.text("ab", min_size=1, max_size=3), st.integers(0, 99), st.binary(min_size=1, max_size=3)]
+_SETS: list[st.SearchStrategy[Any]] = [
+    st.sets(each, min_size=1, max_size=2)
+    for each in (st.text("ab", min_size=1, max_size=3), st.integers(0, 99), st.binary(min_size=1, max_size=3))
+]
 _INNER = st.lists(_PLAIN, max_size=2) | st.dictionaries(st.text("ab", min_size=1), _PLAIN, max_size=2)
-ANYTHING = (
-    _PLAIN | _INNER | st.lists(_INNER, max_size=2) | st.one_of(st.sets(each, min_size=1, max_size=2) for each in _SETS)
-)
+ANYTHING = st.one_of(_PLAIN, _INNER, st.lists(_INNER, max_size=2), *_SETS)
 # What DynamoDB itself sees to: the keys of the table and of its indexes are texts, and not empty.
 KEYS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20) | st.sampled_from(
     ["a\nb", "4111111111111111", " "]
