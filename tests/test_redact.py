@@ -203,6 +203,7 @@ def test_body_of_any_kind_is_masked() -> None:
 
 def numbers(chance: random.Random) -> dict[str, str]:
     """Values of ordinary texts: ids, times, amounts, telephone numbers."""
+
     def digits(count: int) -> str:
         return "".join(chance.choices("0123456789", k=count))
 
