@@ -28,6 +28,7 @@ for each thing, and with --json what programs read, with the names that the reco
         "watch": "What waits, is late or failed, live.",
         "board": "The same as a web page on 127.0.0.1.",
         "replay": "Run the missing passes of orders, or of what failed.",
+        "resolve": "Close what was settled by hand.",
         "dead-letters": "What could not be saved: list it, redrive it, or discard it.",
         "forget": "Erase a customer's data, keep what accounting needs.",
         "verify": "Does the checksum of a notification hold?",

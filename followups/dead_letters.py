@@ -33,14 +33,12 @@ from followups.manual import ManualGroup
 from followups.operator import Operator
 from followups.output import Column, Sheet
 from followups.records import CHECKSUMS
-from followups.stack import Stack, error_line
+from followups.stack import FAILURE, QUEUES, REFUSED, RETRY, Stack, error_line
 from followups.text import printable, span, visible
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-RETRY, REFUSED, FAILURE = "RetryQueue", "RefusedQueue", "FailureQueue"
-QUEUES = (RETRY, REFUSED, FAILURE)
 # What waits there waits for a person.
 FOR_A_PERSON = (REFUSED, FAILURE)
 # As many as SQS hands out at once, hidden from others for as long as they take at most.

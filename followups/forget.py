@@ -10,14 +10,23 @@ from decimal import Decimal
 from typing import Literal
 
 import click
-from botocore.exceptions import ClientError
 
 from callback.clock import format_utc
 from callback.table import Item
 from followups.manual import ManualCommand
 from followups.operator import Operator
 from followups.output import Column, Sheet
-from followups.records import ATTRIBUTES, ERROR_ATTRIBUTES, Notification, error_keys, get_all, of_order, status, update
+from followups.records import (
+    ATTRIBUTES,
+    ERROR_ATTRIBUTES,
+    KEY,
+    Notification,
+    error_keys,
+    get_all,
+    of_order,
+    status,
+    update,
+)
 from followups.stack import Stack
 from followups.text import visible
 
@@ -25,13 +34,11 @@ RECORDS, ERRORS = "CreditCardNotifyTable", "CallbackErrorLogTable"
 # What accounting needs, and what finds, shows, replays and expires a record. The digest tells a repeat of the delivery.
 _KEPT = {
     RECORDS: {*ATTRIBUTES, "note", "bodyDigest", "sweepShard", "failedShard", "expiresAt", "claimId", "erasedAt"}
-    - {"lastError", "passes"},
+    - {"lastError", "passes", "resolvedReason"},
     ERRORS: {*ERROR_ATTRIBUTES, "functionName", "orderId", "notificationId", "checksumStatus", "expiresAt", "erasedAt"}
-    - {"message"},
+    - {"message", "responseData"},
 }
 _KEPT_OF_PASS = ("number", "at", "attempt", "durationMs")
-# A run changes at least one of them.
-_MOVING = ("state", "attempts", "leaseUntil")
 
 Result = Literal["would erase", "erased", "nothing", "left"]
 
@@ -52,7 +59,11 @@ def planned(stack: Stack, one: Notification, now: datetime) -> Erasure:
         return Erasure(one, "left", "left: a row of another function's")
     if one.item.get("state") not in ("DONE", "FAILED") or word == "running":
         return Erasure(one, "left", f"left: {word}, so it is still followed up; forget it once it is done or failed")
-    names = sorted(name for record in _read(stack, RECORDS, [_key(one.item)]) for name in _changes(RECORDS, record))
+    names = sorted(
+        name
+        for record in _read(stack, RECORDS, [{name: one.item[name] for name in KEY}])
+        for name in _changes(RECORDS, record)
+    )
     errors = sum(bool(_changes(ERRORS, row)) for row in _rows(stack, one))
     if not names and not errors:
         return Erasure(one, "nothing", "nothing is left to erase")
@@ -66,25 +77,12 @@ def erased(stack: Stack, plan: Erasure, now: datetime) -> Erasure:
     one, at = plan.notification, {"erasedAt": format_utc(now)}
     for row in _rows(stack, one):
         if changes := _changes(ERRORS, row):
-            update(stack, ERRORS, {"errorId": row["errorId"]}, changes | at, ("attribute_exists(#errorId)", {}))
-    for record in _read(stack, RECORDS, [_key(one.item)]):
-        if (changes := _changes(RECORDS, record)) and not _is_updated(stack, one.item, changes | at):
+            update(stack, ERRORS, row, ("errorId",), changes | at)
+    for record in _read(stack, RECORDS, [{name: one.item[name] for name in KEY}]):
+        changes = _changes(RECORDS, record)
+        if changes and not update(stack, RECORDS, one.item, KEY, changes | at):
             return Erasure(one, "left", "left: it moved on meanwhile; try again")
     return Erasure(one, "erased", f"erased: {plan.text}")
-
-
-def _is_updated(stack: Stack, seen: Item, changes: Item) -> bool:
-    """Write where nothing has run since it was seen."""
-    there = [name for name in _MOVING if name in seen]
-    condition = [f"#{name} = :{name}" if name in there else f"attribute_not_exists(#{name})" for name in _MOVING]
-    try:
-        where = (" AND ".join(condition), {name: seen[name] for name in there})
-        update(stack, RECORDS, _key(seen), changes, where)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-            raise
-        return False
-    return True
 
 
 def _changes(table: str, item: Item) -> Item:
@@ -112,10 +110,6 @@ def _rows(stack: Stack, one: Notification) -> list[Item]:
 
 def _read(stack: Stack, table: str, keys: list[Item]) -> list[Item]:
     return list(get_all(stack, table, keys))
-
-
-def _key(item: Item) -> Item:
-    return {name: item[name] for name in ("chargeId", "notificationId")}
 
 
 _HELP = """Erase a customer's data from the notifications of an order, and from their rows of the error log.

@@ -1,6 +1,7 @@
 """`followups list`: what waits, is late or failed."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,13 +19,15 @@ from followups.records import (
     Notification,
     State,
     Status,
+    grouped,
     listed,
     status,
 )
-from followups.text import EXPECTED, parse_when
+from followups.stack import Stack
+from followups.text import EXPECTED, clock_time, parse_when
 
 EVER = Listing("pending")
-_LIMIT = 1000
+_LIMIT, _FOLDED = 1000, 3
 _LIMITED = f"no more than so many of each state (default: {_LIMIT}); it is said where there are more"
 _CHECKSUM = f"only those with this verdict: {', '.join(CHECKSUMS)}"
 _COLUMNS = (
@@ -49,6 +52,8 @@ What is done is in no list: find it by its order or charge with `followups show`
 What the bank vouches for (checksum valid) comes before what it does not. A forged notification never has that, and
 never holds up one that has.
 
+On a terminal those of one cause fold into three rows, their number, and the commands for all of them; --all unfolds.
+
 --since and --until bound when the pass was first due, or when it failed, the second excluded. WHEN is {EXPECTED}."""
 
 
@@ -61,7 +66,8 @@ class When(click.ParamType):
         """Read it by the operator's clock; a wrong one is a usage error that says what is expected."""
         operator = ctx.find_object(Operator) if ctx else None
         try:
-            return parse_when(str(value), (operator or Operator()).clock())
+            operator = operator or Operator()
+            return parse_when(str(value), operator.clock(), operator.zone)
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time: expected {EXPECTED}", param, ctx)
 
@@ -76,6 +82,8 @@ class StateChoice(click.Choice):
         """Say of `done` why there is no such list."""
         if value == "done":
             self.fail("what is done is in no list: find it by its order or charge with `followups show`", param, ctx)
+        if close := difflib.get_close_matches(str(value), self.choices, 1) if value not in self.choices else []:
+            self.fail(f"{value!r} is none of {', '.join(self.choices)}: did you mean {close[0]}?", param, ctx)
         found: object = super().convert(value, param, ctx)
         return found
 
@@ -86,6 +94,7 @@ def period(command: "click.decorators.FC") -> "click.decorators.FC":
         click.option("--since", type=When(), metavar="WHEN", help="from then on"),
         click.option("--until", type=When(), metavar="WHEN", help="before then"),
         click.option("--checksum", type=click.Choice(CHECKSUMS), metavar="VERDICT", help=_CHECKSUM),
+        click.option("--cause", metavar="ID", help="only those of one cause, as `list` and `watch` name it"),
         click.option("--limit", type=click.IntRange(1, MOST_LISTED), metavar="N", help=_LIMITED),
     )
     for option in reversed(bounds):
@@ -105,7 +114,11 @@ def _chosen(
 ) -> Iterator[Notification]:
     now, since, until = operator.clock(), asked["since"] or EVER.since, asked["until"] or EVER.until
     for state in states:
-        part = listed(operator.stack, Listing(state, since, until, asked["limit"] or _LIMIT, asked["checksum"]), now)
+        part = listed(
+            operator.stack,
+            Listing(state, since, until, asked["limit"] or _LIMIT, asked["checksum"], asked["cause"]),
+            now,
+        )
         yield from part
         found.more |= part.more
 
@@ -126,31 +139,56 @@ def _chosen(
         "cloudformation:DescribeStacks the stack",
         "dynamodb:Query the indexes `due` and `failed` of CreditCardNotifyTable",
         "dynamodb:BatchGetItem CreditCardNotifyTable",
+        "sqs:GetQueueAttributes the queues (without: a line says so)",
     ],
 )
 @click.option("--state", "states", type=StateChoice(), multiple=True, help="may be given several times")
+@click.option("--all", "unfold", is_flag=True, help="on a terminal: print each, instead of a few of each cause")
 @period
 @click.pass_obj
 def command(
     operator: Operator,
     /,
     states: tuple[State, ...],
-    **asked: Any,  # noqa: ANN401 - --state, and what `period` adds
+    *,
+    unfold: bool,
+    **asked: Any,  # noqa: ANN401 - what `period` adds
 ) -> int:
-    """Print a row for each notification that is asked for."""
+    """Print a row for each notification that is asked for, or for each cause."""
     output, now, count = operator.output, operator.clock(), 0
     states = states or ("overdue", "failed")
+    folds = output.is_table and not unfold and not asked["cause"]
     with Sheet(output, *_COLUMNS, at_once=50) as sheet:
         found = chosen(operator, states, asked)
-        for one in found:
-            current = status(one, now)
-            sheet.add(_cells(one, current), _line(one, current), one.as_data(now))
-            count += 1
+        for group in grouped(found) if folds else ((one,) for one in found):
+            shown = group[:_FOLDED] if len(group) > _FOLDED + 1 else group
+            for one in shown:
+                sheet.add(_cells(one, status(one, now)), _line(one, status(one, now)), one.as_data(now))
+            if len(shown) < len(group):
+                sheet.flush()
+                output.warn(f"… and {len(group) - len(shown)} more of this cause, {extent(group, now)}:", "bold")
+                for word in ("list", "replay"):
+                    output.line(f"    {command_of(operator.stack, group[0], now, word)}")
+            count += len(group)
+    for line in operator.stack.about_letters():
+        output.warn(line, "bold red")
     if output.is_table:
         output.note(f"{count} {' or '.join(states)}.", "`followups show ORDER` tells more of one." if count else "")
     if found.more:
-        output.warn("There are more: --limit, --since, --until and --checksum choose among them.")
+        output.warn("There are more: --limit, --since, --until, --checksum and --cause choose among them.")
     return 0
+
+
+def extent(group: Sequence[Notification], now: datetime) -> str:
+    """Return the span of time in which those of a group failed, or have been due."""
+    times = sorted(at for one in group if (at := status(one, now).at))
+    return f"{clock_time(times[0], now)} to {clock_time(times[-1], now)}" if times else "at times that are unknown"
+
+
+def command_of(stack: Stack, one: Notification, now: datetime, word: str) -> str:
+    """Return the command that lists or replays all of one's cause and state."""
+    state = "failed" if status(one, now).word == "failed" else "overdue"
+    return stack.command(word, f"--state={state}", f"--cause={one.cause_id}")
 
 
 def _cells(one: Notification, current: Status) -> tuple[Cell, ...]:

@@ -3,6 +3,7 @@
 The options that say where the stack is and how to print stand before or after the command, as one likes.
 """
 
+import difflib
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -37,6 +38,7 @@ def common_options(*, with_environment: bool) -> list[click.Parameter]:
         _common("--profile", metavar="NAME", help="the AWS profile (default: $AWS_PROFILE)"),
         _common("--region", metavar="NAME", help="the AWS region (default: $AWS_DEFAULT_REGION, or the profile's)"),
         _common("--local", is_flag=True, help="the local stack that `make up` started"),
+        _common("--tz", metavar="ZONE", help="the zone of times, such as Asia/Bangkok (default on a terminal: yours)"),
         _common("--json", "as_json", is_flag=True, help="print JSON: a document, or a line for each thing listed"),
     ]
 
@@ -96,6 +98,16 @@ class ManualGroup(_Manual, click.Group):
             command: click.Command = import_module(f"followups.{module}").command
             return command
         return super().get_command(context, name)
+
+    def resolve_command(self, context: click.Context, words: list[str]) -> tuple[Any, Any, list[str]]:
+        """Find a command, or say which one was perhaps meant."""
+        try:
+            return super().resolve_command(context, words)
+        except click.UsageError as error:
+            close = difflib.get_close_matches(words[0], self.list_commands(context), 1)
+            if close and "mean" not in error.message:
+                error.message += f" Did you mean {close[0]}?"
+            raise
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Name the commands after the options."""

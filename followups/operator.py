@@ -4,8 +4,10 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from click import UsageError, confirm
 
@@ -34,6 +36,16 @@ class Operator:
         from followups.output import Output  # noqa: PLC0415 - heavy, and --help needs none
 
         return Output(as_json=bool(self.given.get("as_json")))
+
+    @cached_property
+    def zone(self) -> tzinfo:
+        """The zone of times that are typed and shown to a person: --tz, else the machine's on a terminal, else UTC."""
+        if name := self.given.get("tz"):
+            try:
+                return ZoneInfo(name)
+            except (KeyError, ValueError, OSError) as error:
+                raise UsageError(f"--tz {name}: no such zone; name one such as Asia/Bangkok") from error
+        return (self.clock().astimezone().tzinfo or UTC) if self.output.is_table else UTC
 
     def agrees(self, question: str, *words: str, ids: tuple[str, ...] = ()) -> bool:
         """Ask, where somebody can answer; else print the command that needs no answer."""

@@ -74,9 +74,12 @@ class Output:
         text = "  ".join(visible(part) for part in parts if part)
         print(text, file=sys.stderr if self.as_json else sys.stdout, flush=True)
 
-    def warn(self, text: str) -> None:
+    def warn(self, text: str, style: str = "yellow") -> None:
         """Print what is for people, apart from what programs read."""
-        print(visible(text), file=sys.stdout if self.is_table else sys.stderr, flush=True)
+        if self.is_table:
+            self.console.print(Text(visible(text), style=style), soft_wrap=True)
+        else:
+            print(visible(text), file=sys.stderr, flush=True)
 
     @contextmanager
     def progress(self, what: str, total: int) -> Iterator[Callable[[], None]]:
@@ -112,7 +115,7 @@ class Sheet:
         else:
             self._rows.append(tuple(cells))
             if len(self._rows) >= self._at_once:
-                self._flush()
+                self.flush()
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -120,10 +123,12 @@ class Sheet:
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         """Print what is left, whatever happened."""
-        if self._rows:
-            self._flush()
+        self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Print the rows that are waiting."""
+        if not self._rows:
+            return
         width = self._output.console.width
         shown = [number for number, column in enumerate(self._columns) if width >= column.beyond]
         table = Table(box=box.SIMPLE_HEAD, show_header=not self._begun, expand=True, pad_edge=False, show_edge=False)

@@ -5,6 +5,7 @@ shown is read by its key, as it is now. Anybody can send notifications: no read 
 bank vouches for is read before what it does not.
 """
 
+import hashlib
 import heapq
 import re
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from itertools import chain, islice
 from typing import Any, Literal, get_args
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
 
 from callback.clock import format_utc, parse_utc
 from callback.errors import SpoiltRecord
@@ -27,25 +29,59 @@ from followups.text import printable
 
 State = Literal["pending", "overdue", "failed"]
 STATES: tuple[State, ...] = get_args(State)
-Word = Literal["waiting", "running", "retrying", "overdue", "failed", "done", "spoilt", "foreign"]
+Word = Literal["waiting", "running", "retrying", "overdue", "failed", "resolved", "done", "spoilt", "foreign"]
 Level = Literal["info", "ok", "warn", "bad"]
 Checksum = Literal["valid", "invalid", "missing", "unverifiable"]
 CHECKSUMS: tuple[Checksum, ...] = get_args(Checksum)
 
-_LEVELS: dict[Word, Level] = {"done": "ok", "retrying": "warn", "overdue": "bad", "failed": "bad", "spoilt": "bad"}
+_LEVELS: dict[Word, Level] = {
+    "done": "ok",
+    "resolved": "ok",
+    "retrying": "warn",
+    "overdue": "bad",
+    "failed": "bad",
+    "spoilt": "bad",
+}
 _EVER = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 # The sweep looks at what is late again after 10 minutes at most, and at a pass in time 2 minutes after it was due.
 _SWEPT_WITHIN = timedelta(minutes=15)
 # Not the body: nobody here needs it.
 _OWN = [str(field.alias) for name, field in Record.model_fields.items() if name not in {"ours", "claim_id"}]
-ATTRIBUTES = (*_OWN, "receivedAt", "failedAt", "status", "transactionState", "amount", "currency", "checksumForm")
+ATTRIBUTES = (
+    *_OWN,
+    "receivedAt",
+    "failedAt",
+    "failedShard",
+    "resolvedAt",
+    "resolvedReason",
+    "status",
+    "transactionState",
+    "amount",
+    "currency",
+    "checksumForm",
+)
 _MOST_PASSES = 100  # in a plan; a spoilt record may say more
 # Of one order or charge, items that are read and those that are shown; of a list, items that are looked through.
-MOST_FOUND, MOST_SHOWN, MOST_LISTED = 300, 20, 10_000
+MOST_FOUND, MOST_SHOWN, MOST_LISTED, MOST_PREFIXED = 300, 20, 10_000, 1_000
 # The shards from here on hold what no checksum proves (callback/record.py): they are read last.
-_UNPROVED = {"due": 12, "failed": SWEEP_SHARDS}
+_UNPROVED = 12
+# Numbers of passes, long numbers and ids.
+_VARIES = re.compile(r"(?<=pass )\d+|\d{4,}|(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{8,}")
 _IDS = ("chargeId", "notificationId", "orderId")
-ERROR_ATTRIBUTES = ("errorId", "errorType", "message", "chargeId", "occurrences", "firstAt", "lastAt", "mailedAt")
+KEY = _IDS[:2]
+# Whatever runs on a record, or counts up an error, changes at least one of them.
+_MOVING = ("state", "attempts", "leaseUntil", "occurrences")
+ERROR_ATTRIBUTES = (
+    "errorId",
+    "errorType",
+    "message",
+    "chargeId",
+    "occurrences",
+    "firstAt",
+    "lastAt",
+    "mailedAt",
+    "responseData",
+)
 
 
 @dataclass(frozen=True)
@@ -91,6 +127,19 @@ class Notification:
         """Why it is not done, as far as is known."""
         return f"spoilt: {self.fault}" if self.fault else printable(str(self.item.get("lastError", "")))
 
+    @property
+    def cause(self) -> str:
+        """The reason without what differs between notifications: those of one cause are repaired at once."""
+        text = self.reason or "no reason is known"
+        for id_ in filter(None, self.ids.values()):
+            text = text.replace(id_, "…")
+        return _VARIES.sub("…", text)
+
+    @property
+    def cause_id(self) -> str:
+        """A short name of the cause, for commands."""
+        return hashlib.sha256(self.cause.encode(errors="replace")).hexdigest()[:6]
+
     def time(self, attribute: str) -> datetime | None:
         """Return a time of the item, None where there is none that can be read."""
         try:
@@ -104,7 +153,7 @@ class Notification:
             name: value if name in _IDS else scrubbed(value) for name, value in self.item.items()
         }
         data |= {"passes": scrubbed(self.record.passes[:_MOST_PASSES]) if self.record else []}
-        data |= {"checksumStatus": self.checksum, "status": status(self, now).word}
+        data |= {"checksumStatus": self.checksum, "status": status(self, now).word, "cause": self.cause_id}
         return data | ({"lastError": self.reason} if self.reason else {})
 
 
@@ -152,13 +201,14 @@ def status(notification: Notification, now: datetime) -> Status:
     - retrying: the last attempt failed, and it is due again
     - overdue: it was due (again) more than two minutes ago
     - failed: for a person; done: no pass is missing
+    - resolved: failed, and settled by hand since
     - spoilt, foreign: no record
     """
-    record = notification.record
-    if record is None:
-        return Status("spoilt" if notification.fault else "foreign")
-    if record.state == "DONE":
-        return Status("done")
+    record, resolved = notification.record, notification.time("resolvedAt")
+    if resolved and notification.item.get("state") == "FAILED" and "failedShard" not in notification.item:
+        return Status("resolved", resolved)
+    if record is None or record.state == "DONE":
+        return Status("done" if record else "spoilt" if notification.fault else "foreign")
     late = max(record.overdue(now), timedelta()) if record.state == "PENDING" else timedelta()
     if record.is_claimed(now):
         return Status("running", record.lease_until, late)
@@ -183,6 +233,7 @@ class Listing:
     until: datetime = _EVER[1]
     limit: int = MOST_LISTED
     checksum: str | None = None
+    cause: str | None = None
 
 
 @dataclass
@@ -209,7 +260,7 @@ def _listed(stack: Stack, asked: Listing, now: datetime, found: Found) -> Iterat
         return
     given = looked = 0
     # One more than is asked for tells whether there are more.
-    most = asked.limit + 1 if asked.state == "failed" and not asked.checksum else MOST_LISTED
+    most = asked.limit + 1 if asked.state == "failed" and not (asked.checksum or asked.cause) else MOST_LISTED
     for one in read_all(stack, islice(_keys(stack, asked, now), most)):
         looked += 1
         if _is_asked_for(one, asked, now):
@@ -232,7 +283,7 @@ def _keys(stack: Stack, asked: Listing, now: datetime) -> Iterator[Item]:
 
 
 def _is_asked_for(one: Notification, asked: Listing, now: datetime) -> bool:
-    if asked.checksum and one.checksum != asked.checksum:
+    if (asked.checksum or one.checksum) != one.checksum or (asked.cause or one.cause_id) != one.cause_id:
         return False
     if asked.state == "failed" or one.record is None:  # of a spoilt one the times cannot be read
         return True
@@ -240,13 +291,45 @@ def _is_asked_for(one: Notification, asked: Listing, now: datetime) -> bool:
     return asked.since <= first_due < asked.until and (asked.state == "pending" or status(one, now).is_late)
 
 
-def find(stack: Stack, word: str) -> Found:
+def find(stack: Stack, word: str, most: int | None = None) -> Found:
     """Return the notifications of an order, a charge or a delivery, oldest first.
 
     A delivery's own id is in no index: it finds what waits, what failed, and what the error log names.
     """
     keys = [*_keys_of_charge(stack, word), *_keys_of_order(stack, word)] or _keys_of_delivery(stack, word)
-    return _read_some(stack, keys, MOST_SHOWN)
+    return _read_some(stack, keys, most or MOST_SHOWN)
+
+
+def find_by_prefix(stack: Stack, word: str, now: datetime) -> Found:
+    """Return what of that which waits or failed has an id that begins so, oldest first."""
+    states: tuple[State, ...] = ("failed", "pending")
+    rows = [
+        one
+        for state in states
+        for one in listed(stack, Listing(state, limit=MOST_PREFIXED), now)
+        if any(id_.startswith(word) for id_ in one.ids.values())
+    ]
+    chosen = sorted(rows, key=lambda one: one.checksum != "valid")[:MOST_SHOWN]
+    return Found(sorted(chosen, key=_received), len(rows) > len(chosen))
+
+
+def grouped(rows: Iterable[Notification]) -> list[tuple[Notification, ...]]:
+    """Put notifications of one cause together; the largest group first, in each the latest that failed."""
+    groups: dict[str, list[Notification]] = {}
+    for one in rows:
+        groups.setdefault(one.cause_id, []).append(one)
+    return sorted(map(tuple, groups.values()), key=len, reverse=True)
+
+
+def count_waiting(stack: Stack) -> int:
+    """Count what is in the index `due`, without reading it."""
+
+    def counted(shard: int) -> int:
+        asked: dict[str, Any] = {"IndexName": "due", "Select": "COUNT"}
+        return sum(page["Count"] for page in pages(stack, "sweepShard = :shard", {"shard": shard}, **asked))
+
+    with ThreadPoolExecutor(SWEEP_SHARDS) as pool:
+        return sum(pool.map(counted, range(SWEEP_SHARDS)))
 
 
 def of_order(stack: Stack, order_id: str) -> Found:
@@ -348,7 +431,7 @@ def _merged(
         parts = [query(stack, condition, bounds | {"shard": shard}, **how) for shard in shards]
         return heapq.merge(*parts, key=lambda key: str(key[_AT[index]]), reverse=newest_first)
 
-    unproved = min(_UNPROVED[index], SWEEP_SHARDS)
+    unproved = min(_UNPROVED, SWEEP_SHARDS)
     return chain(merged(range(unproved)), merged(range(unproved, SWEEP_SHARDS)))
 
 
@@ -367,15 +450,20 @@ _read = _Reader().deserialize
 _write = TypeSerializer().serialize
 
 
-def query(stack: Stack, condition: str, values: Item, **request: Any) -> Iterator[Item]:  # noqa: ANN401 - typed keywords
-    """Read keys of CreditCardNotifyTable or of one of its indexes, page by page as they are asked for."""
-    pages = stack.dynamodb.get_paginator("query").paginate(
+def pages(stack: Stack, condition: str, values: Item, **request: Any) -> Iterator[Any]:  # noqa: ANN401 - typed keywords
+    """Query CreditCardNotifyTable or one of its indexes, page by page as they are asked for."""
+    found = stack.dynamodb.get_paginator("query").paginate(
         TableName=stack.output("CreditCardNotifyTable"),
         KeyConditionExpression=condition,
         ExpressionAttributeValues={f":{name}": _write(value) for name, value in values.items()},
         **request,
     )
-    for page in islice(pages, _MOST_PAGES):
+    return islice(found, _MOST_PAGES)
+
+
+def query(stack: Stack, condition: str, values: Item, **request: Any) -> Iterator[Item]:  # noqa: ANN401 - typed keywords
+    """Read keys of CreditCardNotifyTable or of one of its indexes."""
+    for page in pages(stack, condition, values, **request):
         yield from map(_item, page["Items"])
 
 
@@ -393,24 +481,36 @@ def get_all(stack: Stack, table: str, keys: Iterable[Item], attributes: Iterable
             request = answer["UnprocessedKeys"]
 
 
-def update(stack: Stack, table: str, key: Item, changes: Item, where: tuple[str, Item]) -> None:
-    """Change attributes, whatever their names are, where a condition holds; None removes one. Raises `ClientError`."""
-    condition, values = where
-    alias = {name: f"#n{number}" for number, name in enumerate(changes)}
+def update(stack: Stack, table: str, seen: Item, key: tuple[str, ...], changes: Item) -> bool:
+    """Change attributes, whatever their names are, where nothing has run since the item was seen; None removes one.
+
+    Return whether it was changed. Raises `ClientError`.
+    """
+    unmoved = {name: seen.get(name) for name in _MOVING}
+    alias = {name: f"n{number}" for number, name in enumerate({**changes, **unmoved})}
+    gone = [f"#{alias[name]}" for name, value in changes.items() if value is None]
     sets = {name: value for name, value in changes.items() if value is not None}
-    removed = [alias[name] for name in changes if name not in sets]
-    expression = f"SET {', '.join(f'{alias[name]} = :n{alias[name][2:]}' for name in sets)}"
-    expression += f" REMOVE {', '.join(removed)}" if removed else ""
-    given = {f":n{alias[name][2:]}": value for name, value in sets.items()}
-    stack.dynamodb.update_item(
-        TableName=stack.output(table),
-        Key=_written(key),
-        UpdateExpression=expression,
-        ConditionExpression=condition,
-        ExpressionAttributeNames={short: name for name, short in alias.items()}
-        | {found: found[1:] for found in re.findall(r"#\w+", condition)},
-        ExpressionAttributeValues=_written(given | {f":{name}": value for name, value in values.items()}),
-    )
+    expression = "SET " + ", ".join(f"#{alias[name]} = :{alias[name]}" for name in sets)
+    condition = [
+        f"attribute_not_exists(#{alias[name]})" if value is None else f"#{alias[name]} = :was{alias[name]}"
+        for name, value in unmoved.items()
+    ]
+    values = {f":{alias[name]}": value for name, value in sets.items()}
+    values |= {f":was{alias[name]}": value for name, value in unmoved.items() if value is not None}
+    try:
+        stack.dynamodb.update_item(
+            TableName=stack.output(table),
+            Key=_written({name: seen[name] for name in key}),
+            UpdateExpression=expression + (f" REMOVE {', '.join(gone)}" if gone else ""),
+            ConditionExpression=" AND ".join(condition),
+            ExpressionAttributeNames={f"#{short}": name for name, short in alias.items()},
+            ExpressionAttributeValues=_written(values),
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            raise
+        return False
+    return True
 
 
 def _item(attributes: Any) -> Item:  # noqa: ANN401 - botocore's union of what an attribute may be

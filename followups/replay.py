@@ -16,7 +16,7 @@ from followups.listing import StateChoice, chosen, period
 from followups.manual import ManualCommand
 from followups.operator import Operator
 from followups.output import Column, Sheet
-from followups.records import Notification, get, of_order, status
+from followups.records import MOST_FOUND, Notification, find, get, status
 from followups.stack import Stack, StillFails, invoke
 from followups.text import printable, visible
 
@@ -39,15 +39,16 @@ def planned(notification: Notification, now: datetime) -> Outcome:
     if current.word == "spoilt":
         text = f"the record is not what `save` writes, correct it by hand: {notification.fault}"
         return Outcome(notification, "failed", text)
-    if current.word == "foreign":
-        return Outcome(notification, "left", "left: a row of another function's, which has no passes")
-    if current.word == "done":
-        return Outcome(notification, "left", f"left: DONE, {number - 1} passes are completed")
-    if current.word == "running":
-        return Outcome(notification, "left", f"left: pass {number} is claimed until {at}")
-    if current.word in {"waiting", "retrying"} and current.at and current.at > now:
-        again = "again " if current.word == "retrying" else ""
-        return Outcome(notification, "left", f"left: pass {number} is due {again}at {at}")
+    left = {
+        "foreign": "a row of another function's, which has no passes",
+        "done": f"DONE, {number - 1} passes are completed",
+        "resolved": f"settled by hand at {at}",
+        "running": f"pass {number} is claimed until {at}",
+    }
+    if current.at and current.at > now:
+        left |= {"waiting": f"pass {number} is due at {at}", "retrying": f"pass {number} is due again at {at}"}
+    if current.word in left:
+        return Outcome(notification, "left", f"left: {left[current.word]}")
     return Outcome(notification, "planned", f"pass {number} is missing")
 
 
@@ -105,7 +106,7 @@ _STOPPED = "Stopped. What is not said to have been run is as it was; the same co
     },
     permissions=[
         "cloudformation:DescribeStacks the stack",
-        "dynamodb:Query the index `order` of CreditCardNotifyTable; for --state `due` and `failed`",
+        "dynamodb:Query CreditCardNotifyTable and its indexes",
         "dynamodb:BatchGetItem CreditCardNotifyTable",
         "lambda:InvokeFunction the function Recheck",
     ],
@@ -140,10 +141,10 @@ def command(
     if bool(orders) == bool(asked["states"]):
         raise click.UsageError("name orders, or choose by --state failed or --state overdue")
     if orders and any(asked.values()):
-        raise click.UsageError("--since, --until, --checksum and --limit go with --state")
+        raise click.UsageError("--since, --until, --checksum, --cause and --limit go with --state")
     # The command that is printed is to mean the same ones, whenever it is run.
     asked["until"] = asked["until"] or operator.clock()
-    of_orders = {order_id: of_order(operator.stack, order_id) for order_id in dict.fromkeys(orders)}
+    of_orders = {order_id: find(operator.stack, order_id, MOST_FOUND) for order_id in dict.fromkeys(orders)}
     parts = [*of_orders.values(), chosen(operator, asked["states"], asked)]
     seen = [one for part in parts for one in part]
     unknown = [order_id for order_id, found in of_orders.items() if not found.rows]
@@ -204,7 +205,7 @@ def _again(operator: Operator, orders: tuple[str, ...], asked: Mapping[str, Any]
         return operator.stack.command("replay", "--yes", ids=orders)
     words = [f"--state={state}" for state in asked["states"]]
     words += [f"--{name}={format_utc(asked[name])}" for name in ("since", "until") if asked[name]]
-    words += [f"--{name}={asked[name]}" for name in ("checksum", "limit") if asked[name]]
+    words += [f"--{name}={asked[name]}" for name in ("checksum", "cause", "limit") if asked[name]]
     return operator.stack.command("replay", "--yes", *words)
 
 

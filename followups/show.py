@@ -5,10 +5,11 @@ import click
 from callback.clock import format_utc
 from followups.manual import ManualCommand
 from followups.operator import Operator
-from followups.output import STYLES, Column, Sheet
-from followups.records import Notification, find, status
+from followups.output import STYLES, Cell, Column, Sheet
+from followups.records import Notification, find, find_by_prefix, status
 from followups.timeline import Event, timeline
 
+SHORTEST_PREFIX = 6
 _HELP = """Answer "this customer paid, where is the order?".
 
 Finds the notifications of an order, a charge or one delivery by the bank, and tells the story of each: when it came,
@@ -16,6 +17,8 @@ whether its checksum held, each pass of ProcessPaidOrder, the timer of the next 
 what happens next. Reads only; prints no card data.
 
 Of many notifications it shows 20 and says so: those whose checksum is valid first, then the latest.
+
+The first six letters or more of an id find what waits or failed.
 
 A delivery's own id finds what waits, what failed, and what the error log names; order and charge find everything that
 was saved. A notification that could not be saved is in no table, but in a queue: look with
@@ -36,6 +39,7 @@ was saved. A notification that could not be saved is in no table, but in a queue
         "cloudformation:DescribeStacks the stack",
         "dynamodb:Query CreditCardNotifyTable and its indexes",
         "dynamodb:BatchGetItem CreditCardNotifyTable, CallbackErrorLogTable (without: a line says so)",
+        "sqs:GetQueueAttributes the queues (without: a line says so)",
         "scheduler:GetSchedule the schedule group (without: a line says so)",
     ],
 )
@@ -45,6 +49,8 @@ def command(operator: Operator, word: str) -> int:
     """Print what is known of each notification under an id."""
     output, now = operator.output, operator.clock()
     found = find(operator.stack, word)
+    if not found.rows and len(word) >= SHORTEST_PREFIX:
+        found = find_by_prefix(operator.stack, word, now)
     stories = [(one, timeline(operator.stack, one, now)) for one in found]
     if output.as_json:
         records = [one.as_data(now) | {"timeline": list(map(_as_data, events))} for one, events in stories]
@@ -57,10 +63,14 @@ def command(operator: Operator, word: str) -> int:
         _story(operator, events)
     if found.more:
         output.warn(f"There are more than these {len(stories)}: the proved and the latest of what was read are shown.")
+    for line in operator.stack.about_letters():
+        output.warn(line, "bold red")
     if not stories:
         output.note(f"{word}: no notification was saved in stack {operator.stack.name}.")
-        output.note("Check the id and the stack. What is done is found by its order or charge alone; what could not be")
-        output.note("saved lies in a queue:")
+        output.note(
+            "Check the id and the stack. What is done is found by its whole order or charge id alone; what could"
+        )
+        output.note("not be saved lies in a queue:")
         output.note(f"    {operator.stack.command('dead-letters', 'list')}")
     return 0 if stories else 1
 
@@ -74,10 +84,16 @@ def _header(operator: Operator, one: Notification) -> None:
 
 
 def _story(operator: Operator, events: list[Event]) -> None:
-    with Sheet(operator.output, Column("UTC", 19), Column("what", 9), Column("known", ratio=1), at_once=1000) as sheet:
+    zone = operator.zone
+    columns = [Column("UTC", 19), Column("what", 9), Column("known", ratio=1)]
+    local = (
+        [] if operator.clock().utcoffset() == operator.clock().astimezone(zone).utcoffset() else [Column("local", 8)]
+    )
+    with Sheet(operator.output, *local, *columns, at_once=1000) as sheet:
         for event in events:
             at = f"{event.at:%Y-%m-%d %H:%M:%S}" if event.at else ""
-            cells = (at, (event.what, STYLES[event.level]), (event.text, STYLES[event.level]))
+            own = [f"{event.at.astimezone(zone):%H:%M:%S}" if event.at else ""] if local else []
+            cells: tuple[Cell, ...] = (*own, at, (event.what, STYLES[event.level]), (event.text, STYLES[event.level]))
             sheet.add(cells, (format_utc(event.at) if event.at else "-", event.what, event.text), {})
 
 

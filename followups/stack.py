@@ -8,6 +8,7 @@ import re
 import shlex
 import socket
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 LONGEST_SECONDS = 120 + MARGIN_SECONDS
 # A synchronous invocation waits for a cold start too, which the function's own timeout does not count.
 PATIENCE_SECONDS = LONGEST_SECONDS + 30
+RETRY, REFUSED, FAILURE = "RetryQueue", "RefusedQueue", "FailureQueue"
+QUEUES = (RETRY, REFUSED, FAILURE)
 QUICK = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
 # No second attempt: botocore would invoke the function again while it still runs.
 _PATIENT = Config(
@@ -155,6 +158,29 @@ class Stack:
         """Recheck's ARN."""
         return self.output("RecheckFunctionArn")
 
+    def letters(self) -> dict[str, int]:
+        """How many messages are in each queue that is not empty, by SQS's estimate."""
+        names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        urls, client = {name: self.output(name) for name in QUEUES}, self.sqs
+
+        def count(name: str) -> int:
+            about = client.get_queue_attributes(QueueUrl=urls[name], AttributeNames=names)["Attributes"]
+            return sum(int(about[name]) for name in names)
+
+        with ThreadPoolExecutor(len(QUEUES)) as pool:
+            counts = dict(zip(QUEUES, pool.map(count, QUEUES), strict=True))
+        return {name: number for name, number in counts.items() if number}
+
+    def about_letters(self) -> list[str]:
+        """Say for each queue that is not empty how many letters it has, and the command that repairs."""
+        try:
+            letters = self.letters()
+        except ClientError as error:  # whoever may read the records may not be allowed this
+            return [f"How many letters there are is unknown: {printable(str(error))}"]
+        redrive, look = (self.command("dead-letters", word) for word in ("redrive", "list"))
+        todo = {RETRY: "tried again by themselves", REFUSED: look, FAILURE: f"once the cause is gone: {redrive}"}
+        return [f"{number} not saved, in {name}: {todo[name]}" for name, number in letters.items()]
+
     @cached_property
     def sqs(self) -> "SQSClient":
         """The queues' service."""
@@ -187,8 +213,10 @@ class Stack:
 
     def _client(self, service: str, config: Config = QUICK) -> Any:  # noqa: ANN401 - one of many typed clients
         make: Any = self.session.client
-        endpoint = {"endpoint_url": self.account.endpoint_url} if self.account.endpoint_url else {}
-        return make(service, config=config, **endpoint)
+        if not (url := self.account.endpoint_url):
+            return make(service, config=config)
+        # The way to this machine is through no proxy.
+        return make(service, config=config.merge(Config(proxies={})), endpoint_url=url)
 
 
 def _others(client: "CloudFormationClient") -> str:

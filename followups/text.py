@@ -1,16 +1,17 @@
 """Texts and times as people read them: on one line, without what a terminal obeys, to the second, in UTC."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from callback.redact import scrub
 
 _MAX_LINE = 400
 _STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-_LENGTH = re.compile(r"(?P<ahead>\+?)(?P<number>\d{1,6})(?P<unit>[smhd])", re.ASCII)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_LENGTH = re.compile(r"(?P<ahead>\+?)(?P<number>\d{1,6})(?P<unit>[smhdw])", re.ASCII)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 EXPECTED = (
-    "a date (2026-11-22), a time (2026-11-22T09:30, UTC unless it names its zone), 90m, 2h or 3d ago, or +10m ahead"
+    "a date (2026-11-22), a time (2026-11-22T09:30, or 09:30 today), today, yesterday, 90m, 2h, 3d or 1w ago, or +10m"
+    " ahead; in your zone on a terminal, else in UTC, unless it names its own"
 )
 
 
@@ -36,13 +37,18 @@ def relative(moment: datetime, now: datetime) -> str:
     return f"{clock_time(moment, now)}, {distance}"
 
 
-def parse_when(text: str, now: datetime) -> datetime:
-    """Read a time in UTC, or raise `ValueError`."""
-    if length := _LENGTH.fullmatch(text.strip()):
+def parse_when(text: str, now: datetime, zone: tzinfo = UTC) -> datetime:
+    """Read a time of a zone, or raise `ValueError`."""
+    text, today = text.strip().lower(), now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    if text in {"today", "yesterday"}:
+        return today - timedelta(days=text == "yesterday")
+    if length := _LENGTH.fullmatch(text):
         distance = timedelta(**{_UNITS[length["unit"]]: int(length["number"])})
         return now + distance if length["ahead"] else now - distance
-    moment = datetime.fromisoformat(text.strip())
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    if re.fullmatch(r"\d\d:\d\d(:\d\d)?", text):
+        text = f"{today:%Y-%m-%d}T{text}"
+    moment = datetime.fromisoformat(text.upper())
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
 def visible(text: str) -> str:

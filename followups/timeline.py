@@ -3,6 +3,7 @@
 The record is the truth and is handed in; the timer and the error log are asked for, and what may not be asked is said.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from callback.record import Record
 from callback.table import Item
 from callback.timer import schedule_name
 from followups.records import Level, Notification, Status, error_rows, status
-from followups.stack import Stack
+from followups.stack import Stack, error_line
 from followups.text import clock_time, printable, relative, span
 
 # Scheduler's precision (docs/decisions/02), and the sweep's rhythm (template.yaml).
@@ -56,7 +57,7 @@ def timeline(stack: Stack, notification: Notification, now: datetime) -> list[Ev
     record = notification.record
     if notification.fault or record is None:
         foreign = Event(None, "received", "by another function, which shares the table: it has no passes here")
-        return [_spoilt(notification.fault) if notification.fault else foreign]
+        return [_spoilt(notification.fault) if notification.fault else foreign, *_ended(notification)]
     timer_at, timer = _timer(stack, record, now)
     known = [*_received(notification), *_passes(record), *_claim(record, now), *_ended(notification)]
     known += [*timer, *_errors(stack, notification, now)]
@@ -78,8 +79,9 @@ class _Outlook:
     now: datetime
 
     def next_steps(self, timer_at: datetime | None) -> Iterator[Event]:
-        if self.current.word == "done":
-            yield Event(None, "next", "nothing: no pass is missing", "ok")
+        if self.current.word in {"done", "resolved"}:
+            text = "nothing: no pass is missing" if self.current.word == "done" else "nothing: it was settled by hand"
+            yield Event(None, "next", text, "ok")
             return
         yield Event(None, "waits", self._waits() + self._tried(), self.current.level)
         if self.current.word == "failed":
@@ -184,6 +186,8 @@ def _ended(notification: Notification) -> Iterator[Event]:
     if ended := notification.time("failedAt"):
         done = notification.next_pass - 1
         yield Event(ended, "ended", f"FAILED with {done} {'pass' if done == 1 else 'passes'} completed", "bad")
+    if resolved := notification.time("resolvedAt"):
+        yield Event(resolved, "resolved", printable(f"by hand: {notification.item.get('resolvedReason', '')}"), "ok")
 
 
 def _timer(stack: Stack, record: Record, now: datetime) -> tuple[datetime | None, list[Event]]:
@@ -217,12 +221,22 @@ def _errors(stack: Stack, notification: Notification, now: datetime) -> Iterator
         rows = error_rows(stack, notification.ids["notificationId"], notification.next_pass)
         for kind, row in sorted(rows.items(), key=lambda pair: str(pair[1].get("lastAt"))):
             texts.append(printable(f"{row.get('errorType')}: {row.get('message')}"))
+            said = f"{texts[-1]}; it answered {_answer(row['responseData'])}" if row.get("responseData", "{}") != "{}" else texts[-1]
             level: Level = "bad" if kind.startswith("failed") else "warn"
-            yield _error(row, texts[-1], level, now)
+            yield _error(row, said, level, now)
     except ClientError as refused:
         yield _unknown("error", refused)
     if notification.reason and notification.reason not in texts:
         yield Event(None, "error", f"of the last failed attempt: {notification.reason}", "info" if done else "warn")
+
+
+def _answer(text: object) -> str:
+    """What ProcessPaidOrder said: of an error of Lambda's, type and message alone."""
+    try:
+        answer = json.loads(str(text))
+    except (ValueError, RecursionError):
+        answer = None
+    return error_line(answer) if isinstance(answer, dict) and "errorMessage" in answer else printable(str(text))
 
 
 def _error(row: Item, text: str, level: Level, now: datetime) -> Event:

@@ -15,8 +15,8 @@ import recheck
 from callback.clock import format_utc
 from callback.record import OVERDUE_AFTER
 from followups.cli import main
-from followups.dead_letters import FAILURE, QUEUES, REFUSED, RETRY
 from followups.operator import Operator
+from followups.stack import FAILURE, QUEUES, REFUSED, RETRY
 from local.emulator import ACCOUNT, REGION
 from tests.letters import Letter, function_error, on_failure, scheduler_letter
 from tests.template import source

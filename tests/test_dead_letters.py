@@ -10,8 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import NoRegionError
 
-from followups.dead_letters import FAILURE, QUEUES, REFUSED, RETRY
-from followups.stack import Stack
+from followups.stack import FAILURE, QUEUES, REFUSED, RETRY, Stack
 from local.emulator import ACCOUNT, REGION
 from tests.deployed import (
     PROCESS,

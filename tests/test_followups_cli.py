@@ -206,7 +206,10 @@ def test_interrupt_of_what_only_reads_says_that_nothing_was_changed(deployed: De
 @pytest.mark.parametrize(
     ("words", "completes"),
     [
-        ("followups ", {"show", "list", "watch", "board", "replay", "dead-letters", "forget", "verify", "preflight"}),
+        (
+            "followups ",
+            {"show", "list", "watch", "board", "replay", "dead-letters", "forget", "resolve", "verify", "preflight"},
+        ),
         ("followups dead-letters ", {"list", "redrive", "discard"}),
         ("followups list --state ", {"pending", "overdue", "failed"}),
         ("followups --local list --sin", {"--since"}),

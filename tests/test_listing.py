@@ -1,12 +1,14 @@
 """`followups list`: what waits, is late or failed."""
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
 
 from callback.clock import format_utc
 from tests.deployed import Deployed, unstyled
+from tests.wire import refuse
 from tests.world import CHARGE, NOTIFICATION, ORDER
 
 Print = pytest.CaptureFixture[str]
@@ -106,7 +108,7 @@ def test_terminal_gets_a_table_with_the_whole_ids(
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", str(width))
-    assert listed.run("list") == 0
+    assert listed.run("list", "--all") == 0
     lines = unstyled(capsys.readouterr().out).splitlines()
     assert max(map(len, lines)) <= width
     assert sum("failed (UTC)" in line for line in lines) == 1
@@ -157,8 +159,56 @@ def test_list_looks_through_a_bounded_number(
     assert sum(keys) == 10
 
 
-@pytest.mark.parametrize("option", [("--since", "yesterday"), ("--limit", "0"), ("--state", "lost")])
+@pytest.mark.parametrize("option", [("--since", "some day"), ("--limit", "0"), ("--state", "lost")])
 def test_wrong_option_says_what_is_expected(deployed: Deployed, capsys: Print, option: tuple[str, str]) -> None:
     """Exit 2 and the option's name."""
     assert deployed.run("list", *option) == 2
     assert option[0] in capsys.readouterr().err
+
+
+def test_terminal_folds_what_has_one_cause(deployed: Deployed, capsys: Print, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few rows of each cause, how many more there are and since when, and the commands that mean all of them."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    for number in range(10):
+        deployed.put_failed(
+            f"a{number}", number, lastError=f"GaveUp: pass {number % 2}: order {ORDER} at 172398{number}"
+        )
+        deployed.put_failed(f"b{number}", 60, orderId=f"ORDER-{number}", lastError="GaveUp: timed out")
+    deployed.put_failed("c", lastError="OrderUnsettled: no")
+    assert deployed.run("list") == 0
+    lines = unstyled(capsys.readouterr().out).splitlines()
+    assert [line for line in lines if "more of this cause" in line] == [
+        "… and 7 more of this cause, 09:21:17 UTC to 09:30:17 UTC:",
+        "… and 7 more of this cause, 08:30:17 UTC to 08:30:17 UTC:",
+    ]
+    commands = [line.split() for line in lines if line.startswith("    followups replay")]
+    assert lines[-1].startswith("21 overdue or failed.")
+    assert deployed.run(*commands[1][1:], "--dry-run", "--json") == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {one["notificationId"][0] for one in found} == {"b"}
+    assert len(found) == 10
+
+
+def test_letters_are_never_hidden(deployed: Deployed, capsys: Print) -> None:
+    """What could not be saved is in no table: each queue that is not empty is said, with the command that repairs."""
+    deployed.put_each_kind()
+    for command in (["list"], ["show", ORDER]):
+        deployed.run(*command)
+        said = capsys.readouterr().err
+        assert "1 not saved, in RetryQueue: tried again by themselves\n" in said
+        assert "1 not saved, in RefusedQueue: followups dead-letters list --stack payment3-follow-up-dev\n" in said
+        assert "1 not saved, in FailureQueue: once the cause is gone: followups dead-letters redrive" in said
+    deployed.world.wire.before["sqs.GetQueueAttributes"] = refuse("AccessDenied", times=9)
+    assert deployed.run("list") == 0
+    assert "How many letters there are is unknown: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("given", "close"), [(["lst"], "list"), (["list", "--state", "faild"], "failed")])
+def test_misspelt_word_is_answered_with_the_one_that_was_meant(
+    deployed: Deployed, capsys: Print, given: list[str], close: str
+) -> None:
+    """Commands and states."""
+    assert deployed.run(*given) == 2
+    assert re.search(f"[Dd]id you mean '?{close}'?\\?", capsys.readouterr().err)

@@ -51,8 +51,8 @@ def test_nothing_found_says_where_to_look(deployed: Deployed, capsys: Print) -> 
     assert deployed.run("show", "ORDER-9", "--region", "ap-southeast-1") == 1
     assert capsys.readouterr().out == (
         "ORDER-9: no notification was saved in stack payment3-follow-up-dev.\n"
-        "Check the id and the stack. What is done is found by its order or charge alone; what could not be\n"
-        "saved lies in a queue:\n"
+        "Check the id and the stack. What is done is found by its whole order or charge id alone; what could\n"
+        "not be saved lies in a queue:\n"
         "    followups dead-letters list --stack payment3-follow-up-dev --region ap-southeast-1\n"
     )
 
@@ -207,3 +207,36 @@ def test_record_that_another_hand_has_spoilt_is_shown_as_such(
         assert deployed.run("show", CHARGE, *form) == 0
         said = capsys.readouterr().out
         assert f"the record is not what `save` writes, correct it by hand: {fault}" in said
+
+
+@pytest.mark.parametrize("word", ["ORDER-77", "chrg_wait", "delivery-of"])
+def test_first_letters_find_what_waits_or_failed(deployed: Deployed, capsys: Print, word: str) -> None:
+    """Six or more of any id; fewer find nothing."""
+    deployed.put_waiting("delivery-of-7", chargeId="chrg_waits_7", orderId="ORDER-7700")
+    deployed.put_failed("another", orderId="ORDER-8800")
+    assert deployed.run("show", word) == 0
+    assert capsys.readouterr().out.startswith("Order ORDER-7700: ")
+    assert deployed.run("show", word[:5]) == 1
+
+
+def test_cause_that_process_paid_order_gave_is_told(deployed: Deployed, capsys: Print) -> None:
+    """Not only that it failed: what it said."""
+    said = {"errorType": "StockError", "errorMessage": "no stock for SKU 7", "stackTrace": ["secret place"]}
+    deployed.functions[PROCESS] = lambda _call: payload(said, error="Unhandled")
+    with pytest.raises(Exception, match="ProcessPaidOrder failed"):
+        deployed.world.deliver()
+    assert deployed.run("show", ORDER) == 0
+    told = capsys.readouterr().out
+    assert "; it answered StockError: no stock for SKU 7" in told
+    assert "secret place" not in told
+
+
+def test_person_sees_local_times_beside_utc(deployed: Deployed, capsys: Print, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal, in the zone that is asked for; a zone that does not exist is said."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    deployed.world.deliver()
+    assert deployed.run("show", ORDER, "--tz", "Asia/Bangkok") == 0
+    assert "16:30:17   2026-11-22 09:30:17   received" in unstyled(capsys.readouterr().out)
+    assert deployed.run("show", ORDER, "--tz", "Asia/Nowhere") == 2
+    assert "no such zone" in capsys.readouterr().err

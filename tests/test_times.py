@@ -1,9 +1,11 @@
 """Times as people read and type them."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from callback.clock import parse_utc
 from followups.text import clock_time, parse_when, relative, span
 
 NOW = datetime(2026, 11, 22, 9, 30, 17, 250_000, tzinfo=UTC)
@@ -52,8 +54,25 @@ def test_time_may_be_typed_as_a_date_a_time_or_how_long_ago(typed: str, means: d
     assert parse_when(typed, NOW) == means
 
 
-@pytest.mark.parametrize("typed", ["", "yesterday", "-3d", "3 d", "3w", "٣d", "2026-13-01", "9999999d"])
+@pytest.mark.parametrize("typed", ["", "some day", "-3d", "3 d", "3y", "٣d", "2026-13-01", "9999999d"])
 def test_what_is_no_time_is_refused(typed: str) -> None:
     """Rather than taken for another time."""
     with pytest.raises(ValueError, match=r"isoformat|month"):
         parse_when(typed, NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("09:30", "2026-11-22T02:30:00Z"),
+        ("today", "2026-11-21T17:00:00Z"),
+        ("Yesterday", "2026-11-20T17:00:00Z"),
+        ("2026-11-20", "2026-11-19T17:00:00Z"),
+        ("2026-11-22T09:30Z", "2026-11-22T09:30:00Z"),
+        ("1w", "2026-11-15T09:30:17.250000Z"),
+    ],
+)
+def test_time_is_read_in_the_zone_of_whoever_types_it(text: str, moment: str) -> None:
+    """Unless it names its own."""
+    now = parse_utc("2026-11-22T09:30:17.250000Z")
+    assert parse_when(text, now, ZoneInfo("Asia/Bangkok")) == parse_utc(moment)
