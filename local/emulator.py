@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parent.parent
-STATE = ROOT / ".local"
+# Each has a stack of its own that `make up` keeps: the tests never touch a developer's.
+STATE = Path(os.environ.get("LOCAL_STATE") or ROOT / ".local")
 PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
 MAIN = ROOT / "local" / "emulator_main.py"
 HOST = "127.0.0.1"
@@ -25,8 +26,6 @@ ACCOUNT = "123456789012"
 # Those of the emulators that were started last, with what their functions logged.
 _LOGS = STATE / "logs"
 _LOGS_KEPT = 20
-# An argument of its process that `make up` gives and others do not.
-_KEPT = "kept"
 # No proxy leads to this machine itself.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -85,7 +84,7 @@ def start(sweep_every: float = 60, *, kept: bool = False) -> Emulator:
     with _new_log(Emulator(0, port).log) as log:
         # A session of its own: Ctrl-C reaches only us, and we end it and its workers together.
         process = subprocess.Popen(
-            [PYTHON, "-P", MAIN, *([_KEPT] if kept else []), str(port)],
+            [PYTHON, "-P", MAIN, "kept" if kept else "run", STATE, str(port)],
             cwd=room,
             env=_environment(room, port) | {"SWEEP_EVERY": str(sweep_every)},
             stdin=subprocess.DEVNULL,
@@ -116,7 +115,7 @@ def _new_log(file: Path) -> IO[bytes]:
 def find_kept() -> Emulator | None:
     """Return the emulator that was started to be kept, by its process: no file can part from it."""
     for pid, command in _processes():
-        _, found, port = command.partition(f"{MAIN} {_KEPT} ")
+        _, found, port = command.partition(f"{MAIN} kept {STATE} ")
         if found and port.isdigit():
             return Emulator(pid, int(port))
     return None

@@ -24,20 +24,22 @@ from rich.console import Console
 
 from callback.clock import format_utc
 from local import emulator
-from local.containers import TEMPLATE, bridged
+from local.containers import bridged
 from local.emulator import ROOT
 from local.progress import Progress, picture
 from local.report import Invocation, while_waiting
 from local.samples import EVENTS, NAMES, read_sample
-from local.session import KEPT
 from local.stack import Options, build, deploy
 
 pytestmark = [pytest.mark.stack, pytest.mark.enable_socket]
 COMMAND = [sys.executable, "-m", "local"]
+STATE = ROOT / ".local" / "tests"
+KEPT = STATE / "up.json"
 # What a shell may have set: a proxy that answers nobody, an account's settings that lead nowhere, and no UTF-8.
 ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": f"{ROOT / 'functions'}{os.pathsep}{ROOT}",
+    "LOCAL_STATE": str(STATE),
     "COLUMNS": "100",
     **dict.fromkeys(("HTTP_PROXY", "http_proxy"), "http://127.0.0.1:1"),
     **dict.fromkeys(("NO_PROXY", "no_proxy"), "intranet.example"),
@@ -263,15 +265,14 @@ def test_up_keeps_a_stack_for_other_tools_until_down() -> None:
         assert (first.returncode, second.returncode) == (0, 0), printed
         assert sum("up already" in text for text in printed) == 1
         assert all("make send " in text and "make down " in text for text in printed)
-        kept = emulator.find_kept()
-        assert kept
+        kept = json.loads(KEPT.read_text())["emulator"]
         code, lines = local("env")
         url = re.search(r"export AWS_ENDPOINT_URL=(\S+)", lines)
         assert (code, bool(url)) == (0, True)
         _answers(str(url and url[1]))
         _can_be_run_in_containers(str(url and url[1]))
         _can_be_sent_notifications()
-        _is_found_whatever_happens_to_it(kept.pid)
+        _is_found_whatever_happens_to_it(kept["pid"])
     finally:
         assert local("down") == (0, "down\n")
     assert not _emulators()
@@ -306,7 +307,7 @@ def _answers(url: str) -> None:
 
 def _can_be_run_in_containers(url: str) -> None:
     # `sam local` gets the built functions, every variable with its value, and an endpoint that containers reach.
-    template: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text())
+    template: dict[str, Any] = yaml.safe_load((STATE / "sam-local.yaml").read_text())
     functions = [r["Properties"] for r in template["Resources"].values() if r["Type"].endswith("Serverless::Function")]
     assert len(functions) == 4
     for function in functions:
@@ -319,7 +320,7 @@ def _can_be_run_in_containers(url: str) -> None:
 @pytest.mark.parametrize(("command", "code"), [("invoke", 2), ("send", 2), ("env", 2), ("down", 0)])
 def test_command_without_up_says_so(command: str, code: int) -> None:
     """It may be called at any time, also after a crash that left an empty note; `eval` gets nothing to run."""
-    KEPT.parent.mkdir(exist_ok=True)
+    KEPT.parent.mkdir(parents=True, exist_ok=True)
     KEPT.touch()
     with start(command, stderr=subprocess.PIPE) as process:
         printed, said = process.communicate(timeout=60)
