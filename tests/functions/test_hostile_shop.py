@@ -98,12 +98,12 @@ class Shop:
     asked: dict[str, Any] = field(default_factory=dict)
     day: Day = field(default_factory=Day)
 
-    def play(self, strangers: list[Post], real: list[Post] = REAL, timer: str = "once", copies: int = 0) -> Day:
+    def play(self, strangers: list[Post], real: list[Post] = REAL, copies: int = 0, **how: str) -> Day:
         """Let the bank and a stranger post, until all is at rest; what became of the bank's.
 
         The first forgery that is saved gets so many `copies`, whose passes only fail, which takes no time here.
         """
-        model = self._begin(real, timer)
+        model = self._begin(real, **how)
         for post in sorted([*strangers, *real], key=lambda post: post.after):
             model.at(START + post.after, partial(model.accept, DELAYED_NOTIFY, post.event, "Notify"))
         if copies:
@@ -118,14 +118,16 @@ class Shop:
                 self.day.passes.setdefault(f"{run.notification} {run.number}", run.began)
         return self.day
 
-    def _begin(self, real: list[Post], timer: str) -> Model:
+    def _begin(self, real: list[Post], timer: str = "once", policy: str = "warn", down: str = "") -> Model:
         world, self.day = self.world, Day()
         world.empty()
         world.now = START
-        world.cold_start(**USUAL | {"GIVE_UP_AFTER_HOURS": "1", "UNPROVED_GIVE_UP_AFTER_HOURS": "1"})
+        hours = dict.fromkeys(("GIVE_UP_AFTER_HOURS", "UNPROVED_GIVE_UP_AFTER_HOURS"), "1")
+        world.cold_start(**USUAL | hours | {"CHECKSUM_POLICY": policy})
         for charge, order in PAID.items():
             world.pay(chargeId=charge, orderId=order)
-        model = world.model(parallel=True, timer=timer, behaviour=self._behaviour)
+        fails: dict[str, Any] = {"outage": lambda name: "denied" if name == down else ""}
+        model = world.model(parallel=True, timer=timer, behaviour=self._behaviour, **fails)
         self._watch(model, real)
         model.sweep()  # so that the sweeps of all days fall on the same seconds
         return model
@@ -164,12 +166,12 @@ class Shop:
 
         def slowly(call: Call, effect: Callable[[], Answer]) -> Answer:
             world.now += CALL if model.running == SWEEP else timedelta()
+            day.secrets += [world.now] if call.service == "secretsmanager" else []
             assert around
             return around(call, effect)
 
         world.wire.answers["lambda.Invoke"], world.wire.around = process, slowly
         world.wire.after["ses.SendEmail"] = mailed
-        world.wire.after["secretsmanager.GetSecretValue"] = lambda _call: day.secrets.append(world.now)
 
 
 @pytest.fixture(scope="module")
@@ -244,6 +246,13 @@ def test_real_payments_lose_nothing_to_forty_posts(shop: Shop, undisturbed: Day,
     assert shop.play(posts(kind)).losses(undisturbed) == []
 
 
+def test_real_payments_lose_nothing_under_reject(shop: Shop) -> None:
+    """Nor where what is not proved is refused: every kind, one after the other."""
+    kinds = list(BODIES)
+    strangers = [posts(kinds[minute % len(kinds)], [minute])[0] for minute in range(31, 131)]
+    assert shop.play(strangers, policy="reject").losses(shop.play([], policy="reject")) == []
+
+
 def test_real_payments_lose_nothing_to_a_day_of_posts(shop: Shop) -> None:
     """For 24 hours a post comes every 12 minutes, of one kind after the other; the real ones come at the end."""
     kinds = list(BODIES)
@@ -261,9 +270,10 @@ def test_overdue_payment_does_not_wait_for_1600_forgeries(shop: Shop) -> None:
     assert day.losses(quiet) == []
 
 
-def test_forgeries_ask_for_the_secret_every_30_s_at_most(shop: Shop) -> None:
-    """However many come."""
+@pytest.mark.parametrize("down", ["", "Secrets Manager"], ids=["readable", "unreadable"])
+def test_forgeries_ask_for_the_secret_every_30_s_at_most(shop: Shop, down: str) -> None:
+    """However many come, whether or not it can be read."""
     strangers = [Post(timedelta(seconds=2 * n), f"x {n}", forged(n, reference_order="ORDER-PAID")) for n in range(100)]
-    asked = shop.play(strangers).secrets
+    asked = shop.play(strangers, down=down).secrets
     assert min(then - before for before, then in pairwise(asked)) >= timedelta(seconds=30)
     assert len(asked) > 5
