@@ -176,7 +176,7 @@ class Stack:
         try:
             letters = self.letters()
         except ClientError as error:  # whoever may read the records may not be allowed this
-            return [f"How many letters there are is unknown: {printable(str(error))}"]
+            return [f"How many were not saved is unknown: {printable(str(error))}"]
         redrive, look = (self.command("dead-letters", word) for word in ("redrive", "list"))
         todo = {RETRY: "tried again by themselves", REFUSED: look, FAILURE: f"once the cause is gone: {redrive}"}
         return [f"{number} not saved, in {name}: {todo[name]}" for name, number in letters.items()]

@@ -221,7 +221,11 @@ def _errors(stack: Stack, notification: Notification, now: datetime) -> Iterator
         rows = error_rows(stack, notification.ids["notificationId"], notification.next_pass)
         for kind, row in sorted(rows.items(), key=lambda pair: str(pair[1].get("lastAt"))):
             texts.append(printable(f"{row.get('errorType')}: {row.get('message')}"))
-            said = f"{texts[-1]}; it answered {_answer(row['responseData'])}" if row.get("responseData", "{}") != "{}" else texts[-1]
+            said = (
+                f"{texts[-1]}; it answered {_answer(row['responseData'])}"
+                if row.get("responseData", "{}") != "{}"
+                else texts[-1]
+            )
             level: Level = "bad" if kind.startswith("failed") else "warn"
             yield _error(row, said, level, now)
     except ClientError as refused:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import click
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -16,16 +17,16 @@ from rich.table import Table
 from rich.text import Text
 
 from callback.clock import Clock, format_utc, utc_now
-from followups.listing import StateChoice
+from followups.listing import StateChoice, command_of, extent
 from followups.manual import ManualCommand
 from followups.operator import Operator
 from followups.output import STYLES
-from followups.records import STATES, Listing, Notification, State, Status, listed, status
+from followups.records import STATES, Listing, Notification, State, Status, count_waiting, grouped, listed, status
 from followups.stack import ERRORS, Problem, Stack, explain
 from followups.text import clock_time, shortened, span
 
-# What a look may read of each index, whatever there is: beyond it counts have a `+`.
-BOUND = 300
+# What a look may read of what waits and of what failed, whatever there is: beyond it counts have a `+`.
+BOUND, FAILED_BOUND = 300, 1000
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,25 @@ class Part:
         """How many there are, as far as was read."""
         return f"{len(self.rows)}{'+' if self.cut else ''}"
 
+    @property
+    def groups(self) -> list[tuple[Notification, ...]]:
+        """Those of one cause together."""
+        return grouped(self.rows)
+
 
 @dataclass(frozen=True)
 class Snapshot:
     """What was there at one moment, for each state that was asked for; here `pending` is what is not late.
 
-    `delays` is the plan as deployed.
+    `delays` is the plan as deployed; `letters` has a line for each queue that is not empty; `waiting` counts all that
+    waits, late or not, where there is more than was read.
     """
 
     at: datetime
     delays: tuple[int, ...]
     parts: Mapping[State, Part]
+    letters: Sequence[str] = ()
+    waiting: int | None = None
 
     def part(self, state: State) -> Part:
         """Return one part; an empty one where it was not asked for."""
@@ -103,21 +112,23 @@ class Poller:
 def look(stack: Stack, states: tuple[State, ...], now: datetime) -> Snapshot:
     """Read both indexes at once, as far as they are needed."""
     # Made here: threads would make them twice, and boto3 cannot make clients in two threads at once.
-    _ = stack.output("CreditCardNotifyTable"), stack.dynamodb
+    _ = stack.output("CreditCardNotifyTable"), stack.dynamodb, stack.sqs
     # What is late waits, too: one reading finds both, so that neither is missed between two.
     asked: set[State] = {"failed" if state == "failed" else "pending" for state in states}
-    with ThreadPoolExecutor(len(asked)) as pool:
+    with ThreadPoolExecutor(len(asked) + 1) as pool:
+        letters = pool.submit(stack.about_letters)
         found = dict(zip(asked, pool.map(lambda state: _read(stack, state, now), asked), strict=True))
+    waiting = count_waiting(stack) if "pending" in found and found["pending"].cut else None
     parts: dict[State, Part] = {}
     for state in states:
         part = found["failed" if state == "failed" else "pending"]
         rows = [row for row in part.rows if state == "failed" or status(row, now).is_late == (state == "overdue")]
         parts[state] = Part(tuple(rows if state == "failed" else sorted(rows, key=_first_due)), part.cut)
-    return Snapshot(now, stack.delays, parts)
+    return Snapshot(now, stack.delays, parts, letters.result(), waiting)
 
 
 def _read(stack: Stack, state: State, now: datetime) -> Part:
-    found = listed(stack, Listing(state, limit=BOUND), now)
+    found = listed(stack, Listing(state, limit=FAILED_BOUND if state == "failed" else BOUND), now)
     return Part(tuple(found), found.more)
 
 
@@ -129,7 +140,7 @@ Cell = RenderableType
 # The most urgent first.
 URGENCY: tuple[State, ...] = ("overdue", "failed", "pending")
 _A_SECOND = 4  # redraws, so that countdowns move while a look takes its time
-_FEWEST_ROWS = 2
+_FEWEST_ROWS = 1
 _ROWS_ANYWHERE = 10  # where the picture goes to no terminal, whose height would say
 _PROBLEM_LINES = 4
 _SHORT, _ROOM_FOR_CHARGES = 17, 110
@@ -167,10 +178,14 @@ def show_once(poller: Poller, states: Sequence[State], console: Console) -> None
 def as_data(snapshot: Snapshot) -> dict[str, object]:
     """Return a look for programs: the notifications of each state, and whether there are more than were read."""
     parts: dict[str, object] = {
-        state: {"rows": [row.as_data(snapshot.at) for row in part.rows], "more": part.cut}
+        state: {
+            "rows": [row.as_data(snapshot.at) for row in part.rows],
+            "more": part.cut,
+            "causes": [{"cause": g[0].cause_id, "text": g[0].cause, "count": len(g)} for g in part.groups],
+        }
         for state, part in snapshot.parts.items()
     }
-    return {"at": format_utc(snapshot.at), **parts}
+    return {"at": format_utc(snapshot.at), "notSaved": list(snapshot.letters), "waiting": snapshot.waiting, **parts}
 
 
 def wait_of(notification: Notification, current: Status, delays: Sequence[int]) -> int | None:
@@ -181,7 +196,8 @@ def wait_of(notification: Notification, current: Status, delays: Sequence[int]) 
 
 def _view(poller: Poller, first: Snapshot, states: Sequence[State]) -> "WatchView":
     seen = poller.seen
-    return WatchView(poller.stack.name, seen.snapshot or first, poller.clock(), tuple(states), seen.problem)
+    commands = partial(command_of, poller.stack)
+    return WatchView(poller.stack.name, seen.snapshot or first, poller.clock(), tuple(states), seen.problem, commands)
 
 
 @dataclass(frozen=True)
@@ -196,6 +212,7 @@ class WatchView:
     now: datetime
     states: tuple[State, ...]
     problem: Problem | None = None
+    commands: Callable[[Notification, datetime, str], str] = lambda row, _now, word: f"{word} --cause={row.cause_id}"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """Draw all of it, cut to the terminal's height."""
@@ -205,9 +222,15 @@ class WatchView:
             yield Text(f"The last look failed, this is an older one: {self.problem.what}", "bold red")
             yield Text(self.problem.advice, "red")
         yield self._totals()
+        for line in self.snapshot.letters:
+            yield Text(line, "bold red", no_wrap=True, overflow="ignore")
         rows = self._rows(options.height or (console.height if console.is_terminal else None))
         for state, count in rows.items():
             yield from self._section(state, self.snapshot.part(state), count, options.max_width)
+
+    def _groups(self, state: State) -> list[tuple[Notification, ...]]:
+        part = self.snapshot.part(state)
+        return [(row,) for row in part.rows] if state == "pending" else part.groups
 
     def _totals(self) -> Text:
         said = {"overdue": "late", "failed": "failed", "pending": "waiting"}
@@ -216,19 +239,20 @@ class WatchView:
             for state in URGENCY
             if (part := self.snapshot.parts.get(state))
         ]
+        parts += [(f"{self.snapshot.waiting} waiting in all", "")] if self.snapshot.waiting is not None else []
         return Text.assemble(*[piece for part in parts for piece in (part, (" · ", "dim"))][:-1])
 
     def _rows(self, height: int | None) -> dict[State, int]:
         asked = [state for state in URGENCY if state in self.states]
         if height is None:
             return dict.fromkeys(asked, _ROWS_ANYWHERE)
-        left = height - 2 - _PROBLEM_LINES * bool(self.problem)
+        left = height - 2 - _PROBLEM_LINES * bool(self.problem) - len(self.snapshot.letters)
         rows: dict[State, int] = {}
         for position, state in enumerate(asked):
             # An empty line, the title, the head and the line of what is left out; a section that needs less leaves it.
             fair = left // (len(asked) - position) - 4
-            there = self.snapshot.part(state).rows
-            lines = 1 + any(row.reason for row in there)
+            there = self._groups(state)
+            lines = 1 + any(group[0].reason for group in there) + any(len(group) > 1 for group in there)
             rows[state] = max(fair // lines, _FEWEST_ROWS)
             left -= 4 + lines * min(rows[state], len(there))
         return rows
@@ -241,11 +265,18 @@ class WatchView:
             return
         yield Text.assemble((title, "bold" if state == "pending" else "bold red"), f"  {part.count}")
         yield _line("order", "charge", "checksum", "pass", "tries", when, "status", style="dim", width=width)
-        for row in part.rows[:count]:
+        groups = self._groups(state)
+        for group in groups[:count]:
+            row = group[0]
             yield _line(*self._cells(state, row), width=width)
             if row.reason:
                 yield Padding(Text(row.reason, "red", no_wrap=True, overflow="ellipsis"), (0, 0, 0, 2))
-        if (more := len(part.rows) - count) > 0:
+            if len(group) > 1:
+                text = (
+                    f"{len(group)} of this cause, {extent(group, self.now)}: {self.commands(row, self.now, 'replay')}"
+                )
+                yield Padding(Text(text, "dim", no_wrap=True, overflow="ignore"), (0, 0, 0, 2))
+        if (more := sum(map(len, groups[count:]))) > 0:
             yield Text(f"… and {'more than ' if part.cut else ''}{more} more", "dim")
 
     def _cells(self, state: State, row: Notification) -> tuple[Cell, ...]:
@@ -317,6 +348,7 @@ Into a pipe goes one picture, as with --once; with --json one look as a JSON doc
         "cloudformation:DescribeStacks the stack",
         "dynamodb:Query the indexes `due` and `failed` of CreditCardNotifyTable",
         "dynamodb:BatchGetItem CreditCardNotifyTable",
+        "sqs:GetQueueAttributes the queues (without: a line says so)",
     ],
 )
 @click.option("--state", "states", type=StateChoice(), multiple=True, help="may be given several times")

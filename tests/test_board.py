@@ -243,6 +243,7 @@ def test_what_may_not_be_read_costs_only_its_part(client: FlaskClient, busy: Dep
 def test_more_than_is_read_is_said(client: FlaskClient, deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A count whose bound was reached has a plus, and its list says that it goes on."""
     monkeypatch.setattr("followups.watch.BOUND", 2)
+    monkeypatch.setattr("followups.watch.FAILED_BOUND", 2)
     for number in range(4):
         deployed.put_waiting(f"late {number}")
         deployed.put_failed(f"failed {number}")
@@ -251,6 +252,21 @@ def test_more_than_is_read_is_said(client: FlaskClient, deployed: Deployed, monk
     for name in ("late", "failed"):
         assert "… and more than these 2" in section(html, name)
     assert "None of what was read." in section(html, "waiting")
+
+
+def test_causes_and_letters_are_shown(client: FlaskClient, deployed: Deployed) -> None:
+    """Those of one cause fold under one command; what could not be saved stands above, with its command."""
+    for number in range(120):
+        deployed.put_failed(f"a{number}", 1, lastError="GaveUp: the same")
+    with deployed.world.wire.aside():
+        deployed.put_each_kind()
+    html = page(client)
+    assert section(html, "totals") == "0 late 120 failed 0 waiting"
+    assert html.count("<details") == 1
+    assert "120 of this cause" in section(html, "failed")
+    assert "… and 20 more." in section(html, "failed")
+    assert "followups replay --state=failed --cause=" in section(html, "failed")
+    assert "1 not saved, in FailureQueue: once the cause is gone: followups dead-letters redrive" in html
 
 
 @pytest.mark.enable_socket

@@ -202,7 +202,7 @@ def test_letters_are_never_hidden(deployed: Deployed, capsys: Print) -> None:
         assert "1 not saved, in FailureQueue: once the cause is gone: followups dead-letters redrive" in said
     deployed.world.wire.before["sqs.GetQueueAttributes"] = refuse("AccessDenied", times=9)
     assert deployed.run("list") == 0
-    assert "How many letters there are is unknown: " in capsys.readouterr().err
+    assert "How many were not saved is unknown: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("given", "close"), [(["lst"], "list"), (["list", "--state", "faild"], "failed")])

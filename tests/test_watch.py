@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from botocore.exceptions import (
@@ -22,7 +23,7 @@ from callback.clock import format_utc, parse_utc
 from followups import watch as watching
 from followups.records import STATES, State, read
 from followups.stack import Stack, StackError, explain
-from followups.watch import Part, Poller, Snapshot, WatchView, show_once, watch
+from followups.watch import Part, Poller, Snapshot, WatchView, as_data, show_once, watch
 from tests.busy import LATE_ORDER, make_busy, use_few_shards
 from tests.deployed import Deployed, unstyled
 from tests.wire import refuse
@@ -112,7 +113,8 @@ def test_look_reads_no_more_than_its_bound(bare: Poller, deployed: Deployed, mon
 def test_what_does_not_fit_is_counted(deployed: Deployed) -> None:
     """The rows end with the terminal, and a line says how many more there are, or that they are more than that."""
     for number in range(50):
-        deployed.put_waiting(f"n{number}", number + 3, orderId=f"ORDER-{number}")
+        cause = "E: " + "x" * number  # each has one of its own
+        deployed.put_waiting(f"n{number}", number + 3, orderId=f"ORDER-{number}", lastError=cause)
     rows = tuple(map(read, deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")))
     look = Snapshot(NOW, (60,), {"overdue": Part(rows, cut=True), "failed": Part(), "pending": Part(rows)})
     for height in (16, 24, 40, 60):
@@ -239,7 +241,7 @@ def test_command_prints_one_look_as_json(deployed: Deployed, capsys: Print) -> N
     assert (late["orderId"], late["status"], late["attempts"]) == (LATE_ORDER, "retrying", 3)
     assert data["failed"]["rows"][0]["lastError"].startswith("GaveUp: pass 2")
     assert deployed.run("watch", "--json", "--state", "failed", "--state", "failed") == 0
-    assert set(json.loads(capsys.readouterr().out)) == {"at", "failed"}
+    assert set(json.loads(capsys.readouterr().out)) == {"at", "failed", "notSaved", "waiting"}
 
 
 @pytest.mark.usefixtures("poller")
@@ -260,6 +262,35 @@ def test_command_watches_a_terminal_until_ctrl_c(
     assert waits == [7, 7, 7]
     assert OTHER_SCREEN_LEFT in capsys.readouterr().out
     assert deployed.run("watch", "--every", "0.5") == 2
+
+
+def test_many_of_one_cause_are_one_row_with_one_command(bare: Poller, deployed: Deployed) -> None:
+    """What failed is folded: how many, since when, and the command for all of them; the totals stay exact."""
+    for number in range(40):
+        deployed.put_failed(f"a{number}", number, orderId=f"ORDER-{number}", lastError=f"GaveUp: order ORDER-{number}")
+    deployed.put_failed("b", 3, lastError="GaveUp: another cause")
+    lines = printed(bare)
+    assert lines[1] == "0 late · 41 failed · 0 waiting"
+    [command] = [line for line in lines if "of this cause" in line]
+    assert command.startswith(
+        "  40 of this cause, 08:51:17 UTC to 09:30:17 UTC: followups replay --state=failed --cause="
+    )
+    found: Any = as_data(bare.start())
+    assert [cause["count"] for cause in found["failed"]["causes"]] == [40, 1]
+
+
+def test_letters_and_all_that_waits_are_counted(
+    bare: Poller, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be saved is in red, with the command; beyond the bound what waits is counted without a read."""
+    monkeypatch.setattr(watching, "BOUND", 5)
+    with deployed.world.wire.aside():
+        deployed.put_each_kind()
+    for number in range(12):
+        deployed.put_waiting(f"n{number}", -1)
+    lines = printed(bare)
+    assert lines[1] == "0+ late · 0 failed · 5+ waiting · 12 waiting in all"
+    assert lines[3] == ("1 not saved, in RefusedQueue: followups dead-letters list --stack payment3-follow-up-dev")
 
 
 @pytest.mark.parametrize(

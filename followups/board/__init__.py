@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import click
 from flask import Flask, Response, abort, render_template, request
@@ -17,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from callback.schema import MAX_ID_BYTES, MAX_SORT_ID_BYTES
+from followups.listing import command_of, extent
 from followups.manual import ManualCommand
 from followups.operator import Operator
 from followups.records import Found, Notification, find, get, status
@@ -55,7 +57,8 @@ class Panel:
 def application(poller: Poller, replay: Callable[[str], str]) -> Flask:
     """Return the application over one stack; `replay` words the command that replays an order."""
     app = Flask(__name__)
-    app.jinja_env.globals |= {"replay": replay, "status": status, "wait_of": wait_of}
+    app.jinja_env.globals |= {"replay": replay, "status": status, "wait_of": wait_of, "extent": extent}
+    app.jinja_env.globals["group_command"] = partial(command_of, poller.stack)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters |= {"visible": visible, "shortened": lambda text: shortened(text, _SHORT), "span": span}
     guard(app)
@@ -208,6 +211,7 @@ read it. It needs no network beside AWS, and AWS is asked no more often than eve
         "cloudformation:DescribeStacks the stack",
         "dynamodb:Query CreditCardNotifyTable and its indexes",
         "dynamodb:BatchGetItem CreditCardNotifyTable, CallbackErrorLogTable (without: a line says so)",
+        "sqs:GetQueueAttributes the queues (without: a line says so)",
         "scheduler:GetSchedule the schedule group (without: a line says so)",
     ],
 )

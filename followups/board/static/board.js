@@ -3,7 +3,7 @@
 "use strict";
 
 const EVERY = 3000;
-const LIVE = ["problem", "summary", "totals", "late", "failed", "waiting", "panel"];
+const LIVE = ["problem", "summary", "totals", "letters", "late", "failed", "waiting", "panel"];
 const served = new Map(); // as the server sent it: countdowns change what is in the page
 let ahead = 0; // the server's clock before ours, in milliseconds
 let paused = false;
@@ -36,7 +36,9 @@ function remember() {
 // The focus outlives the exchange.
 function exchange(part, html) {
   const key = part.contains(document.activeElement) ? document.activeElement.dataset.key || document.activeElement.id : null;
+  const open = [...part.querySelectorAll("details[open]")].map((one) => one.dataset.key);
   part.innerHTML = html;
+  for (const key of open) keyed(key, part)?.setAttribute("open", "");
   if (key) {
     (keyed(key, part) || headingOf(part))?.focus({ preventScroll: true });
   }
@@ -111,7 +113,16 @@ function tick() {
   }
 }
 
+// Beside UTC, the reader's own time.
+function localize() {
+  for (const at of document.querySelectorAll("time:not([data-local])")) {
+    at.dataset.local = new Date(at.dateTime).toLocaleTimeString();
+    if (new Date().getTimezoneOffset()) at.title = `${at.title || at.textContent}, here ${at.dataset.local}`;
+  }
+}
+
 function offer() {
+  localize();
   for (const button of document.querySelectorAll(".copy[hidden]")) button.hidden = false;
 }
 
