@@ -9,6 +9,8 @@ EMULATOR := .venv-emulator
 AUDIT := .venv-audit
 BENCH := .venv-bench
 RUNTIME := .venv-runtime
+# What functions/requirements.txt locks, and nothing else.
+DEPLOYED := .venv-deployed
 DELAY ?= 60
 LATENCY ?= 300
 FAILURES ?= 0
@@ -98,10 +100,12 @@ fuzz: .venv/installed ## random events for the parsers: make fuzz [COUNT=200000]
 mutants: .venv/installed ## faults put into the code that carries the promise: make mutants [ONLY=record]
 	@$(LOCAL) $(BIN)/python -m tests.mutants $${ONLY:+--only="$$ONLY"}
 
-audit: $(AUDIT)/installed ## known vulnerabilities of what is locked, licences of what is deployed, the template by checkov's rules
+# Somebody has read each: it asks at most for its notice to be kept. Another one fails the audit: read it, then add it or not.
+LICENCES := MIT;MIT License;MIT No Attribution License (MIT-0);Apache-2.0;BSD-2-Clause;BSD-3-Clause;PSF-2.0;ISC
+audit: $(AUDIT)/installed $(DEPLOYED)/installed ## known vulnerabilities of what is locked, licences of what is deployed, the template by checkov's rules
 	@$(AUDIT)/bin/python requirements/audit.py functions/requirements.txt requirements/dev.txt requirements/emulator.txt \
 	  requirements/runtime.txt requirements/debugger.txt requirements/bench.txt
-	@$(LOCAL) $(BIN)/python -m artefact licences
+	@$(AUDIT)/bin/pip-licenses --python=$(DEPLOYED)/bin/python --from=mixed --format=plain --allow-only='$(LICENCES)'
 	@env -u BC_API_KEY $(AUDIT)/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
 
 check: .venv/installed ## format, lint, types, template
@@ -141,8 +145,9 @@ same: build ## does pip, which builds where there is no uv, make the same bytes?
 	  || { cat .aws-sam/by-pip.log; exit 1; }
 	@diff -r .aws-sam/build/RecheckFunction .aws-sam/by-pip/RecheckFunction && echo "by uv and by pip: the same bytes"
 
-sbom: build ## write what is in the functions to .aws-sam/build/sbom.cdx.json (CycloneDX)
-	@$(LOCAL) $(BIN)/python -m artefact sbom
+sbom: build $(AUDIT)/installed $(DEPLOYED)/installed ## write what is in the functions to .aws-sam/build/sbom.cdx.json (CycloneDX)
+	@$(AUDIT)/bin/cyclonedx-py environment $(DEPLOYED)/bin/python --pyproject pyproject.toml --mc-type application \
+	  --output-reproducible --output-format JSON --outfile .aws-sam/build/sbom.cdx.json
 
 starts: build $(RUNTIME)/installed ## cold starts of what was built, under Lambda's runtime emulator: make starts [COUNT=7]
 	@$(LOCAL) $(BIN)/python -m artefact starts $${COUNT:+--count="$$COUNT"}
@@ -151,7 +156,7 @@ lock: .venv/installed ## write the locked requirements anew from pyproject.toml
 	./requirements/lock
 
 clean: ## remove what the other targets made
-	rm -rf .venv $(EMULATOR) $(AUDIT) $(RUNTIME) $(BENCH) .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv $(EMULATOR) $(AUDIT) $(RUNTIME) $(DEPLOYED) $(BENCH) .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 .venv/installed: requirements/bootstrap.txt requirements/dev.txt
 	@echo "Making .venv" >&2
@@ -171,6 +176,12 @@ $(AUDIT)/installed: requirements/audit.txt | .venv/installed
 	@echo "Making $(AUDIT)" >&2
 	@rm -rf $(AUDIT) && "$$(local/find-python)" -m venv --without-pip $(AUDIT)
 	@$(BIN)/uv pip install --quiet --python $(AUDIT)/bin/python --require-hashes -r requirements/audit.txt
+	@touch $@
+
+$(DEPLOYED)/installed: functions/requirements.txt | .venv/installed
+	@echo "Making $(DEPLOYED)" >&2
+	@rm -rf $(DEPLOYED) && "$$(local/find-python)" -m venv --without-pip $(DEPLOYED)
+	@$(BIN)/uv pip install --quiet --python $(DEPLOYED)/bin/python --require-hashes -r functions/requirements.txt
 	@touch $@
 
 # With bytecode, as Lambda's own runtime is thought to be (docs/decisions/19).

@@ -1,1 +1,1 @@
-"""What `make build` made: how large it is, what is in it and under which licences, and how fast it starts."""
+"""What `make build` made: how large it is, and how fast it starts."""

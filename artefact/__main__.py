@@ -1,14 +1,11 @@
-"""The commands behind `make build`, `make sbom`, `make starts` and the licences of `make audit`."""
+"""The commands behind `make build` and `make starts`."""
 
 import argparse
 import sys
 import time
 from pathlib import Path
 
-from artefact.licences import refused, summary
-from artefact.parts import parts
-from artefact.sbom import sbom
-from artefact.size import contents, measured
+from artefact.size import measured
 from artefact.starts import table
 from local.emulator import ROOT
 
@@ -32,22 +29,6 @@ def size(given: argparse.Namespace) -> int:
     return int(not sizes or not all(each.fits for each in sizes))
 
 
-def licences(_given: argparse.Namespace) -> int:
-    """Print the licences of what is deployed; exit code 1 for one that is not allowed, or unknown."""
-    found = parts()
-    wrong = refused(found)
-    print("\n".join([summary(found), *wrong]))
-    return int(bool(wrong))
-
-
-def bill(given: argparse.Namespace) -> int:
-    """Write the bill of materials beside the built functions."""
-    file = given.build / "sbom.cdx.json"
-    file.write_text(sbom(given.build / FUNCTION, parts()))
-    print(f"{file}: {len(parts())} packages, {len(contents(given.build / FUNCTION))} files")
-    return 0
-
-
 def starts(given: argparse.Namespace) -> int:
     """Print how long cold starts take under the runtime emulator, packed in four ways."""
     print(f"cold starts of {FUNCTION}, {given.count} of each, under Lambda's runtime emulator, in ms")
@@ -59,7 +40,7 @@ def starts(given: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m artefact", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for name, command in (("size", size), ("licences", licences), ("sbom", bill), ("starts", starts)):
+    for name, command in (("size", size), ("starts", starts)):
         one = commands.add_parser(name, help=command.__doc__)
         one.set_defaults(command=command)
         one.add_argument("--build", type=Path, default=BUILD, help="where the built functions are")

@@ -1,6 +1,7 @@
 """What is deployed, as it is built: how large, what is in it, and that it runs where nothing else is."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,6 @@ import pytest
 
 from artefact import __main__ as commands
 from artefact import runtime
-from artefact.parts import parts
 from artefact.runtime import RuntimeEmulatorError, running
 from artefact.size import CEILING_MB, contents
 from callback.clock import format_utc, utc_now
@@ -24,6 +24,7 @@ from tests.programs import absent
 
 pytestmark = [pytest.mark.stack, pytest.mark.enable_socket]
 FUNCTIONS = ("DelayedNotifyFunction", "RecheckFunction", "RetryFunction", "SweepFunction")
+LOCK = (ROOT / "functions" / "requirements.txt").read_text()
 OURS = {"callback", "delayednotify", "recheck"}
 
 
@@ -85,7 +86,9 @@ def test_every_package_in_it_is_a_locked_one(built: Path) -> None:
     """Nothing comes along that functions/requirements.txt does not name, and nothing it names is missing."""
     modules = {path.stem for path in (built / "RecheckFunction").iterdir() if path.name != "__pycache__"} - OURS
     owners = metadata.packages_distributions()
-    assert {owners[module][0].lower().replace("_", "-") for module in modules} == {part.name for part in parts()}
+    assert {owners[module][0].lower().replace("_", "-") for module in modules} == set(
+        re.findall(r"^([a-z0-9-]+)==", LOCK, re.MULTILINE)
+    )
 
 
 def test_every_module_has_bytecode_that_no_time_stamp_spoils(built: Path) -> None:
@@ -218,3 +221,12 @@ def test_machine_without_a_runtime_emulator_is_told(machine: str, monkeypatch: p
     monkeypatch.setattr("platform.machine", lambda: machine)
     with pytest.raises(RuntimeEmulatorError, match="runs on Linux"):
         runtime.emulator_program()
+
+
+def test_requirements_are_locked_for_both_architectures() -> None:
+    """By version and hash, and naming no registry."""
+    pins = re.findall(r"^[a-z0-9-]+==\S+ .*$", LOCK, re.MULTILINE)
+    assert pins
+    assert all(pin.endswith("\\") for pin in pins)  # hashes follow
+    assert "http" not in LOCK
+    assert "index-url" not in LOCK
