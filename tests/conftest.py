@@ -8,6 +8,7 @@ import pytest
 
 from local.emulator import REGION
 from tests.deployed import Deployed
+from tests.direct import directly
 from tests.wire import Wire, listening
 from tests.world import World, made
 
@@ -22,8 +23,10 @@ hypothesis.settings.load_profile("ours")
 
 @pytest.fixture
 def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
-    """Every AWS call from here on."""
-    return listening(monkeypatch)
+    """Every AWS call from here on; the functions' calls of DynamoDB go the short way to moto."""
+    made = listening(monkeypatch)
+    made.moto = directly
+    return made
 
 
 @pytest.fixture

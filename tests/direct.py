@@ -1,8 +1,8 @@
-"""moto's DynamoDB without HTTP and without its parser, which is where thousands of stories would spend their time.
+"""moto's DynamoDB without HTTP and without its parser, which is where the tests would spend most of their time.
 
-It reads expressions as the measurements do, and works on moto's own tables. The wire has held the request against
-botocore's model before, and it passes as JSON here, so that moto shares no value with the functions. By
-tests/test_direct.py the stories' calls are answered as they are by HTTP; all other tests go that way.
+It reads the functions' requests as the measurements do, and works on moto's own tables; the operators' requests go by
+HTTP. The wire has held the request against botocore's model before, and it passes as JSON here, so that moto shares no
+value with the functions. By tests/test_direct.py the answers are those that come by HTTP.
 """
 
 import json
@@ -35,8 +35,8 @@ def asked_directly(wire: Wire) -> Iterator[None]:
 
 
 def directly(client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
-    """Answer as `by_http` does, but without metadata; what is none of `OPERATIONS` goes that way."""
-    if client.meta.service_model.service_name != "dynamodb" or operation not in OPERATIONS:
+    """Answer as `by_http` does, but without metadata; what the functions never ask goes that way."""
+    if client.meta.service_model.service_name != "dynamodb" or not _is_of_the_functions(operation, request):
         return by_http(client, operation, request)
     table: Any = get_backend("dynamodb")[ACCOUNT][REGION].tables[request["TableName"]]
     asked = json.loads(json.dumps(request))
@@ -48,6 +48,14 @@ def directly(client: BaseClient, operation: str, request: dict[str, Any]) -> Ans
         made: Any = client.exceptions.from_code(_FAILED)
         raise made(answer | {"Error": {"Message": answer["message"], "Code": _FAILED}}, operation)
     return OPERATIONS[operation](table, asked, old)
+
+
+def _is_of_the_functions(operation: str, request: dict[str, Any]) -> bool:
+    # They alias every attribute, and read the sweep's index in pages; the operators' tools do not.
+    names = request.get("ExpressionAttributeNames", {})
+    aliased = names and all(alias == f"#{name}" for alias, name in names.items())
+    aliased = aliased and "BETWEEN" not in request.get("KeyConditionExpression", "")
+    return operation in OPERATIONS and aliased and (operation != "Query" or "Limit" in request)
 
 
 def _get(_table: Any, asked: dict[str, Any], old: Typed) -> Answer:

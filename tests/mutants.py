@@ -25,14 +25,23 @@ import pytest
 from pydantic import BaseModel
 
 from local.emulator import ROOT
-from tests import wire
-from tests.direct import directly
 from tests.mutate import Mutant, mutants
-from tests.wire import Wire, listening
 
 MODULES = ["record", "passes", "sweep", "delayednotify", "recheck", "timer", "processor", "checksum", "errors"]
-MODULES += ["report"]
-TESTS = ["checksum", "flow", "ladder", "mails", "notification", "report", "retries", "schedule", "sweep", "waits"]
+MODULES += ["report", "redact"]
+TESTS = [
+    "checksum",
+    "flow",
+    "ladder",
+    "mails",
+    "notification",
+    "redact",
+    "report",
+    "retries",
+    "schedule",
+    "sweep",
+    "waits",
+]
 FUNCTIONS = ROOT / "functions"
 LISTED = ROOT / "tests" / "survivors.toml"
 # How the process of a mutant ends.
@@ -201,12 +210,6 @@ def judged(module: str, survivors: list[str], known: set[str]) -> list[str]:
     return [f"  NOT NOTICED by any test: {name}" for name in new] + [f"  LISTED, yet noticed: {name}" for name in gone]
 
 
-def _listening_directly(monkeypatch: pytest.MonkeyPatch) -> Wire:
-    made = listening(monkeypatch)
-    made.moto = directly
-    return made
-
-
 def main() -> int:
     """Run the mutants of all modules, or of one."""
     parser = argparse.ArgumentParser()
@@ -214,7 +217,6 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
     os.environ["CI"] = "1"  # hypothesis tries the same examples for every mutant, and keeps none
-    wire.listening = _listening_directly
     runner = Runner([given.only] if given.only else MODULES, given.workers, listed(LISTED.read_text()))
     files = [str(ROOT / "tests" / f"test_{name}.py") for name in TESTS]
     if status := pytest.main([*_OPTIONS, *files], plugins=[runner]):
