@@ -43,8 +43,9 @@ unexport PIP_TARGET PIP_PREFIX PIP_ROOT UV_SYSTEM_PYTHON
 LOCAL := env -u AWS_PROFILE SAM_CLI_TELEMETRY=0 AWS_EC2_METADATA_DISABLED=true PYTHONPATH=functions:.
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@awk '/^##@ /{print "\n" substr($$0, 5)} /^[a-z-]+( [a-z-]+)*:.*## /{sub(/:.*## /, "\t"); print "  " $$0}' Makefile | expand -t 17
 
+##@ A local AWS
 run: .venv/installed $(EMULATOR)/installed ## the whole flow on a local AWS: make run [DELAY=5] [EVENT=file.json] [FAILURES=1] [OUTAGE=20]
 	@$(LOCAL) $(BIN)/python -m local run $(OPTIONS) $(EVENT_FILE)
 
@@ -60,6 +61,7 @@ env: .venv/installed ## lead a shell to what `make up` keeps: eval "$(make -s en
 send: .venv/installed ## send what `make up` keeps a notification, as Notify does: make send [EVENT=file.json] [COUNT=5]
 	@$(LOCAL) $(BIN)/python -m local send $${COUNT:+--count="$$COUNT"} $(EVENT_FILE)
 
+##@ Containers
 invoke debug: .venv/installed ## one function in a container, by sam local, or under a debugger: make invoke [FUNCTION=RecheckFunction EVENT=events/recheck.json] [IMAGE=1]
 	@$(LOCAL) $(BIN)/python -m local $@ $(CONTAINERS) --function="$$FUNCTION" $(EVENT_FILE)
 
@@ -72,6 +74,7 @@ image: .venv/installed ## build the image flavour: make image [ARCHITECTURE=arm6
 stand-in: .venv/installed ## build the stand-in for AWS's base image, where that cannot be pulled
 	@$(LOCAL) $(BIN)/python -m local stand-in
 
+##@ Operate: these act on the account that the environment names
 # These act on the account that the environment's profile, region and endpoint name: not LOCAL.
 FOLLOWUPS := $(BIN)/followups
 
@@ -85,6 +88,7 @@ replay: .venv/installed ## run an order's missing passes now: make replay ORDER=
 	@test -n "$$ORDER" || { echo 'say which order: make replay ORDER=...' >&2; exit 2; }
 	@$(FOLLOWUPS) replay --yes --stack="$$STACK" -- "$$ORDER"
 
+##@ Check
 # The longest first: one worker begins with the local stack's tests, another with the stories of faults. Three, since the
 # first mostly waits for the emulator.
 # By file: the lock's pytest and xdist together ignore the mark for groups.
@@ -118,6 +122,7 @@ check: .venv/installed ## format, lint, types, template
 soak: .venv/installed ## random stories of faults for as long as you like: make soak [MINUTES=10] [SEED=7, to repeat one]
 	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.soak --minutes="$$MINUTES" $${SEED:+--seed="$$SEED"}
 
+##@ Measure, and write documents anew
 bench: .venv/installed $(RUNTIME)/installed $(BENCH)/installed ## measure, and write docs/benchmarks.md: 9 minutes; a look at it in 2: make bench QUICK=1
 	@$(LOCAL) $(BENCH)/bin/python -m bench $${QUICK:+--quick}
 
@@ -136,6 +141,7 @@ outages: .venv/installed ## write docs/outages.md anew: each dependency down for
 mails: .venv/installed ## write one error mail of each kind into .local/mails, to be looked at
 	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.mails
 
+##@ Build
 build: .venv/installed ## build the functions into .aws-sam/build, and say how large they are
 	@began=$$(date +%s) && $(LOCAL) PATH="$$PWD/$(BIN):$$PATH" $(BIN)/sam build \
 	  && $(LOCAL) $(BIN)/python -m artefact size --began $$began
@@ -152,6 +158,7 @@ sbom: build $(AUDIT)/installed $(DEPLOYED)/installed ## write what is in the fun
 starts: build $(RUNTIME)/installed ## cold starts of what was built, under Lambda's runtime emulator: make starts [COUNT=7]
 	@$(LOCAL) $(BIN)/python -m artefact starts $${COUNT:+--count="$$COUNT"}
 
+##@ Environments
 lock: .venv/installed ## write the locked requirements anew from pyproject.toml
 	./requirements/lock
 
