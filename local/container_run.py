@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import boto3
 from rich.console import Console
 
 from callback.clock import format_utc
@@ -165,8 +166,9 @@ class _Flow:
 
     def notify(self, address: str) -> None:
         """Invoke as Notify does, asynchronously, from boto3."""
-        make: Any = self.sam.stack.session.client
-        notify, function = make("lambda", endpoint_url=address), self.sam.stack.outputs["DelayedNotifyFunction"]
+        make: Any = boto3.client
+        notify = make("lambda", **self.sam.stack.reach | {"endpoint_url": address})
+        function = self.sam.stack.outputs["DelayedNotifyFunction"]
         for sample in (self.again, self.lost.sample):
             answer = notify.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(sample.event))
             status = answer["StatusCode"]

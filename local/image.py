@@ -25,29 +25,20 @@ def derive(template: Template, architecture: str, base: str) -> Template:
     An image is of one architecture, where the zip is of both: the parameter allows no other.
     """
     derived = copy.deepcopy(template)
-    common = derived["Globals"]["Function"]
     for name in _PACKAGING:
-        common.pop(name, None)
+        derived["Globals"]["Function"].pop(name, None)
     for resource in derived["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             _pack(resource, base)
-    derived["Parameters"]["Architecture"] |= {
-        "Default": architecture,
-        "AllowedValues": [architecture],
-        "Description": "The image's",
-    }
+    only = {"Default": architecture, "AllowedValues": [architecture], "Description": "The image's"}
+    derived["Parameters"]["Architecture"] |= only
     return derived
-
-
-def write(architecture: str, base: str) -> None:
-    """Write the flavour of template.yaml to `FILE`, for `sam build`."""
-    template = yaml_parse((ROOT / "template.yaml").read_text())
-    write_private(FILE, json.dumps(derive(template, architecture, base), indent=2))
 
 
 def build(architecture: str, base: str) -> None:
     """Build the image with the SAM CLI, and beside it the template that names it."""
-    write(architecture, base)
+    template = yaml_parse((ROOT / "template.yaml").read_text())
+    write_private(FILE, json.dumps(derive(template, architecture, base), indent=2))
     sam_build(FILE, IMAGE_BUILD)
 
 
@@ -59,7 +50,7 @@ def _pack(resource: dict[str, Any], base: str) -> None:
         properties.pop(name, None)
     resource["Metadata"] = {
         "Dockerfile": "Dockerfile",
-        "DockerContext": "../functions",  # from FILE
+        "DockerContext": str(ROOT / "functions"),
         "DockerTag": TAG,
         "DockerBuildArgs": {"BASE": base},
     }

@@ -12,17 +12,8 @@ from callback.notification import Notification, parse_notification
 from local.emulator import ROOT
 
 EVENTS = ROOT / "events"
-NAMES = (
-    "authorized",
-    "pre-authorized",
-    "declined",
-    "large-amount",
-    "browser-return",
-    "base64",
-    "http-api-v2",
-    "wrong-checksum",
-    "missing-checksum",
-)
+# All but the inputs of the other functions.
+NAMES = sorted({file.stem for file in EVENTS.glob("*.json")} - {"recheck", "retry", "sweep"})
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 import yaml
@@ -19,9 +19,6 @@ from botocore.config import Config
 
 from callback.notification import Notification
 from local.emulator import ACCOUNT, PYTHON, REGION, ROOT, Emulator
-
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
 
 BUILD = ROOT / ".aws-sam" / "local"
 BRANCH = "dev"
@@ -64,21 +61,16 @@ class Stack:
         keys = {"aws_access_key_id": ACCOUNT, "aws_secret_access_key": ACCOUNT}
         return keys | {"region_name": REGION, "endpoint_url": self.emulator.url}
 
-    @cached_property
-    def session(self) -> boto3.Session:
-        """A session with the emulator's keys."""
-        return boto3.Session(aws_access_key_id=ACCOUNT, aws_secret_access_key=ACCOUNT, region_name=REGION)
-
     @cache  # noqa: B019 - a stack lives as long as its run
     def client(self, service: str) -> Any:  # noqa: ANN401 - one of many typed clients
         """Return a client of the emulator's."""
-        make: Any = self.session.client
-        return make(service, endpoint_url=self.emulator.url, config=Config(**_CONFIG))
+        make: Any = boto3.client
+        return make(service, **self.reach, config=Config(**_CONFIG))
 
     def table(self, name: str) -> Any:  # noqa: ANN401 - boto3's resources are made at run time
         """Return a table of the emulator's."""
-        resource: Any = self.session.resource("dynamodb", endpoint_url=self.emulator.url, config=Config(**_CONFIG))
-        return resource.Table(name)
+        make: Any = boto3.resource
+        return make("dynamodb", **self.reach, config=Config(**_CONFIG)).Table(name)
 
     @cached_property
     def outputs(self) -> dict[str, str]:
@@ -149,34 +141,61 @@ def deploy(emulator: Emulator, options: Options) -> Stack:
     """Deploy both stacks and wait until they are complete."""
     stack = Stack(emulator)
     deploy_dependencies(stack, options)
-    _create(
-        stack.client("cloudformation"),
-        NAME,
-        {"TemplateURL": _packaged(stack)},
-        Branch=BRANCH,
-        RecheckDelays=str(options.delay),
-        PassTimeoutSeconds="30",
-        RedirectUrlTemplate=f"{SHOP}/orders/{{orderId}}",
-        RedirectAllowedOrigins=SHOP,
-        ErrorMailFrom="payment3@local.example",
-        ErrorMailTo="on-call@local.example",
-    )
-    stack.client("ses").verify_email_identity(EmailAddress="payment3@local.example")
+    parameters = {
+        "Branch": BRANCH,
+        "RecheckDelays": str(options.delay),
+        "PassTimeoutSeconds": "30",
+        "RedirectUrlTemplate": f"{SHOP}/orders/{{orderId}}",
+        "RedirectAllowedOrigins": SHOP,
+        "ErrorMailFrom": "payment3@local.example",
+        "ErrorMailTo": "on-call@local.example",
+    }
+    _create(stack, NAME, parameters, TemplateURL=_packaged(stack))
+    stack.client("ses").verify_email_identity(EmailAddress=parameters["ErrorMailFrom"])
     return stack
 
 
 def deploy_dependencies(stack: Stack, options: Options) -> None:
     """Make what payment3 has around this project: a ProcessPaidOrder and the secret."""
-    _create(
-        stack.client("cloudformation"),
-        "dependencies",
-        {"TemplateBody": (ROOT / "local" / "dependencies.yaml").read_text()},
-        Branch=BRANCH,
-        LatencyMs=str(options.latency_ms),
-        Failures=str(options.failures),
-        SecretString=json.dumps(SECRET),
-        Code=(ROOT / "local" / "process_paid_order.py").read_text(),
+    folder = ROOT / "local"
+    parameters = {
+        "Branch": BRANCH,
+        "LatencyMs": str(options.latency_ms),
+        "Failures": str(options.failures),
+        "SecretString": json.dumps(SECRET),
+        "Code": (folder / "process_paid_order.py").read_text(),
+    }
+    _create(stack, "dependencies", parameters, TemplateBody=(folder / "dependencies.yaml").read_text())
+
+
+def _create(stack: Stack, name: str, parameters: dict[str, str], **template: str) -> None:
+    stack.client("cloudformation").create_stack(
+        StackName=name,
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        **template,
     )
+    waiter = stack.client("cloudformation").get_waiter("stack_create_complete")
+    waiter.wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+
+def _packaged(stack: Stack) -> str:
+    # As `sam deploy` does it, in a fifth of its time: code and template go to a bucket, since the template is larger
+    # than a call may be. One archive is for all functions, which are built from the same files; it is not compressed,
+    # since the emulator unpacks it for each of its processes.
+    template, archive = yaml.safe_load((BUILD / "template.yaml").read_text()), io.BytesIO()
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = f"s3://{_BUCKET}/code"
+    folder = BUILD / "DelayedNotifyFunction"
+    with zipfile.ZipFile(archive, "w") as written:
+        for file in folder.rglob("*"):
+            written.write(file, file.relative_to(folder))
+    s3 = stack.client("s3")
+    s3.create_bucket(Bucket=_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_object(Bucket=_BUCKET, Key="code", Body=archive.getvalue())
+    s3.put_object(Bucket=_BUCKET, Key="template.json", Body=json.dumps(template).encode())
+    return f"{stack.emulator.url}/{_BUCKET}/template.json"
 
 
 def furnish(stack: Stack, notification: Notification) -> str:
@@ -192,39 +211,3 @@ def furnish(stack: Stack, notification: Notification) -> str:
     order = {"orderId": order_id, "status": "PAID", "returnUrl": f"{SHOP}/thanks/{order_id}"}
     stack.table(stack.outputs["OrderTable"]).put_item(Item=order)
     return order_id
-
-
-def _packaged(stack: Stack) -> str:
-    # As `sam deploy` does it, in a fifth of its time: code and template go to a bucket, since the template is larger
-    # than a call may be. One archive is for all functions, which are built from the same files.
-    template = yaml.safe_load((BUILD / "template.yaml").read_text())
-    functions = [r for r in template["Resources"].values() if r["Type"] == "AWS::Serverless::Function"]
-    for function in functions:
-        function["Properties"]["CodeUri"] = f"s3://{_BUCKET}/code"
-    s3 = stack.client("s3")
-    s3.create_bucket(Bucket=_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    s3.put_object(Bucket=_BUCKET, Key="code", Body=_archive(BUILD / "DelayedNotifyFunction"))
-    s3.put_object(Bucket=_BUCKET, Key="template.json", Body=json.dumps(template).encode())
-    return f"{stack.emulator.url}/{_BUCKET}/template.json"
-
-
-def _archive(folder: Path) -> bytes:
-    # Not compressed, since the emulator unpacks it for each of its processes.
-    written = io.BytesIO()
-    with zipfile.ZipFile(written, "w") as archive:
-        for file in folder.rglob("*"):
-            archive.write(file, file.relative_to(folder))
-    return written.getvalue()
-
-
-def _create(cloudformation: "CloudFormationClient", name: str, template: dict[str, str], **parameters: str) -> None:
-    source: Any = template  # its body, or where it lies
-    cloudformation.create_stack(
-        StackName=name,
-        **source,
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
-        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-    )
-    cloudformation.get_waiter("stack_create_complete").wait(
-        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
-    )
