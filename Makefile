@@ -82,7 +82,7 @@ preflight: .venv/installed ## would a deployment work in this account? make pref
 	@$(FOLLOWUPS) preflight --config-env="$$ENVIRONMENT"
 
 redrive: .venv/installed ## send what failed back to its function: make redrive [STACK=payment3-follow-up-prod]
-	@$(FOLLOWUPS) dead-letters redrive --stack="$$STACK"
+	@$(FOLLOWUPS) dead-letters redrive --yes --stack="$$STACK"
 
 replay: .venv/installed ## run an order's missing passes now: make replay ORDER=... [STACK=...]
 	@test -n "$$ORDER" || { echo 'say which order: make replay ORDER=...' >&2; exit 2; }

@@ -27,16 +27,18 @@ from callback.checksum import verify
 from callback.clock import format_utc
 from callback.errors import BadInput, InvalidNotification, InvalidTimer
 from callback.notification import parse_notification
+from callback.redact import redacted_event, redacted_text
 from callback.schema import Schema
 from callback.timer import TimerInput
 from followups.manual import ManualGroup
-from followups.operator import Operator
+from followups.operator import Operator, rate_option
 from followups.output import Column, Sheet
 from followups.records import CHECKSUMS
 from followups.stack import FAILURE, QUEUES, REFUSED, RETRY, Stack, error_line
 from followups.text import printable, span, visible
 
 if TYPE_CHECKING:
+    from click.decorators import FC
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 # What waits there waits for a person.
@@ -64,6 +66,20 @@ class Letter:
     ids: Mapping[str, str] = field(default_factory=dict)
     refusal: str = "neither a record of Lambda's nor a timer"
     checksum: str = ""
+
+    def as_data(self) -> dict[str, object]:
+        """For programs, without the body."""
+        about = {"checksumStatus": self.checksum, "messageId": self.message_id, "error": self.error}
+        return {"queue": self.queue, "kind": self.kind, **self.ids, **about, "sentAt": format_utc(self.sent_at)}
+
+    def masked(self) -> object:
+        """The event, with what is secret masked; of what is no letter the text."""
+        try:
+            content = json.loads(self.body)
+            event: object = json.loads(redacted_event(content.get("requestPayload", content)))
+        except (ValueError, AttributeError, RecursionError):
+            return redacted_text(self.body)
+        return event
 
 
 class InvalidLetter(BadInput):
@@ -221,10 +237,29 @@ _LOOKING = [
 ]
 
 
-def _queue_option(names: tuple[str, ...]) -> Callable[["click.decorators.FC"], "click.decorators.FC"]:
+def _chosen(names: tuple[str, ...], *, may_be_all: bool = True) -> Callable[["FC"], "FC"]:
+    """Add --queue, and the letters by the beginning of their message ids, to a command."""
     help_ = f"only this one of {', '.join(names)}; may be given several times"
     kind = click.Choice(names, case_sensitive=False)
-    return click.option("--queue", "queues", type=kind, multiple=True, metavar="QUEUE", help=help_)
+    queue = click.option("--queue", "queues", type=kind, multiple=True, metavar="QUEUE", help=help_)
+    metavar = "[LETTER]..." if may_be_all else "LETTER..."
+    letters = click.argument("letters", nargs=-1, required=not may_be_all, type=_Prefix(), metavar=metavar)
+    return lambda function: queue(letters(function))
+
+
+class _Prefix(click.ParamType):
+    """The beginning of a message id, long enough to mean one."""
+
+    name = "letter"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if len(value) < _SHORTEST:
+            self.fail(f"name a letter by at least {_SHORTEST} characters of its message id", param, ctx)
+        return value
+
+
+def _those(queue: Iterable[Letter], wanted: tuple[str, ...]) -> Iterator[Letter]:
+    return (letter for letter in queue if not wanted or letter.message_id.startswith(wanted))
 
 
 @click.group(
@@ -232,10 +267,9 @@ def _queue_option(names: tuple[str, ...]) -> Callable[["click.decorators.FC"], "
     cls=ManualGroup,
     help="""What could not be saved is kept in one of the stack's three queues, for at most 14 days: in RetryQueue while
 it is tried again, in RefusedQueue where no retry can help, in FailureQueue after its last try.""",
-    short_help="What could not be saved: list it, redrive it, or discard it.",
 )
 def command() -> None:
-    """List, redrive or discard."""
+    """Look at letters, redrive or discard them."""
 
 
 @command.command(
@@ -250,18 +284,18 @@ for its next try.""",
         "followups dead-letters list": "all three queues",
         "followups dead-letters list --queue RefusedQueue --json": "one of them, as JSON lines",
     },
-    exits={0: "listed, if only nothing", 2: "it could not be listed", 130: "stopped"},
+    exits={0: "listed, if only nothing", 2: "it could not be listed"},
     permissions=[*_LOOKING, "sqs:GetQueueAttributes the queues"],
 )
-@_queue_option(QUEUES)
+@_chosen(QUEUES)
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help=_LIMITED)
 @click.pass_obj
-def list_command(operator: Operator, queues: tuple[str, ...], limit: int) -> int:
+def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], limit: int) -> int:
     """Print a row for each letter, and a line for each queue."""
     for name in queues or QUEUES:
         with Queue(operator.stack, name) as queue:
             there, hidden, wait = queue.counts()
-            seen = _show(operator, islice(queue, limit), lambda _: True)
+            seen = _show(operator, islice(_those(queue, letters), limit))
         if operator.output.is_table or seen or hidden:
             of = f" of about {there}" if there > len(seen) == limit else ""
             counts = f"{len(seen)}{of} to look at, {hidden} hidden." if hidden else f"{len(seen)}{of}."
@@ -270,41 +304,102 @@ def list_command(operator: Operator, queues: tuple[str, ...], limit: int) -> int
 
 
 @command.command(
-    "redrive",
-    help="""Send each letter back to the retry queue, and delete it where it was. RetryFunction delivers it within
-seconds, and again and again while it cannot be saved.
+    "show",
+    help="""Say all that is known of a letter: of which notification, since when, why, and the event itself. Card data,
+tokens and keys are masked in it.""",
+    short_help="All of a letter, its event masked.",
+    examples={"followups dead-letters show 1f0c5a55": "the one whose message id begins so"},
+    exits={0: "shown", 1: "no letter has that id"},
+    permissions=_LOOKING,
+)
+@_chosen(QUEUES, may_be_all=False)
+@click.pass_obj
+def show(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
+    """Print each letter and its event."""
+    found = 0
+    for letter in _received(operator, queues, letters):
+        about = letter.as_data() | {"event": letter.masked()}
+        found += 1
+        for name, value in about.items() if not operator.output.as_json else ():
+            operator.output.line(f"{name}:", str(value))
+        operator.output.document(about) if operator.output.as_json else operator.output.line("")
+    return 0 if found else 1
 
-What is refused once more is in RefusedQueue again. Nothing is lost if it is stopped, and a pass that is done is not run
-again: the record knows.""",
+
+@command.command(
+    "export",
+    help="""Print letters as JSON lines, each with its event, in which card data, tokens and keys are masked: for a
+ticket, or to look through many. No letter is moved; what is raw stays in the queue.""",
+    short_help="Letters as JSON lines, their events masked.",
+    examples={"followups dead-letters export --queue RefusedQueue > letters.jsonl": "all of a queue"},
+    exits={0: "exported", 1: "there was nothing"},
+    permissions=_LOOKING,
+)
+@_chosen(QUEUES)
+@click.pass_obj
+def export(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
+    """Print a JSON line for each letter."""
+    count = 0
+    for letter in _received(operator, queues, letters):
+        operator.output.document(letter.as_data() | {"event": letter.masked()})
+        count += 1
+    return 0 if count else 1
+
+
+def _received(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> Iterator[Letter]:
+    for name in queues or QUEUES:
+        with Queue(operator.stack, name) as queue:
+            yield from _those(queue, letters)
+
+
+@command.command(
+    "redrive",
+    help="""Send letters back to the retry queue, and delete them where they were: those whose message ids are named, or
+all of both queues that wait for a person. RetryFunction delivers each within seconds, and again and again while it
+cannot be saved.
+
+Without a letter's id nothing is done before --yes: what would go back is printed, and the command that does it. What is
+refused once more is in RefusedQueue again. Nothing is lost if it is stopped, and a pass that is done is not run again:
+the record knows.""",
     short_help="Send what lies there back to where it is delivered.",
     examples={
-        "followups dead-letters redrive --dry-run": "what would go back",
-        "followups dead-letters redrive": "both queues that wait for a person",
-        "followups dead-letters redrive --queue FailureQueue": "one of them",
+        "followups dead-letters redrive": "say what would go back",
+        "followups dead-letters redrive --yes --rate 2": "send it back, two a second at most",
+        "followups dead-letters redrive 1f0c5a55": "the one whose message id begins so",
+        "followups dead-letters redrive --queue FailureQueue --yes": "one of the queues",
     },
-    exits={0: "all went back, or nothing was there", 1: "something stays", 2: "it could not be tried", 130: "stopped"},
+    exits={
+        0: "all went back, or nothing was there; --dry-run: said",
+        1: "something stays: it cannot go back, or --yes was not given",
+    },
     permissions=[*_LOOKING, "sqs:DeleteMessage RefusedQueue, FailureQueue", "sqs:SendMessage RetryQueue"],
 )
-@_queue_option(FOR_A_PERSON)
+@_chosen(FOR_A_PERSON)
 @click.option("--dry-run", is_flag=True, help="only say what lies there and what would go back")
+@click.option("--yes", is_flag=True, help="send back what is not named by its id, too")
+@rate_option
 @click.pass_obj
-def redrive(operator: Operator, queues: tuple[str, ...], *, dry_run: bool) -> int:
+def redrive(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, ...], **how: Any) -> int:  # noqa: ANN401
     """Send the letters back, or say which would go."""
     counts: Counter[Result] = Counter()
     sent: set[int] = set()
-    operator.when_stopped = operator.when_stopped if dry_run else _STOPPED
+    does = not how["dry_run"] and (how["yes"] or bool(letters))
+    operator.when_stopped = _STOPPED if does else operator.when_stopped
     for name in queues or FOR_A_PERSON:
         with Queue(operator.stack, name) as queue, Sheet(operator.output, *_COLUMNS) as sheet:
-            for letter in queue:
-                result, text = _plan(letter) if dry_run else _send_back(operator, queue, letter, sent)
+            those = _those(queue, letters)
+            for letter in operator.paced(those, how["rate"], lambda _: True) if does else those:
+                result, text = _send_back(operator, queue, letter, sent) if does else _plan(letter)
                 sent.add(hash(letter.body))
                 counts[result] += 1
                 _add(operator, sheet, letter, result, text)
-    advice = "Look at what the lines above say, then redrive again, or discard." if counts["stays"] else ""
-    if dry_run:
-        advice = "Nothing was changed; without --dry-run they go back."
+    advice = "Look at what the lines above say, then redrive again, or discard." if counts["stays"] and does else ""
     operator.output.note(f"Dead letters: {counts.total()}, staying: {counts['stays']}.", advice)
-    return 1 if counts["stays"] else 0
+    if not does and counts["would go back"]:
+        words = ("dead-letters", "redrive", "--yes", *(f"--queue={name}" for name in queues))
+        operator.output.note(f"Nothing was changed. To do it:  {operator.stack.command(*words, ids=letters)}")
+    is_missing = bool(letters) and not counts.total()
+    return 1 if counts["stays"] or is_missing or (counts["would go back"] and not how["dry_run"]) else 0
 
 
 @command.command(
@@ -323,19 +418,14 @@ nowhere else: redrive it, if you can.""",
     exits={
         0: "deleted, or nothing was there",
         1: "something stays: you said no, --yes was not given, no letter has that id, or it could not be deleted",
-        2: "it could not be tried",
-        130: "stopped",
     },
     permissions=[*_LOOKING, "sqs:DeleteMessage RefusedQueue, FailureQueue"],
 )
-@_queue_option(FOR_A_PERSON)
-@click.argument("letters", nargs=-1, metavar="[LETTER]...")
+@_chosen(FOR_A_PERSON)
 @click.option("--yes", is_flag=True, help="do not ask")
 @click.pass_obj
 def discard(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], *, yes: bool) -> int:
     """Delete the letters, once a person has agreed."""
-    if any(len(letter) < _SHORTEST for letter in letters):
-        raise click.UsageError(f"name a letter by at least {_SHORTEST} characters of its message id")
     results = [_discard(operator, name, letters, yes=yes) for name in queues or (REFUSED,)]
     found, deleted = (sum(column) for column in zip(*results, strict=True))
     operator.output.note(f"Letters: {found}, deleted: {deleted}.")
@@ -344,7 +434,7 @@ def discard(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...
 
 def _discard(operator: Operator, name: str, wanted: tuple[str, ...], *, yes: bool) -> tuple[int, int]:
     with Queue(operator.stack, name) as queue:
-        letters = _show(operator, queue, lambda letter: not wanted or letter.message_id.startswith(wanted))
+        letters = _show(operator, _those(queue, wanted))
         words = ("dead-letters", "discard", "--yes", f"--queue={name}")
         question = f"Delete {len(letters)} of {name} for good?"
         if letters and not (yes or operator.agrees(question, *words, ids=wanted)):
@@ -362,10 +452,10 @@ def _delete(operator: Operator, queue: Queue, letter: Letter) -> bool:
     return True
 
 
-def _show(operator: Operator, queue: Iterable[Letter], is_wanted: Callable[[Letter], bool]) -> list[Letter]:
+def _show(operator: Operator, queue: Iterable[Letter]) -> list[Letter]:
     letters = []
     with Sheet(operator.output, *_COLUMNS) as sheet:
-        for letter in filter(is_wanted, queue):
+        for letter in queue:
             _add(operator, sheet, letter, "lies there", letter.error or letter.refusal)
             letters.append(letter)
     return letters
@@ -393,14 +483,8 @@ def _add(operator: Operator, sheet: Sheet, letter: Letter, result: Result, text:
     ids = " ".join(f"{name}={value}" for name, value in letter.ids.items())
     short = letter.message_id.partition("-")[0]
     ids += f" checksum={letter.checksum}" if letter.checksum else ""
-    about = {
-        "checksumStatus": letter.checksum,
-        "messageId": letter.message_id,
-        "sentAt": format_utc(letter.sent_at),
-        "error": letter.error,
-    }
     sheet.add(
         (_MARKS[result], f"{letter.queue}\n{letter.kind}, {age}\n{short}", "\n".join(of), text),
         (letter.queue, letter.kind, f"messageId={letter.message_id} {ids}", age, text),
-        {"queue": letter.queue, "kind": letter.kind, **letter.ids, **about, "result": result, "text": text},
+        letter.as_data() | {"result": result, "text": text},
     )

@@ -138,8 +138,6 @@ _MARKS = {"erased": ("✓", "green"), "nothing": ("·", "dim"), "left": ("✗", 
     exits={
         0: "erased, or nothing is left to erase; --dry-run: said",
         1: "something stays: it is still followed up, you said no, --yes was not given, or nothing was saved",
-        2: "it could not be tried",
-        130: "stopped",
     },
     permissions=[
         "cloudformation:DescribeStacks the stack",

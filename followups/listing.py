@@ -134,7 +134,7 @@ def _chosen(
         "followups list --checksum invalid": "only what matches no key of the merchant's",
         "followups list --state overdue --json": "as JSON lines",
     },
-    exits={0: "listed, if only nothing", 2: "it could not be listed", 130: "stopped"},
+    exits={0: "listed, if only nothing", 2: "it could not be listed"},
     permissions=[
         "cloudformation:DescribeStacks the stack",
         "dynamodb:Query the indexes `due` and `failed` of CreditCardNotifyTable",

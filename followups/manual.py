@@ -56,7 +56,8 @@ class _Manual(click.Command):
         self.context_settings = {"help_option_names": ["--help", "-h"], "max_content_width": 100}
         self.params += common_options(with_environment=attributes.get("name") == "followups")
         self.permissions = dict(part.partition(" ")[::2] for part in permissions)
-        codes = {str(code): meaning for code, meaning in (exits or {}).items()}
+        exits = {2: "it could not be tried", 130: "stopped"} | dict(exits or {})
+        codes = {str(code): meaning for code, meaning in sorted(exits.items())}
         self._sections = {"Examples": dict(examples or {}), "Exit codes": codes, "Permissions": self.permissions}
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:

@@ -2,14 +2,14 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from click import UsageError, confirm
+from click import FloatRange, UsageError, confirm, option
 
 from callback.clock import Clock, utc_now
 
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from followups.stack import Account, Stack
 
 DEFAULT = "payment3-follow-up-dev"
+T = TypeVar("T")
+rate_option = option(
+    "--rate",
+    type=FloatRange(min=0, min_open=True, max=50),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="no more than so many a second",
+)
 
 
 @dataclass
@@ -53,6 +62,15 @@ class Operator:
             return confirm("".join(letter if letter.isprintable() else "?" for letter in question))
         self.output.note(f"Nothing was changed. To do it:  {self.stack.command(*words, ids=ids)}")
         return False
+
+    def paced(self, things: Iterable[T], rate: float, is_work: Callable[[T], bool]) -> Iterator[T]:
+        """Hand out things; what is work begins no sooner than 1/rate seconds after the one before."""
+        earliest = self.monotonic()
+        for thing in things:
+            if is_work(thing):
+                self.sleep(max(0.0, earliest - self.monotonic()))
+                earliest = self.monotonic() + 1 / rate
+            yield thing
 
     @cached_property
     def stack(self) -> "Stack":

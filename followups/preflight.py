@@ -305,7 +305,7 @@ def assigned(texts: Iterable[str]) -> dict[str, str]:
         "followups preflight --config-env prod": "production's",
         "followups preflight --config-env prod --parameter ExistingOrderTable=orders": "with a parameter to try",
     },
-    exits={0: "nothing stops", 1: "something stops", 2: "it could not be tried"},
+    exits={0: "nothing stops", 1: "something stops"},
     permissions=PERMISSIONS,
 )
 @click.option("--config-env", default="default", metavar="NAME", help="samconfig.toml's environment (default: default)")

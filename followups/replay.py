@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from callback.record import Record
 from callback.timer import timer_input
 from followups.listing import StateChoice, chosen, period
 from followups.manual import ManualCommand
-from followups.operator import Operator
+from followups.operator import Operator, rate_option
 from followups.output import Column, Sheet
 from followups.records import MOST_FOUND, Notification, find, get, status
 from followups.stack import Stack, StillFails, invoke
@@ -101,8 +101,6 @@ _STOPPED = "Stopped. What is not said to have been run is as it was; the same co
     exits={
         0: "every pass that was missing has been run, or none was; --dry-run: said",
         1: "a pass is missing still (it failed again, or --yes was not given), or an order has no notification",
-        2: "it could not be tried",
-        130: "stopped",
     },
     permissions=[
         "cloudformation:DescribeStacks the stack",
@@ -118,14 +116,7 @@ _STOPPED = "Stopped. What is not said to have been run is as it was; the same co
 @period
 @click.option("--dry-run", is_flag=True, help="only say what would be run")
 @click.option("--yes", is_flag=True, help="run the passes of more than one notification")
-@click.option(
-    "--rate",
-    type=click.FloatRange(min=0, min_open=True, max=50),
-    default=5,
-    show_default=True,
-    metavar="N",
-    help="no more than so many a second",
-)
+@rate_option
 @click.pass_obj
 def command(
     operator: Operator,
@@ -177,7 +168,7 @@ def _run(operator: Operator, sheet: Sheet, plans: list[Outcome], rate: float) ->
     operator.when_stopped = _STOPPED
     results: Counter[str] = Counter()
     with operator.output.progress("replaying", len(plans)) as advance:
-        for plan in _paced(operator, plans, rate):
+        for plan in operator.paced(plans, rate, lambda plan: plan.result == "planned"):
             now = operator.clock()
             outcome = replayed(operator.stack, plan.notification, now) if plan.result == "planned" else plan
             _tell(sheet, outcome)
@@ -188,16 +179,6 @@ def _run(operator: Operator, sheet: Sheet, plans: list[Outcome], rate: float) ->
         advice = "Remove the cause that the lines above name, then replay again." if results["failed"] else ""
         operator.output.note(f"Notifications: {len(plans)}, {counted}.", advice)
     return results["failed"]
-
-
-def _paced(operator: Operator, plans: list[Outcome], rate: float) -> Iterator[Outcome]:
-    """Hand out the plans; what is to be run begins no sooner than 1/rate seconds after the one before."""
-    earliest = operator.monotonic()
-    for plan in plans:
-        if plan.result == "planned":
-            operator.sleep(max(0.0, earliest - operator.monotonic()))
-            earliest = operator.monotonic() + 1 / rate
-        yield plan
 
 
 def _again(operator: Operator, orders: tuple[str, ...], asked: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ _COLUMNS = (Column("", 1), Column("charge, notification", ratio=2), Column("what
     cls=ManualCommand,
     help=_HELP,
     examples={'followups resolve ORDER-1001 --reason "refunded by hand, ticket 4711"': "close it"},
-    exits={0: "resolved, or it was", 1: "something was left, or nothing was saved", 2: "it could not be tried"},
+    exits={0: "resolved, or it was", 1: "something was left, or nothing was saved"},
     permissions=[
         "cloudformation:DescribeStacks the stack",
         "dynamodb:Query CreditCardNotifyTable and its indexes",

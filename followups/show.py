@@ -34,7 +34,7 @@ was saved. A notification that could not be saved is in no table, but in a queue
         "followups show chrg_test_2250…": "by the bank's charge id",
         "followups show 8f0c5a55-… --json": "one delivery, by its request id; as JSON",
     },
-    exits={0: "found", 1: "nothing was saved under that id", 2: "it could not be looked for", 130: "stopped"},
+    exits={0: "found", 1: "nothing was saved under that id", 2: "it could not be looked for"},
     permissions=[
         "cloudformation:DescribeStacks the stack",
         "dynamodb:Query CreditCardNotifyTable and its indexes",

@@ -38,7 +38,6 @@ _NOT_COVERED = ("orderId", "source", "description")
         0: "valid",
         1: "not valid: it matches no key, or there is none",
         2: "it could not be checked: no notification, a field is absent, no key, or the secret could not be read",
-        130: "stopped",
     },
     permissions=[
         "cloudformation:DescribeStacks the stack (not with --secret-file)",

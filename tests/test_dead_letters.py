@@ -4,6 +4,7 @@ import io
 import json
 import re
 import sys
+from datetime import timedelta
 from typing import Any
 
 import boto3
@@ -121,7 +122,7 @@ def test_more_letters_than_one_answer_holds(deployed: Deployed, capsys: Print) -
     assert len(found) == len(set(found)) > 10
     del deployed.world.wire.before["sqs.ReceiveMessage"]
     deployed.show_again()
-    assert deployed.run("dead-letters", "redrive") == 0
+    assert deployed.run("dead-letters", "redrive", "--yes") == 0
     assert deployed.left() == {}
     assert len(deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")) == 25
 
@@ -131,7 +132,7 @@ def test_queue_may_be_chosen(deployed: Deployed, capsys: Print) -> None:
     deployed.put_each_kind()
     deployed.run("dead-letters", "list", "--queue", FAILURE.lower())
     assert {line.split()[0].strip(":") for line in lines(capsys)} == {FAILURE}
-    assert deployed.run("dead-letters", "redrive", "--queue", FAILURE) == 0
+    assert deployed.run("dead-letters", "redrive", "--yes", "--queue", FAILURE) == 0
     assert deployed.left() == {RETRY: 1, REFUSED: 1}
     for command in ("redrive", "discard"):
         assert deployed.run("dead-letters", command, "--queue", RETRY) == 2
@@ -158,7 +159,7 @@ def test_terminal_gets_a_table_that_fits(
     monkeypatch.setenv("COLUMNS", str(width))
     deployed.put(REFUSED, notify_letter(error=ASLEEP))
     deployed.world.wait(60)
-    assert deployed.run("dead-letters", command) == (command == "discard")
+    assert deployed.run("dead-letters", command) == (command != "list")
     printed = unstyled(capsys.readouterr().out).splitlines()
     found = [line for line in printed if not line.startswith("Nothing was changed")]
     assert any(f"order {ORDER}" in line for line in found)
@@ -174,7 +175,7 @@ def test_letters_go_back_through_the_flow(deployed: Deployed, capsys: Print) -> 
     """To the retry queue, and so to DelayedNotify: what can be saved is, and its queue is empty."""
     deployed.put(FAILURE, notify_letter(error=ASLEEP))
     deployed.put(REFUSED, refused_letter("ChecksumRejected", "checksum invalid", notification(2)))
-    assert deployed.run("dead-letters", "redrive") == 0
+    assert deployed.run("dead-letters", "redrive", "--yes") == 0
     assert deployed.left() == {}
     rows = deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")
     assert sorted((row["notificationId"], row["passesDone"]) for row in rows) == [
@@ -192,7 +193,7 @@ def test_letter_goes_back_as_it_was(deployed: Deployed) -> None:
     """What goes back is what was sent, else a notification without an id would be taken for another one."""
     letter = notify_letter(notification() | {"aNumber": 200.50, "text": "คำสั่ง"})
     deployed.put(FAILURE, letter)
-    deployed.run("dead-letters", "redrive")
+    deployed.run("dead-letters", "redrive", "--yes")
     [sent] = deployed.world.wire.of("sqs.SendMessage")
     assert sent == {"QueueUrl": deployed.urls[RETRY], "MessageBody": letter["MessageBody"]}
 
@@ -202,7 +203,7 @@ def test_what_is_refused_again_is_said_and_not_sent_for_ever(deployed: Deployed,
     deployed.put(REFUSED, NONSENSE)
     deployed.put(FAILURE, timer_letter())
     deployed.world.wire.after["sqs.DeleteMessage"] = lambda _call: deployed.retry()
-    assert deployed.run("dead-letters", "redrive") == 1
+    assert deployed.run("dead-letters", "redrive", "--yes") == 1
     assert (deployed.left(), deployed.hidden()) == ({REFUSED: 1}, 0)
     said = lines(capsys)
     assert said[1].endswith(
@@ -215,7 +216,7 @@ def test_pass_that_fails_brings_no_letter_back(deployed: Deployed) -> None:
     """The notification is saved, and the record knows the rest."""
     deployed.process_fails()
     deployed.put(FAILURE, notify_letter(error=ASLEEP))
-    assert deployed.run("dead-letters", "redrive") == 0
+    assert deployed.run("dead-letters", "redrive", "--yes") == 0
     assert deployed.left() == {}
     assert deployed.world.record()["attempts"] == 1
 
@@ -225,10 +226,10 @@ def test_letter_that_cannot_be_moved_stays(deployed: Deployed, capsys: Print, ca
     """One that was sent and not deleted goes back once more without harm: the record knows which passes are done."""
     deployed.put(FAILURE, notify_letter())
     deployed.world.wire.before[call] = refuse("InternalError")
-    assert deployed.run("dead-letters", "redrive") == 1
+    assert deployed.run("dead-letters", "redrive", "--yes") == 1
     assert (deployed.left(), deployed.hidden()) == ({FAILURE: 1}, 0)
     assert "stays: An error occurred (InternalError)" in capsys.readouterr().out
-    assert deployed.run("dead-letters", "redrive") == 0
+    assert deployed.run("dead-letters", "redrive", "--yes") == 0
     assert deployed.left() == {}
     assert len(deployed.invoked(PROCESS)) == 1
 
@@ -237,7 +238,7 @@ def test_letter_whose_release_fails_is_not_lost(deployed: Deployed) -> None:
     """A letter that cannot be shown again at once does so by itself."""
     deployed.put(FAILURE, {"MessageBody": "{"})
     deployed.world.wire.before["sqs.ChangeMessageVisibility"] = refuse("InternalError")
-    assert deployed.run("dead-letters", "redrive") == 1
+    assert deployed.run("dead-letters", "redrive", "--yes") == 1
     assert (deployed.left(), deployed.hidden()) == ({FAILURE: 1}, 1)
 
 
@@ -251,7 +252,8 @@ def test_dry_run_changes_nothing(deployed: Deployed, capsys: Print) -> None:
     assert deployed.world.wire.of("sqs.SendMessage") == []
     said = lines(capsys)
     assert said[0].endswith("would go back to the retry queue; InvalidNotification: body: expected a JSON object")
-    assert said[-1] == "Dead letters: 3, staying: 1.  Nothing was changed; without --dry-run they go back."
+    assert said[-2] == "Dead letters: 3, staying: 1."
+    assert said[-1] == f"Nothing was changed. To do it:  followups dead-letters redrive --yes --stack {STACK}"
 
 
 FOREIGN = {
@@ -270,7 +272,7 @@ FOREIGN = {
 def test_foreign_message_stays_and_can_be_discarded(deployed: Deployed, capsys: Print, name: str) -> None:
     """What is no letter of this stack's is said, left, and makes the exit code 1."""
     deployed.put(REFUSED, FOREIGN[name])
-    assert deployed.run("dead-letters", "redrive") == 1
+    assert deployed.run("dead-letters", "redrive", "--yes") == 1
     assert (deployed.left(), deployed.hidden()) == ({REFUSED: 1}, 0)
     said = capsys.readouterr().out
     expected = (
@@ -298,6 +300,56 @@ def test_nothing_secret_is_printed(deployed: Deployed, capsys: Print) -> None:
         assert secret not in said.out + said.err
     assert "ValueError: card [redacted] [2J [redacted] refused\n" in said.out
     assert "orderId=O[red]1 " in said.out
+
+
+def test_letter_that_is_named_goes_back_at_once_and_the_rest_only_with_yes(deployed: Deployed, capsys: Print) -> None:
+    """As a replay: one by its id, all after --yes, at most so many a second; what would go back is said, exit 1."""
+    for number in (1, 2, 3):
+        deployed.put(FAILURE, notify_letter(notification(number)))
+    first = deployed.messages(FAILURE)[0].id
+    assert deployed.run("dead-letters", "redrive") == 1
+    assert lines(capsys)[-1].endswith(f"To do it:  followups dead-letters redrive --yes --stack {STACK}")
+    assert deployed.left() == {FAILURE: 3}
+    assert deployed.run("dead-letters", "redrive", "--queue", FAILURE, first[:8]) == 0
+    assert deployed.left() == {FAILURE: 2}
+    assert deployed.run("dead-letters", "redrive", first[:8]) == 1
+    began = deployed.world.now
+    assert deployed.run("dead-letters", "redrive", "--yes", "--rate", "0.1") == 0
+    assert deployed.world.now - began >= timedelta(seconds=10)
+    assert deployed.left() == {}
+
+
+# --- show, export ---
+
+
+def test_letter_is_shown_whole_with_its_event_masked(deployed: Deployed, capsys: Print) -> None:
+    """Who has to judge a letter sees what is in it, without card data; nothing is moved."""
+    event = notification()
+    event["body"] = event["body"].replace('"object"', f'"number":"{CARD}","note":"seen","object"')
+    deployed.put(FAILURE, notify_letter(event, error=ASLEEP))
+    deployed.put(REFUSED, {"MessageBody": f"no JSON \x1b {CARD}"})
+    for queue in (FAILURE, REFUSED):
+        name = deployed.messages(queue)[0].id
+        for form in ((), ("--json",)):
+            assert deployed.run("dead-letters", "show", name[:8], *form) == 0
+            said = capsys.readouterr().out
+            assert (("seen" if queue == FAILURE else "no JSON") in said, CARD in said, "\x1b" in said) == (
+                True,
+                False,
+                False,
+            )
+    assert deployed.run("dead-letters", "show", "00000000-no-such") == 1
+    assert (deployed.left(), deployed.hidden()) == ({REFUSED: 1, FAILURE: 1}, 0)
+
+
+def test_letters_are_exported_as_json_lines(deployed: Deployed, capsys: Print) -> None:
+    """One a letter, with its masked event; exit 1 where there is none."""
+    assert deployed.run("dead-letters", "export") == 1
+    deployed.put(FAILURE, notify_letter(error=ASLEEP))
+    assert deployed.run("dead-letters", "export") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["queue"], found["orderId"]) == (FAILURE, ORDER)
+    assert found["event"]["requestContext"]["requestId"] == NOTIFICATION
 
 
 # --- discard ---
@@ -382,7 +434,7 @@ def each_waits(deployed: Deployed) -> None:
 def test_redrive_makes_these_calls(deployed: Deployed) -> None:
     """The test below interrupts at every one of them."""
     each_waits(deployed)
-    deployed.run("dead-letters", "redrive")
+    deployed.run("dead-letters", "redrive", "--yes")
     assert [call.name for call in deployed.world.wire.calls if call.name in CALLS] == CALLS
 
 
@@ -394,17 +446,17 @@ def test_interrupt_at_any_call_loses_nothing(deployed: Deployed, when: str, numb
     each_waits(deployed)
     deployed.world.wire.around = interrupting(lambda call: call.name in CALLS, number, when)
     with pytest.raises(Interrupt):
-        deployed.run("dead-letters", "redrive")
+        deployed.run("dead-letters", "redrive", "--yes")
     deployed.world.wire.around = None
     assert sum(deployed.left().values()) >= 2
     deployed.show_again()
-    assert deployed.run("dead-letters", "redrive") == 0
+    assert deployed.run("dead-letters", "redrive", "--yes") == 0
     rows = deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")
     assert (deployed.left(), [int(row["passesDone"]) for row in rows]) == ({}, [1, 1])
     assert len(deployed.invoked(PROCESS)) == 2
 
 
-@pytest.mark.parametrize("command", [("list",), ("redrive",), ("discard", "--yes")])
+@pytest.mark.parametrize("command", [("list",), ("redrive", "--yes"), ("discard", "--yes")])
 def test_ctrl_c_shows_the_letters_again_and_says_so(
     deployed: Deployed, capsys: Print, command: tuple[str, ...]
 ) -> None:
@@ -431,7 +483,7 @@ def test_ctrl_c_shows_the_letters_again_and_says_so(
 def test_unknown_stack_is_named(deployed: Deployed, capsys: Print) -> None:
     """A wrong name, profile or region: exit 2, and what to set."""
     deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("ValidationError")
-    assert deployed.run("dead-letters", "redrive", "--stack", "payment4") == 2
+    assert deployed.run("dead-letters", "redrive", "--yes", "--stack", "payment4") == 2
     assert capsys.readouterr().err == (
         f"no stack payment4 in {REGION}: name it (--stack), or set AWS_PROFILE and AWS_DEFAULT_REGION"
         f"; there are {STACK}\n"
@@ -441,7 +493,7 @@ def test_unknown_stack_is_named(deployed: Deployed, capsys: Print) -> None:
 def test_stack_of_something_else_is_named(deployed: Deployed, capsys: Print) -> None:
     """A stack without these outputs: exit 2, and nothing is moved."""
     deployed.world.wire.answers["cloudformation.DescribeStacks"] = lambda _call: {"Stacks": [{}]}
-    assert deployed.run("dead-letters", "redrive") == 2
+    assert deployed.run("dead-letters", "redrive", "--yes") == 2
     assert f"stack {STACK} has no output RefusedQueue" in capsys.readouterr().err
 
 
@@ -460,7 +512,7 @@ def test_missing_region_is_named(deployed: Deployed, capsys: Print, monkeypatch:
         raise NoRegionError
 
     monkeypatch.setattr(boto3, "Session", session)
-    assert deployed.run("dead-letters", "redrive") == 2
+    assert deployed.run("dead-letters", "redrive", "--yes") == 2
     assert "You must specify a region.\nSet AWS_DEFAULT_REGION" in capsys.readouterr().err
 
 

@@ -158,7 +158,7 @@ def test_dead_letter_is_listed_and_goes_back(user: User) -> None:
     queue = ("--queue", "FailureQueue")
     said = user.runs("dead-letters", "list", *queue)
     assert re.search(rf"FailureQueue  on-failure  .* notificationId={unsaved} .*  \d+ s old  OSError: asleep\n", said)
-    assert user.runs("dead-letters", "redrive", *queue).endswith("Dead letters: 1, staying: 0.\n")
+    assert user.runs("dead-letters", "redrive", "--yes", *queue).endswith("Dead letters: 1, staying: 0.\n")
     assert user.runs("dead-letters", "list", *queue) == ""
     while user.stack.messages() != {"RetryQueue": 0, "RefusedQueue": 0, "FailureQueue": 0}:
         pass  # pytest's caller has the patience, not this test
