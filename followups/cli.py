@@ -77,7 +77,7 @@ def main(given: Sequence[str] | None = None, operator: Operator | None = None) -
             raise
         what, todo = known.what, known.advice
     if operator.given.get("as_json"):
-        print(json.dumps({"error": what, "todo": todo}), file=sys.stderr)
+        print(json.dumps({"version": 1, "error": what, "todo": todo}), file=sys.stderr)
     else:
         print(*filter(None, (what, todo)), sep="\n", file=sys.stderr)
     return _NOT_TRIED

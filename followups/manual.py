@@ -4,6 +4,8 @@ The options that say where the stack is and how to print stand before or after t
 """
 
 import difflib
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -87,6 +89,14 @@ class ManualGroup(_Manual, click.Group):
     def __init__(self, *arguments: Any, lazy: Mapping[str, str] | None = None, **attributes: Any) -> None:  # noqa: ANN401
         super().__init__(*arguments, **attributes)
         self.lazy = dict(lazy or {})
+
+    def invoke(self, context: click.Context) -> Any:  # noqa: ANN401 - click's own
+        """Run the command; whoever reads its output may have read enough, which click takes for a failure."""
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
 
     def list_commands(self, context: click.Context) -> list[str]:
         """Name them in the order in which they are declared."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich import box
 from rich.console import Console
@@ -65,9 +65,9 @@ class Output:
         else:
             self.line(text)
 
-    def document(self, content: object) -> None:
-        """Print one JSON document on one line."""
-        print(json.dumps(plain(content), default=str), flush=True)
+    def document(self, content: Mapping[str, object]) -> None:
+        """Print one JSON document on one line, with the version of its fields (docs/operations.md, For programs)."""
+        print(json.dumps({"version": 1} | plain(content), default=str), flush=True)
 
     def note(self, *parts: str) -> None:
         """Print what is for people beside the result: programs get it apart from the JSON."""
@@ -140,7 +140,7 @@ class Sheet:
         self._begun, self._rows = True, []
 
 
-def plain(value: object) -> object:
+def plain(value: Any) -> Any:  # noqa: ANN401 - whatever JSON and DynamoDB know
     """Return a value as JSON knows it: amounts and what is no whole number as texts, so that they stay exact."""
     if isinstance(value, Mapping):
         return {name: str(inner) if name == "amount" else plain(inner) for name, inner in value.items()}

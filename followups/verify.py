@@ -1,8 +1,8 @@
 """`followups verify`: does this notification's checksum hold?"""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import click
 
@@ -12,13 +12,16 @@ from callback.notification import Notification, parse_notification
 from followups.manual import ManualCommand
 from followups.operator import Operator
 from followups.output import STYLES
+from followups.records import KEY, find, get_all
 from followups.text import printable
 
 _HELP = """Say whether the checksum of a notification holds, and under which of the merchant's keys.
 
 FILE is what Notify handed on (an API Gateway proxy event, v1 or v2), or the bank's bare JSON; `-` is standard input.
-The keys are those of the stack's secret, the current one and, during a rotation, the previous one; or --secret-file,
-which holds the same JSON: {"secretKey": "skey_…", "previousSecretKey": "…"}.
+ORDER, a charge or a notification's id is looked for in the table: each of its notifications is verified by the body
+that was kept, and the verdict of then stands beside. The keys are those of the stack's secret, the current one and,
+during a rotation, the previous one; or --secret-file, which holds the same JSON:
+{"secretKey": "skey_…", "previousSecretKey": "…"}.
 
 A checksum covers the charge's id, amount, currency, status and transaction state. It does not cover the order id: a
 valid one does not prove which order was paid. Neither a key nor the checksum that would be right is ever printed."""
@@ -32,6 +35,7 @@ _NOT_COVERED = ("orderId", "source", "description")
     help=_HELP,
     examples={
         "followups verify event.json": "with the stack's secret",
+        "followups verify ORDER-1001": "what is stored of an order",
         "followups verify --secret-file keys.json - < body.json": "without asking AWS",
     },
     exits={
@@ -41,18 +45,48 @@ _NOT_COVERED = ("orderId", "source", "description")
     },
     permissions=[
         "cloudformation:DescribeStacks the stack (not with --secret-file)",
+        "dynamodb:Query CreditCardNotifyTable and its indexes (for ORDER)",
+        "dynamodb:BatchGetItem CreditCardNotifyTable, its bodies, too (for ORDER)",
         "secretsmanager:GetSecretValue the secret (not with --secret-file)",
     ],
 )
-@click.argument("file", type=click.File("rb"), metavar="FILE|-")
+@click.argument("what", metavar="FILE|-|ORDER")
 @click.option("--secret-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="the keys, as JSON")
 @click.pass_obj
-def command(operator: Operator, file: BinaryIO, secret_file: Path | None) -> int:
-    """Print the verdict."""
-    notification = _notification(file)
-    verdict = verify(notification, _keys(operator, secret_file))
+def command(operator: Operator, what: str, secret_file: Path | None) -> int:
+    """Print the verdict on a file, or on each notification of an order."""
+    if what == "-" or Path(what).is_file():
+        with click.open_file(what, "rb") as file:
+            notifications = [(_notification(file.read()), "")]
+    elif what.endswith(".json"):
+        raise click.ClickException(f"{what}: there is no such file")
+    else:
+        notifications = list(_stored(operator, what))
+    if not notifications:
+        operator.output.note(f"{what} is neither a file, nor was a notification saved under it.")
+        return 1
+    keys = _keys(operator, secret_file)
+    return max(_tell(operator, one, verify(one, keys), stored) for one, stored in notifications)
+
+
+def _stored(operator: Operator, word: str) -> Iterator[tuple[Notification, str]]:
+    for one in find(operator.stack, word):
+        for item in get_all(operator.stack, "CreditCardNotifyTable", [{name: one.item[name] for name in KEY}]):
+            event = {"body": item.get("body"), "requestContext": {"requestId": one.ids["notificationId"]}}
+            try:
+                yield parse_notification(event), one.checksum
+            except InvalidNotification:
+                text = (
+                    f"{one.ids['notificationId']}: {one.checksum} when it came; nothing is kept that could be verified"
+                )
+                operator.output.note(text)
+
+
+def _tell(operator: Operator, notification: Notification, verdict: Verdict, stored: str) -> int:
     about = {
+        "notificationId": notification.notification_id,
         "checksumStatus": verdict.status,
+        "stored": stored or None,
         "reason": verdict.error,
         "key": verdict.key,
         "checksumForm": verdict.form,
@@ -63,6 +97,8 @@ def command(operator: Operator, file: BinaryIO, secret_file: Path | None) -> int
         operator.output.document(about)
     else:
         _print(operator, notification, verdict)
+        if stored:
+            operator.output.line(f"{'when it came:':<16}{stored}")
     return _CODES[verdict.status]
 
 
@@ -82,9 +118,9 @@ def _covered(n: Notification) -> dict[str, str | None]:
     return {name: None if value is None else printable(value) for name, value in fields.items()}
 
 
-def _notification(file: BinaryIO) -> Notification:
+def _notification(content: bytes) -> Notification:
     try:
-        text = file.read().decode()
+        text = content.decode()
         event = json.loads(text)
         is_event = isinstance(event, dict) and "body" in event
         # As text, so that an amount keeps its digits.

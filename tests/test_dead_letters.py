@@ -97,6 +97,7 @@ def test_json_lines_are_for_programs(deployed: Deployed, capsys: Print) -> None:
     found = json.loads(capsys.readouterr().out)
     assert re.fullmatch(ID, found.pop("messageId"))
     assert found == {
+        "version": 1,
         "queue": FAILURE,
         "kind": "on-failure",
         "chargeId": CHARGE,

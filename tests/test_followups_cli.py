@@ -1,6 +1,8 @@
 """The command line itself: options, help, errors, completion, and the way to the stack."""
 
+import io
 import json
+import os
 import re
 import runpy
 import shlex
@@ -114,6 +116,26 @@ def test_environment_that_leads_nowhere_is_one_line_and_what_to_do(
     assert says in capsys.readouterr().err.splitlines()[1]
     assert main(["list", "--json"]) == 2
     assert says in json.loads(capsys.readouterr().err)["todo"]
+
+
+def test_reader_that_has_read_enough_is_no_error(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`followups list | head -1` ends quietly, whatever is left to print."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        deployed.put_failed("1")
+        assert deployed.run("list") == 0
+
+
+def test_what_an_output_cannot_show_is_replaced(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Thai order on a terminal that knows ASCII alone: a mark for each letter, and the work's exit code."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    deployed.put_failed("1", orderId="ORDER-ก1")
+    assert deployed.run("list") == 0
+    out.flush()
+    assert b"orderId=ORDER-?1" in out.buffer.getvalue()
 
 
 @pytest.mark.parametrize("command", EVERY)

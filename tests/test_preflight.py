@@ -81,7 +81,7 @@ def test_json_has_a_line_for_each_finding(account: Account, capsys: Print) -> No
     assert account.run("--json") == 0
     printed = capsys.readouterr()
     first = json.loads(printed.out.splitlines()[0])
-    assert set(first) == {"level", "subject", "text", "todo"}
+    assert set(first) == {"version", "level", "subject", "text", "todo"}
     assert printed.err == "Nothing stops, 0 to know, 4 as they should be.\n"
 
 

@@ -168,3 +168,20 @@ def assert_nothing_secret(said: str) -> None:
     """No key and nothing that looks like a checksum."""
     assert not any(key in said for key in KEYS.values())
     assert not any(len(word) >= 64 for word in said.split())
+
+
+def test_what_is_stored_of_an_order_is_verified(deployed: Deployed, capsys: Print) -> None:
+    """By the body that was kept, with the verdict of then beside it; a body that was erased is said to be."""
+    deployed.world.deliver()
+    assert deployed.run("verify", ORDER) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("valid: with the current key, plain form\n")
+    assert "when it came:   valid\n" in said
+    deployed.world.wait(61)
+    deployed.world.recheck()
+    deployed.run("forget", ORDER, "--yes")
+    capsys.readouterr()
+    assert deployed.run("verify", ORDER) == 1
+    assert "valid when it came; nothing is kept that could be verified" in capsys.readouterr().out
+    assert deployed.run("verify", "ORDER-9") == 1
+    assert "is neither a file, nor was a notification saved under it" in capsys.readouterr().out

@@ -241,7 +241,7 @@ def test_command_prints_one_look_as_json(deployed: Deployed, capsys: Print) -> N
     assert (late["orderId"], late["status"], late["attempts"]) == (LATE_ORDER, "retrying", 3)
     assert data["failed"]["rows"][0]["lastError"].startswith("GaveUp: pass 2")
     assert deployed.run("watch", "--json", "--state", "failed", "--state", "failed") == 0
-    assert set(json.loads(capsys.readouterr().out)) == {"at", "failed", "notSaved", "waiting"}
+    assert set(json.loads(capsys.readouterr().out)) == {"version", "at", "failed", "notSaved", "waiting"}
 
 
 @pytest.mark.usefixtures("poller")
