@@ -29,8 +29,8 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 CALL = timedelta(milliseconds=100)
 # ProcessPaidOrder refuses these orders.
 REFUSED = {"ORDER-OUT-OF-STOCK", "ORDER-CANCELLED"}
-# Anybody can send what is refused; what is proved has an alarm of its own for it.
-OF_EVERYBODY = {"RefusedQueue"}
+# What is refused, unsaved or not mailed is everybody's; what is proved has alarms of its own: Refused, Unsaved, Failed.
+OF_EVERYBODY = {"RefusedQueue", "RetryQueue", "MailsFailed"}
 # Measuring doubles the time, and what this goes through is measured elsewhere.
 pytestmark = pytest.mark.no_cover
 
@@ -126,7 +126,8 @@ class Shop:
         world.cold_start(**USUAL | hours | {"CHECKSUM_POLICY": policy})
         for charge, order in PAID.items():
             world.pay(chargeId=charge, orderId=order)
-        fails: dict[str, Any] = {"outage": lambda name: "denied" if name == down else ""}
+        over = START + timedelta(minutes=100)
+        fails: dict[str, Any] = {"outage": lambda name: "denied" if name == down and world.now < over else ""}
         model = world.model(parallel=True, timer=timer, behaviour=self._behaviour, **fails)
         self._watch(model, real)
         model.sweep()  # so that the sweeps of all days fall on the same seconds
@@ -259,6 +260,15 @@ def test_real_payments_lose_nothing_to_a_day_of_posts(shop: Shop) -> None:
     strangers = [posts(kinds[number % len(kinds)], [number * 16])[0] for number in range(24 * 60 // 16)]
     real = [replace(post, after=post.after + timedelta(hours=22)) for post in REAL]
     assert shop.play(strangers, real).losses(shop.play([], real)) == []
+
+
+@pytest.mark.parametrize(
+    "down", ["ProcessPaidOrder", "CreditCardNotifyTable", "CallbackErrorLogTable", "SES", "Scheduler"]
+)
+def test_real_payments_heal_as_soon_beside_forgeries(shop: Shop, down: str) -> None:
+    """Something is down while both arrive, and comes back: no later and no less loudly than without a stranger."""
+    strangers = posts("a known charge and its order", range(31, 131, 3)) + posts("nonsense", range(32, 132, 3))
+    assert shop.play(strangers, down=down).losses(shop.play([], down=down)) == []
 
 
 def test_overdue_payment_does_not_wait_for_1600_forgeries(shop: Shop) -> None:
