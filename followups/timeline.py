@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from callback.clock import parse_utc
 from callback.record import Record
+from callback.schema import PROVED
 from callback.table import Item
 from callback.timer import schedule_name
 from followups.records import Level, Notification, Status, error_rows, status
@@ -126,7 +127,7 @@ class _Outlook:
 
     @property
     def _limit(self) -> timedelta:
-        return self.stack.give_up_after(proved=self.record.is_proved)
+        return self.stack.give_up_after(proved=self.record.checksum_status == PROVED)
 
     def _replay(self) -> str:
         return self.stack.command("replay", ids=(self.record.order_id,))

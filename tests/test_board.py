@@ -254,6 +254,17 @@ def test_more_than_is_read_is_said(client: FlaskClient, deployed: Deployed, monk
     assert "None of what was read." in section(html, "waiting")
 
 
+def test_text_chooses_what_is_shown(client: FlaskClient, busy: Deployed) -> None:
+    """By an id, a verdict or a reason; how many of the others there are is said, and the totals stay."""
+    assert busy
+    html = page(client, "?text=order-2004")
+    assert "ORDER-2004" in section(html, "waiting")
+    assert "1 of 8 match." in section(html, "waiting")
+    assert "0 of 2 match." in section(html, "failed")
+    assert section(html, "totals") == "1 late 2 failed 8 waiting"
+    assert "did not answer" in section(page(client, "?text=DID+NOT+answer"), "failed")
+
+
 def test_causes_and_letters_are_shown(client: FlaskClient, deployed: Deployed) -> None:
     """Those of one cause fold under one command; what could not be saved stands above, with its command."""
     for number in range(120):

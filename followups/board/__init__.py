@@ -21,27 +21,40 @@ from callback.schema import MAX_ID_BYTES, MAX_SORT_ID_BYTES
 from followups.listing import command_of, extent
 from followups.manual import ManualCommand
 from followups.operator import Operator
-from followups.records import Found, Notification, find, get, status
+from followups.records import Found, Notification, find, get, grouped, status
 from followups.stack import ERRORS, Problem, Stack, explain
 from followups.text import clock_time, shortened, span, visible
 from followups.timeline import Event, timeline
-from followups.watch import Poller, wait_of
+from followups.watch import Part, Poller, wait_of
 
-_UNAVAILABLE = 503
-_SHORT = 18
+HOST = "127.0.0.1"
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
+        "; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_UNAVAILABLE, _MISDIRECTED, _SHORT = 503, 421, 18
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the address asks for beside the board: a word to find, or one notification by its key."""
+    """What the address asks for beside the board: a word to find, or one notification by its key; a text to match."""
 
     word: str = ""
     charge: str = ""
     notification: str = ""
+    text: str = ""
 
-    def __bool__(self) -> bool:
-        """Whether anything is asked for."""
-        return bool(self.word or (self.charge and self.notification))
+    def matching(self, part: Part) -> list[Notification]:
+        """Return the rows that have the text in an id, the verdict or the reason."""
+        wanted = self.text.lower()
+        return [row for row in part.rows if wanted in " ".join([*row.ids.values(), row.checksum, row.reason]).lower()]
 
 
 @dataclass(frozen=True)
@@ -57,89 +70,21 @@ class Panel:
 def application(poller: Poller, replay: Callable[[str], str]) -> Flask:
     """Return the application over one stack; `replay` words the command that replays an order."""
     app = Flask(__name__)
-    app.jinja_env.globals |= {"replay": replay, "status": status, "wait_of": wait_of, "extent": extent}
-    app.jinja_env.globals["group_command"] = partial(command_of, poller.stack)
+    known = {"replay": replay, "status": status, "wait_of": wait_of, "extent": extent, "grouped": grouped}
+    app.jinja_env.globals |= known | {"group_command": partial(command_of, poller.stack)}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters |= {"visible": visible, "shortened": lambda text: shortened(text, _SHORT), "span": span}
-    guard(app)
-    app.after_request(_in_memory)
+    app.before_request(_refuse)
+    app.after_request(_protected)
     app.register_error_handler(HTTPException, _refused)
 
     @app.get("/")
     def board() -> tuple[str, int]:
         """Show the board, and beside it what is asked for."""
-        html = render_template("board.html", **_about(poller, _asked(request.args)))
+        html = render_template("board.html", **_about(poller, request.args))
         return html, 200 if poller.seen.snapshot else _UNAVAILABLE
 
     return app
-
-
-def panel(stack: Stack, asked: Asked, now: datetime) -> Panel:
-    """Tell the stories that are asked for, the newest first."""
-    try:
-        found = _found(stack, asked)
-        stories = [(one, timeline(stack, one, now)) for one in found]
-    except ERRORS as error:
-        return Panel(asked, problem=explain(error))
-    return Panel(asked, stories[::-1], found.more)
-
-
-def _found(stack: Stack, asked: Asked) -> Found:
-    # No id of ours is longer, and DynamoDB refuses much longer ones.
-    if asked.word:
-        return find(stack, asked.word[:MAX_ID_BYTES])
-    one = get(stack, asked.charge[:MAX_ID_BYTES], asked.notification[:MAX_SORT_ID_BYTES])
-    return Found([one] if one else [])
-
-
-def _about(poller: Poller, asked: Asked) -> dict[str, object]:
-    seen, now = poller.poll(), poller.clock()
-    return {
-        "stack": poller.stack.name,
-        "seen": seen,
-        "look": seen.snapshot,
-        "panel": panel(poller.stack, asked, now) if asked else None,
-        "asked": asked,
-        "now": now,
-        "clock": lambda at: clock_time(at, now),
-    }
-
-
-def _asked(given: Mapping[str, str]) -> Asked:
-    return Asked(given.get("find", "").strip(), given.get("charge", ""), given.get("notification", ""))
-
-
-def _in_memory(response: Response) -> Response:
-    # Werkzeug leaves a file open where the browser hangs up in the middle of it.
-    response.direct_passthrough = False
-    response.get_data()
-    response.close()
-    return response
-
-
-def _refused(error: HTTPException) -> tuple[str, int]:
-    return render_template("refused.html", error=error), error.code or 500
-
-
-HOST = "127.0.0.1"
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
-        "; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
-_MISDIRECTED = 421
-
-
-def guard(app: Flask) -> None:
-    """Let the app answer reads under this machine's own name only, each with headers that keep it there."""
-    app.before_request(_refuse)
-    app.after_request(_protected)
 
 
 def _refuse() -> None:
@@ -157,7 +102,42 @@ def _refuse() -> None:
 
 def _protected(response: Response) -> Response:
     response.headers.update(HEADERS)
+    # Werkzeug leaves a file open where the browser hangs up in the middle of it.
+    response.direct_passthrough = False
+    response.get_data()
+    response.close()
     return response
+
+
+def _refused(error: HTTPException) -> tuple[str, int]:
+    return render_template("board.html", error=error), error.code or 500
+
+
+def _about(poller: Poller, given: Mapping[str, str]) -> dict[str, object]:
+    asked = Asked(*(given.get(name, "").strip() for name in ("find", "charge", "notification", "text")))
+    seen, now = poller.poll(), poller.clock()
+    about: dict[str, object] = {"stack": poller.stack.name, "seen": seen, "look": seen.snapshot, "asked": asked}
+    about |= {"now": now, "clock": partial(clock_time, now=now), "matching": asked.matching}
+    return about | {"panel": _panel(poller.stack, asked, now)}
+
+
+def _panel(stack: Stack, asked: Asked, now: datetime) -> Panel | None:
+    """Tell the stories that are asked for, the newest first."""
+    # No id of ours is longer, and DynamoDB refuses much longer ones.
+    charge, notification = asked.charge[:MAX_ID_BYTES], asked.notification[:MAX_SORT_ID_BYTES]
+    if not asked.word and not (charge and notification):
+        return None
+    try:
+        found = find(stack, asked.word[:MAX_ID_BYTES]) if asked.word else Found(_one(stack, charge, notification))
+        stories = [(one, timeline(stack, one, now)) for one in found]
+    except ERRORS as error:
+        return Panel(asked, problem=explain(error))
+    return Panel(asked, stories[::-1], found.more)
+
+
+def _one(stack: Stack, charge: str, notification: str) -> list[Notification]:
+    one = get(stack, charge, notification)
+    return [one] if one else []
 
 
 # However many pages are open: they share a look.
