@@ -11,6 +11,7 @@ Typed = dict[str, Any]
 
 _COMPARISON = re.compile(r"([#:]\w+)\s*(<=|>=|<>|=|<|>)\s*([#:]\w+)")
 _EXISTS = re.compile(r"(attribute_(?:not_)?exists)\(\s*(#\w+)\s*\)")
+_TYPE = re.compile(r"attribute_type\((#\w+), (:\w+)\)")
 _CLAUSE = re.compile(r"\b(SET|REMOVE|ADD)\b")
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {"<=": le, ">=": ge, "<>": ne, "=": eq, "<": lt, ">": gt}
 
@@ -19,6 +20,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {"<=": le, ">=": ge, "<>": n
 def condition(text: str) -> Callable[[Typed, Typed], bool]:
     """Translate a condition into a function of an item (names resolved by their aliases) and of the values."""
     python = _EXISTS.sub(lambda m: f"({m[2][1:]!r} {'not in' if 'not' in m[1] else 'in'} item)", text)
+    python = _TYPE.sub(lambda m: f"(values[{m[2]!r}]['S'] in item.get({m[1][1:]!r}, ()))", python)
     python = _COMPARISON.sub(r'holds(item, values, "\1", "\2", "\3")', python)
     for word in ("AND", "OR", "NOT"):
         python = re.sub(rf"\b{word}\b", word.lower(), python)
@@ -64,7 +66,7 @@ def _value(item: Typed, text: str, values: Typed) -> Any:  # noqa: ANN401 - one 
 
 def _holds(item: Typed, values: Typed, left: str, operator: str, right: str) -> bool:
     a, b = (values.get(name) if name[0] == ":" else item.get(name[1:]) for name in (left, right))
-    return a is not None and b is not None and _OPERATORS[operator](_plain(a), _plain(b))
+    return bool(a and b and a.keys() == b.keys() and _OPERATORS[operator](_plain(a), _plain(b)))
 
 
 def _plain(value: Typed) -> int | str:

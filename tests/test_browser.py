@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 import pytest
 
 from callback.errors import InvalidNotification
-from callback.notification import BLANKS
+from callback.text import BLANKS
 from callback.schema import is_id
 from tests.browser import TLS, Page, walk
 from tests.programs import program

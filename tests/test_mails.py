@@ -187,7 +187,7 @@ def test_order_id_of_any_form_is_safe_to_paste(world: World, order: str) -> None
     [
         ("O\u202e1", "O 1"),
         ("O\u2028\u20281", None),
-        (f"card {CARD}", "card [redacted]"),
+        (f"x{CARD}", "x[redacted]"),
         ("https://evil.example/x", "https: //evil. example/x"),
         ("see www.evil.example", "see www. evil. example"),
         ("O" * 300, "O" * 60),
@@ -211,7 +211,7 @@ def test_error_without_an_id_to_name_leads_to_the_list(world: World) -> None:
     """What failed before it was parsed, or whose every id is masked, is found there."""
     world.wire.before["dynamodb.GetItem"] = refuse("InternalServerError")
     with pytest.raises(FollowUpError):
-        world.deliver(about(f"n {CARD}", id=f"c {CARD}", reference_order=...))
+        world.deliver(about(f"n{CARD}", id=f"c{CARD}", reference_order=...))
     assert commands(world) == [["followups", "list", *STACK]]
     assert CARD not in str(world.mails())
     with pytest.raises(FollowUpError):

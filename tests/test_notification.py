@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import io
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,33 @@ def test_invisible_characters_around_a_body_decide_nothing(invisible: str) -> No
         assert parse_notification(event(f"{invisible}{body}{invisible}", headers=headers)).charge_id == CHARGE
 
 
+@pytest.mark.parametrize("alphabet", [base64.b64encode, base64.urlsafe_b64encode])
+@pytest.mark.parametrize("around", ["", "\ufeff", "\u200b \r\n"], ids=ascii)
+def test_base64_of_either_alphabet_is_read_with_or_without_padding(
+    alphabet: Callable[[bytes], bytes], around: str
+) -> None:
+    """And a body that is plain JSON after all, whatever the flag says."""
+    texts = [json.dumps(message(description="~?ÿ>" * length), ensure_ascii=False) for length in range(4)]
+    encoded = [alphabet(text.encode()).decode() for text in texts]
+    for text in [*encoded, *(each.rstrip("=") for each in encoded), *texts]:
+        found = parse_notification(event(f"{around}{text}{around}", isBase64Encoded=True))
+        assert found.charge_id == CHARGE
+
+
+def test_line_end_inside_a_text_refuses_nothing() -> None:
+    """JSON forbids it, and some write it all the same."""
+    assert (
+        parse_notification(event(json.dumps(message(description="a b")).replace("a b", "a\n\tb"))).charge_id == CHARGE
+    )
+
+
+@pytest.mark.parametrize("headers", [None, {}, {"content-type": "text/plain"}])
+def test_form_whose_content_type_was_lost_is_a_form(headers: object) -> None:
+    """Proxies drop it, and the console's test events have none."""
+    found = parse_notification(event(f"objectId={CHARGE}&status=true", headers=headers))
+    assert (found.charge_id, found.is_browser_return) == (CHARGE, True)
+
+
 @pytest.mark.parametrize(
     "context", [None, {}, {"requestId": None}, {"requestId": ""}, "x", {"requestId": "X\nFAILED 1"}]
 )
@@ -240,7 +268,8 @@ def test_id_that_is_a_keyword_of_scheduler_is_named_correctly(world: World, keyw
 BODIES = ("hello", "", " \ufeff", "[1]", '"text"', "\ud800")
 IDS: tuple[object, ...] = (..., " ", "\ufeff", "c\nd", "c" * 2049, "อ" * 683, "\ud800", [], True)
 ORDERS: tuple[object, ...] = (..., None, "", "\u200b", [], "o\nd", "o" * 2049)
-CARDS = ("4111111111111111", "5555-5555-5555-4444", 378282246310005)
+CARDS = ("4111111111111111", "5555-5555-5555-4444", 378282246310005, "0004111111111111111", "4111:1111:1111:1111")
+CARDS += ("chrg_4111111111111111", "order 4111 1111 1111 1111")
 BAD: list[tuple[str, Any]] = [
     ("event", []),
     ("event", "text"),
@@ -420,6 +449,8 @@ def test_contradiction_is_refused_by_policy(world: World, paid: dict[str, Any], 
     [
         {"amount": Decimal("200.5000")},
         {"orderId": f" {ORDER}\u00a0"},
+        {"orderId": "\uff2fRDER-1001", "currency": "thb"},
+        {"orderId": "ORDER\u200b-1001"},
         {"amount": "200.5", "currency": 5},
         {"orderId": 7},
     ],
@@ -430,6 +461,14 @@ def test_same_in_other_words_is_no_contradiction(world: World, paid: dict[str, A
     world.pay(**paid)
     world.deliver(event(signed(reference_order=... if paid.get("orderId") == 7 else ORDER)))
     assert (world.record()["passesDone"], world.errors()) == (1, [])
+
+
+@pytest.mark.parametrize("order", [None, True, [ORDER], {"id": ORDER}, {ORDER}, b"x", " ", "4111111111111111"])
+def test_payment_record_without_a_usable_order_names_none(world: World, order: object) -> None:
+    """It may be written before the order is known: then the notification's own order is processed."""
+    world.pay(orderId=order)
+    world.deliver()
+    assert (world.record()["orderId"], world.errors()) == (ORDER, [])
 
 
 def test_unreadable_payment_record_stops_only_who_needs_it(world: World) -> None:

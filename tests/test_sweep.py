@@ -288,6 +288,16 @@ def test_spoilt_record_ends_loudly_once_and_starves_nobody(world: World, *, byte
     assert not any({"sweepAt", "nextPassDue", "claimId"} & set(rows(world)[name]) for name in ended)
 
 
+@pytest.mark.parametrize("name", ["leaseUntil", "nextPassDue"])
+def test_time_that_cannot_be_does_not_keep_a_record_waiting_for_ever(world: World, name: str) -> None:
+    """What the sweep reads is due, and a claim lasts minutes: such a record is spoilt, and ends loudly."""
+    overdue(world, **{name: format_utc(world.now + timedelta(days=9)), "claimId": "another hand's"})
+    assert swept(world) == []
+    assert world.record()["state"] == "FAILED"
+    assert world.record()["lastError"].startswith("SpoiltRecord: leaseUntil, nextPassDue: expected times")
+    assert len(world.mails()) == 1
+
+
 # --- what it reports ---
 
 
@@ -300,7 +310,7 @@ def test_age_of_the_oldest_counts_from_when_its_pass_was_first_due(world: World)
         hours=3,
         sweepAt=format_utc(world.now),
         nextPassDue=format_utc(world.now),
-        leaseUntil="2027-01-01T00:00:00Z",
+        leaseUntil=format_utc(world.now + timedelta(seconds=90)),
     )
     overdue(world, 2, hours=1)
     swept(world)
@@ -321,7 +331,7 @@ def test_answer_counts_what_was_found(world: World) -> None:
     counts = dict.fromkeys(("handedOver", "inProgress", "moved", "failed", "errors", "unread"), 0)
     assert world.sweep() == counts
     overdue(world, 1)
-    overdue(world, 2, leaseUntil="2027-01-01T00:00:00Z")
+    overdue(world, 2, leaseUntil=format_utc(world.now + timedelta(seconds=90)))
     overdue(world, 3, hours=80)
     counts |= {"handedOver": 1, "inProgress": 1, "failed": 1}
     assert world.sweep() == counts

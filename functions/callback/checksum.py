@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 from callback.clock import Clock
 from callback.log import log
-from callback.notification import BLANKS, Notification
+from callback.notification import Notification
 from callback.schema import PROVED
 from callback.table import AWS_ERRORS
+from callback.text import BLANKS
 
 MerchantKeys = dict[str, str]
 """The keys to try, by a name that may be shown: `current`, and `previous` during a rotation."""
@@ -57,9 +58,12 @@ def verify(notification: Notification, keys: MerchantKeys) -> Verdict:
         return Verdict("unverifiable", "amount, currency, status or transaction_state is missing or cannot be hashed")
     if not keys:
         return Verdict("unverifiable", "no merchant key is set", retryable=True)
+    # As bytes: compare_digest refuses non-ASCII text, and a forged checksum may be any text.
+    theirs = given.strip(BLANKS).lower().encode(errors="replace")
     for name, key in keys.items():
         for form, text in _forms(n):
-            if _matches(given, text + key):
+            ours = hashlib.sha256((text + key).encode(errors="replace")).hexdigest()
+            if hmac.compare_digest(theirs, ours.encode()):
                 return Verdict("valid", form=form, key=name)
     return Verdict("invalid", "the checksum matches no merchant key")
 
@@ -71,12 +75,6 @@ def _forms(n: Notification) -> Iterator[tuple[str, str]]:
     # either way.
     if n.failure_code and n.failure_code.strip():
         yield "failure_code", plain + n.failure_code
-
-
-def _matches(given: str, text: str) -> bool:
-    # As bytes: compare_digest refuses non-ASCII text, and a forged checksum may be any text.
-    ours = hashlib.sha256(text.encode(errors="replace")).hexdigest()
-    return hmac.compare_digest(given.lower().encode(errors="replace"), ours.encode())
 
 
 @dataclass

@@ -35,10 +35,7 @@ class FollowUpError(Exception):
     ends_follow_up = False
     number: int | None = None
     answer: str | None = None
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.about: Mapping[str, object] = {}
+    about: Mapping[str, object] = {}
 
 
 class SettingsError(FollowUpError):

@@ -3,10 +3,9 @@
 A field that decides nothing never refuses a notification: what cannot be used is None, and the body keeps it.
 """
 
-import base64
-import binascii
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,11 +14,9 @@ from urllib.parse import parse_qsl
 
 from callback.errors import InvalidNotification
 from callback.schema import ID_EXPECTED, MAX_SORT_ID_BYTES, is_id
+from callback.text import BLANKS, decode_base64
 
 _MOST = Decimal(10) ** 15
-# What editors, proxies and copying leave around a text: all kinds of blanks, and what nobody sees.
-BLANKS = "".join(map(chr, range(0x2000, 0x2010))) + "\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
-BLANKS += "\0\t\n\v\f\r \x85\xa0\xad\u1680"
 
 
 @dataclass(frozen=True)
@@ -87,9 +84,9 @@ def _notification_id(event: Mapping[str, Any]) -> str:
 def _body(event: Mapping[str, Any]) -> str:
     body = event.get("body")
     try:
-        if isinstance(body, str) and event.get("isBase64Encoded"):  # it may come with line ends
-            body = base64.b64decode("".join(body.split()), validate=True).decode()
-    except (binascii.Error, ValueError) as error:
+        if isinstance(body, str) and event.get("isBase64Encoded") and not body.strip(BLANKS).startswith("{"):
+            body = decode_base64(body)
+    except ValueError as error:
         raise InvalidNotification("body", "UTF-8 text, or its base64 if isBase64Encoded") from error
     if not isinstance(body, str) or not body.strip(BLANKS):
         raise InvalidNotification("body", "text that is not empty")
@@ -100,8 +97,9 @@ def _is_form(event: Mapping[str, Any], body: str) -> bool:
     headers = event.get("headers") or event.get("multiValueHeaders")
     pairs = headers.items() if isinstance(headers, Mapping) else ()
     kind = next((str(value) for name, value in pairs if str(name).lower() == "content-type"), "")
-    # A JSON body under a form's content type is still JSON: curl and some proxies send it so.
-    return "x-www-form-urlencoded" in kind.lower() and not body.lstrip(BLANKS).startswith("{")
+    # Proxies drop the content type, or give JSON that of a form.
+    text = body.lstrip(BLANKS)
+    return bool(re.match(r"[\w.%-]+=", text)) or ("x-www-form-urlencoded" in kind.lower() and not text.startswith("{"))
 
 
 def _form(body: str) -> dict[str, Any]:
@@ -116,7 +114,7 @@ def _form(body: str) -> dict[str, Any]:
 def _json(body: str) -> dict[str, Any]:
     try:
         # Numbers as they are spelled: of most fields nothing is asked, and the checksum covers amounts as texts.
-        message = json.loads(body.strip(BLANKS), parse_float=str, parse_int=str, parse_constant=lambda _name: None)
+        message = json.loads(body.strip(BLANKS), strict=False, parse_float=str, parse_int=str, parse_constant=str)
     except ValueError as error:
         raise InvalidNotification("body", "a JSON object, or a form that says so") from error
     if not isinstance(message, dict):

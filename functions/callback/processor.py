@@ -1,18 +1,19 @@
 """The steps of DelayedNotify beside the passes. The handler puts them in order."""
 
-from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 
 from callback import errors
 from callback.checksum import Secret, Verdict, verify
 from callback.clock import format_utc
 from callback.log import log
-from callback.notification import BLANKS, Notification
+from callback.notification import Notification
 from callback.passes import Passes
 from callback.record import Record
 from callback.redirect import Response, redirect
 from callback.schema import is_id
-from callback.table import AWS_ERRORS, ConditionFailed, Item, Table
+from callback.table import AWS_ERRORS, Item, Table
+from callback.text import BLANKS, folded
 
 Payment = Item | None
 
@@ -34,7 +35,7 @@ class CreditCardCallbackProcessor(Passes):
         log.metric(f"Checksums{verdict.status.capitalize()}")
         if verdict.valid:
             return verdict
-        if self._rejects and not notification.is_browser_return:
+        if self.settings.checksum_policy == "reject" and not notification.is_browser_return:
             self.mark_payment(notification, verdict)
             rejected = errors.UnverifiableRejected if verdict.retryable else errors.ChecksumRejected
             raise rejected(f"checksum {verdict.status}: {verdict.error}")
@@ -43,7 +44,7 @@ class CreditCardCallbackProcessor(Passes):
 
     def answers_only(self, notification: Notification) -> bool:
         """Whether it gets its page and no passes: under `reject` a browser return, which never has a checksum."""
-        return self._rejects and notification.is_browser_return
+        return self.settings.checksum_policy == "reject" and notification.is_browser_return
 
     def find_payment(self, notification: Notification) -> Payment:
         """Read the payment record; a notification that names its own order goes on without it."""
@@ -64,7 +65,7 @@ class CreditCardCallbackProcessor(Passes):
         if not order_id:
             raise errors.InvalidNotification("reference_order", "an order id, here or in the payment record")
         log.bind(orderId=order_id)
-        if self._rejects and (fields := _differences(payment, notification)):
+        if self.settings.checksum_policy == "reject" and (fields := _differences(payment, notification)):
             self.mark_payment(notification, verdict)
             raise errors.ContradictionRefused(_differ(fields))
         return order_id
@@ -86,8 +87,8 @@ class CreditCardCallbackProcessor(Passes):
         if verdict.valid:
             proved = {"status": n.status, "transactionState": n.transaction_state, "amount": n.amount}
             marks["checksumProved"] = proved | {"currency": n.currency, "at": now}
-        with log.unimportant("mark"), suppress(ConditionFailed):
-            self.payments.update({"chargeId": n.charge_id}, marks, "attribute_exists(#chargeId)")
+        with log.unimportant("mark"):
+            self.payments.update_if({"chargeId": n.charge_id}, marks, "attribute_exists(#chargeId)")
 
     def report_contradictions(self, notification: Notification, payment: Payment) -> None:
         """Report that the notification contradicts the payment record, whose order was processed."""
@@ -103,10 +104,6 @@ class CreditCardCallbackProcessor(Passes):
                 order = self.orders.get({"orderId": order_id}, "returnUrl")
         return redirect(order_id, order.get("returnUrl"), self.settings)
 
-    @property
-    def _rejects(self) -> bool:
-        return self.settings.checksum_policy == "reject"
-
     def _verdict(self, notification: Notification) -> Verdict:
         if not notification.checksum:
             return verify(notification, {})
@@ -121,18 +118,18 @@ class CreditCardCallbackProcessor(Passes):
 
 
 def order_of(payment: Payment) -> str | None:
-    """Return the order that a payment record names, if it can be one."""
-    order_id = str((payment or {}).get("orderId", ""))
-    return order_id if is_id(order_id) else None
+    """Return the order that a payment record names, as it is spelled there; None where that can be no order."""
+    given = (payment or {}).get("orderId")
+    order_id = str(given) if isinstance(given, str | Decimal) else ""
+    return order_id if order_id.strip(BLANKS) and is_id(order_id) else None
 
 
 def _differences(payment: Payment, n: Notification) -> list[str]:
     """Name what the notification contradicts; what one of the two does not state is no contradiction."""
-    pairs = {"orderId": n.order_id, "amount": n.amount, "currency": n.currency}
-    # Trimmed, as the notification's texts are.
-    given = (payment or {}) | {"orderId": order_of(payment)}
-    known = {name: value.strip(BLANKS) if isinstance(value, str) else value for name, value in given.items()}
-    return [name for name, said in pairs.items() if type(known.get(name)) is type(said) and known.get(name) != said]
+    said = {"orderId": n.order_id, "amount": n.amount, "currency": n.currency}
+    known = (payment or {}) | {"orderId": order_of(payment)}
+    both = {name: (value, known.get(name)) for name, value in said.items() if type(value) is type(known.get(name))}
+    return [name for name, (a, b) in both.items() if (folded(a) != folded(str(b)) if isinstance(a, str) else a != b)]
 
 
 def _differ(fields: list[str]) -> str:

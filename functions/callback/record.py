@@ -47,9 +47,10 @@ NOTE = "delayed notify"
 _MAX_ERROR, _MAX_FIELD = 1000, 256
 
 _CLAIMABLE = (
-    "#passesDone = :before AND (attribute_not_exists(#leaseUntil) OR #leaseUntil <= :now)"
+    # Where `attempts` is no number, none can be added to it.
+    "attribute_type(#attempts, :number) AND #passesDone = :before"
     # A failed notification is due no longer, yet may be replayed; a done one is neither.
-    " AND (#nextPassDue <= :now OR #state = :failed)"
+    " AND (attribute_not_exists(#leaseUntil) OR #leaseUntil <= :now) AND (#nextPassDue <= :now OR #state = :failed)"
 )
 # The sweep's: nobody has moved or claimed it since.
 _UNMOVED = "#sweepAt = :seen AND (attribute_not_exists(#claimId) OR #claimId = :claim)"
@@ -117,11 +118,6 @@ class Record(Schema):
         return self.ids | {"checksumStatus": self.checksum_status}
 
     @property
-    def is_proved(self) -> bool:
-        """Whether the bank vouches for the payment."""
-        return self.checksum_status == PROVED
-
-    @property
     def attempts_made(self) -> int:
         """How often the next pass was claimed."""
         return self.attempts - self.attempts_before
@@ -180,7 +176,7 @@ class Records:
         Raises `NotificationNotFound` where nothing was saved.
         """
         claim, key = self._new_claim(), {"chargeId": charge_id, "notificationId": notification_id}
-        values = {"before": number - 1, "now": format_utc(self.clock()), "failed": "FAILED"}
+        values = {"before": number - 1, "now": format_utc(self.clock()), "failed": "FAILED", "number": "N"}
         try:
             return _claimed_by(claim, self.table.update(key, claim, _CLAIMABLE, values, add="attempts"))
         except ConditionFailed as found:
@@ -207,7 +203,8 @@ class Records:
 
     def has_failed_too_long(self, record: Record, grace: timedelta = timedelta()) -> bool:
         """Whether a failure ends the follow-up; a replay that fails leaves a failed one failed."""
-        limit = self.settings.give_up_after if record.is_proved else self.settings.unproved_give_up_after
+        proved = record.checksum_status == PROVED
+        limit = self.settings.give_up_after if proved else self.settings.unproved_give_up_after
         return record.state == "FAILED" or record.overdue(self.clock()) >= limit + grace
 
     def end(self, record: Record, error: Exception) -> Record:
@@ -219,23 +216,16 @@ class Records:
         values = {"shard": shard, "now": format_utc(self.clock())}
         return self.table.query("due", "#sweepShard = :shard AND #sweepAt <= :now", values)
 
-    def move_back(self, found: Item) -> Item | None:
-        """Move what `due_keys` found back in its line, and return the whole item; None where another was first."""
+    def move_back(self, found: Item) -> Item:
+        """Move what `due_keys` found back in its line, and return the whole item; nothing where it has moved."""
         values = {"seen": found["sweepAt"], "shard": found["sweepShard"]}
         later = {"sweepAt": format_utc(self.clock() + HANDED_OVER_WAIT)}
-        try:
-            return self.table.update(_key(found), later, "#sweepAt = :seen AND #sweepShard = :shard", values)
-        except ConditionFailed:
-            return None
+        return self.table.update_if(_key(found), later, "#sweepAt = :seen AND #sweepShard = :shard", values)
 
     def end_unclaimed(self, item: Item, error: Exception) -> bool:
         """End an item that `move_back` returned in FAILED, whatever it holds, unless it was moved or claimed since."""
         values = {"seen": item["sweepAt"], "claim": item.get("claimId", "")}
-        try:
-            self.table.update(_key(item), self._failed(item, error), _UNMOVED, values)
-        except ConditionFailed:
-            return False
-        return True
+        return bool(self.table.update_if(_key(item), self._failed(item, error), _UNMOVED, values))
 
     def _new_claim(self) -> Item:
         return {"leaseUntil": format_utc(self.clock() + self.settings.lease), "claimId": uuid4().hex}

@@ -8,10 +8,11 @@ No pattern repeats without a bound before it can fail: the time must not grow wi
 import json
 import re
 import unicodedata
-from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
+
+from callback.text import decode_base64
 
 # `_ACROSS`: how far behind the cut a secret is looked for that begins before it.
 MASK, MAX_TEXT, MAX_BODY_BYTES, _MAX_DEPTH, _ACROSS = "[redacted]", 8_000, 32 * 1024, 12, 300
@@ -27,10 +28,11 @@ def _any(names: str) -> str:
 # The one list of names, for JSON, forms and prose. Codes are a few digits, which prose gives with no sign before them.
 # Short ones are words of their own, as in `card_pin`, `cardPin` and `PIN code`, not in `shipping` or `PANIC`.
 _WORD = "|[%s](?:(?<![A-Za-z].)|(?<=[a-z][%s]))(?i:%s)(?![a-z]|[A-Z]{2})"
-_CODES = _any(r"cvv|cvc|passcode|security[-_+ \1]?\0{,5}code|verification[-_+ \1]?\0{,5}[cnv]\w{3,5}")
+_CODES = _any(r"cvv|cvc|cav2|passcode|se?c(?:urity)?[-_+ \1]?\0{,5}code|verification[-_+ \1]?\0{,5}[cnv]\w{3,5}")
 _CODES += _WORD % ("pP", "P", "an|in") + _WORD % ("cC", "C", "id|vn|vd|v2|sc")
-_STEMS = r"token|secret(?!smanager)(?!:[a-z])|security|passw|credential|authorization|cookie|api[-_]?key|card|holder"
+_STEMS = r"token|secret(?!smanager)(?!:[a-z])|security|passw|credential|authorization|cookie|api[-_ ]?key|card|holder"
 _STEMS += r"|xid|last_?4|cavv|mpi\b|expir|exp[-_]?[mdy]\w{3,4}|track[-_]?[d12]|approval_code"
+_STEMS += r"|pwd|pass_?phrase|jwt|private[-_ ]?key|access[-_ ]?key|signature|pin[-_ ]?block|mag_?[sd]|icc_?d|emv_?d"
 _SECRET = re.compile(rf"{_CODES}|{_any(_STEMS)}|^number$")
 # `name=value`, `name[part]=value`, `name: value`, `<name>value`, `"name": "value`. In JSON in JSON each quote has
 # backslashes before it, and the value ends at a quote with as many.
@@ -38,8 +40,10 @@ _NAMED = (
     rf"(?:{_CODES}|{_any(_STEMS)})[\w\[\]%.\0-]{{,40}}+[\\\0]{{,16}}+[\"']?+\0{{,8}}+\s?+(?:[=:]\0{{,8}}[\s\1+]?+|>)\0{{,8}}+"
     r"(?:(\\{,15}[\"'])((?s:(?!(?<!\\)\1).)+)|((?i:(?:basic|bearer|digest)[\s\1+]\0*)?[^&\s\"',}<]+))"
 )
-_SAID = rf"(?:{_CODES})2?(?:\W{{1,3}}(?:is|was|code|number|no|value|of)){{,4}}\W{{,4}}(\d{{3,8}})(?!\d)"
-_KEYS = r"[spSP](?<!\w.)key_\w+|[tT](?<!\w.)okn?_\w+|[bB](?i:earer)[\s\1+][^\s\"',]+|[cC](?i:ookie):\s([^\r\n\"']+)"
+_FILLER = r"(?:\W{1,3}(?:is|was|code|number|no|value|of|on|the|back|entered|as|[34] digits?)){,6}"
+_SAID = rf"(?:{_CODES})2?{_FILLER}\W{{,4}}(\d(?: ?\d){{2,7}})(?!\d)"
+_KEYS = r"[spSP](?<!\w.)key_\w+|e(?<!\w.)yJ[\w-]+\.[\w.-]+|[cC](?i:ookie):\s([^\r\n\"']+)"
+_KEYS += r"|[tT](?<!\w.)okn?_\w+|[bB](?i:earer)[\s\1+][^\s\"',]+"
 _MASKED = r"(?<!\w)\d{4,6}[- ]?(?:[xX*•#][- ]?){2,12}\d{2,4}(?!\w)"
 _SECRETS = [re.compile(pattern) for pattern in (_NAMED, _SAID, _KEYS, _MASKED)]
 # Long numbers, however they are grouped: with at most three of these characters between two digits.
@@ -50,8 +54,13 @@ _CHAIN = re.compile(rf"[0-9](?:\0*+(?:[{re.escape(_BETWEEN)}]\0*+){{0,3}}[0-9]){
 _ALONE = re.compile(r"(?=(?:\D*\d){14})(?:\d+([^\d.]+)\d+(?:\1\d+)*|\d+(?:\.\d+){2,}|\d{4,}(?:\D+\d{4,}){2,})")
 _D, _G, _4, _X = r"[0-9]\0*+", r"(?:[^\d\r\n\0]\0*+){1,3}", r"(?:[0-9]\0*+){4}", "[0-9A-F]"
 _USUAL = re.compile(
-    rf"(?<!\d)(?=[2-68])(?=((?<!\d\.)(?:(?<![\s\"'(]\+)(?<!^\+)|(?=(?:{_D}){{14}}))(?:{_D}){{13,19}}(?!\d)"
+    rf"(?<!\d)(?=[02-68])(?=((?<!\d\.)(?:(?<![\s\"'(]\+)(?<!^\+)|(?=(?:{_D}){{14}}))(?:{_D}){{13,19}}(?!\d)"
     rf"|{_4}{_G}(?:{_D}){{6}}{_G}(?:{_D}){{4,5}}(?!\d)|(?:{_4}{_G}){{3}}(?:{_D}){{1,4}}(?!\d))({_G}(?:{_D}){{1,3}}(?!\d))?)"
+)
+# The usual groups once more, with any signs between them, if these are alike.
+_ALIKE = re.compile(
+    rf"(?<!\d)(?=[2-68])({_4}(?P<gap>(?:[^\dA-Za-z\r\n\0]\0*+){{1,8}})(?:{_4}(?P=gap){_4}(?P=gap)(?:{_D}){{1,4}}"
+    rf"|(?:{_D}){{6}}(?P=gap)(?:{_D}){{4,5}})(?!\d))(?:(?P=gap)(?:{_D}){{1,3}}(?!\d))?"
 )
 # How the card schemes' numbers begin, and how long they are: other numbers add up, too, but rarely fit.
 _SCHEME = re.compile(
@@ -61,17 +70,17 @@ _SCHEME = re.compile(
 # What may come after a number: track data, or the month it expires and its code.
 _BEHIND = re.compile(r"\^[^^\r\n]{2,40}(\^[\w=;?^\0]{,80})?|[=D](\0*[0-9]){7,40}|([ \t\1/-]{1,3}\d{2,4}(?!\d)){1,3}")
 _CODE = re.compile(
-    rf"(?i)%(?:25)?(?:[0-7]{_X}|[C-F]{_X}(?:%(?:25)?[89AB]{_X}){{1,3}})|\\{{1,9}}(?:u{_X}{{4}}|[tnr])|[^\0-\x7f]"
+    rf"(?i)%(?:25)?(?:u{_X}{{4}}|[0-7]{_X}|[C-F]{_X}(?:%(?:25)?[89AB]{_X}){{1,3}})|\\{{1,9}}(?:u{_X}{{4}}|x{_X}{{2}}|[tnr])|[^\0-\x7f]"
 )
 _KINDS = {"Zs": "\1", "Pd": "-", "Cf": "\0", "Mn": "\0", "Me": "\0"}  # of characters: blanks, dashes, invisible ones
-_GAPS, _DOUBLED = str.maketrans("", "", f"{_BETWEEN}\0"), str.maketrans("0123456789", "0246813579")
+_DOUBLED = str.maketrans("0123456789", "0246813579")
 
 
 def redacted_event(event: object) -> str:
     """Return an event as JSON that is safe to keep: what is secret masked, what is long cut."""
     if isinstance(event, Mapping) and event.get("isBase64Encoded"):
         with suppress(ValueError, RecursionError):
-            event = {**event, "body": b64decode("".join(str(event.get("body")).split()), validate=True).decode()}
+            event = {**event, "body": decode_base64(str(event.get("body")))}
     return json.dumps(_redacted(event), default=str)[: 8 * MAX_TEXT]
 
 
@@ -82,7 +91,7 @@ def mask_body(body: str) -> str:
 
 def is_card_number(text: str) -> bool:
     """Whether the whole text is a card number, however its digits are written and grouped."""
-    digits = _plain(text).translate(_GAPS)
+    digits = re.sub(r"[\W_]", "", _plain(text)).lstrip("0")
     sums = digits[-1::-2] + digits[-2::-2].translate(_DOUBLED)  # Luhn's
     return bool(_SCHEME.fullmatch(digits)) and (sum(sums.encode()) - 48 * len(sums)) % 10 == 0
 
@@ -90,7 +99,7 @@ def is_card_number(text: str) -> bool:
 def redacted_text(text: str, depth: int = 0, most: int = MAX_TEXT) -> str:
     """Redact a text by its fields if it is JSON, else by its looks."""
     try:
-        return json.dumps(_redacted(json.loads(text.lstrip("\ufeff")), depth), ensure_ascii=False)[:most]
+        return json.dumps(_redacted(json.loads(text.lstrip("\ufeff"), strict=False), depth), ensure_ascii=False)[:most]
     except (ValueError, RecursionError):
         return scrub(text, most)
 
@@ -111,12 +120,17 @@ def scrub(text: str, most: int = MAX_TEXT) -> str:
 def _secrets(view: str) -> Iterator[tuple[int, int]]:
     for pattern in _SECRETS:
         yield from (found.span(found.lastindex or 0) for found in pattern.finditer(view))
+    for start, end in _numbers(view):
+        behind = _BEHIND.match(view, end)
+        yield start, behind.end() if behind else end
+
+
+def _numbers(view: str) -> Iterator[tuple[int, int]]:
+    spans = [(found.start(), found.end(i)) for found in _ALIKE.finditer(view) for i in (0, 1)]
     for chain in _CHAIN.finditer(view):
-        spans = [(found.start(1), found.end(i)) for found in _USUAL.finditer(view, *chain.span()) for i in (1, 2)]
-        for start, end in spans + ([chain.span()] if _ALONE.fullmatch(chain[0].replace("\0", "")) else []):
-            if end > 0 and is_card_number(view[start:end]):
-                behind = _BEHIND.match(view, end)
-                yield start, behind.end() if behind else end
+        spans += [(found.start(1), found.end(i)) for found in _USUAL.finditer(view, *chain.span()) for i in (1, 2)]
+        spans += [chain.span()] if _ALONE.fullmatch(chain[0].replace("\0", "")) else []
+    return (span for span in spans if span[1] > 0 and is_card_number(view[slice(*span)]))
 
 
 def _plain(text: str) -> str:
@@ -125,10 +139,10 @@ def _plain(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _folded(token: str) -> str:
-    codes = bytes.fromhex(re.sub(r"(?i)%(25)?|\\+[utnr]", "", token)) if len(token) > 1 else b""
-    char = codes.decode("utf-8" if token[0] == "%" else "utf-16-be", errors="replace") or token[0]
+    codes = bytes.fromhex(re.sub(r"(?i)%(25)?u?|\\+[uxtnr]", "", token)) if len(token) > 1 else b""
+    char = codes.decode("utf-16-be" if "u" in token.lower() else "utf-8", errors="replace") or token[0]
     plain = unicodedata.normalize("NFKC", char)[0]
-    return (_KINDS.get(unicodedata.category(char[0])) or str(unicodedata.decimal(plain, plain))).ljust(len(token), "\0")
+    return (_KINDS.get(unicodedata.category(char[0])) or str(unicodedata.digit(char[0], plain))).ljust(len(token), "\0")
 
 
 def _redacted(value: object, depth: int = 0) -> object:

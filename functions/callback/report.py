@@ -20,7 +20,7 @@ from callback.errors import ContradictionRefused, FollowUpError, OrderContradict
 from callback.log import by_proof, log
 from callback.redact import MASK, MAX_TEXT, redacted_event, redacted_text, scrub
 from callback.settings import Settings
-from callback.table import ConditionFailed, Item, Table
+from callback.table import Item, Table
 
 RETENTION = timedelta(days=90)
 # For each kind, and for proved and unproved payments apart, so that nothing that a stranger sends uses up the mails
@@ -98,9 +98,8 @@ class Reporter:
         now, limit = self.clock(), MAILS_AN_HOUR[kind]
         key = {"errorId": f"mails {by_proof(kind, row.get('checksumStatus'))} {format_utc(now)[:13]}"}
         condition = "attribute_not_exists(#sent) OR #sent < :limit"
-        try:
-            count = self.table.update(key, {"expiresAt": _expires(now)}, condition, {"limit": limit}, add="sent")
-        except ConditionFailed:
+        count = self.table.update_if(key, {"expiresAt": _expires(now)}, condition, {"limit": limit}, add="sent")
+        if not count:
             log.metric("MailsHeld")
             return
         mail = error_mail(self.settings, kind, row, logged, is_last=count["sent"] == limit)

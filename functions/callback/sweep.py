@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from callback.clock import Clock
 from callback.errors import FollowUpError, GaveUp, SpoiltRecord
 from callback.log import by_proof, log
-from callback.record import SWEEP_SHARDS, Records, read_record
+from callback.record import HANDED_OVER_WAIT, SWEEP_SHARDS, Record, Records, read_record
 from callback.report import Reporter
 from callback.schema import PROVED
 from callback.table import AWS_ERRORS, Item
@@ -78,7 +78,7 @@ class Sweep:
     def _move_on(self, found: Item) -> str:
         try:
             item = self.records.move_back(found)
-            return "moved" if item is None else self._hand_over(item)
+            return self._hand_over(item) if item else "moved"
         except AWS_ERRORS as error:
             log.warn(f"{found['notificationId']} could not be handed over: {error}")
             return "errors"
@@ -86,8 +86,7 @@ class Sweep:
     def _hand_over(self, item: Item) -> str:
         now = self.clock()
         try:
-            record = read_record(item)
-            TimerInput.parse(timer_input(record), SpoiltRecord)  # Recheck would refuse it for ever
+            record = _read(item, now)
         except SpoiltRecord as error:
             return self._end(item, error)
         # By one step, since other threads do the same.
@@ -106,3 +105,12 @@ class Sweep:
         error.about = item
         self.reporter.report(error)
         return "failed" if self.records.end_unclaimed(item, error) else "moved"
+
+
+def _read(item: Item, now: datetime) -> Record:
+    record = read_record(item)
+    TimerInput.parse(timer_input(record), SpoiltRecord)  # Recheck would refuse it for ever
+    # What the sweep reads is due, and a claim lasts minutes.
+    if max(record.lease_until or now, record.next_pass_due or now) > now + 2 * HANDED_OVER_WAIT:
+        raise SpoiltRecord("leaseUntil, nextPassDue", "times that have come, or are near")
+    return record

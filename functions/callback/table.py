@@ -58,6 +58,13 @@ class Table:
         answer = self._send(self.client.update_item, condition, Key=_written(key), ReturnValues="ALL_NEW", **request)
         return _item(answer["Attributes"])
 
+    def update_if(self, key: Item, changes: Item, condition: str, values: Item | None = None, add: str = "") -> Item:
+        """Do as `update` does, but return an empty item where the condition does not hold."""
+        try:
+            return self.update(key, changes, condition, values, add)
+        except ConditionFailed:
+            return {}
+
     def get(self, key: Item, *attributes: str) -> Item:
         """Read the named attributes of an item, as it is now; none where there is none."""
         names = ", ".join(f"#{name}" for name in attributes)

@@ -45,6 +45,18 @@ WITHIN = [f"PAN{CARD}", f"{CARD}THB", f"x{CARD}y", f"#{CARD}#", f"${CARD}", f"id
 WITHIN += [f"%B{CARD}^DOE/JOHN^2512101", f"%b{CARD}^doe/john^2512", f";{CARD}=2512101", f"%B{CARD}^^2512101?"]
 WITHIN += [f"{CARD}|12|2027|{CODE}", f"DOE,{CARD},1227,{CODE}", f"{CARD} 12/27 {CODE}", f"{CARD}/1227/{CODE}"]
 WITHIN += [f"{CARD}D2512101", f"{CARD}.00", f"<pan>{CARD}</pan>", f'{{"x": {CARD}']
+# Whatever parts the usual groups, of whatever kind.
+BETWEEN = [
+    *",:;|\u00b7\u2022~*'#=&\u2043\u2028\x85\x0b\x1f\u2800",
+    ", ",
+    " \u2022 ",
+    "][",
+    ") (",
+    "    ",
+    "        ",
+    "___",
+]
+WITHIN += [f"card {separator.join(GROUPS)}." for separator in BETWEEN]
 OTHERS = {AMEX: ["3714 496353 98431", "3714-4963-5398-431", AMEX], LONG: ["6205 5000 0000 0000 004", LONG]}
 CODES = [f"cvv={CODE}&pin={CODE}", f"csc={CODE}", f"the CVV is {CODE}", f"CVC2: {CODE}", f"CID {CODE}"]
 CODES += [f'"cvn": "{CODE}"', f'"cvd" : {CODE}', f'"cv2":{CODE},', f'"verification_value": "{CODE}"', f"cvv%3D{CODE}"]
@@ -65,7 +77,7 @@ LAYOUTS += [(CODE, text) for text in CODES]
 
 def is_readable(secret: str, text: str) -> bool:
     """Whether a number's half, or a code, can be read in a text beside its hashes."""
-    text = re.sub(r"\b[0-9a-f]{32,}\b", "", text)
+    text = re.sub(r"\b[0-9a-f]{32,}\b|\"Timestamp\": \d+", "", text)
     return CODE in text if secret == CODE else readable(secret, text)
 
 
