@@ -8,10 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from moto.dynamodb.comparisons import OpLessThanOrEqual
+from moto.dynamodb.comparisons import OpGreaterThanOrEqual, OpLessThanOrEqual
 
 from callback.errors import FollowUpError
 from tests.faults import START, USUAL
@@ -58,15 +57,16 @@ SPOILT = st.dictionaries(st.sampled_from(ATTRIBUTES), st.just(...) | ANYTHING, m
 SPOILT |= st.fixed_dictionaries({"orderId": st.just(...) | KEYS}) | st.fixed_dictionaries({"chargeId": KEYS})
 
 
-_compare = OpLessThanOrEqual.expr
+def comparing_as_dynamodb(operator: Any) -> Callable[[Any, Any], bool]:
+    """What is of two types is neither less nor greater; moto raises, or takes true for 1."""
+    compare = operator.expr
 
+    def compared(self: Any, item: Any) -> bool:
+        given = [side.expr(item) for side in (self.lhs, self.rhs)]
+        numbers = [isinstance(value, int | float | Decimal) and not isinstance(value, bool) for value in given]
+        return (all(numbers) or all(isinstance(value, str) for value in given)) and bool(compare(self, item))
 
-def _compared(operator: OpLessThanOrEqual, item: Any) -> bool:
-    """Compare as DynamoDB does: what is of two types is not less; moto raises."""
-    try:
-        return bool(_compare(operator, item))
-    except TypeError:
-        return False
+    return compared
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,8 @@ def shared() -> Iterator[Callable[[], World]]:
     """One world for all; it asks moto by HTTP, which alone knows every type."""
     with pytest.MonkeyPatch.context() as patch:
         wire = listening(patch)
-        patch.setattr(OpLessThanOrEqual, "expr", _compared)
+        for operator in (OpLessThanOrEqual, OpGreaterThanOrEqual):
+            patch.setattr(operator, "expr", comparing_as_dynamodb(operator))
         with made(wire, patch) as world, quietly():
             yield lambda: world  # hypothesis would print a world whole
 
@@ -129,9 +130,21 @@ def test_timer_and_repeat_survive_a_spoilt_row(shared: Callable[[], World], chan
         world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=row)
     world.wait(62)
     for happens in (world.recheck, world.deliver):
-        with suppress(FollowUpError, ClientError):  # DynamoDB counts up no text
+        with suppress(FollowUpError):
             happens()
     sweep_until_all_is_ended(world)
     assert world.record()["state"] in {"DONE", "FAILED"}
     mails = [mail["Message"]["Subject"]["Data"] for mail in world.mails()]
     assert sum(subject.endswith("FAILED") for subject in mails) == (world.record()["state"] == "FAILED"), mails
+
+
+@pytest.mark.parametrize("names", [["leaseUntil"], ["nextPassDue"], ["nextPassDue", "firstDue"], ["firstDue"]], ids=str)
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59.000000Z", "2027-01-01T00:00:00.000000Z"])
+def test_row_waits_for_no_time_that_never_comes(shared: Callable[[], World], names: list[str], time: str) -> None:
+    """A claim that ends in years, a pass that is due then: FAILED and told, or done, within the hour."""
+    world = shared()
+    begin(world, [dict.fromkeys(names, time)])
+    sweep_until_all_is_ended(world)
+    spoilt = names != ["firstDue"]  # which only says how late a pass is
+    assert [row["state"] for row in rows(world).values()].count("FAILED") == spoilt
+    assert len(world.mails()) == len(world.errors()) == spoilt
