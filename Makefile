@@ -39,6 +39,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/bytecode
 # Each environment is where it is said to be, whatever the machine's pip is set to: PIP_USER=1 is Gitpod's default.
 export PIP_USER := 0
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT UV_SYSTEM_PYTHON
+# `exec`, so that who ends make ends the program, which then ends what it started.
 # Nothing here may reach a real account by accident; `sam deploy` is called by hand (README).
 LOCAL := env -u AWS_PROFILE SAM_CLI_TELEMETRY=0 AWS_EC2_METADATA_DISABLED=true PYTHONPATH=functions:.
 
@@ -47,32 +48,32 @@ help: ## list the targets
 
 ##@ A local AWS
 run: .venv/installed $(EMULATOR)/installed ## the whole flow on a local AWS: make run [DELAY=5] [EVENT=file.json] [FAILURES=1] [OUTAGE=20]
-	@$(LOCAL) $(BIN)/python -m local run $(OPTIONS) $(EVENT_FILE)
+	@exec $(LOCAL) $(BIN)/python -m local run $(OPTIONS) $(EVENT_FILE)
 
 up: .venv/installed $(EMULATOR)/installed ## start the local AWS with everything deployed, and keep it
-	@$(LOCAL) $(BIN)/python -m local up $(OPTIONS)
+	@exec $(LOCAL) $(BIN)/python -m local up $(OPTIONS)
 
 down: .venv/installed ## stop what `make up` started
-	@$(LOCAL) $(BIN)/python -m local down
+	@exec $(LOCAL) $(BIN)/python -m local down
 
 env: .venv/installed ## lead a shell to what `make up` keeps: eval "$(make -s env)"
-	@$(LOCAL) $(BIN)/python -m local env
+	@exec $(LOCAL) $(BIN)/python -m local env
 
 send: .venv/installed ## send what `make up` keeps a notification, as Notify does: make send [EVENT=file.json] [COUNT=5]
-	@$(LOCAL) $(BIN)/python -m local send $${COUNT:+--count="$$COUNT"} $(EVENT_FILE)
+	@exec $(LOCAL) $(BIN)/python -m local send $${COUNT:+--count="$$COUNT"} $(EVENT_FILE)
 
 ##@ Containers
 invoke debug: .venv/installed ## one function in a container, by sam local, or under a debugger: make invoke [FUNCTION=RecheckFunction EVENT=events/recheck.json] [IMAGE=1]
-	@$(LOCAL) $(BIN)/python -m local $@ $(CONTAINERS) --function="$$FUNCTION" $(EVENT_FILE)
+	@exec $(LOCAL) $(BIN)/python -m local $@ $(CONTAINERS) --function="$$FUNCTION" $(EVENT_FILE)
 
 sam-local: .venv/installed $(EMULATOR)/installed ## every event and the whole flow through containers: make sam-local [IMAGE=1] [DELAY=60]
-	@$(LOCAL) $(BIN)/python -m local sam-local $(OPTIONS) $(CONTAINERS)
+	@$(LOCAL) $(BIN)/python -m pytest --verbose --no-header -m containers tests/test_sam_local.py
 
 image: .venv/installed ## build the image flavour: make image [ARCHITECTURE=arm64] [BASE=public.ecr.aws/lambda/python@sha256:...]
-	@$(LOCAL) $(BIN)/python -m local image $(CONTAINERS) $${ARCHITECTURE:+--architecture="$$ARCHITECTURE"}
+	@exec $(LOCAL) $(BIN)/python -m local image $(CONTAINERS) $${ARCHITECTURE:+--architecture="$$ARCHITECTURE"}
 
 stand-in: .venv/installed ## build the stand-in for AWS's base image, where that cannot be pulled
-	@$(LOCAL) $(BIN)/python -m local stand-in
+	@exec $(LOCAL) $(BIN)/python -m local stand-in
 
 ##@ Operate: these act on the account that the environment names
 # These act on the account that the environment's profile, region and endpoint name: not LOCAL.

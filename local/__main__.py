@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from docker.errors import DockerException
 from rich.console import Console
 
-from local import container_run, containers, emulator, report, run, session
+from local import container_commands, containers, emulator, report, run, session
 from local.emulator import EmulatorError
 from local.engine import ARCHITECTURE, EngineMissing
 from local.samples import EVENTS, EventError, read_sample, samples
@@ -140,10 +140,9 @@ def _number(text: str) -> int:
 COMMANDS = {
     "run": run_samples,
     **{command.__name__: command for command in (up, down, env, send)},
-    **{command.__name__: command for command in (container_run.invoke, container_run.debug)},
-    "sam-local": container_run.check,
-    "image": container_run.build_image,
-    "stand-in": container_run.build_stand_in,
+    **{command.__name__: command for command in (container_commands.invoke, container_commands.debug)},
+    "image": container_commands.build_image,
+    "stand-in": container_commands.build_stand_in,
 }
 _OPTIONS: dict[str, dict[str, Any]] = {
     "delay": {"type": _number, "default": 60, "help": "seconds between the passes"},

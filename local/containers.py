@@ -1,7 +1,6 @@
 """`sam local` against the local stack: the built functions in containers, as the SAM CLI runs them."""
 
 import contextlib
-import json
 import os
 import platform
 import socket
@@ -9,21 +8,19 @@ import socketserver
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
-from local.emulator import ACCOUNT, HOST, REGION, STATE, free_port, write_private
+from local.emulator import ACCOUNT, HOST, REGION, STATE, write_private
 from local.engine import ARCHITECTURE, Engine
 from local.image import IMAGE_BUILD
-from local.stack import BUILD, Stack, StackError, build, emulators_python, install_wheels
+from local.stack import BUILD, Stack, build, emulators_python, install_wheels
 
 TEMPLATE = STATE / "sam-local.yaml"
-START_LAMBDA_LOG = STATE / "logs" / "start-lambda.log"
 FUNCTIONS = ("DelayedNotifyFunction", "RecheckFunction", "SweepFunction", "RetryFunction")
 RUNTIME = "3.12"
 DEBUG_PORT = 5678
@@ -31,8 +28,6 @@ DEBUG_PORT = 5678
 _HOST_NAME = "host.docker.internal"
 # Where `sam local` mounts --debugger-path.
 _DEBUGGER = "/tmp/lambci_debug_files/debugpy"  # noqa: S108 - in the container, and the SAM CLI's own
-# Seconds that a container may take, from its making to its end.
-_LIMIT = 300
 
 
 @dataclass(frozen=True)
@@ -44,17 +39,6 @@ class SamLocal:
     base: str
     address: str | None
     image: bool = False
-
-    def invoke(self, function: str, event: Path) -> tuple[Any, str]:
-        """Run a function in a container of its own; return its answer, None where it gave none, and what it said."""
-        with self.started("invoke", function, "--event", str(event), stdout=subprocess.PIPE) as process:
-            try:
-                said, log = process.communicate(timeout=_LIMIT)
-                return json.loads(said.splitlines()[-1]), log
-            except subprocess.TimeoutExpired:
-                return None, f"no end after {_LIMIT} s"
-            except (IndexError, ValueError):
-                return None, said + log
 
     @contextlib.contextmanager
     def started(self, kind: str, *rest: str, stdout: int | IO[str] | None = None) -> Iterator["subprocess.Popen[str]"]:
@@ -121,33 +105,6 @@ def _zip_build() -> Path:
     folder = BUILD if emulators_python() == RUNTIME else BUILD.with_name("containers")
     build(folder, RUNTIME)
     return folder
-
-
-@contextlib.contextmanager
-def container_proxy(sam: SamLocal) -> Iterator[str]:
-    """Let the emulator hand each invocation on to `sam local start-lambda`, a container for each; yield its URL."""
-    port = free_port()
-    command = ("start-lambda", "--host", HOST, "--port", str(port), "--no-watch")
-    with START_LAMBDA_LOG.open("w") as log, sam.started(*command, stdout=log) as process:
-        _wait_until_listening(port, process)
-        for name in FUNCTIONS:
-            function = sam.stack.outputs[name]
-            address = f"http://{HOST}:{port}/2015-03-31/functions/{function}/invocations"
-            sam.stack.client("lambda").update_function_configuration(
-                FunctionName=function,
-                Timeout=_LIMIT,
-                Environment={"Variables": {"MINISTACK_LAMBDA_PROXY_URL": address}},
-            )
-        yield f"http://{HOST}:{port}"
-
-
-def _wait_until_listening(port: int, process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
-            return
-        time.sleep(0.1)
-    raise StackError(f"sam local start-lambda did not start: {START_LAMBDA_LOG} says why")
 
 
 @contextlib.contextmanager

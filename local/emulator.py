@@ -105,8 +105,9 @@ def start(sweep_every: float = 60, *, kept: bool = False) -> Emulator:
 
 def _new_log(file: Path) -> IO[bytes]:
     make_private(_LOGS)
-    for old in sorted(_LOGS.iterdir(), key=lambda log: log.stat().st_mtime)[:-_LOGS_KEPT]:
-        old.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):  # another tidies up at the same time
+        for old in sorted(_LOGS.iterdir(), key=lambda log: log.stat().st_mtime)[:-_LOGS_KEPT]:
+            old.unlink()
     file.unlink(missing_ok=True)
     file.touch(mode=0o600)
     return file.open("wb")
@@ -128,10 +129,9 @@ def _processes() -> Iterator[tuple[int, str]]:
                 parts = (folder / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
                 yield int(folder.name), " ".join(map(os.fsdecode, parts))
     else:
-        listed = subprocess.run(["/bin/ps", "-axww", "-o", "pid=,command="], capture_output=True, text=True, check=True)
-        yield from (
-            (int(pid), command) for pid, command in (line.split(None, 1) for line in listed.stdout.splitlines())
-        )
+        listed = subprocess.check_output(["/bin/ps", "-axww", "-o", "pid=,command="], text=True)
+        for pid, command in (line.split(None, 1) for line in listed.splitlines()):
+            yield int(pid), command
 
 
 def make_private(folder: Path) -> None:
@@ -161,17 +161,12 @@ def _environment(room: Path, port: int) -> dict[str, str]:
     # From nothing: the emulator hands its own environment on to the functions.
     return {
         "PATH": os.defpath,
-        "HOME": str(room),
-        "TMPDIR": str(room),
-        "BIND_HOST": HOST,
-        "MINISTACK_HOST": HOST,
+        **dict.fromkeys(("HOME", "TMPDIR"), str(room)),
+        **dict.fromkeys(("BIND_HOST", "MINISTACK_HOST"), HOST),
         "GATEWAY_PORT": str(port),
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-        "MINISTACK_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": ACCOUNT,
-        "AWS_SECRET_ACCESS_KEY": "local",
+        **dict.fromkeys(("IOT_MTLS_ENABLED", "SFTP_ENABLED"), "0"),
+        **dict.fromkeys(("MINISTACK_REGION", "AWS_DEFAULT_REGION"), REGION),
+        **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ACCOUNT),
     }
 
 

@@ -2,7 +2,6 @@
 
 import os
 import platform
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_network
@@ -14,7 +13,7 @@ from docker.errors import DockerException
 ARCHITECTURE = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 # What each calls the network that containers are in by default.
 _NETWORKS = ("bridge", "podman")
-_LABEL = "sam.cli.container.type=lambda"
+LABEL = "sam.cli.container.type=lambda"
 INSTALL = """No container engine answers{where}. Any of these will do:
   Debian, Ubuntu   apt-get install docker.io    (or podman, with `systemctl start podman.socket`)
   macOS, Windows   Docker Desktop or Finch
@@ -55,15 +54,9 @@ class Engine:
         """Return what is known of an image; nothing where it is not there. Some build from what they do not list."""
         return dict(self.client.images.get(image).attrs) if self.client.images.list(name=image) else {}
 
-    def started(self, since: datetime) -> Counter[str]:
-        """Count the containers that the SAM CLI started, by function."""
-        filters = {"type": "container", "event": "start", "label": _LABEL}
-        events = self.client.events(since=since, until=datetime.now(UTC), filters=filters, decode=True)
-        return Counter(event["Actor"]["Attributes"]["sam.cli.function.name"] for event in events)
-
     def remove_left(self, since: datetime) -> None:
         """Remove the containers that the SAM CLI, when it was ended, left behind."""
-        for container in self.client.containers.list(all=True, filters={"label": _LABEL}):
+        for container in self.client.containers.list(all=True, filters={"label": LABEL}):
             # To the second: that is all both clocks have in common.
             if container.attrs["Created"][:19] >= since.astimezone(UTC).isoformat()[:19]:
                 container.remove(force=True)

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -131,27 +131,16 @@ class Screen:
 
     def __init__(self, console: Console, rows: list[Progress]) -> None:
         self._console, self._rows = console, rows
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-
-    def __enter__(self) -> Self:
-        """Take the terminal, if there is one."""
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Give it back, with the last picture in it."""
-        if self._live:
-            self._live.stop()
+        self.live = Live(console=console, auto_refresh=False) if console.is_terminal else None
 
     def say(self, text: str) -> None:
         """Print a line, above the picture where there is one."""
-        self._console.print(f"{datetime.now(UTC):%H:%M:%S} {text}", highlight=False, soft_wrap=True)
+        self._console.print(f"{datetime.now(UTC):%H:%M:%S} {text}", soft_wrap=True)
 
     def show(self) -> None:
         """Draw what is known now."""
-        if self._live:
-            self._live.update(picture(self._rows, datetime.now(UTC)), refresh=True)
+        if self.live:
+            self.live.update(picture(self._rows, datetime.now(UTC)), refresh=True)
             return
         for row in self._rows:
             for step in (step for step in row.steps() if step not in row.shown):

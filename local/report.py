@@ -194,4 +194,4 @@ def print_compute(console: Console, stack: Stack, rows: list[Progress]) -> None:
     sleeping = billed + slept * max((i.memory_mb for i in ran), default=0) / 1024
     text = f"Compute billed: {billed:.3f} GB-s in {len(ran)} invocations; sleeping between the passes: {sleeping:.3f}"
     times = f", {sleeping / billed:.0f} times as much" if billed else ""
-    console.print(f"{text}{times}", highlight=False, soft_wrap=True)
+    console.print(f"{text}{times}", soft_wrap=True)

@@ -7,7 +7,7 @@ Waits are as long as on AWS. Only the sweep comes sooner than each minute, so th
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
@@ -31,9 +31,10 @@ retry queue, which is 12 minutes later, alarms, IAM, keys, and what Scheduler do
 
 def play(console: Console, stack: Stack, chosen: list[Sample], options: Options, limit: int | None) -> list[Progress]:
     """Send the samples and watch them to the end, or for `limit` seconds, and return where each is."""
-    console.print(_EMULATED, highlight=False, soft_wrap=True)
+    console.print(_EMULATED, soft_wrap=True)
     run = _Run(stack, Watcher(stack, chosen), options)
-    with Screen(console, run.watcher.rows) as run.screen:
+    run.screen = Screen(console, run.watcher.rows)
+    with run.screen.live or nullcontext():
         deadline = time.monotonic() + (_longest(options) if limit is None else limit)
         if options.outage:
             run.lose_one(deadline)
@@ -115,24 +116,16 @@ def send_and_wait(console: Console, stack: Stack, sample: Sample, count: int) ->
     """Send a sample several times, each as a notification of its own, and see pass 1 of each; exit code 1 if not."""
     missing = 0
     for _ in range(max(count, 1)):
-        one = deliver_anew(sample, sample.name)
-        order = furnish(stack, one.notification)
-        stack.notify(one.event)
         # One after the other: the emulator starts a process for each invocation at once.
-        done = _passes(stack, one)
+        row = Progress(deliver_anew(sample, sample.name))
+        watcher, deadline = Watcher(stack, [row.sample]), time.monotonic() + _SEND_PATIENCE
+        order = furnish(stack, row.sample.notification)
+        stack.notify(row.sample.event)
+        while not (done := watcher.rows[0].passes) and time.monotonic() < deadline:
+            time.sleep(0.1)
+            watcher.look()
         missing += not done
         outcome = "saved, pass 1 done" if done else "NOT SAVED, or its pass 1 failed"
-        console.print(f"{order} {one.notification.notification_id}: {outcome}", highlight=False, soft_wrap=True)
-    console.print(f"Next: followups show {order} --local", highlight=False, soft_wrap=True)
+        console.print(f"{order} {row.key['notificationId']}: {outcome}", soft_wrap=True)
+    console.print(f"Next: followups show {order} --local", soft_wrap=True)
     return int(missing > 0)
-
-
-def _passes(stack: Stack, sample: Sample) -> int:
-    table, about = stack.table(stack.outputs["CreditCardNotifyTable"]), sample.notification
-    key = {"chargeId": about.charge_id, "notificationId": about.notification_id}
-    deadline = time.monotonic() + _SEND_PATIENCE
-    while time.monotonic() < deadline:
-        if passes := int(table.get_item(Key=key, ConsistentRead=True).get("Item", {}).get("passesDone", 0)):
-            return passes
-        time.sleep(0.1)
-    return 0

@@ -37,7 +37,7 @@ def _pulled(console: Console, engine: Engine, architecture: str) -> bool:
             engine.client.images.pull(AWS, tag=f"3.12-{architecture}")
     except DockerException as error:
         reason = str(error).strip("()\"'").rsplit(": ", 1)[-1]  # what went wrong stands last
-        console.print(f"AWS's base image cannot be pulled: {reason}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"AWS's base image cannot be pulled: {reason}", markup=False, soft_wrap=True)
         return False
     return True
 

@@ -61,7 +61,7 @@ def an_engine(images: Images | None = None, **client: object) -> Engine:
 def test_missing_engine_is_exit_2_with_what_to_install() -> None:
     """Where no engine answers the command says where it asked and what to install, before it starts anything."""
     done = subprocess.run(
-        [sys.executable, "-m", "local", "sam-local"],
+        [sys.executable, "-m", "local", "stand-in"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": f"functions{os.pathsep}.", "DOCKER_HOST": "unix:///no/such.sock"},
         capture_output=True,

@@ -136,3 +136,11 @@ def test_scripts_keep_their_line_ends_on_every_machine(tmp_path: Path) -> None:
     git("rm", "-q", "-r", *scripts)
     git("reset", "--hard")
     assert not [name for name in scripts if b"\r" in (tmp_path / name).read_bytes()]
+
+
+def test_who_ends_make_ends_the_program(checkout: Path) -> None:
+    """A `kill` of make reaches the program, which ends its emulator and containers: no shell stands between them."""
+    (checkout / ".venv" / "bin" / "python").write_text('#!/bin/sh\nprintf %s "$PPID" > parent\n')
+    with subprocess.Popen(["make", "-o", ".venv/installed", "debug"], cwd=checkout) as process:  # noqa: S607
+        process.wait()
+    assert (checkout / "parent").read_text() == str(process.pid)

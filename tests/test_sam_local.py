@@ -1,0 +1,223 @@
+"""`make sam-local`: every event and the whole flow through containers. One stack: the tests are steps, in their order.
+
+The emulator keeps tables, timers and ProcessPaidOrder, and hands each invocation of these functions on to
+`sam local start-lambda`: what is done is done in a container.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from rich.console import Console
+
+from callback.clock import format_utc
+from local import image, session, stand_in
+from local.container_commands import sam_local
+from local.containers import FUNCTIONS, SamLocal, bridged, debugging
+from local.emulator import HOST, STATE, free_port
+from local.engine import LABEL, EngineMissing
+from local.progress import Progress, Watcher
+from local.report import passes_checks
+from local.samples import EVENTS, NAMES, deliver_anew, samples
+from local.stack import Options
+
+pytestmark = [
+    pytest.mark.containers,
+    pytest.mark.enable_socket,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # the engine's client leaves sockets
+]
+DELAY = int(os.environ.get("DELAY", "60"))
+AS_IMAGE = bool(os.environ.get("IMAGE"))
+# Seconds that a container may take, from its making to its end.
+LIMIT = 300
+LOG = STATE / "logs" / "start-lambda.log"
+# Beyond the delay: containers start side by side on as many cores as there are.
+PATIENCE = 120
+# Runs in the image.
+LOOK = """
+import pathlib, delayednotify, recheck
+files = [*pathlib.Path("/var/task").rglob("*")]
+bare = [f for f in files if f.suffix == ".py" and not (f.parent / "__pycache__" / f"{f.stem}.cpython-312.pyc").exists()]
+print(len(bare), len([f for f in files if f.stat().st_uid or f.stat().st_mode & 0o022]))
+"""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The local stack, its notifications, and `sam local start-lambda` at an address."""
+
+    sam: SamLocal
+    address: str
+    watcher: Watcher
+    began: datetime
+
+    @property
+    def again(self) -> Progress:
+        """The first charge, delivered once more."""
+        return self.watcher.rows[-2]
+
+    @property
+    def lost(self) -> Progress:
+        """The same once more; its timer will be lost."""
+        return self.watcher.rows[-1]
+
+    def invoke(self, function: str, event: str) -> Any:
+        """What a function answers to an event of events/, in a container of its own."""
+        command = ("invoke", function, "--event", str(EVENTS / f"{event}.json"))
+        with self.sam.started(*command, stdout=subprocess.PIPE) as process:
+            said, log = process.communicate(timeout=LIMIT)
+        print(said, log)  # noqa: T201 - shown where the test fails
+        return json.loads(said.splitlines()[-1])
+
+    def wait_until(self, holds: Callable[[], bool], seconds: int) -> None:
+        """Watch until something holds, where any function works at all."""
+        deadline = time.monotonic() + seconds
+        self.watcher.look()
+        while any(row.item for row in self.watcher.rows) and not holds() and time.monotonic() < deadline:
+            threading.Event().wait(0.2)  # the containers need the machine
+            self.watcher.look()
+
+
+@pytest.fixture(scope="module")
+def flow(request: pytest.FixtureRequest) -> Iterator[Flow]:
+    """The stack with all that the events need, and every function in containers."""
+    began, console = datetime.now(UTC), Console()
+    with session.running(console, Options(DELAY), sweep_every=86_400) as deployed:  # a sweep comes when it is asked for
+        named, address = os.environ.get("BASE"), os.environ.get("ADDRESS")
+        try:
+            sam = sam_local(console, deployed, named, address, as_image=AS_IMAGE)
+        except EngineMissing as error:
+            pytest.exit(str(error), returncode=2)
+        about = f"{sam.engine.name}, {'image' if AS_IMAGE else 'zip'}, in {stand_in.describe(sam.engine, sam.base)}"
+        request.config.get_terminal_writer().line(f"\n{about}")
+        chosen = samples()
+        more = [deliver_anew(chosen[0], name) for name in ("once more", "timer lost")]
+        session.furnish(deployed, [*chosen, *more])
+        try:
+            with bridged(sam.address, deployed.emulator.port), container_proxy(sam) as proxy:
+                yield Flow(sam, proxy, Watcher(deployed, [*chosen, *more]), began)
+        finally:
+            sam.engine.remove_left(began)
+
+
+@contextlib.contextmanager
+def container_proxy(sam: SamLocal) -> Iterator[str]:
+    """Let the emulator hand each invocation on to `sam local start-lambda`, a container for each; yield its URL."""
+    port = free_port()
+    command = ("start-lambda", "--host", HOST, "--port", str(port), "--no-watch")
+    with LOG.open("w") as log, sam.started(*command, stdout=log) as process:
+        _wait_until_listening(port, process)
+        for name in FUNCTIONS:
+            function = sam.stack.outputs[name]
+            address = f"http://{HOST}:{port}/2015-03-31/functions/{function}/invocations"
+            sam.stack.client("lambda").update_function_configuration(
+                FunctionName=function,
+                Timeout=LIMIT,
+                Environment={"Variables": {"MINISTACK_LAMBDA_PROXY_URL": address}},
+            )
+        yield f"http://{HOST}:{port}"
+
+
+def _wait_until_listening(port: int, process: "subprocess.Popen[str]") -> None:
+    while process.poll() is None:  # pytest's caller has the patience, not this test
+        with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+            return
+    pytest.fail(f"sam local start-lambda did not start: {LOG.read_text()[-2000:]}")
+
+
+def test_timer_that_comes_early_runs_nothing(flow: Flow) -> None:
+    """`sam local invoke` of DelayedNotify, and at once of Recheck with its timer: pass 2 waits for its minute."""
+    assert flow.invoke("DelayedNotifyFunction", "authorized")["statusCode"] == 200
+    assert flow.invoke("RecheckFunction", "recheck") == {"state": "PENDING", "passesDone": 1}
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_event_is_answered_with_the_page(flow: Flow, name: str) -> None:
+    """`sam local invoke` with each kind of input that the bank and a browser send."""
+    assert flow.invoke("DelayedNotifyFunction", name)["statusCode"] == 200
+
+
+def test_notify_invokes_a_container(flow: Flow) -> None:
+    """`sam local start-lambda`, asked from boto3 as Notify asks Lambda: asynchronously."""
+    make: Any = boto3.client
+    client = make("lambda", **flow.sam.stack.reach | {"endpoint_url": flow.address})
+    function = flow.sam.stack.outputs["DelayedNotifyFunction"]
+    for row in (flow.again, flow.lost):
+        answer = client.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(row.sample.event))
+        assert answer["StatusCode"] == 202
+
+
+def test_sweep_hands_over_what_lost_its_timer(flow: Flow) -> None:
+    """A pass that is 5 minutes overdue, and whose timer is gone, is handed to Recheck: in a container, too."""
+    flow.wait_until(lambda: flow.lost.schedule_at is not None, PATIENCE)
+    flow.lost.changed, stack = True, flow.sam.stack
+    stack.client("scheduler").delete_schedule(GroupName=stack.outputs["ScheduleGroup"], Name=flow.lost.schedule_name)
+    stack.table(stack.outputs["CreditCardNotifyTable"]).update_item(
+        Key=flow.lost.key,
+        UpdateExpression="SET nextPassDue = :ago, firstDue = :ago, sweepAt = :ago",
+        ExpressionAttributeValues={":ago": format_utc(datetime.now(UTC) - timedelta(minutes=5))},
+    )
+    assert flow.invoke("SweepFunction", "sweep")["handedOver"] == 1
+
+
+def test_timers_start_containers_to_the_end(flow: Flow) -> None:
+    """Each notification has its two passes, the second not too early, and nothing is left over."""
+    flow.wait_until(lambda: flow.watcher.finished, DELAY + PATIENCE)
+    found = passes_checks(flow.sam.stack, flow.watcher.rows, Options(DELAY))
+    assert [check for check in found if not check.holds] == []
+
+
+def test_what_comes_twice_runs_nothing(flow: Flow) -> None:
+    """A timer of what is done, and a message of the retry queue about what is saved."""
+    assert flow.invoke("RecheckFunction", "recheck") == {"state": "DONE", "passesDone": 2}
+    assert flow.invoke("RetryFunction", "retry") == {"batchItemFailures": []}
+
+
+def test_function_waits_for_a_debugger(flow: Flow) -> None:
+    """What `make debug` starts speaks to whoever attaches, and runs nothing before."""
+    port, event = free_port(), str(EVENTS / "authorized.json")
+    command = ("invoke", FUNCTIONS[0], "--event", event, *debugging(port, image=AS_IMAGE))
+    with flow.sam.started(*command, stdout=subprocess.DEVNULL) as process:
+        assert _first_word(port) == "Content-Length"
+        assert process.poll() is None
+
+
+def _first_word(port: int) -> str:
+    # The engine listens before the container does: only what speaks is a debugger.
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=10) as connection:
+            if said := connection.recv(14):
+                return said.decode(errors="replace")
+    return "nothing"
+
+
+def test_everything_ran_in_containers(flow: Flow) -> None:
+    """As the engine counted: a DelayedNotify and a Recheck each, two timers of one's own, the sweep, the message."""
+    filters = {"type": "container", "event": "start", "label": LABEL}
+    started = flow.sam.engine.client.events(since=flow.began, until=datetime.now(UTC), filters=filters, decode=True)
+    counted = Counter(event["Actor"]["Attributes"]["sam.cli.function.name"] for event in started)
+    rows = len(flow.watcher.rows)
+    least = dict(zip(FUNCTIONS, (rows, rows + 2, 1, 1), strict=True))
+    assert {name: counted[name] for name in FUNCTIONS if counted[name] < least[name]} == {}
+
+
+@pytest.mark.skipif(not AS_IMAGE, reason="IMAGE=1 looks at the image")
+def test_image_can_be_read_by_a_user_without_rights(flow: Flow) -> None:
+    """As Lambda runs it, on a file system that cannot be written to: all compiled, and of no tool but the base's."""
+    client = flow.sam.engine.client
+    limits: Any = {"user": "65534:65534", "read_only": True, "network_mode": "none", "remove": True}
+    assert client.containers.run(image.IMAGE, entrypoint=["python3.12", "-c", LOOK], **limits).split() == [b"0", b"0"]
+    layers, of_base = (client.images.get(name).attrs["RootFS"]["Layers"] for name in (image.IMAGE, flow.sam.base))
+    assert layers[:-1] == of_base
