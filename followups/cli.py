@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -57,9 +58,9 @@ def cli() -> None:
 def main(given: Sequence[str] | None = None, operator: Operator | None = None) -> int:
     """Run one command and return its exit code."""
     operator = operator or Operator()
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # what a terminal cannot show is replaced, and the work goes on
-            stream.reconfigure(errors="replace")
+    streams: Any = (sys.stdout, sys.stderr)
+    for stream in streams:  # what a terminal cannot show is replaced, and the work goes on
+        stream.reconfigure(errors="replace")
     try:
         return int(cli.main(given, prog_name=NAME, standalone_mode=False, obj=operator) or 0)
     except click.ClickException as error:

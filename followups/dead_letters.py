@@ -148,7 +148,8 @@ class Queue:
             MessageAttributeNames=["All"],
             MessageSystemAttributeNames=["SentTimestamp"],
         )
-        return answer.get("Messages", [])
+        messages: list[MessageTypeDef] = answer.get("Messages", [])
+        return messages
 
 
 def send_back(stack: Stack, queue: Queue, letter: Letter) -> tuple[bool, str]:

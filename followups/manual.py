@@ -116,8 +116,7 @@ class ManualGroup(_Manual, click.Group):
             return super().resolve_command(context, words)
         except click.UsageError as error:
             close = difflib.get_close_matches(words[0], self.list_commands(context), 1)
-            if close and "mean" not in error.message:
-                error.message += f" Did you mean {close[0]}?"
+            error.message += "".join(f" Did you mean {name}?" for name in close if "mean" not in error.message)
             raise
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -38,15 +38,6 @@ from botocore.exceptions import (
 from callback.settings import MARGIN_SECONDS
 from followups.operator import DEFAULT
 from followups.text import printable
-
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
-    from mypy_boto3_cloudformation.type_defs import StackTypeDef
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_lambda import LambdaClient
-    from mypy_boto3_scheduler import EventBridgeSchedulerClient
-    from mypy_boto3_secretsmanager import SecretsManagerClient
-    from mypy_boto3_sqs import SQSClient
 
 # A function's longest: template.yaml allows passes of 120 s.
 LONGEST_SECONDS = 120 + MARGIN_SECONDS
@@ -80,6 +71,10 @@ class Account:
     options: tuple[str, ...] = ()
 
 
+def _service(name: str, config: Config = QUICK) -> cached_property[Any]:
+    return cached_property(lambda stack: stack.client(name, config))
+
+
 @dataclass(frozen=True)
 class Stack:
     """A deployed stack; nothing is asked of AWS before it is needed."""
@@ -110,8 +105,8 @@ class Stack:
         return {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in given}
 
     @cached_property
-    def _described(self) -> "StackTypeDef":
-        client: CloudFormationClient = self._client("cloudformation")
+    def _described(self) -> dict[str, Any]:
+        client = self.client("cloudformation")
         try:
             [stack] = client.describe_stacks(StackName=self.name)["Stacks"]
         except ClientError as error:
@@ -120,7 +115,8 @@ class Stack:
             where = f"no stack {self.name} in {client.meta.region_name}"
             todo = f"name it (--stack), or set AWS_PROFILE and AWS_DEFAULT_REGION{_others(client)}"
             raise StackError(f"{where}: {todo}") from error
-        return stack
+        found: dict[str, Any] = stack
+        return found
 
     def output(self, key: str) -> str:
         """Return one output, or raise `StackError`: the stack is another one's, or older than these tools."""
@@ -181,37 +177,13 @@ class Stack:
         todo = {RETRY: "tried again by themselves", REFUSED: look, FAILURE: f"once the cause is gone: {redrive}"}
         return [f"{number} not saved, in {name}: {todo[name]}" for name, number in letters.items()]
 
-    @cached_property
-    def sqs(self) -> "SQSClient":
-        """The queues' service."""
-        client: SQSClient = self._client("sqs")
-        return client
+    dynamodb, sqs, scheduler = _service("dynamodb"), _service("sqs"), _service("scheduler")
+    secrets = _service("secretsmanager")
+    # Waits for the longest invocation, and never makes a second.
+    functions = _service("lambda", _PATIENT)
 
-    @cached_property
-    def functions(self) -> "LambdaClient":
-        """Lambda, through a client that waits for the longest invocation and never makes a second."""
-        client: LambdaClient = self._client("lambda", _PATIENT)
-        return client
-
-    @cached_property
-    def dynamodb(self) -> "DynamoDBClient":
-        """The tables' service."""
-        client: DynamoDBClient = self._client("dynamodb")
-        return client
-
-    @cached_property
-    def scheduler(self) -> "EventBridgeSchedulerClient":
-        """The timers' service."""
-        client: EventBridgeSchedulerClient = self._client("scheduler")
-        return client
-
-    @cached_property
-    def secrets(self) -> "SecretsManagerClient":
-        """The merchant's keys' service."""
-        client: SecretsManagerClient = self._client("secretsmanager")
-        return client
-
-    def _client(self, service: str, config: Config = QUICK) -> Any:  # noqa: ANN401 - one of many typed clients
+    def client(self, service: str, config: Config = QUICK) -> Any:  # noqa: ANN401 - one of many clients
+        """Make the client of a service."""
         make: Any = self.session.client
         if not (url := self.account.endpoint_url):
             return make(service, config=config)
@@ -219,7 +191,7 @@ class Stack:
         return make(service, config=config.merge(Config(proxies={})), endpoint_url=url)
 
 
-def _others(client: "CloudFormationClient") -> str:
+def _others(client: Any) -> str:  # noqa: ANN401 - CloudFormation's
     try:
         stacks = client.describe_stacks()["Stacks"]
     except (ClientError, BotoCoreError):  # whoever may read one stack need not be allowed to list them

@@ -128,6 +128,29 @@ def test_reader_that_has_read_enough_is_no_error(deployed: Deployed, monkeypatch
         assert deployed.run("list") == 0
 
 
+def test_wrong_use_with_json_is_json(capsys: Print) -> None:
+    """Programs read what was wrong as they read the rest."""
+    assert main(["list", "--json", "--state", "nothing like it"]) == 2
+    assert "'nothing like it' is not one of" in json.loads(capsys.readouterr().err)["error"]
+
+
+def test_error_of_our_own_is_not_hidden(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody has foreseen keeps its traceback."""
+    monkeypatch.setattr("followups.listing.chosen", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        deployed.run("list")
+
+
+def test_other_stacks_are_named_where_that_is_allowed(deployed: Deployed, capsys: Print) -> None:
+    """Whoever may read one stack need not be allowed to list all."""
+    deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("ValidationError")
+    assert deployed.run("list", "--stack", "payment4") == 2
+    assert "there are payment3-follow-up-dev" in capsys.readouterr().err
+    deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("ValidationError", times=2)
+    assert deployed.run("list", "--stack", "payment4") == 2
+    assert "there are" not in capsys.readouterr().err
+
+
 def test_what_an_output_cannot_show_is_replaced(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Thai order on a terminal that knows ASCII alone: a mark for each letter, and the work's exit code."""
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.deployed import Deployed
-from tests.wire import Call
+from tests.wire import Call, refuse
 from tests.world import ORDER
 
 Print = pytest.CaptureFixture[str]
@@ -68,6 +68,14 @@ def test_run_that_begins_meanwhile_wins(deployed: Deployed, capsys: Print) -> No
     deployed.world.wire.before["dynamodb.UpdateItem"] = claim
     assert deployed.run(*RESOLVE) == 1
     assert "left: it moved on meanwhile" in capsys.readouterr().out
+
+
+def test_denied_write_is_said(deployed: Deployed, capsys: Print) -> None:
+    """Exit 2, and nothing is resolved."""
+    deployed.put_failed("1")
+    deployed.world.wire.before["dynamodb.UpdateItem"] = refuse("AccessDeniedException")
+    assert deployed.run(*RESOLVE) == 2
+    assert "docs/operations.md, What operators may do" in capsys.readouterr().err
 
 
 def test_unknown_order_and_empty_reason_are_said(deployed: Deployed, capsys: Print) -> None:

@@ -231,6 +231,15 @@ def test_cause_that_process_paid_order_gave_is_told(deployed: Deployed, capsys: 
     assert "secret place" not in told
 
 
+def test_answer_that_is_no_json_is_told_as_text(deployed: Deployed, capsys: Print) -> None:
+    """ProcessPaidOrder may answer anything."""
+    deployed.functions[PROCESS] = lambda _call: payload(b"out of stock", error="Unhandled")
+    with pytest.raises(Exception, match="ProcessPaidOrder failed"):
+        deployed.world.deliver()
+    assert deployed.run("show", ORDER) == 0
+    assert "; it answered out of stock" in capsys.readouterr().out
+
+
 def test_person_sees_local_times_beside_utc(deployed: Deployed, capsys: Print, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal, in the zone that is asked for; a zone that does not exist is said."""
     monkeypatch.setenv("FORCE_COLOR", "1")

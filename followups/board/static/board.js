@@ -117,7 +117,7 @@ function tick() {
 function localize() {
   for (const at of document.querySelectorAll("time:not([data-local])")) {
     at.dataset.local = new Date(at.dateTime).toLocaleTimeString();
-    if (new Date().getTimezoneOffset()) at.title = `${at.title || at.textContent}, here ${at.dataset.local}`;
+    if (new Date().getTimezoneOffset() && !at.title) at.append(` (${at.dataset.local} here)`);
   }
 }
 
