@@ -68,17 +68,40 @@ CODES += [
     f"cvv2Result={CODE}",
 ]
 CODES += [f"passcode is {CODE}", f"<cvv>{CODE}</cvv>", f"card[cvc]={CODE}"]
+CODES += [f"CAV2 {CODE}", f"CID (4 digits): {CODE}", f"security code (on back): {CODE}", f"CVV was entered as {CODE}"]
+PLANTED = "planted"
+SECRETS = [
+    "pwd=planted",
+    "passphrase=planted",
+    "jwt=planted",
+    "private_key=planted",
+    "access_key=planted",
+    "api key: planted",
+]
+SECRETS += [
+    "X-Amz-Signature=planted",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.planted",
+    "skey_test_planted",
+    "tokn_test_planted",
+]
+SECRETS += [
+    "Authorization: Bearer planted",
+    "Cookie: session=planted",
+    "magstripe=planted",
+    "iccData=planted",
+    "pinblock=planted",
+]
 LAYOUTS = [
     *((CARD, text) for text in WHOLE + WITHIN),
     *((card, text) for card, texts in OTHERS.items() for text in texts),
 ]
-LAYOUTS += [(CODE, text) for text in CODES]
+LAYOUTS += [*((CODE, text) for text in CODES), *((PLANTED, text) for text in SECRETS)]
 
 
 def is_readable(secret: str, text: str) -> bool:
-    """Whether a number's half, or a code, can be read in a text beside its hashes."""
+    """Whether a number's half, a code or a token can be read in a text beside its hashes."""
     text = re.sub(r"\b[0-9a-f]{32,}\b|\"Timestamp\": \d+", "", text)
-    return CODE in text if secret == CODE else readable(secret, text)
+    return readable(secret, text) if len(secret) > len(PLANTED) else secret in text
 
 
 @pytest.fixture(scope="module")
