@@ -163,7 +163,11 @@ def command(
         for group in grouped(found) if folds else ((one,) for one in found):
             shown = group[:_FOLDED] if len(group) > _FOLDED + 1 else group
             for one in shown:
-                sheet.add(_cells(one, status(one, now)), _line(one, status(one, now)), one.as_data(now))
+                sheet.add(
+                    _cells(one, status(one, now)),
+                    _line(one, status(one, now)),
+                    one.as_data(now) if output.as_json else {},
+                )
             if len(shown) < len(group):
                 sheet.flush()
                 output.warn(f"… and {len(group) - len(shown)} more of this cause, {extent(group, now)}:", "bold")

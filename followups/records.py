@@ -424,15 +424,20 @@ def _merged(
     condition = f"{_SHARD[index]} = :shard AND {_AT[index]} BETWEEN :since AND :until"
     # BETWEEN has both its ends, the bounds have not the last.
     bounds = {"since": format_utc(since), "until": format_utc(until - timedelta(microseconds=1))}
-    # A page of each shard is read ahead.
+    # Made here: boto3 cannot make clients in two threads at once.
+    _ = stack.output("CreditCardNotifyTable"), stack.dynamodb
     how = {"IndexName": index, "ScanIndexForward": not newest_first, "Limit": AT_ONCE}
 
-    def merged(shards: Iterable[int]) -> Iterator[Item]:
-        parts = [query(stack, condition, bounds | {"shard": shard}, **how) for shard in shards]
-        return heapq.merge(*parts, key=lambda key: str(key[_AT[index]]), reverse=newest_first)
+    parts = [query(stack, condition, bounds | {"shard": shard}, **how) for shard in range(SWEEP_SHARDS)]
+    with ThreadPoolExecutor(SWEEP_SHARDS) as pool:  # the first page of each at once
+        firsts = list(pool.map(lambda part: list(islice(part, 1)), parts))
+    ahead = [chain(first, part) for first, part in zip(firsts, parts, strict=True)]
 
-    unproved = min(_UNPROVED, SWEEP_SHARDS)
-    return chain(merged(range(unproved)), merged(range(unproved, SWEEP_SHARDS)))
+    def place(key: Item) -> str:
+        return str(key[_AT[index]])
+
+    groups = (ahead[:_UNPROVED], ahead[_UNPROVED:])
+    return chain.from_iterable(heapq.merge(*group, key=place, reverse=newest_first) for group in groups)
 
 
 # As many as BatchGetItem takes.
