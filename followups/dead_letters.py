@@ -13,6 +13,7 @@ Two writers, two forms:
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -293,10 +294,17 @@ for its next try.""",
 @click.pass_obj
 def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], limit: int) -> int:
     """Print a row for each letter, and a line for each queue."""
-    for name in queues or QUEUES:
+    _ = operator.stack.outputs, operator.stack.sqs  # made here: boto3 cannot make clients in two threads at once
+
+    def look(name: str) -> tuple[tuple[int, int, timedelta], list[Letter]]:
         with Queue(operator.stack, name) as queue:
-            there, hidden, wait = queue.counts()
-            seen = _show(operator, islice(_those(queue, letters), limit))
+            return queue.counts(), list(islice(_those(queue, letters), limit))
+
+    names = queues or QUEUES
+    with ThreadPoolExecutor(len(names)) as pool:
+        looked = list(pool.map(look, names))
+    for name, ((there, hidden, wait), found) in zip(names, looked, strict=True):
+        seen = _show(operator, found)
         if operator.output.is_table or seen or hidden:
             of = f" of about {there}" if there > len(seen) == limit else ""
             counts = f"{len(seen)}{of} to look at, {hidden} hidden." if hidden else f"{len(seen)}{of}."

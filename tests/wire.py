@@ -6,6 +6,7 @@ moto accepts nonsense (a 65-character schedule name, a time in the past), so its
 import io
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -59,6 +60,7 @@ class Wire:
     around: Callable[[Call, Callable[[], Answer]], Answer] | None = None
     moto: Sends = by_http
     listening: int = 0
+    here: threading.local = field(default_factory=threading.local)  # another thread's calls are heard all the same
 
     def __enter__(self) -> Self:
         """Listen."""
@@ -72,15 +74,16 @@ class Wire:
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Look at moto in the middle of a call, unheard."""
-        self.listening, before = 0, self.listening
+        before = getattr(self.here, "is_aside", False)
+        self.here.is_aside = True
         try:
             yield
         finally:
-            self.listening = before
+            self.here.is_aside = before
 
     def send(self, client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
         """Stand in for `BaseClient._make_api_call`."""
-        if not self.listening:
+        if not self.listening or getattr(self.here, "is_aside", False):
             return by_http(client, operation, request)
         config: Any = client.meta.config  # read_timeout and retries are made at run time
         patience = config.read_timeout * (config.retries or {}).get("total_max_attempts", 5)
