@@ -85,7 +85,7 @@ class DemoData:
             record = self._fail(record, PassFailed, _ASLEEP)
 
     def _failed(self, order: str, at: datetime, kind: type[PassFailed], text: str) -> None:
-        record = self._first_pass(at - self.settings.give_up_after, order)
+        record = self._first_pass(at - self.settings.give_up_after(proved=True), order)
         for _ in range(3):
             self.now = self._next_sweep(record)
             record = self._fail(record, kind, text)

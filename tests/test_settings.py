@@ -76,7 +76,7 @@ def test_behaviour_has_defaults() -> None:
     given = {name: value for name, value in ENVIRONMENT.items() if name not in WITH_DEFAULT}
     settings = read_settings(given | {"MAX_ATTEMPTS": "not even a number"})
     assert (settings.recheck_delays, settings.checksum_policy, settings.debug_mode) == ((60,), "warn", False)
-    assert (settings.give_up_after, settings.keep_days) == (timedelta(hours=72), 400)
+    assert (settings.give_up_after(proved=True), settings.keep_days) == (timedelta(hours=72), 400)
     assert settings.redirect_allowed_origins == settings.settled_order_statuses == ()
 
 

@@ -291,11 +291,22 @@ def test_spoilt_record_ends_loudly_once_and_starves_nobody(world: World, *, byte
 @pytest.mark.parametrize("name", ["leaseUntil", "nextPassDue"])
 def test_time_that_cannot_be_does_not_keep_a_record_waiting_for_ever(world: World, name: str) -> None:
     """What the sweep reads is due, and a claim lasts minutes: such a record is spoilt, and ends loudly."""
-    overdue(world, **{name: format_utc(world.now + timedelta(days=9)), "claimId": "another hand's"})
+    overdue(world, 1, 1, **{name: format_utc(world.now + timedelta(days=9)), "claimId": "another hand"})
     assert swept(world) == []
     assert world.record()["state"] == "FAILED"
     assert world.record()["lastError"].startswith("SpoiltRecord: leaseUntil, nextPassDue: expected times")
     assert len(world.mails()) == 1
+
+
+def test_what_anybody_can_send_is_handed_over_a_little_at_a_time(world: World) -> None:
+    """Forgeries whose passes hang take no more than 50 places a shard from real payments; the rest waits its turn."""
+    for number in range(120):
+        overdue(world, number, sweepShard=12, checksumStatus="missing")
+        overdue(world, 1000 + number, sweepShard=3)
+    handed = Counter(int(name.removeprefix("n-")) >= 1000 for name in names(swept(world)))
+    assert handed == {True: 120, False: 50}
+    world.wait(60)
+    assert len(swept(world)) == 50
 
 
 # --- what it reports ---

@@ -38,9 +38,9 @@ _JITTER = 0.2
 # Moving a record in the index costs two writes. A few seconds are not worth them.
 NOT_WORTH_MOVING = timedelta(seconds=15)
 
-SWEEP_SHARDS = 16
+SWEEP_SHARDS, FIRST_UNPROVED = 16, 12
 # Proved payments that have hardly failed, those that fail often, and what no checksum proves: none waits for another.
-_PROVED, _FAILING, _UNPROVED = range(4), range(4, 12), range(12, SWEEP_SHARDS)
+_PROVED, _FAILING, _UNPROVED = range(4), range(4, FIRST_UNPROVED), range(FIRST_UNPROVED, SWEEP_SHARDS)
 _FAILS_OFTEN = 3
 
 NOTE = "delayed notify"
@@ -203,8 +203,7 @@ class Records:
 
     def has_failed_too_long(self, record: Record, grace: timedelta = timedelta()) -> bool:
         """Whether a failure ends the follow-up; a replay that fails leaves a failed one failed."""
-        proved = record.checksum_status == PROVED
-        limit = self.settings.give_up_after if proved else self.settings.unproved_give_up_after
+        limit = self.settings.give_up_after(proved=record.checksum_status == PROVED)
         return record.state == "FAILED" or record.overdue(self.clock()) >= limit + grace
 
     def end(self, record: Record, error: Exception) -> Record:

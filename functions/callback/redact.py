@@ -45,7 +45,7 @@ _SAID = rf"(?:{_CODES})2?{_FILLER}\W{{,4}}(\d(?: ?\d){{2,7}})(?!\d)"
 _KEYS = r"[spSP](?<!\w.)key_\w+|e(?<!\w.)yJ[\w-]+\.[\w.-]+|[cC](?i:ookie):\s([^\r\n\"']+)"
 _KEYS += r"|[tT](?<!\w.)okn?_\w+|[bB](?i:earer)[\s\1+][^\s\"',]+"
 _MASKED = r"(?<!\w)\d{4,6}[- ]?(?:[xX*•#][- ]?){2,12}\d{2,4}(?!\w)"
-_SECRETS = [re.compile(pattern) for pattern in (_NAMED, _SAID, _KEYS, _MASKED)]
+_SECRETS = [*map(re.compile, (_NAMED, _SAID, _KEYS, _MASKED))]
 # Long numbers, however they are grouped: with at most three of these characters between two digits.
 _BETWEEN = " \t\r\n\1/._+-\u2212\\"
 _CHAIN = re.compile(rf"[0-9](?:\0*+(?:[{re.escape(_BETWEEN)}]\0*+){{0,3}}[0-9]){{12,}}+\0*+")
@@ -70,7 +70,7 @@ _SCHEME = re.compile(
 # What may come after a number: track data, or the month it expires and its code.
 _BEHIND = re.compile(r"\^[^^\r\n]{2,40}(\^[\w=;?^\0]{,80})?|[=D](\0*[0-9]){7,40}|([ \t\1/-]{1,3}\d{2,4}(?!\d)){1,3}")
 _CODE = re.compile(
-    rf"(?i)%(?:25)?(?:u{_X}{{4}}|[0-7]{_X}|[C-F]{_X}(?:%(?:25)?[89AB]{_X}){{1,3}})|\\{{1,9}}(?:u{_X}{{4}}|x{_X}{{2}}|[tnr])|[^\0-\x7f]"
+    rf"(?i)%(?:25)?(?:u{_X}{{4}}|[0-7]{_X}|[C-F]{_X}(?:%(?:25)?[89AB]{_X}){{1,3}})|\\{{1,9}}(?:u{_X}{{4}}|x{_X}{{2}}|[tnrf])|[^\0-\x7f]"
 )
 _KINDS = {"Zs": "\1", "Pd": "-", "Cf": "\0", "Mn": "\0", "Me": "\0"}  # of characters: blanks, dashes, invisible ones
 _DOUBLED = str.maketrans("0123456789", "0246813579")
@@ -90,10 +90,9 @@ def mask_body(body: str) -> str:
 
 
 def is_card_number(text: str) -> bool:
-    """Whether the whole text is a card number, however its digits are written and grouped."""
-    digits = re.sub(r"[\W_]", "", _plain(text)).lstrip("0")
-    sums = digits[-1::-2] + digits[-2::-2].translate(_DOUBLED)  # Luhn's
-    return bool(_SCHEME.fullmatch(digits)) and (sum(sums.encode()) - 48 * len(sums)) % 10 == 0
+    """Whether the whole text is a card number, in one piece or in groups of four digits and more, in any script."""
+    plain = _plain(text).replace("\0", "").strip("\1 ")
+    return _adds_up(plain) and bool(re.fullmatch(r"(?:\d{4,}[\W_]+)*\d+", plain))
 
 
 def redacted_text(text: str, depth: int = 0, most: int = MAX_TEXT) -> str:
@@ -125,12 +124,18 @@ def _secrets(view: str) -> Iterator[tuple[int, int]]:
         yield start, behind.end() if behind else end
 
 
-def _numbers(view: str) -> Iterator[tuple[int, int]]:
+def _numbers(view: str) -> list[tuple[int, int]]:
     spans = [(found.start(), found.end(i)) for found in _ALIKE.finditer(view) for i in (0, 1)]
     for chain in _CHAIN.finditer(view):
         spans += [(found.start(1), found.end(i)) for found in _USUAL.finditer(view, *chain.span()) for i in (1, 2)]
         spans += [chain.span()] if _ALONE.fullmatch(chain[0].replace("\0", "")) else []
-    return (span for span in spans if span[1] > 0 and is_card_number(view[slice(*span)]))
+    return [(start, end) for start, end in spans if end > 0 and _adds_up(view[start:end])]
+
+
+def _adds_up(text: str) -> bool:
+    digits = re.sub(r"[\W_]", "", text).lstrip("0")
+    sums = digits[-1::-2] + digits[-2::-2].translate(_DOUBLED)  # Luhn's
+    return bool(_SCHEME.fullmatch(digits)) and (sum(sums.encode()) - 48 * len(sums)) % 10 == 0
 
 
 def _plain(text: str) -> str:
@@ -139,7 +144,7 @@ def _plain(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _folded(token: str) -> str:
-    codes = bytes.fromhex(re.sub(r"(?i)%(25)?u?|\\+[uxtnr]", "", token)) if len(token) > 1 else b""
+    codes = bytes.fromhex(re.sub(r"(?i)%(25)?u?|\\+[uxtnrf]", "", token)) if len(token) > 1 else b""
     char = codes.decode("utf-16-be" if "u" in token.lower() else "utf-8", errors="replace") or token[0]
     plain = unicodedata.normalize("NFKC", char)[0]
     return (_KINDS.get(unicodedata.category(char[0])) or str(unicodedata.digit(char[0], plain))).ljust(len(token), "\0")

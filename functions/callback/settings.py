@@ -67,15 +67,10 @@ class Settings(BaseModel):
         """How long a claim keeps others out: longer than its holder can live."""
         return timedelta(seconds=self.pass_timeout_seconds + MARGIN_SECONDS)
 
-    @property
-    def give_up_after(self) -> timedelta:
-        """How long a pass is tried again, from when it was first due."""
-        return timedelta(hours=self.give_up_after_hours)
-
-    @property
-    def unproved_give_up_after(self) -> timedelta:
-        """The same where no checksum proves the payment: anybody can send those."""
-        return min(self.give_up_after, timedelta(hours=self.unproved_give_up_after_hours))
+    def give_up_after(self, *, proved: bool) -> timedelta:
+        """How long a pass is tried again, from when it was first due; what no checksum proves, anybody can send."""
+        hours = self.give_up_after_hours
+        return timedelta(hours=hours if proved else min(hours, self.unproved_give_up_after_hours))
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from callback.clock import Clock
 from callback.errors import FollowUpError, GaveUp, SpoiltRecord
 from callback.log import by_proof, log
-from callback.record import HANDED_OVER_WAIT, SWEEP_SHARDS, Record, Records, read_record
+from callback.record import FIRST_UNPROVED, HANDED_OVER_WAIT, SWEEP_SHARDS, Record, Records, read_record
 from callback.report import Reporter
 from callback.schema import PROVED
 from callback.table import AWS_ERRORS, Item
@@ -23,6 +24,8 @@ from callback.timer import TimerInput, timer_input
 
 # Until just before the next sweep begins.
 _RUN_FOR = timedelta(seconds=50)
+# Of each shard: forgeries whose passes hang may not use up the account's concurrency.
+_UNPROVED_AT_ONCE = 50
 # Recheck ends what fails for too long; the sweep ends what no Recheck lived to end.
 _GRACE = timedelta(hours=1)
 
@@ -66,7 +69,7 @@ class Sweep:
     def _sweep_shard(self, shard: int) -> Counts:
         counts: Counts = Counter()
         try:
-            for found in self.records.due_keys(shard):
+            for found in islice(self.records.due_keys(shard), None if shard < FIRST_UNPROVED else _UNPROVED_AT_ONCE):
                 if self.clock() >= self._until:
                     break
                 counts[self._move_on(found)] += 1

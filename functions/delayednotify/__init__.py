@@ -87,7 +87,7 @@ def _deliver_again(event: object, message: dict[str, Any], app: Application) -> 
 
 def _is_last_try(message: dict[str, Any], app: Application) -> bool:
     sent = datetime.fromtimestamp(int(message["attributes"]["SentTimestamp"]) / 1000, UTC)
-    return app.clock() - sent >= app.settings.give_up_after - _RETRY_EVERY
+    return app.clock() - sent >= app.settings.give_up_after(proved=True) - _RETRY_EVERY
 
 
 def _is_moved(message: dict[str, Any], error: Exception, app: Application) -> bool:
