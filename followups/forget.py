@@ -13,7 +13,7 @@ import click
 
 from callback.clock import format_utc
 from callback.table import Item
-from followups.manual import ManualCommand
+from followups.manual import READ, ManualCommand
 from followups.operator import Operator
 from followups.output import Column, Sheet
 from followups.records import (
@@ -139,12 +139,7 @@ _MARKS = {"erased": ("✓", "green"), "nothing": ("·", "dim"), "left": ("✗", 
         0: "erased, or nothing is left to erase; --dry-run: said",
         1: "something stays: it is still followed up, you said no, --yes was not given, or nothing was saved",
     },
-    permissions=[
-        "cloudformation:DescribeStacks the stack",
-        "dynamodb:Query the index `order` of CreditCardNotifyTable",
-        "dynamodb:BatchGetItem CreditCardNotifyTable, CallbackErrorLogTable",
-        "dynamodb:UpdateItem CreditCardNotifyTable, CallbackErrorLogTable",
-    ],
+    permissions=[*READ, "dynamodb:UpdateItem CreditCardNotifyTable, CallbackErrorLogTable"],
 )
 @click.argument("order", metavar="ORDER")
 @click.option("--dry-run", is_flag=True, help="only say what would be erased")

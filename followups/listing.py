@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from followups.manual import ManualCommand
+from followups.manual import LETTERS, READ, ManualCommand
 from followups.operator import Operator
 from followups.output import STYLES, Cell, Column, Sheet
 from followups.records import (
@@ -135,12 +135,7 @@ def _chosen(
         "followups list --state overdue --json": "as JSON lines",
     },
     exits={0: "listed, if only nothing", 2: "it could not be listed"},
-    permissions=[
-        "cloudformation:DescribeStacks the stack",
-        "dynamodb:Query the indexes `due` and `failed` of CreditCardNotifyTable",
-        "dynamodb:BatchGetItem CreditCardNotifyTable",
-        "sqs:GetQueueAttributes the queues (without: a line says so)",
-    ],
+    permissions=[*READ, *LETTERS],
 )
 @click.option("--state", "states", type=StateChoice(), multiple=True, help="may be given several times")
 @click.option("--all", "unfold", is_flag=True, help="on a terminal: print each, instead of a few of each cause")

@@ -14,6 +14,14 @@ import click
 
 from followups.operator import DEFAULT, Operator
 
+# Permissions of several commands.
+READ = (
+    "cloudformation:DescribeStacks the stack",
+    "dynamodb:Query CreditCardNotifyTable and its indexes",
+    "dynamodb:BatchGetItem CreditCardNotifyTable, CallbackErrorLogTable (without the latter: a line says so)",
+)
+LETTERS = ("sqs:GetQueueAttributes the queues (without: a line says so)",)
+TIMERS = ("scheduler:GetSchedule the schedule group (without: a line says so)",)
 _WHERE = "Where, and how to print (before or after the command)"
 
 

@@ -13,7 +13,7 @@ from callback.clock import format_utc
 from callback.record import Record
 from callback.timer import timer_input
 from followups.listing import StateChoice, chosen, period
-from followups.manual import ManualCommand
+from followups.manual import READ, ManualCommand
 from followups.operator import Operator, rate_option
 from followups.output import Column, Sheet
 from followups.records import MOST_FOUND, Notification, find, get, status
@@ -102,12 +102,7 @@ _STOPPED = "Stopped. What is not said to have been run is as it was; the same co
         0: "every pass that was missing has been run, or none was; --dry-run: said",
         1: "a pass is missing still (it failed again, or --yes was not given), or an order has no notification",
     },
-    permissions=[
-        "cloudformation:DescribeStacks the stack",
-        "dynamodb:Query CreditCardNotifyTable and its indexes",
-        "dynamodb:BatchGetItem CreditCardNotifyTable",
-        "lambda:InvokeFunction the function Recheck",
-    ],
+    permissions=[*READ, "lambda:InvokeFunction the function Recheck"],
 )
 @click.argument("orders", nargs=-1, metavar="[ORDER]...")
 @click.option(

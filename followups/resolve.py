@@ -5,7 +5,7 @@ from datetime import datetime
 import click
 
 from callback.clock import format_utc
-from followups.manual import ManualCommand
+from followups.manual import READ, ManualCommand
 from followups.operator import Operator
 from followups.output import Column, Sheet
 from followups.records import KEY, MOST_FOUND, Notification, find, status, update
@@ -26,12 +26,7 @@ _COLUMNS = (Column("", 1), Column("charge, notification", ratio=2), Column("what
     help=_HELP,
     examples={'followups resolve ORDER-1001 --reason "refunded by hand, ticket 4711"': "close it"},
     exits={0: "resolved, or it was", 1: "something was left, or nothing was saved"},
-    permissions=[
-        "cloudformation:DescribeStacks the stack",
-        "dynamodb:Query CreditCardNotifyTable and its indexes",
-        "dynamodb:BatchGetItem CreditCardNotifyTable",
-        "dynamodb:UpdateItem CreditCardNotifyTable",
-    ],
+    permissions=[*READ, "dynamodb:UpdateItem CreditCardNotifyTable"],
 )
 @click.argument("word", metavar="ORDER|CHARGE|NOTIFICATION")
 @click.option("--reason", required=True, metavar="TEXT", help="what was done, for whoever asks later")

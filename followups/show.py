@@ -3,7 +3,7 @@
 import click
 
 from callback.clock import format_utc
-from followups.manual import ManualCommand
+from followups.manual import LETTERS, READ, TIMERS, ManualCommand
 from followups.operator import Operator
 from followups.output import STYLES, Cell, Column, Sheet
 from followups.records import Notification, find, find_by_prefix, status
@@ -35,13 +35,7 @@ was saved. A notification that could not be saved is in no table, but in a queue
         "followups show 8f0c5a55-… --json": "one delivery, by its request id; as JSON",
     },
     exits={0: "found", 1: "nothing was saved under that id", 2: "it could not be looked for"},
-    permissions=[
-        "cloudformation:DescribeStacks the stack",
-        "dynamodb:Query CreditCardNotifyTable and its indexes",
-        "dynamodb:BatchGetItem CreditCardNotifyTable, CallbackErrorLogTable (without: a line says so)",
-        "sqs:GetQueueAttributes the queues (without: a line says so)",
-        "scheduler:GetSchedule the schedule group (without: a line says so)",
-    ],
+    permissions=[*READ, *LETTERS, *TIMERS],
 )
 @click.argument("word", metavar="ORDER|CHARGE|NOTIFICATION")
 @click.pass_obj

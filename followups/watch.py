@@ -18,7 +18,7 @@ from rich.text import Text
 
 from callback.clock import Clock, format_utc, utc_now
 from followups.listing import StateChoice, command_of, extent
-from followups.manual import ManualCommand
+from followups.manual import LETTERS, READ, ManualCommand
 from followups.operator import Operator
 from followups.output import STYLES
 from followups.records import STATES, Listing, Notification, State, Status, count_waiting, grouped, listed, status
@@ -344,12 +344,7 @@ Into a pipe goes one picture, as with --once; with --json one look as a JSON doc
         "followups watch --once --json": "one look, as JSON",
     },
     exits={0: "shown, or ended by Ctrl-C", 2: "the first look failed"},
-    permissions=[
-        "cloudformation:DescribeStacks the stack",
-        "dynamodb:Query the indexes `due` and `failed` of CreditCardNotifyTable",
-        "dynamodb:BatchGetItem CreditCardNotifyTable",
-        "sqs:GetQueueAttributes the queues (without: a line says so)",
-    ],
+    permissions=[*READ, *LETTERS],
 )
 @click.option("--state", "states", type=StateChoice(), multiple=True, help="may be given several times")
 @click.option("--every", type=click.FloatRange(min=1), default=2, metavar="SECONDS", help="between looks (default: 2)")

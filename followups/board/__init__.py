@@ -19,7 +19,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from callback.schema import MAX_ID_BYTES, MAX_SORT_ID_BYTES
 from followups.listing import command_of, extent
-from followups.manual import ManualCommand
+from followups.manual import LETTERS, READ, TIMERS, ManualCommand
 from followups.operator import Operator
 from followups.records import Found, Notification, find, get, grouped, status
 from followups.stack import ERRORS, Problem, Stack, explain
@@ -187,13 +187,7 @@ read it. It needs no network beside AWS, and AWS is asked no more often than eve
         "followups board --port 8080 --no-browser": "on a port of one's own",
     },
     exits={0: "ended by Ctrl-C", 2: "the port is taken"},
-    permissions=[
-        "cloudformation:DescribeStacks the stack",
-        "dynamodb:Query CreditCardNotifyTable and its indexes",
-        "dynamodb:BatchGetItem CreditCardNotifyTable, CallbackErrorLogTable (without: a line says so)",
-        "sqs:GetQueueAttributes the queues (without: a line says so)",
-        "scheduler:GetSchedule the schedule group (without: a line says so)",
-    ],
+    permissions=[*READ, *LETTERS, *TIMERS],
 )
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, metavar="N", help="the port (default: a free one)")
 @click.option("--browser/--no-browser", default=True, help="open it in the browser, or only print the address")
