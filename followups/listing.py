@@ -165,7 +165,7 @@ def command(
                 )
             if len(shown) < len(group):
                 sheet.flush()
-                output.warn(f"… and {len(group) - len(shown)} more of this cause, {extent(group, now)}:", "bold")
+                output.warn(f"… and {len(group) - len(shown)} more, {extent(group, now)}: {group[0].cause}", "bold")
                 for word in ("list", "replay"):
                     output.line(f"    {command_of(operator.stack, group[0], now, word)}")
             count += len(group)

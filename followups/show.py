@@ -7,6 +7,7 @@ from followups.manual import LETTERS, READ, TIMERS, ManualCommand
 from followups.operator import Operator
 from followups.output import STYLES, Cell, Column, Sheet
 from followups.records import Notification, find, find_by_prefix, status
+from followups.text import with_command
 from followups.timeline import Event, timeline
 
 SHORTEST_PREFIX = 6
@@ -89,6 +90,9 @@ def _story(operator: Operator, events: list[Event]) -> None:
             own = [f"{event.at.astimezone(zone):%H:%M:%S}" if event.at else ""] if local else []
             cells: tuple[Cell, ...] = (*own, at, (event.what, STYLES[event.level]), (event.text, STYLES[event.level]))
             sheet.add(cells, (format_utc(event.at) if event.at else "-", event.what, event.text), {})
+    if operator.output.is_table:  # in the table it may be broken in two
+        for command in (part for event in events for part in with_command(event.text)[1:]):
+            operator.output.line(command)
 
 
 def _as_data(event: Event) -> dict[str, object]:

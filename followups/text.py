@@ -56,6 +56,12 @@ def visible(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
+def with_command(line: str) -> list[str]:
+    """Put the command that a line ends with on a line of its own, so that it can be pasted whole."""
+    text, found, command = line.partition("followups ")
+    return [text.rstrip(" :;"), f"  {found}{command}"] if found else [line]
+
+
 def shortened(text: str, width: int) -> str:
     """Keep both ends of a long id, the more of its end, which is where ids differ."""
     clean = visible(text)

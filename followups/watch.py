@@ -23,7 +23,7 @@ from followups.operator import Operator
 from followups.output import STYLES
 from followups.records import STATES, Listing, Notification, State, Status, count_waiting, grouped, listed, status
 from followups.stack import ERRORS, Problem, Stack, explain
-from followups.text import clock_time, shortened, span
+from followups.text import clock_time, shortened, span, with_command
 
 # What a look may read of what waits and of what failed, whatever there is: beyond it counts have a `+`.
 BOUND, FAILED_BOUND = 300, 1000
@@ -222,11 +222,14 @@ class WatchView:
             yield Text(f"The last look failed, this is an older one: {self.problem.what}", "bold red")
             yield Text(self.problem.advice, "red")
         yield self._totals()
-        for line in self.snapshot.letters:
+        for line in self._letters():
             yield Text(line, "bold red", no_wrap=True, overflow="ignore")
         rows = self._rows(options.height or (console.height if console.is_terminal else None))
         for state, count in rows.items():
             yield from self._section(state, self.snapshot.part(state), count, options.max_width)
+
+    def _letters(self) -> list[str]:
+        return [part for line in self.snapshot.letters for part in with_command(line)]
 
     def _groups(self, state: State) -> list[tuple[Notification, ...]]:
         part = self.snapshot.part(state)
@@ -246,13 +249,13 @@ class WatchView:
         asked = [state for state in URGENCY if state in self.states]
         if height is None:
             return dict.fromkeys(asked, _ROWS_ANYWHERE)
-        left = height - 2 - _PROBLEM_LINES * bool(self.problem) - len(self.snapshot.letters)
+        left = height - 2 - _PROBLEM_LINES * bool(self.problem) - len(self._letters())
         rows: dict[State, int] = {}
         for position, state in enumerate(asked):
             # An empty line, the title, the head and the line of what is left out; a section that needs less leaves it.
             fair = left // (len(asked) - position) - 4
             there = self._groups(state)
-            lines = 1 + any(group[0].reason for group in there) + any(len(group) > 1 for group in there)
+            lines = 1 + any(group[0].reason for group in there) + 2 * any(len(group) > 1 for group in there)
             rows[state] = max(fair // lines, _FEWEST_ROWS)
             left -= 4 + lines * min(rows[state], len(there))
         return rows
@@ -272,10 +275,9 @@ class WatchView:
             if row.reason:
                 yield Padding(Text(row.reason, "red", no_wrap=True, overflow="ellipsis"), (0, 0, 0, 2))
             if len(group) > 1:
-                text = (
-                    f"{len(group)} of this cause, {extent(group, self.now)}: {self.commands(row, self.now, 'replay')}"
-                )
-                yield Padding(Text(text, "dim", no_wrap=True, overflow="ignore"), (0, 0, 0, 2))
+                yield Text(f"  {len(group)} of this cause, {extent(group, self.now)}", "bold")
+                command = self.commands(row, self.now, "replay")
+                yield Text(f"  {command}", "dim", no_wrap=True, overflow="ignore")
         if (more := sum(map(len, groups[count:]))) > 0:
             yield Text(f"… and {'more than ' if part.cut else ''}{more} more", "dim")
 

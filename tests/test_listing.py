@@ -179,9 +179,9 @@ def test_terminal_folds_what_has_one_cause(deployed: Deployed, capsys: Print, mo
     deployed.put_failed("c", lastError="OrderUnsettled: no")
     assert deployed.run("list") == 0
     lines = unstyled(capsys.readouterr().out).splitlines()
-    assert [line for line in lines if "more of this cause" in line] == [
-        "… and 7 more of this cause, 09:21:17 UTC to 09:30:17 UTC:",
-        "… and 7 more of this cause, 08:30:17 UTC to 08:30:17 UTC:",
+    assert [line for line in lines if line.startswith("… and ")] == [
+        "… and 7 more, 09:21:17 UTC to 09:30:17 UTC: GaveUp: pass …: order … at …",
+        "… and 7 more, 08:30:17 UTC to 08:30:17 UTC: GaveUp: timed out",
     ]
     commands = [line.split() for line in lines if line.startswith("    followups replay")]
     assert lines[-1].startswith("21 overdue or failed.")

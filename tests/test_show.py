@@ -231,6 +231,16 @@ def test_cause_that_process_paid_order_gave_is_told(deployed: Deployed, capsys: 
     assert "secret place" not in told
 
 
+def test_command_to_paste_is_never_broken(deployed: Deployed, capsys: Print, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a narrow terminal's table it would be: it follows on a line of its own."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "60")
+    deployed.put_failed("1")
+    assert deployed.run("show", ORDER) == 0
+    assert f"\n  followups replay --stack payment3-follow-up-dev -- {ORDER}\n" in unstyled(capsys.readouterr().out)
+
+
 def test_answer_that_is_no_json_is_told_as_text(deployed: Deployed, capsys: Print) -> None:
     """ProcessPaidOrder may answer anything."""
     deployed.functions[PROCESS] = lambda _call: payload(b"out of stock", error="Unhandled")
