@@ -28,11 +28,12 @@ def _any(names: str) -> str:
 # The one list of names, for JSON, forms and prose. Codes are a few digits, which prose gives with no sign before them.
 # Short ones are words of their own, as in `card_pin`, `cardPin` and `PIN code`, not in `shipping` or `PANIC`.
 _WORD = "|[%s](?:(?<![A-Za-z].)|(?<=[a-z][%s]))(?i:%s)(?![a-z]|[A-Z]{2})"
-_CODES = _any(r"cvv|cvc|cav2|passcode|se?c(?:urity)?[-_+ \1]?\0{,5}code|verification[-_+ \1]?\0{,5}[cnv]\w{3,5}")
-_CODES += _WORD % ("pP", "P", "an|in") + _WORD % ("cC", "C", "id|vn|vd|v2|sc")
-_STEMS = r"token|secret(?!smanager)(?!:[a-z])|security|passw|credential|authorization|cookie|api[-_ ]?key|card|holder"
-_STEMS += r"|xid|last_?4|cavv|mpi\b|expir|exp[-_]?[mdy]\w{3,4}|track[-_]?[d12]|approval_code"
-_STEMS += r"|pwd|pass_?phrase|jwt|private[-_ ]?key|access[-_ ]?key|signature|pin[-_ ]?block|mag_?[sd]|icc_?d|emv_?d"
+_CODES = _any(r"cv[vc]|passcode|s(?<![a-z].)ec(?:urity)?[-_+ \1]?\0{,5}code|verification[-_ +\1]?\0{,5}[cnv]\w{3,5}")
+_CODES += _WORD % ("pP", "P", "an|in") + _WORD % ("cC", "C", "id|vn|vd|v2|sc|av2")
+_STEMS = r"token(?!iz)|secret(?!smanager)(?!:[a-z])|security|passw|pass_?phrase|pwd|credential|authorization|cookie|jwt"
+_STEMS += r"|api[-_ ]?key|access[-_ ]?key|private[-_ ]?key|signature(?![a-z])|c(?<!dis.)(?<!wild.)ard|h(?<!place.)older"
+_STEMS += r"|x(?<![a-z].)id|last_?4|cavv|mpi\b|expir(?!es_?(?:at|in))|exp[-_]?[mdy]\w{3,4}|track[-_]?[d12]"
+_STEMS += r"|approval_code|pin[-_ ]?block|mag_?str|mag_?dat|icc_?dat|emv_?dat"
 _SECRET = re.compile(rf"{_CODES}|{_any(_STEMS)}|^number$")
 # `name=value`, `name[part]=value`, `name: value`, `<name>value`, `"name": "value`. In JSON in JSON each quote has
 # backslashes before it, and the value ends at a quote with as many.
@@ -42,7 +43,7 @@ _NAMED = (
 )
 _FILLER = r"(?:\W{1,3}(?:is|was|code|number|no|value|of|on|the|back|entered|as|[34] digits?)){,6}"
 _SAID = rf"(?:{_CODES})2?{_FILLER}\W{{,4}}(\d(?: ?\d){{2,7}})(?!\d)"
-_KEYS = r"[spSP](?<!\w.)key_\w+|e(?<!\w.)yJ[\w-]+\.[\w.-]+|[cC](?i:ookie):\s([^\r\n\"']+)"
+_KEYS = r"[spSP](?<!\w.)key_\w+|e(?<![\w-].)yJ[\w-]++\.[\w.-]+|[cC](?i:ookie):\s([^\r\n\"']+)"
 _KEYS += r"|[tT](?<!\w.)okn?_\w+|[bB](?i:earer)[\s\1+][^\s\"',]+"
 _MASKED = r"(?<!\w)\d{4,6}[- ]?(?:[xX*•#][- ]?){2,12}\d{2,4}(?!\w)"
 _SECRETS = [*map(re.compile, (_NAMED, _SAID, _KEYS, _MASKED))]
