@@ -161,7 +161,26 @@ def test_card_data_is_readable_nowhere(run: Run, secret: str, text: str) -> None
 # --- what everybody may read ---
 
 
-@pytest.mark.parametrize("template", ORDINARY)
+# What the masker once took for card data.
+TAKEN = ["taxid: 0105556176239", "misc code 1234", "disc code: 4455", "Magdalena: 5", "expiresAt=1803115817"]
+TAKEN += [
+    "invalid signature for charge chrg_1",
+    "discard=12",
+    "wildcard=*",
+    "code of 12",
+    "panel no 123",
+    "pin board 123",
+]
+TAKEN += [
+    "2026, 2027, 2028, 2029",
+    "rows 5555-5556-5557-5558",
+    "4021, 1233, 8765, 1234",
+    "1.5;2.5;3.5",
+    "10.0.0.1:5432",
+]
+
+
+@pytest.mark.parametrize("template", [*ORDINARY, *TAKEN])
 def test_ordinary_text_stays_readable_in_record_and_outcome(run: Run, template: str) -> None:
     """As the bank and ProcessPaidOrder wrote it; numbers in JSON by their value."""
     text = template.format(**numbers(random.Random(template)))  # noqa: S311 - the same each time
