@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from datetime import UTC, datetime
 
 from rich.console import Console
 
@@ -60,13 +59,10 @@ def sam_local(console: Console, deployed: Stack, base: str | None, address: str 
 
 
 def _invoke(console: Console, arguments: argparse.Namespace, more: list[str]) -> int:
-    deployed, began = session.must_be_kept(), datetime.now(UTC)
+    deployed = session.must_be_kept()
     event = STATE / "event.json"
     write_private(event, json.dumps(read_event(arguments.event or EVENTS / "authorized.json")))
     sam = sam_local(console, deployed, arguments.base, arguments.address, as_image=arguments.image)
     command = ("invoke", arguments.function, "--event", str(event), *more)
-    try:
-        with bridged(sam.address, deployed.emulator.port), sam.started(*command) as process:
-            return process.wait()
-    finally:
-        sam.engine.remove_left(began)
+    with bridged(sam.address, deployed.emulator.port), sam.started(*command) as process:
+        return process.wait()

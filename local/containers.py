@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import signal
 import socket
 import socketserver
 import subprocess
@@ -11,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
@@ -43,12 +44,16 @@ class SamLocal:
     @contextlib.contextmanager
     def started(self, kind: str, *rest: str, stdout: int | IO[str] | None = None) -> Iterator["subprocess.Popen[str]"]:
         """Start `sam local KIND`, with pipes where its output is asked for, and end it after use."""
-        command, environment = self.command(kind, *rest), self.environment()
-        with subprocess.Popen(command, env=environment, stdout=stdout, stderr=stdout, text=True) as process:
+        # A session of its own: Ctrl-C reaches only us, and twice would keep it from ending its container.
+        options: Any = {"env": self.environment(), "text": True, "start_new_session": True}
+        with subprocess.Popen(self.command(kind, *rest), stdout=stdout, stderr=stdout, **options) as process:
             try:
                 yield process
             finally:
-                process.terminate()  # it ends its containers first
+                process.send_signal(signal.SIGINT)  # unless it has ended
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(30)
+                process.kill()
 
     def command(self, kind: str, *rest: str) -> list[str]:
         """Return the command line of `sam local KIND`."""
@@ -66,6 +71,7 @@ class SamLocal:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         keys = {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": ACCOUNT, "AWS_DEFAULT_REGION": REGION}
         quiet = {"AWS_EC2_METADATA_DISABLED": "true", "SAM_CLI_TELEMETRY": "0"}
+        quiet |= dict.fromkeys(("NO_PROXY", "no_proxy"), f"{HOST},{os.environ.get('no_proxy', '')}")
         return kept | keys | quiet | {"AWS_ENDPOINT_URL_STS": self.stack.emulator.url}
 
 

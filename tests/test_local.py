@@ -137,6 +137,9 @@ def test_run_that_does_not_hold_its_promises_says_so() -> None:
     code, printed = local("run", "--event", str(EVENTS / "authorized.json"), "--failures", "9", "--limit", "6")
     assert code == 1, printed
     assert re.search(r"✗\s+records that are DONE\s+0 of 1", printed)
+    log = re.search(r"^What was logged is in (.+)$", printed, re.MULTILINE)
+    assert log
+    assert "PassFailed" in Path(log[1]).read_text()
 
 
 def test_picture_shows_what_waits_and_until_when() -> None:
@@ -266,16 +269,24 @@ def test_up_keeps_a_stack_for_other_tools_until_down() -> None:
         assert sum("up already" in text for text in printed) == 1
         assert all("make send " in text and "make down " in text for text in printed)
         kept = json.loads(KEPT.read_text())["emulator"]
-        code, lines = local("env")
-        url = re.search(r"export AWS_ENDPOINT_URL=(\S+)", lines)
-        assert (code, bool(url)) == (0, True)
-        _answers(str(url and url[1]))
-        _can_be_run_in_containers(str(url and url[1]))
+        url = _leads_a_shell()
+        assert url == f"http://127.0.0.1:{kept['port']}"
+        _answers(url)
+        _can_be_run_in_containers(url)
         _can_be_sent_notifications()
         _is_found_whatever_happens_to_it(kept["pid"])
     finally:
         assert local("down") == (0, "down\n")
     assert not _emulators()
+
+
+def _leads_a_shell() -> str:
+    script = 'eval "$("$0" -m local env)" && echo "$AWS_ENDPOINT_URL" "${AWS_PROFILE-none}" "$NO_PROXY"'
+    command = ["/bin/sh", "-c", script, sys.executable]
+    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    url, profile, past_the_proxy = done.stdout.split()
+    assert (profile, past_the_proxy) == ("none", "127.0.0.1,intranet.example")
+    return url
 
 
 def _can_be_sent_notifications() -> None:

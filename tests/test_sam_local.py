@@ -22,15 +22,14 @@ import pytest
 from rich.console import Console
 
 from callback.clock import format_utc
-from local import image, session, stand_in
+from local import engine, image, session, stand_in
 from local.container_commands import sam_local
 from local.containers import FUNCTIONS, SamLocal, bridged, debugging
 from local.emulator import HOST, STATE, free_port
-from local.engine import LABEL, EngineMissing
 from local.progress import Progress, Watcher
 from local.report import passes_checks
 from local.samples import EVENTS, NAMES, deliver_anew, samples
-from local.stack import Options
+from local.stack import Options, Stack
 
 pytestmark = [
     pytest.mark.containers,
@@ -92,15 +91,15 @@ class Flow:
 @pytest.fixture(scope="module")
 def flow(request: pytest.FixtureRequest) -> Iterator[Flow]:
     """The stack with all that the events need, and every function in containers."""
+    try:
+        engine.find()
+    except engine.EngineMissing as error:
+        pytest.exit(str(error), returncode=2)
     began, console = datetime.now(UTC), Console()
     with session.running(console, Options(DELAY), sweep_every=86_400) as deployed:  # a sweep comes when it is asked for
-        named, address = os.environ.get("BASE"), os.environ.get("ADDRESS")
-        try:
-            sam = sam_local(console, deployed, named, address, as_image=AS_IMAGE)
-        except EngineMissing as error:
-            pytest.exit(str(error), returncode=2)
-        about = f"{sam.engine.name}, {'image' if AS_IMAGE else 'zip'}, in {stand_in.describe(sam.engine, sam.base)}"
-        request.config.get_terminal_writer().line(f"\n{about}")
+        shown = request.config.pluginmanager.getplugin("capturemanager")
+        with shown.global_and_fixture_disabled():
+            sam = _ready(console, deployed)
         chosen = samples()
         more = [deliver_anew(chosen[0], name) for name in ("once more", "timer lost")]
         session.furnish(deployed, [*chosen, *more])
@@ -109,6 +108,15 @@ def flow(request: pytest.FixtureRequest) -> Iterator[Flow]:
                 yield Flow(sam, proxy, Watcher(deployed, [*chosen, *more]), began)
         finally:
             sam.engine.remove_left(began)
+
+
+def _ready(console: Console, deployed: Stack) -> SamLocal:
+    named, address = os.environ.get("BASE"), os.environ.get("ADDRESS")
+    console.print()
+    sam = sam_local(console, deployed, named, address, as_image=AS_IMAGE)
+    base = stand_in.describe(sam.engine, sam.base)
+    console.print(f"{sam.engine.name}, {'image' if AS_IMAGE else 'zip'}, in {base}", highlight=False, soft_wrap=True)
+    return sam
 
 
 @contextlib.contextmanager
@@ -205,7 +213,7 @@ def _first_word(port: int) -> str:
 
 def test_everything_ran_in_containers(flow: Flow) -> None:
     """As the engine counted: a DelayedNotify and a Recheck each, two timers of one's own, the sweep, the message."""
-    filters = {"type": "container", "event": "start", "label": LABEL}
+    filters = {"type": "container", "event": "start", "label": engine.LABEL}
     started = flow.sam.engine.client.events(since=flow.began, until=datetime.now(UTC), filters=filters, decode=True)
     counted = Counter(event["Actor"]["Attributes"]["sam.cli.function.name"] for event in started)
     rows = len(flow.watcher.rows)
