@@ -42,7 +42,9 @@ def test_every_command_is_tried_or_listed() -> None:
     """The collector finds blocks, tables and text; what no test tries is in NOT_RUN, and nothing else is."""
     texts = {(command.document, command.text) for command in COMMANDS}
     assert {("README.md", "make run DELAY=5"), ("docs/runbook.md", "followups show ORDER-1001")} <= texts
-    assert {text for _, text in texts if text.split()[0] not in {"make", "followups", "aws", "export", "eval"}} == NOT_RUN
+    assert {
+        text for _, text in texts if text.split()[0] not in {"make", "followups", "aws", "export", "eval"}
+    } == NOT_RUN
 
 
 @pytest.mark.parametrize("command", named("make"))
