@@ -6,11 +6,10 @@ import shlex
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import boto3
 import click
 import yaml
 from botocore.exceptions import BotoCoreError, ClientError
@@ -19,7 +18,7 @@ from callback.checksum import merchant_keys
 from followups.manual import ManualCommand
 from followups.operator import Operator
 from followups.output import STYLES, Cell, Column, Sheet
-from followups.stack import QUICK
+from followups.stack import Stack
 from followups.text import printable
 
 T = TypeVar("T")
@@ -333,10 +332,8 @@ def command(operator: Operator, config_env: str, parameters: tuple[str, ...], co
 def _client(operator: Operator, environment: Environment) -> Callable[[str], Any]:
     account = operator.stack.account
     # Like `sam deploy`: what samconfig.toml says of profile and region wins over the environment, an option over both.
-    named: Any = dict(account.session) if account.endpoint_url else {**environment.session, **account.session}
-    make: Any = boto3.Session(**named).client
-    endpoint = {"endpoint_url": account.endpoint_url} if account.endpoint_url else {}
-    return lambda service: make(service, config=QUICK, **endpoint)
+    named = dict(account.session) if account.endpoint_url else {**environment.session, **account.session}
+    return Stack(account=replace(account, session=named)).client
 
 
 def _all(

@@ -309,6 +309,7 @@ def test_local_stack_is_reached_by_what_make_up_wrote(listener: socket.socket, u
     stack = Operator(given={"local": True}).stack
     for client in (stack.dynamodb, stack.sqs, stack.scheduler, stack.secrets, stack.functions):
         assert client.meta.endpoint_url == url
+        assert client.meta.config.proxies == {}  # HTTP_PROXY is for elsewhere
     assert (stack.name, stack.dynamodb.meta.region_name) == (DEFAULT, "ap-southeast-1")
 
 
