@@ -502,7 +502,7 @@ def test_place_is_the_one_that_sam_would_deploy_to(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(boto3, "Session", _Session)
     _Session.asked.clear()
-    monkeypatch.setattr("followups.preflight._all", lambda client, *_: iter(() if client("sts") else ()))
+    monkeypatch.setattr("followups.preflight._all", lambda client, *_: iter([client("sts")][:0]))
     assert main(["preflight", *options]) == 0
     assert _Session.asked == [session]
 
