@@ -69,9 +69,8 @@ def _invocations(function: str, events: list[dict[str, Any]]) -> list[Invocation
 
 def between(row: Progress) -> float | None:
     """Return the seconds from the end of pass 1 to the start of pass 2, None before that."""
-    if len(row.passes) < 2:  # noqa: PLR2004 - the second pass
-        return None
-    return (_began(row.passes[1]) - _at(row.passes[0])).total_seconds()
+    first, second, *_ = [*row.passes, None, None]
+    return (_began(second) - _at(first)).total_seconds() if first and second else None
 
 
 def _at(one: dict[str, Any]) -> datetime:

@@ -58,7 +58,7 @@ class Stack:
     @property
     def reach(self) -> dict[str, str]:
         """What a client needs to reach the emulator, and can only reach the emulator with: no account has such keys."""
-        keys = {"aws_access_key_id": ACCOUNT, "aws_secret_access_key": ACCOUNT}
+        keys = dict.fromkeys(("aws_access_key_id", "aws_secret_access_key"), ACCOUNT)
         return keys | {"region_name": REGION, "endpoint_url": self.emulator.url}
 
     @cache  # noqa: B019 - a stack lives as long as its run
@@ -201,12 +201,8 @@ def _packaged(stack: Stack) -> str:
 def furnish(stack: Stack, notification: Notification) -> str:
     """Give a notification its payment record and its order, and return the order's id."""
     order_id = notification.order_id or RETURN_ORDER
-    payment = {
-        "chargeId": notification.charge_id,
-        "orderId": order_id,
-        "amount": notification.amount or Decimal("200.50"),
-        "currency": notification.currency or "THB",
-    }
+    amount, currency = notification.amount or Decimal("200.50"), notification.currency or "THB"
+    payment = {"chargeId": notification.charge_id, "orderId": order_id, "amount": amount, "currency": currency}
     stack.table(stack.outputs["CardPaymentRecordTable"]).put_item(Item=payment)
     order = {"orderId": order_id, "status": "PAID", "returnUrl": f"{SHOP}/thanks/{order_id}"}
     stack.table(stack.outputs["OrderTable"]).put_item(Item=order)
