@@ -19,7 +19,7 @@ from tests.wire import violations
 
 COMMANDS = commands()
 ADOPTING = ROOT / "docs" / "adopting.md"
-CONTRACTS, OPERATIONS = (ROOT / "docs" / name for name in ("contracts.md", "operations.md"))
+CONTRACTS, OPERATIONS, DATA = (ROOT / "docs" / f"{name}.md" for name in ("contracts", "operations", "data"))
 BENCHMARKS = ROOT / "docs" / "benchmarks.md"
 # Commands that act on an account, which no test has.
 NOT_RUN = {
@@ -134,7 +134,7 @@ def test_readme_has_no_other_figures_than_the_benchmarks() -> None:
 
 
 def test_what_the_template_has_is_documented() -> None:
-    """Each parameter, variable, queue and metric is in docs/contracts.md, each alarm in docs/operations.md."""
+    """Parameters, variables, queues and metrics in docs/contracts.md, alarms in operations.md, what keeps data in data.md."""
     content = source()
     kinds = {name: about["Type"] for name, about in content["Resources"].items()}
     alarms = {name for name, kind in kinds.items() if kind == "AWS::CloudWatch::Alarm"}
@@ -143,6 +143,9 @@ def test_what_the_template_has_is_documented() -> None:
     variables = content["Globals"]["Function"]["Environment"]["Variables"]
     assert _missing(CONTRACTS, {*content["Parameters"], *variables, *queues, *metrics}) == set()
     assert _missing(OPERATIONS, alarms) == set()
+    data = DATA.read_text()
+    assert all(f"`{name}`" in data for name in queues)
+    assert all(name in data for name, kind in kinds.items() if kind == "AWS::DynamoDB::Table" and name != "OrderTable")
 
 
 def _missing(file: Path, names: set[str]) -> set[str]:
