@@ -72,8 +72,8 @@ once, as the tests' model of AWS plays it (`tests/lambda_model.py` names AWS's d
 - Letters that were "retried" passed through the retry queue and are gone; those "left" are in the failure queue.
 - Alarms are the template's, over the metrics of the log lines and the model's own of Lambda, SQS and Scheduler. Where
   notifications are far apart, an alarm that counts in 15 minutes rings later or not at all.
-- Nothing is tried for longer than 72 hours: of 80 hours the first 8 end in `FAILED` or in the failure queue, with an
-  alarm, and one command repairs them.
+- Nothing is tried for longer than 72 hours, and what no checksum proves, a browser return here, for 48: of 80 hours the
+  first 8, or 32, end in `FAILED` or in the failure queue, with an alarm, and one command repairs them.
 
 Down are: {cases}.
 """

@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl, quote, urlencode
 import pytest
 
 from callback.errors import InvalidNotification
-from callback.text import BLANKS
 from callback.schema import is_id
+from callback.text import BLANKS
 from tests.browser import TLS, Page, walk
 from tests.programs import program
 from tests.world import CHARGE, ORDER, World, sample

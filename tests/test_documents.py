@@ -134,7 +134,7 @@ def test_readme_has_no_other_figures_than_the_benchmarks() -> None:
 
 
 def test_what_the_template_has_is_documented() -> None:
-    """Parameters, variables, queues and metrics in contracts.md, alarms in operations.md, what keeps data in data.md."""
+    """Parameters, variables, queues and metrics in contracts.md, alarms in operations.md, stores in data.md."""
     content = source()
     kinds = {name: about["Type"] for name, about in content["Resources"].items()}
     alarms = {name for name, kind in kinds.items() if kind == "AWS::CloudWatch::Alarm"}
