@@ -115,13 +115,6 @@ def test_deploys_complete(project: Project) -> None:
     assert {r["LogicalResourceId"] for r in listed} == set(resolved(Branch="dev"))
 
 
-def test_second_deployment_changes_nothing(project: Project) -> None:
-    """What is deployed already is not deployed again: exit 0, and it says so."""
-    done = project.sam("deploy")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"No changes to deploy. Stack {NAME} is up to date" in done.stdout
-
-
 def test_changed_parameter_reaches_the_functions(project: Project) -> None:
     """A parameter of the command line goes into the functions' environment, and the stack is updated in place."""
     # As samconfig.toml says it: a value that is empty or has blanks in it needs quotes within.

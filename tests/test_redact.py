@@ -278,9 +278,9 @@ ORDINARY = [
 
 
 def test_ordinary_text_stays_as_it_is() -> None:
-    """Order numbers, charge ids, times, amounts and phone numbers: fewer than 1 % of 20,000 texts lose anything."""
+    """Order numbers, charge ids, times, amounts and phone numbers: fewer than 1 % of 5,000 texts lose anything."""
     chance = random.Random(12)  # noqa: S311 - a seed must repeat it
-    texts = [chance.choice(ORDINARY).format(**numbers(chance)) for _ in range(20_000)]
+    texts = [chance.choice(ORDINARY).format(**numbers(chance)) for _ in range(5_000)]
     with quietly():
         changed = [text for text in texts if scrub(text) != text]
     print(f"{len(texts)} ordinary texts, {len(changed) / len(texts):.2%} changed", *changed[:9], sep="\n")  # noqa: T201 - same
