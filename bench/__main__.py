@@ -70,8 +70,8 @@ def _measure(url: str, *, quick: bool) -> list[Section]:
     scaled = _two_at_a_time(scale.begun, scale.sizes(quick=quick))
     _say("instructions, backlogs and bursts")
     warmed = warm.results(runs, {} if quick else warm.instructions(url, 18_000))
-    count, cpu_ms = 2_000 if quick else 100_000, swept["cpu_ms"] / 2
-    backlogs = _two_at_a_time(lambda one: arrivals.begun("backlog", count, cpu_ms, one), ("waiting", "due"))
+    backlog, cpu_ms = arrivals.backlog(quick=quick), swept["cpu_ms"] / 2
+    backlogs = _two_at_a_time(lambda one: arrivals.begun("backlog", backlog[one], cpu_ms, one), list(backlog))
     storms = _two_at_a_time(lambda burst: arrivals.begun("burst", *burst), arrivals.bursts(quick=quick))
     return [
         billed.section(times, really.results(), memory=size),

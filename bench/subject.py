@@ -67,7 +67,7 @@ def stop() -> None:
 
 def end(process: "subprocess.Popen[str]", *, errors: bool = False) -> str:
     """Wait for a process and return the last line that it printed, or all of its errors' stream."""
-    out, error = process.communicate(timeout=600)
+    out, error = process.communicate(timeout=1200)
     if process.returncode:
         raise RuntimeError(f"{process.args!r} ended with {process.returncode}:\n{error[-3000:]}")
     return error if errors else out.splitlines()[-1]
