@@ -129,7 +129,7 @@ def _backlogs(section: Section, found: dict[str, Any], cpu_ms: float) -> None:
             Target(
                 f"{count:,} {_SCENARIOS[name]}",
                 f"done in {most} minutes, while fresh ones are not held up",
-                f"{one['all'] / 60:.1f} minutes ({_previous(count):.1f} hours before); a fresh one's second pass within "
+                f"{one['all'] / 60:.1f} minutes ({_previous(count):.1f} hours before); a fresh one's second pass in "
                 f"{one['last']:.0f} s, without a backlog {found['due']['usual']:.0f} s",
                 one["all"] <= most * 60 and one["last"] <= 180,
                 "The table of section 6 shows which quota it met, and section 5 what the sweep takes.",
