@@ -429,6 +429,7 @@ def test_contradiction_processes_the_payment_records_order_and_is_reported(
         "valid",
     )
     assert len(world.mails()) == len(world.metrics("Contradictions")) == 1
+    assert world.log()[-1]["warnings"] == [row["message"]]
 
 
 @pytest.mark.parametrize(("paid", "fields"), CONTRADICTIONS)
