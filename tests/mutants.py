@@ -15,7 +15,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -110,17 +110,17 @@ class Runner:
     def _forked(self, mutant: Mutant, name: str) -> int:
         if process := os.fork():
             return process
-        status = NOT_TRIED
+        through = [item for item, seen in self._seen.items() if (name, mutant.function) in seen]
+        status = NOT_TRIED if through else NOTICED  # by an import that fails
         try:
             os.dup2(os.open(os.devnull, os.O_RDWR), 1)
             os.dup2(1, 2)
             signal.alarm(SECONDS)
             module = next(sys.modules[full] for full in (f"callback.{name}", name) if full in sys.modules)
-            install(mutant, module, self._functions)
-            # What stands outside functions may matter anywhere.
-            places = {(name, mutant.function)} if mutant.function else None
+            # What stands outside functions, or runs at the import alone, may matter anywhere.
+            install(mutant if through else replace(mutant, function=None), module, self._functions)
             status = NOTICED
-            status = self._tried([i for i, seen in self._seen.items() if places is None or places & seen])
+            status = self._tried(through or list(self._seen))
         finally:
             os._exit(status)
 
@@ -167,6 +167,8 @@ def install(mutant: Mutant, module: ModuleType, functions: list[FunctionType]) -
         for function in functions:
             if function.__module__ == module.__name__:
                 function.__code__ = codes.get(function.__qualname__, function.__code__)
+        for cached in (each for each in vars(module).values() if hasattr(each, "cache_clear")):
+            cached.cache_clear()
         return
     fresh: dict[str, Any] = {"__name__": module.__name__, "__file__": module.__file__}
     exec(mutant.code, fresh)  # noqa: S102 - our own module, with a fault
