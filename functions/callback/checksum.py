@@ -81,7 +81,7 @@ def _forms(n: Notification) -> Iterator[tuple[str, str]]:
 class Secret:
     """A cache of one secret. A rotated key is found by asking again when a checksum fails.
 
-    `failure` names the error of the last request, if it failed; what was known before is used on.
+    `failure` names the error of the last request, if it failed; the keys that were known before stay in use.
     """
 
     client: Any

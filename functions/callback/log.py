@@ -73,9 +73,9 @@ class InvocationLog:
         write(message, extra=line)
 
 
-def by_proof(metric: str, checksum_status: object) -> str:
-    """Return the metric's name for proved payments or for all others: no alarm about the first can be kept busy."""
-    return metric if checksum_status == PROVED else f"{metric}Unproved"
+def by_proof(name: str, checksum_status: object) -> str:
+    """Return the name that proved payments are counted under, or that of all others, which anybody can send."""
+    return name if checksum_status == PROVED else f"{name}Unproved"
 
 
 log = InvocationLog()

@@ -16,7 +16,7 @@ from typing import Any
 from callback.clock import Clock
 from callback.errors import FollowUpError, GaveUp, SpoiltRecord
 from callback.log import by_proof, log
-from callback.record import FIRST_UNPROVED, HANDED_OVER_WAIT, SWEEP_SHARDS, Record, Records, read_record
+from callback.record import FIRST_UNPROVED, SWEEP_SHARDS, Record, Records, read_record
 from callback.report import Reporter
 from callback.schema import PROVED
 from callback.table import AWS_ERRORS, Item
@@ -24,8 +24,10 @@ from callback.timer import TimerInput, timer_input
 
 # Until just before the next sweep begins.
 _RUN_FOR = timedelta(seconds=50)
-# Of each shard: forgeries whose passes hang may not use up the account's concurrency.
+# From each shard: forgeries whose passes hang must not use up the account's concurrency.
 _UNPROVED_AT_ONCE = 50
+# What the sweep reads is due, and a claim lasts minutes.
+_FURTHEST_AHEAD = timedelta(minutes=10)
 # Recheck ends what fails for too long; the sweep ends what no Recheck lived to end.
 _GRACE = timedelta(hours=1)
 
@@ -113,7 +115,6 @@ class Sweep:
 def _read(item: Item, now: datetime) -> Record:
     record = read_record(item)
     TimerInput.parse(timer_input(record), SpoiltRecord)  # Recheck would refuse it for ever
-    # What the sweep reads is due, and a claim lasts minutes.
-    if max(record.lease_until or now, record.next_pass_due or now) > now + 2 * HANDED_OVER_WAIT:
+    if max(record.lease_until or now, record.next_pass_due or now) > now + _FURTHEST_AHEAD:
         raise SpoiltRecord("leaseUntil, nextPassDue", "times that have come, or are near")
     return record
