@@ -156,8 +156,15 @@ def test_line_end_inside_a_text_refuses_nothing() -> None:
 @pytest.mark.parametrize("headers", [None, {}, {"content-type": "text/plain"}])
 def test_form_whose_content_type_was_lost_is_a_form(headers: object) -> None:
     """Proxies drop it, and the console's test events have none."""
-    found = parse_notification(event(f"objectId={CHARGE}&status=true", headers=headers))
-    assert (found.charge_id, found.is_browser_return) == (CHARGE, True)
+    for before in ("", "a[b]=1&"):
+        found = parse_notification(event(f"{before}objectId={CHARGE}&status=true", headers=headers))
+        assert (found.charge_id, found.is_browser_return) == (CHARGE, True)
+
+
+@pytest.mark.parametrize("flag", [False, "false", "False", None, "", 0])
+def test_body_that_is_not_flagged_is_taken_as_it_is(flag: object) -> None:
+    """Some who build events by hand write the flag as text."""
+    assert parse_notification(event(f"objectId={CHARGE}", headers=FORM, isBase64Encoded=flag)).charge_id == CHARGE
 
 
 @pytest.mark.parametrize(

@@ -82,9 +82,9 @@ def _notification_id(event: Mapping[str, Any]) -> str:
 
 
 def _body(event: Mapping[str, Any]) -> str:
-    body = event.get("body")
+    body, is_encoded = event.get("body"), str(event.get("isBase64Encoded")).lower() == "true"
     try:
-        if isinstance(body, str) and event.get("isBase64Encoded") and not body.strip(BLANKS).startswith("{"):
+        if isinstance(body, str) and is_encoded and not body.strip(BLANKS).startswith("{"):
             body = decode_base64(body)
     except ValueError as error:
         raise InvalidNotification("body", "UTF-8 text, or its base64 if isBase64Encoded") from error
@@ -99,7 +99,9 @@ def _is_form(event: Mapping[str, Any], body: str) -> bool:
     kind = next((str(value) for name, value in pairs if str(name).lower() == "content-type"), "")
     # Proxies drop the content type, or give JSON that of a form.
     text = body.lstrip(BLANKS)
-    return bool(re.match(r"[\w.%-]+=", text)) or ("x-www-form-urlencoded" in kind.lower() and not text.startswith("{"))
+    return bool(re.match(r"[\w.%\[\]-]+=", text)) or (
+        "x-www-form-urlencoded" in kind.lower() and not text.startswith("{")
+    )
 
 
 def _form(body: str) -> dict[str, Any]:
