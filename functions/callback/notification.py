@@ -99,9 +99,7 @@ def _is_form(event: Mapping[str, Any], body: str) -> bool:
     kind = next((str(value) for name, value in pairs if str(name).lower() == "content-type"), "")
     # Proxies drop the content type, or give JSON that of a form.
     text = body.lstrip(BLANKS)
-    return bool(re.match(r"[\w.%\[\]-]+=", text)) or (
-        "x-www-form-urlencoded" in kind.lower() and not text.startswith("{")
-    )
+    return bool(re.match(r'[^\s={"]+=', text)) or ("x-www-form-urlencoded" in kind.lower() and not text.startswith("{"))
 
 
 def _form(body: str) -> dict[str, Any]:
