@@ -286,7 +286,7 @@ for its next try.""",
         "followups dead-letters list": "all three queues",
         "followups dead-letters list --queue RefusedQueue --json": "one of them, as JSON lines",
     },
-    exits={0: "listed, if only nothing", 2: "it could not be listed"},
+    exits={0: "listed, even if there is nothing", 2: "it could not be listed"},
     permissions=[*_LOOKING, "sqs:GetQueueAttributes the queues"],
 )
 @_chosen(QUEUES)
@@ -296,13 +296,13 @@ def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str
     """Print a row for each letter, and a line for each queue."""
     _ = operator.stack.outputs, operator.stack.sqs  # made here: boto3 cannot make clients in two threads at once
 
-    def look(name: str) -> tuple[tuple[int, int, timedelta], list[Letter]]:
+    def read(name: str) -> tuple[tuple[int, int, timedelta], list[Letter]]:
         with Queue(operator.stack, name) as queue:
             return queue.counts(), list(islice(_those(queue, letters), limit))
 
     names = queues or QUEUES
     with ThreadPoolExecutor(len(names)) as pool:
-        looked = list(pool.map(look, names))
+        looked = list(pool.map(read, names))
     for name, ((there, hidden, wait), found) in zip(names, looked, strict=True):
         seen = _show(operator, found)
         if operator.output.is_table or seen or hidden:

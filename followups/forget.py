@@ -4,10 +4,8 @@ What is kept is named, and all else is erased: an attribute that nobody thought 
 """
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
 
 import click
 
@@ -21,6 +19,7 @@ from followups.records import (
     ERROR_ATTRIBUTES,
     KEY,
     Notification,
+    Outcome,
     error_keys,
     get_all,
     of_order,
@@ -40,49 +39,38 @@ _KEPT = {
 }
 _KEPT_OF_PASS = ("number", "at", "attempt", "durationMs")
 
-Result = Literal["would erase", "erased", "nothing", "left"]
 
-
-@dataclass(frozen=True)
-class Erasure:
-    """What is to be erased of a notification, or was: attributes of its record, and rows of the error log."""
-
-    notification: Notification
-    result: Result
-    text: str
-
-
-def planned(stack: Stack, one: Notification, now: datetime) -> Erasure:
+def planned(stack: Stack, one: Notification, now: datetime) -> Outcome:
     """Say what would be erased. What is still followed up is left: its passes run on, and would write again."""
     word = status(one, now).word
     if word == "foreign":
-        return Erasure(one, "left", "left: a row of another function's")
+        return Outcome(one, "left", "left: a row of another function's")
     if one.item.get("state") not in ("DONE", "FAILED") or word == "running":
-        return Erasure(one, "left", f"left: {word}, so it is still followed up; forget it once it is done or failed")
+        return Outcome(one, "left", f"left: {word}, so it is still followed up; forget it once it is done or failed")
     names = sorted(
         name
-        for record in _read(stack, RECORDS, [{name: one.item[name] for name in KEY}])
+        for record in get_all(stack, RECORDS, [{name: one.item[name] for name in KEY}])
         for name in _changes(RECORDS, record)
     )
     errors = sum(bool(_changes(ERRORS, row)) for row in _rows(stack, one))
     if not names and not errors:
-        return Erasure(one, "nothing", "nothing is left to erase")
-    return Erasure(
+        return Outcome(one, "nothing", "nothing is left to erase")
+    return Outcome(
         one, "would erase", f"{', '.join(names) or 'nothing'} of the record; rows of the error log: {errors}"
     )
 
 
-def erased(stack: Stack, plan: Erasure, now: datetime) -> Erasure:
-    """Carry out a plan. Raises `ClientError` or `BotoCoreError`; what was erased by then stays so."""
+def erased(stack: Stack, plan: Outcome, now: datetime) -> Outcome:
+    """Carry out a plan. Raises `ClientError` or `BotoCoreError`; what was erased by then stays erased."""
     one, at = plan.notification, {"erasedAt": format_utc(now)}
     for row in _rows(stack, one):
         if changes := _changes(ERRORS, row):
             update(stack, ERRORS, row, ("errorId",), changes | at)
-    for record in _read(stack, RECORDS, [{name: one.item[name] for name in KEY}]):
+    for record in get_all(stack, RECORDS, [{name: one.item[name] for name in KEY}]):
         changes = _changes(RECORDS, record)
         if changes and not update(stack, RECORDS, one.item, KEY, changes | at):
-            return Erasure(one, "left", "left: it moved on meanwhile; try again")
-    return Erasure(one, "erased", f"erased: {plan.text}")
+            return Outcome(one, "left", "left: it moved on meanwhile; try again")
+    return Outcome(one, "erased", f"erased: {plan.text}")
 
 
 def _changes(table: str, item: Item) -> Item:
@@ -105,11 +93,7 @@ def _without_outcome(done: object) -> object:
 
 def _rows(stack: Stack, one: Notification) -> list[Item]:
     ids = error_keys(one.ids["notificationId"], max(one.next_pass, len(stack.delays) + 1))
-    return _read(stack, ERRORS, [{"errorId": id_} for id_ in ids])
-
-
-def _read(stack: Stack, table: str, keys: list[Item]) -> list[Item]:
-    return list(get_all(stack, table, keys))
+    return list(get_all(stack, ERRORS, [{"errorId": id_} for id_ in ids]))
 
 
 _HELP = """Erase a customer's data from the notifications of an order, and from their rows of the error log.
@@ -165,7 +149,7 @@ def command(operator: Operator, order: str, *, dry_run: bool, yes: bool) -> int:
     return _tell(operator, done, more=found.more)
 
 
-def _tell(operator: Operator, erasures: list[Erasure], *, more: bool, stays: int = 1) -> int:
+def _tell(operator: Operator, erasures: list[Outcome], *, more: bool, stays: int = 1) -> int:
     counts: Counter[str] = Counter()
     with Sheet(operator.output, *_COLUMNS) as sheet:
         for one in erasures:
@@ -177,5 +161,5 @@ def _tell(operator: Operator, erasures: list[Erasure], *, more: bool, stays: int
     erasing = f"to erase: {counts['would erase']}" if counts["would erase"] else f"erased: {counts['erased']}"
     operator.output.note(f"Notifications: {len(erasures)}, {erasing}, left: {counts['left']}.")
     if more:
-        operator.output.warn("There are more than are looked at here: forget again afterwards.")
+        operator.output.warn("There are more than one run reads: run forget again.")
     return stays if counts["left"] or more else 0

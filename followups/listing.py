@@ -134,7 +134,7 @@ def _chosen(
         "followups list --checksum invalid": "only what matches no key of the merchant's",
         "followups list --state overdue --json": "as JSON lines",
     },
-    exits={0: "listed, if only nothing", 2: "it could not be listed"},
+    exits={0: "listed, even if there is nothing", 2: "it could not be listed"},
     permissions=[*READ, *LETTERS],
 )
 @click.option("--state", "states", type=StateChoice(), multiple=True, help="may be given several times")

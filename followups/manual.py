@@ -1,6 +1,6 @@
 """Commands whose --help is their manual: what they do, examples, exit codes, permissions.
 
-The options that say where the stack is and how to print stand before or after the command, as one likes.
+The options that say where the stack is and how to print may come before or after the command.
 """
 
 import difflib
@@ -99,7 +99,7 @@ class ManualGroup(_Manual, click.Group):
         self.lazy = dict(lazy or {})
 
     def invoke(self, context: click.Context) -> Any:  # noqa: ANN401 - click's own
-        """Run the command; whoever reads its output may have read enough, which click takes for a failure."""
+        """Run the command; the reader of a pipe may have read enough, which click takes for a failure."""
         try:
             return super().invoke(context)
         except BrokenPipeError:

@@ -59,7 +59,7 @@ The parameters are those that `sam deploy` would give: samconfig.toml's for the 
 deployed with, else the template's defaults. The stack is the environment's stack_name, unless --stack names another.
 
 ok: as it should be. warn: it works, or could not be looked at, and somebody should know. stop: what is deployed would
-not keep its promise. A denied call is a line of its own, with the permission."""
+not keep its promise. Each denied call has its own line, with the permission."""
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,13 @@ from decimal import Decimal
 from itertools import chain, islice
 from typing import Any, Literal, get_args
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from callback.clock import format_utc, parse_utc
 from callback.errors import SpoiltRecord
 from callback.record import OVERDUE_AFTER, SWEEP_SHARDS, Record, read_record
 from callback.report import error_id
-from callback.table import Item
+from callback.table import Item, deserialize, serialize
 from followups.stack import Stack
 from followups.text import printable
 
@@ -155,6 +154,15 @@ class Notification:
         data |= {"passes": scrubbed(self.record.passes[:_MOST_PASSES]) if self.record else []}
         data |= {"checksumStatus": self.checksum, "status": status(self, now).word, "cause": self.cause_id}
         return data | ({"lastError": self.reason} if self.reason else {})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command is to do with a notification, or did: one word, and a text for people."""
+
+    notification: Notification
+    result: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -446,21 +454,12 @@ AT_ONCE = 100
 _MOST_PAGES = 100
 
 
-class _Reader(TypeDeserializer):
-    def _deserialize_b(self, value: bytes) -> bytes:
-        return bytes(value)  # boto3's own type for it raises where it is made a text
-
-
-_read = _Reader().deserialize
-_write = TypeSerializer().serialize
-
-
 def pages(stack: Stack, condition: str, values: Item, **request: Any) -> Iterator[Any]:  # noqa: ANN401 - typed keywords
     """Query CreditCardNotifyTable or one of its indexes, page by page as they are asked for."""
     found = stack.dynamodb.get_paginator("query").paginate(
         TableName=stack.output("CreditCardNotifyTable"),
         KeyConditionExpression=condition,
-        ExpressionAttributeValues={f":{name}": _write(value) for name, value in values.items()},
+        ExpressionAttributeValues={f":{name}": serialize(value) for name, value in values.items()},
         **request,
     )
     return islice(found, _MOST_PAGES)
@@ -519,8 +518,8 @@ def update(stack: Stack, table: str, seen: Item, key: tuple[str, ...], changes: 
 
 
 def _item(attributes: Any) -> Item:  # noqa: ANN401 - botocore's union of what an attribute may be
-    return {name: _read(value) for name, value in attributes.items()}
+    return {name: deserialize(value) for name, value in attributes.items()}
 
 
 def _written(item: Item) -> Item:
-    return {name: _write(value) for name, value in item.items()}
+    return {name: serialize(value) for name, value in item.items()}

@@ -3,9 +3,8 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import click
 
@@ -16,20 +15,9 @@ from followups.listing import StateChoice, chosen, period
 from followups.manual import READ, ManualCommand
 from followups.operator import Operator, rate_option
 from followups.output import Column, Sheet
-from followups.records import MOST_FOUND, Notification, find, get, status
+from followups.records import MOST_FOUND, Notification, Outcome, find, get, status
 from followups.stack import Stack, StillFails, invoke
 from followups.text import printable, visible
-
-Result = Literal["planned", "run", "left", "failed"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What is to be done with one notification, or what became of it; `failed` where a pass is missing still."""
-
-    notification: Notification
-    result: Result
-    text: str
 
 
 def planned(notification: Notification, now: datetime) -> Outcome:
@@ -135,7 +123,7 @@ def command(
     seen = [one for part in parts for one in part]
     unknown = [order_id for order_id, found in of_orders.items() if not found.rows]
     if any(part.more for part in parts):
-        operator.output.warn("There are more than are looked at here: replay again afterwards.")
+        operator.output.warn("There are more than one run reads: run replay again.")
     plans = [planned(one, operator.clock()) for one in seen]
     if asked["states"] and not plans:
         operator.output.note("Nothing is in that state, or was in that time: nothing to replay.")

@@ -1,4 +1,4 @@
-"""`followups resolve`: close what was settled by hand, so that it asks for nobody any more."""
+"""`followups resolve`: close what was settled by hand, so that it needs nobody any more."""
 
 from datetime import datetime
 
@@ -14,9 +14,9 @@ from followups.text import printable, visible
 
 _HELP = """Close the failed notifications of an order that was settled by hand, with the reason.
 
-The record keeps the reason and the time: `show` tells it, and the notification is in no list, alarm or count of what
-failed any more. Only what is FAILED, or should have moved on and is in nobody's hands, can be resolved: its passes are
-run no more, neither by the sweep nor by `replay`. The others are left, with a line that says why."""
+The record keeps the reason and the time: `show` prints both, and the notification leaves every list and count of what
+failed. Only what is FAILED, or is overdue and claimed by nobody, can be resolved: neither the sweep nor `replay` runs
+its passes any more. The others are left, with a line that says why."""
 _COLUMNS = (Column("", 1), Column("charge, notification", ratio=2), Column("what", ratio=3))
 
 
@@ -29,7 +29,7 @@ _COLUMNS = (Column("", 1), Column("charge, notification", ratio=2), Column("what
     permissions=[*READ, "dynamodb:UpdateItem CreditCardNotifyTable"],
 )
 @click.argument("word", metavar="ORDER|CHARGE|NOTIFICATION")
-@click.option("--reason", required=True, metavar="TEXT", help="what was done, for whoever asks later")
+@click.option("--reason", required=True, metavar="TEXT", help="what was done, for later readers")
 @click.pass_obj
 def command(operator: Operator, word: str, reason: str) -> int:
     """Close each notification under an id."""
@@ -61,5 +61,5 @@ def resolve(stack: Stack, one: Notification, reason: str, now: datetime) -> tupl
     changes = {"state": "FAILED", "resolvedAt": at, "resolvedReason": reason, "failedAt": one.item.get("failedAt", at)}
     changes |= dict.fromkeys(("failedShard", "sweepShard", "sweepAt", "nextPassDue", "leaseUntil", "claimId"))
     if not update(stack, "CreditCardNotifyTable", one.item, KEY, changes):
-        return "left: it moved on meanwhile; look again", False
+        return "left: it moved on meanwhile; try again", False
     return f"resolved: {reason}", True

@@ -1,4 +1,4 @@
-"""A deployed stack, found by its name; the local one; and what AWS's errors mean to whoever looks.
+"""A deployed stack, found by its name; the local one; and what AWS's errors mean.
 
 Profile, region and endpoint come from the environment, as for any AWS tool, unless they are named.
 """
@@ -171,7 +171,7 @@ class Stack:
         """Say for each queue that is not empty how many letters it has, and the command that repairs."""
         try:
             letters = self.letters()
-        except ClientError as error:  # whoever may read the records may not be allowed this
+        except ClientError as error:  # a role that may read the records may not be allowed this
             return [f"How many were not saved is unknown: {printable(str(error))}"]
         redrive, look = (self.command("dead-letters", word) for word in ("redrive", "list"))
         todo = {RETRY: "tried again by themselves", REFUSED: look, FAILURE: f"once the cause is gone: {redrive}"}
@@ -194,7 +194,7 @@ class Stack:
 def _others(client: Any) -> str:  # noqa: ANN401 - CloudFormation's
     try:
         stacks = client.describe_stacks()["Stacks"]
-    except (ClientError, BotoCoreError):  # whoever may read one stack need not be allowed to list them
+    except (ClientError, BotoCoreError):  # a role that may read one stack may not be allowed to list them
         return ""
     ours = [one["StackName"] for one in stacks if {"RetryQueue"} & {o["OutputKey"] for o in one.get("Outputs", [])}]
     return f"; there are {', '.join(ours)}" if ours else ""

@@ -1,4 +1,4 @@
-"""One look at what is followed up, and `followups watch`: the same again and again, in a terminal."""
+"""A snapshot of what is followed up, and `followups watch`, which shows a new one every few seconds."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ from followups.records import STATES, Listing, Notification, State, Status, coun
 from followups.stack import ERRORS, Problem, Stack, explain
 from followups.text import clock_time, shortened, span, with_command
 
-# What a look may read of what waits and of what failed, whatever there is: beyond it counts have a `+`.
+# What a snapshot may read of what waits and of what failed, whatever there is: beyond it counts have a `+`.
 BOUND, FAILED_BOUND = 300, 1000
 
 
@@ -67,8 +67,8 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The last snapshot there is, and, where the latest look failed, why; `at` is the time of that look."""
+class Poll:
+    """The last snapshot that could be taken, and why the latest could not; `at` is when that was tried."""
 
     snapshot: Snapshot | None = None
     problem: Problem | None = None
@@ -86,15 +86,15 @@ class Poller:
         at_most_every: timedelta = timedelta(),
     ) -> None:
         self.stack, self.clock, self._states, self._pause = stack, clock, states, at_most_every
-        self._lock, self.seen = threading.Lock(), Seen()
+        self._lock, self.seen = threading.Lock(), Poll()
 
     def start(self) -> Snapshot:
         """Look for the first time. Raises what is in the way, since there is no snapshot to keep."""
-        first = look(self.stack, self._states, self.clock())
-        self.seen = Seen(first, at=first.at)
+        first = take_snapshot(self.stack, self._states, self.clock())
+        self.seen = Poll(first, at=first.at)
         return first
 
-    def poll(self) -> Seen:
+    def poll(self) -> Poll:
         """Look, or keep the last snapshot and say what went wrong."""
         with self._lock:
             now = self.clock()
@@ -102,14 +102,14 @@ class Poller:
                 self.seen = self._looked(now)
             return self.seen
 
-    def _looked(self, now: datetime) -> Seen:
+    def _looked(self, now: datetime) -> Poll:
         try:
-            return Seen(look(self.stack, self._states, now), at=now)
+            return Poll(take_snapshot(self.stack, self._states, now), at=now)
         except ERRORS as error:
             return replace(self.seen, problem=explain(error), at=now)
 
 
-def look(stack: Stack, states: tuple[State, ...], now: datetime) -> Snapshot:
+def take_snapshot(stack: Stack, states: tuple[State, ...], now: datetime) -> Snapshot:
     """Read both indexes at once, as far as they are needed."""
     # Made here: threads would make them twice, and boto3 cannot make clients in two threads at once.
     _ = stack.output("CreditCardNotifyTable"), stack.dynamodb, stack.sqs
@@ -139,7 +139,7 @@ def _first_due(row: Notification) -> str:
 Cell = RenderableType
 # The most urgent first.
 URGENCY: tuple[State, ...] = ("overdue", "failed", "pending")
-_A_SECOND = 4  # redraws, so that countdowns move while a look takes its time
+_A_SECOND = 4  # redraws, so that countdowns move while a snapshot takes its time
 _FEWEST_ROWS = 1
 _ROWS_ANYWHERE = 10  # where the picture goes to no terminal, whose height would say
 _PROBLEM_LINES = 4
@@ -204,7 +204,7 @@ def _view(poller: Poller, first: Snapshot, states: Sequence[State]) -> "WatchVie
 class WatchView:
     """A snapshot, drawn as of `now` into whatever space there is: rich asks again after a resize.
 
-    Where a later look failed, `problem` says so above the last snapshot there is.
+    Where a later one could not be taken, `problem` says so above the last.
     """
 
     name: str
@@ -219,7 +219,7 @@ class WatchView:
         looked = f"  looked at {clock_time(self.snapshot.at, self.now)}"
         yield Text.assemble((f"Follow-ups of {self.name}", "bold"), (looked, "dim"), no_wrap=True)
         if self.problem:
-            yield Text(f"The last look failed, this is an older one: {self.problem.what}", "bold red")
+            yield Text(f"This could not be renewed: {self.problem.what}", "bold red")
             yield Text(self.problem.advice, "red")
         yield self._totals()
         for line in self._letters():
@@ -329,10 +329,11 @@ def _line(*cells: Cell, width: int, style: str = "") -> Table:
 
 _HELP = """Watch what waits, what is late and what failed, until Ctrl-C.
 
-What waits has a countdown to its pass; what is late, or failed, is above it. A look that fails is said, and the last
-picture stays. Reads no more than a bound (300) of each of the indexes `due` and `failed`: beyond it a count has a +.
+What waits has a countdown to its pass; what is late, or failed, is above it. When a snapshot cannot be taken, a line
+says why, and the last one stays. It reads at most 300 items of each of the indexes `due` and `failed`: beyond that a
+count has a +.
 
-Into a pipe goes one picture, as with --once; with --json one look as a JSON document."""
+In a pipe it prints one picture, as with --once; with --json, one JSON document."""
 
 
 @click.command(
@@ -343,13 +344,15 @@ Into a pipe goes one picture, as with --once; with --json one look as a JSON doc
         "followups watch": "until Ctrl-C",
         "followups watch --state overdue --state failed": "only what needs somebody",
         "followups watch --once": "one picture",
-        "followups watch --once --json": "one look, as JSON",
+        "followups watch --once --json": "a snapshot, as JSON",
     },
-    exits={0: "shown, or ended by Ctrl-C", 2: "the first look failed"},
+    exits={0: "shown, or ended by Ctrl-C", 2: "the first snapshot could not be taken"},
     permissions=[*READ, *LETTERS],
 )
 @click.option("--state", "states", type=StateChoice(), multiple=True, help="may be given several times")
-@click.option("--every", type=click.FloatRange(min=1), default=2, metavar="SECONDS", help="between looks (default: 2)")
+@click.option(
+    "--every", type=click.FloatRange(min=1), default=2, metavar="SECONDS", help="between refreshes (default: 2)"
+)
 @click.option("--once", is_flag=True, help="print one picture and end")
 @click.pass_obj
 def command(operator: Operator, states: tuple[State, ...], every: float, *, once: bool) -> int:

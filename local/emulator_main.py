@@ -18,7 +18,7 @@ _BROWSERS = (b"origin", b"referer", b"sec-fetch-")
 
 
 def guarded(app: App) -> App:
-    """Refuse what a web page can send: whoever can create a function here runs code as the developer.
+    """Refuse what a web page can send: anyone who can create a function here runs code as the developer.
 
     A page whose own name was made to lead here (DNS rebinding) sends no `Origin`, but its name as `Host`.
     """

@@ -162,4 +162,4 @@ def test_more_than_are_looked_at_is_said(deployed: Deployed, capsys: Print, monk
     for number in range(3):
         deployed.put_failed(str(number), body=NAME)
     assert deployed.run("forget", ORDER, "--yes") == 1
-    assert "There are more than are looked at here" in capsys.readouterr().err
+    assert "There are more than one run reads" in capsys.readouterr().err

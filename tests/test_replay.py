@@ -192,7 +192,7 @@ def test_state_that_nothing_is_in_is_said(deployed: Deployed, capsys: Print) -> 
 def test_more_than_are_looked_at_is_said(several: Deployed, capsys: Print) -> None:
     """Nobody thinks that all was replayed where it was not."""
     assert several.run("replay", "--state", "failed", "--limit", "2", "--yes") == 0
-    assert capsys.readouterr().err == "There are more than are looked at here: replay again afterwards.\n"
+    assert capsys.readouterr().err == "There are more than one run reads: run replay again.\n"
 
 
 def test_order_without_a_notification_is_said(deployed: Deployed, capsys: Print) -> None:

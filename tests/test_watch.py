@@ -149,7 +149,7 @@ def test_watch_goes_on_after_a_failed_read(poller: Poller, deployed: Deployed) -
             raise KeyboardInterrupt
 
     watch(poller, STATES, console, 2, sleep)
-    said = ["The last look failed" in picture for picture in pictures]
+    said = ["This could not be renewed" in picture for picture in pictures]
     assert said == [False, False, True, False, False]
     assert "AWS asks for patience: try again in a moment." in pictures[2]
     assert LATE_ORDER in pictures[2]

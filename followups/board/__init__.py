@@ -116,7 +116,7 @@ def _refused(error: HTTPException) -> tuple[str, int]:
 def _about(poller: Poller, given: Mapping[str, str]) -> dict[str, object]:
     asked = Asked(*(given.get(name, "").strip() for name in ("find", "charge", "notification", "text")))
     seen, now = poller.poll(), poller.clock()
-    about: dict[str, object] = {"stack": poller.stack.name, "seen": seen, "look": seen.snapshot, "asked": asked}
+    about: dict[str, object] = {"stack": poller.stack.name, "seen": seen, "snapshot": seen.snapshot, "asked": asked}
     about |= {"now": now, "clock": partial(clock_time, now=now), "matching": asked.matching}
     return about | {"panel": _panel(poller.stack, asked, now)}
 
@@ -140,7 +140,7 @@ def _one(stack: Stack, charge: str, notification: str) -> list[Notification]:
     return [one] if one else []
 
 
-# However many pages are open: they share a look.
+# However many pages are open: they share a snapshot.
 AT_MOST_EVERY = timedelta(seconds=2)
 
 
@@ -174,8 +174,9 @@ _HELP = """Show the board as a web page on 127.0.0.1, until Ctrl-C.
 
 What `followups watch` shows, with the timeline of each notification, and a search by order, charge or notification.
 
-The page only reads. It is served to this machine alone: whoever is logged in here can open it; a page elsewhere cannot
-read it. It needs no network beside AWS, and AWS is asked no more often than every 2 seconds, however many look."""
+The page only reads. It is served to this machine alone: anyone logged in here can open it; a page elsewhere cannot
+read it. It needs no network but AWS, which is asked every 2 seconds
+at most, however many pages are open."""
 
 
 @click.command(

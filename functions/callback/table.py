@@ -19,8 +19,8 @@ class _Reader(TypeDeserializer):
         return bytes(value)  # boto3's own type for it raises where it is made a text
 
 
-_write = TypeSerializer().serialize
-_read = _Reader().deserialize
+serialize = TypeSerializer().serialize
+deserialize = _Reader().deserialize
 
 
 class ConditionFailed(Exception):
@@ -106,7 +106,7 @@ def _present(item: Item) -> Item:
 
 def _written(item: Item, prefix: str = "") -> Item:
     given = {name: list(value) if isinstance(value, tuple) else value for name, value in item.items()}
-    return {f"{prefix}{name}": _write(value) for name, value in given.items()}
+    return {f"{prefix}{name}": serialize(value) for name, value in given.items()}
 
 
 def _names(*expressions: str) -> dict[str, Any]:
@@ -116,4 +116,4 @@ def _names(*expressions: str) -> dict[str, Any]:
 
 
 def _item(attributes: Mapping[str, Any]) -> Item:
-    return {name: _read(value) for name, value in attributes.items()}
+    return {name: deserialize(value) for name, value in attributes.items()}
