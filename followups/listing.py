@@ -172,7 +172,7 @@ def command(
     for line in operator.stack.about_letters():
         output.warn(line, "bold red")
     if output.is_table:
-        output.note(f"{count} {' or '.join(states)}.", "`followups show ORDER` tells more of one." if count else "")
+        output.note(f"{count} {' or '.join(states)}.", "`followups show ORDER` shows one in detail." if count else "")
     if found.more:
         output.warn("There are more: --limit, --since, --until, --checksum and --cause choose among them.")
     return 0

@@ -216,8 +216,8 @@ class WatchView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """Draw all of it, cut to the terminal's height."""
-        looked = f"  looked at {clock_time(self.snapshot.at, self.now)}"
-        yield Text.assemble((f"Follow-ups of {self.name}", "bold"), (looked, "dim"), no_wrap=True)
+        as_of = f"  as of {clock_time(self.snapshot.at, self.now)}"
+        yield Text.assemble((f"Follow-ups of {self.name}", "bold"), (as_of, "dim"), no_wrap=True)
         if self.problem:
             yield Text(f"This could not be renewed: {self.problem.what}", "bold red")
             yield Text(self.problem.advice, "red")

@@ -154,7 +154,7 @@ def _wait_until_up(emulator: Emulator, process: "subprocess.Popen[bytes]") -> No
     while not emulator.is_up():
         if process.poll() is not None or time.monotonic() > deadline:
             raise EmulatorError(f"the emulator did not start:\n{emulator.log.read_text(errors='replace')[-2000:]}")
-        time.sleep(0.05)
+        time.sleep(0.05)  # it says nothing when it is up, so it is asked
 
 
 def _environment(room: Path, port: int) -> dict[str, str]:
@@ -190,5 +190,5 @@ def _wait_for_end(pid: int) -> None:
             os.killpg(pid, 0)
         except ProcessLookupError:
             return
-        time.sleep(0.05)
+        time.sleep(0.05)  # there is no event for the end of another's process group
     os.killpg(pid, signal.SIGKILL)

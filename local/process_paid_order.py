@@ -18,7 +18,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     key = {"orderId": event["orderId"], "pass": event["pass"]}
     adding: Any = {"Key": key, "ExpressionAttributeValues": {":one": 1}, "ReturnValues": "ALL_NEW"}
     noted = table.update_item(UpdateExpression="ADD tries :one", **adding)["Attributes"]
-    time.sleep(int(os.environ["LATENCY_MS"]) / 1000)
+    time.sleep(int(os.environ["LATENCY_MS"]) / 1000)  # the shop's work
     if event["pass"] == 1 and noted["tries"] <= int(os.environ["FAILURES"]):
         raise RuntimeError("the shop's database is asleep")
     table.update_item(UpdateExpression="ADD completed :one", **adding)

@@ -62,7 +62,7 @@ class _Run:
     def step(self) -> None:
         self.watcher.look()
         self.screen.show()
-        time.sleep(0.3)
+        time.sleep(0.3)  # the picture's pace
 
     def send_next(self) -> None:
         # One after the other: the emulator starts a process for each invocation at once, and so for each timer.
@@ -122,7 +122,7 @@ def send_and_wait(console: Console, stack: Stack, sample: Sample, count: int) ->
         order = furnish(stack, row.sample.notification)
         stack.notify(row.sample.event)
         while not (done := watcher.rows[0].passes) and time.monotonic() < deadline:
-            time.sleep(0.1)
+            time.sleep(0.1)  # a table has no event for a pass that was recorded
             watcher.look()
         missing += not done
         outcome = "saved, pass 1 done" if done else "NOT SAVED, or its pass 1 failed"

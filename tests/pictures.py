@@ -108,7 +108,7 @@ def _dead_letters(deployed: Stack) -> None:
     while deployed.messages()["RefusedQueue"] == 0:
         if time.monotonic() > deadline:
             raise StackError("the refused notification did not arrive")
-        time.sleep(0.2)
+        time.sleep(0.2)  # a queue has no event for an arrival; this is a tool, not a test
 
 
 def _terminal(name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:

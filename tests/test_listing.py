@@ -115,7 +115,7 @@ def test_terminal_gets_a_table_with_the_whole_ids(
     assert sum(ORDER in line for line in lines) == 42
     assert sum("overdue" in line and "chrg_test" in line for line in lines) == 40
     assert ("notification" in "".join(lines[:2])) == (width == 120)
-    assert lines[-1] == "42 overdue or failed.  `followups show ORDER` tells more of one."
+    assert lines[-1] == "42 overdue or failed.  `followups show ORDER` shows one in detail."
 
 
 def test_terminal_says_that_there_is_nothing(

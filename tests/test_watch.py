@@ -64,7 +64,7 @@ def test_picture_says_what_is_late_what_failed_and_what_waits(poller: Poller) ->
     """Each section has its notifications, most urgent first, with lateness, reasons, countdowns and status."""
     lines = printed(poller)
     assert lines[:2] == [
-        "Follow-ups of payment3-follow-up-dev  looked at 09:30:17 UTC",
+        "Follow-ups of payment3-follow-up-dev  as of 09:30:17 UTC",
         "1 late · 2 failed · 8 waiting",
     ]
     late, failed, waiting = (lines.index(title) for title in ("Late  1", "Failed  2", "Waiting  8"))
@@ -153,7 +153,7 @@ def test_watch_goes_on_after_a_failed_read(poller: Poller, deployed: Deployed) -
     assert said == [False, False, True, False, False]
     assert "AWS asks for patience: try again in a moment." in pictures[2]
     assert LATE_ORDER in pictures[2]
-    looked = [re.findall(r"looked at (\S+)", picture)[0][-2:] for picture in pictures]
+    looked = [re.findall(r"as of (\S+)", picture)[0][-2:] for picture in pictures]
     assert looked == ["17", "19", "19", "23", "25"]
 
 
