@@ -125,6 +125,8 @@ def told(world: World, prepare: Story, stories: tuple[Story, Story], counts: tup
     for turns in orders(*counts):
         world.empty()
         world.now, world.wire.around, world.wire.answers["lambda.Invoke"] = START, None, paid
+        with world.wire:
+            world.app.processor.secret.keys()  # read before: in Lambda two deliveries at once share no memory
         prepare()
         two = Two(world, stories, turns)
         two.run()

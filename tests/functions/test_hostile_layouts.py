@@ -100,7 +100,7 @@ LAYOUTS += [*((CODE, text) for text in CODES), *((PLANTED, text) for text in SEC
 
 def is_readable(secret: str, text: str) -> bool:
     """Whether a number's half, a code or a token can be read in a text beside its hashes."""
-    text = re.sub(r"\b[0-9a-f]{32,}\b|\"Timestamp\": \d+", "", text)
+    text = re.sub(r"\b[0-9a-f]{32,}\b|\"Timestamp\": ?\d+", "", text)
     return readable(secret, text) if len(secret) > len(PLANTED) else secret in text
 
 
