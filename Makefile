@@ -67,7 +67,7 @@ invoke debug: .venv/installed ## one function in a container, by sam local, or u
 	@exec $(LOCAL) $(BIN)/python -m local $@ $(CONTAINERS) --function="$$FUNCTION" $(EVENT_FILE)
 
 sam-local: .venv/installed $(EMULATOR)/installed ## every event and the whole flow through containers: make sam-local [IMAGE=1] [DELAY=60]
-	@$(LOCAL) $(BIN)/python -m pytest --verbose --no-header -m containers tests/test_sam_local.py
+	@$(LOCAL) $(BIN)/python -m pytest --verbose --no-header -m containers tests/local/test_sam_local.py
 
 image: .venv/installed ## build the image flavour: make image [ARCHITECTURE=arm64] [BASE=public.ecr.aws/lambda/python@sha256:...]
 	@exec $(LOCAL) $(BIN)/python -m local image $(CONTAINERS) $${ARCHITECTURE:+--architecture="$$ARCHITECTURE"}
@@ -90,20 +90,19 @@ replay: .venv/installed ## run an order's missing passes now: make replay ORDER=
 	@$(FOLLOWUPS) replay --yes --stack="$$STACK" -- "$$ORDER"
 
 ##@ Check
-# The longest first: one worker begins with the local stack's tests, another with the stories of faults. Three, since the
-# first mostly waits for the emulator.
+# The longest first: the local stack's tests mostly wait for it, so three workers share two cores well.
 # By file: the lock's pytest and xdist together ignore the mark for groups.
-LONGEST := $(addprefix tests/test_,local.py failures.py promise.py concurrency.py)
+ROOMS := $(addprefix tests/,local functions followups template project support)
 WORKERS := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test: .venv/installed $(EMULATOR)/installed $(RUNTIME)/installed check ## everything that must hold: checks, unit tests, coverage, end to end
-	$(LOCAL) $(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term-missing $(LONGEST) tests
+	$(LOCAL) $(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term-missing $(ROOMS)
 
 fuzz: .venv/installed ## random events for the parsers: make fuzz [COUNT=200000] [SEED=7, to repeat a run]
-	@$(LOCAL) $(BIN)/python -m tests.fuzz $${COUNT:+--count="$$COUNT"} $${SEED:+--seed="$$SEED"}
+	@$(LOCAL) $(BIN)/python -m tests.support.fuzz $${COUNT:+--count="$$COUNT"} $${SEED:+--seed="$$SEED"}
 
 mutants: .venv/installed ## faults put into the code that carries the promise: make mutants [ONLY=record]
-	@$(LOCAL) $(BIN)/python -m tests.mutants $${ONLY:+--only="$$ONLY"}
+	@$(LOCAL) $(BIN)/python -m tests.support.mutants $${ONLY:+--only="$$ONLY"}
 
 # Somebody has read each: it asks at most for its notice to be kept. Another one fails the audit: read it, then add it or not.
 LICENCES := MIT;MIT License;MIT No Attribution License (MIT-0);Apache-2.0;BSD-2-Clause;BSD-3-Clause;PSF-2.0;ISC
@@ -121,7 +120,7 @@ check: .venv/installed ## format, lint, types, template
 	  $(BIN)/sam validate --lint --template template.yaml
 
 soak: .venv/installed ## random stories of faults for as long as you like: make soak [MINUTES=10] [SEED=7, to repeat one]
-	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.soak --minutes="$$MINUTES" $${SEED:+--seed="$$SEED"}
+	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.support.soak --minutes="$$MINUTES" $${SEED:+--seed="$$SEED"}
 
 ##@ Measure, and write documents anew
 bench: .venv/installed $(RUNTIME)/installed $(BENCH)/installed ## measure, and write docs/benchmarks.md: 9 minutes; a look at it in 2: make bench QUICK=1
@@ -131,16 +130,16 @@ lines: .venv/installed ## lines of code in each room, without blank lines, comme
 	@$(LOCAL) $(BIN)/python -m bench.lines
 
 pictures: .venv/installed $(EMULATOR)/installed ## write docs/images/ anew: the operators' tools on a local stack (needs Chromium)
-	@$(LOCAL) $(BIN)/python -m tests.pictures
+	@$(LOCAL) $(BIN)/python -m tests.support.pictures
 
 failure-table: .venv/installed ## write docs/failure-table.md anew from what the tests' stories show
-	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.failure_table
+	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.support.failure_table
 
 outages: .venv/installed ## write docs/outages.md anew: each dependency down for 10 minutes to 80 hours, in virtual time
-	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.outages
+	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.support.outages
 
 mails: .venv/installed ## write one error mail of each kind into .local/mails, to be looked at
-	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.mails
+	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.support.mails
 
 ##@ Build
 build: .venv/installed ## build the functions into .aws-sam/build, and say how large they are

@@ -24,7 +24,7 @@ from bench.template import ROOT, memory_sizes
 _INTRODUCTION = """# Benchmarks
 
 Written by `{mode}`; no figure here comes from elsewhere. A benchmark, not a test: CI holds only counts, those of
-`tests/ceilings.toml`. Everything runs on one machine, over stand-ins of AWS that answer at once: what AWS's own
+`tests/project/ceilings.toml`. Everything runs on one machine, over stand-ins of AWS that answer at once: what AWS's own
 services take is in none of the figures."""
 T = TypeVar("T")
 

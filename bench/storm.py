@@ -25,7 +25,17 @@ from bench.quotas import CALL_SECONDS, limits
 from bench.standins import Refused, Standins
 from callback.clock import format_utc, parse_utc
 from callback.record import sweep_shard, wait_after_failure
-from tests.lambda_model import DELAYED_NOTIFY, RECHECK, RETRY, SWEEP, FunctionRules, Handler, Model, QueueRules, Rules
+from tests.support.lambda_model import (
+    DELAYED_NOTIFY,
+    RECHECK,
+    RETRY,
+    SWEEP,
+    FunctionRules,
+    Handler,
+    Model,
+    QueueRules,
+    Rules,
+)
 
 START = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 LATENCY = timedelta(milliseconds=300)

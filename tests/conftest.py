@@ -7,10 +7,10 @@ import hypothesis
 import pytest
 
 from local.emulator import REGION
-from tests.deployed import Deployed
-from tests.direct import directly
-from tests.wire import Wire, listening
-from tests.world import World, made
+from tests.support.aws import World, made
+from tests.support.deployed import Deployed
+from tests.support.moto_in_process import directly
+from tests.support.recorded_calls import Wire, listening
 
 # No test may find an account of the machine's.
 for name in [name for name in os.environ if name.startswith("AWS_")]:

@@ -7,11 +7,11 @@ from functools import partial
 import pytest
 
 from callback.report import MAILS_AN_HOUR
-from tests.faults import START, USUAL
-from tests.lambda_model import DELAYED_NOTIFY, Model
-from tests.outages import outage, rings, worlds
-from tests.test_notification import event, message, signed
-from tests.world import World
+from tests.functions.test_notification import event, message, signed
+from tests.support.aws import World
+from tests.support.fault_scenarios import START, USUAL
+from tests.support.lambda_model import DELAYED_NOTIFY, Model
+from tests.support.outages import outage, rings, worlds
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 # Measuring doubles the time, and what this goes through is measured elsewhere.

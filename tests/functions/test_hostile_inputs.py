@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from callback.schema import is_id
-from tests.test_notification import event, message, signed
-from tests.test_redact import numbers
-from tests.world import CHARGE, ORDER, World
+from tests.functions.test_notification import event, message, signed
+from tests.functions.test_redact import numbers
+from tests.support.aws import CHARGE, ORDER, World
 
 TEXT = json.dumps(signed(description="???>>>~~~"))
 CHECKSUM = signed()["checksum"]

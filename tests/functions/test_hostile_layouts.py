@@ -1,6 +1,6 @@
 """Card data in every layout through the whole flow: none is readable in any place, and what is no card data stays.
 
-The masker alone has its own, larger corpus in tests/test_redact.py.
+The masker alone has its own, larger corpus in tests/functions/test_redact.py.
 """
 
 import html
@@ -12,13 +12,13 @@ from collections.abc import Iterator
 import pytest
 from botocore.exceptions import ClientError
 
-from tests import test_redact
-from tests.outages import worlds
-from tests.test_leaks import Run
-from tests.test_notification import FORM, event, signed
-from tests.test_redact import ORDINARY, numbers, readable, written
-from tests.wire import Call, payload
-from tests.world import World
+from tests.functions import test_redact
+from tests.functions.test_leaks import Run
+from tests.functions.test_notification import FORM, event, signed
+from tests.functions.test_redact import ORDINARY, numbers, readable, written
+from tests.support.aws import World
+from tests.support.outages import worlds
+from tests.support.recorded_calls import Call, payload
 
 CARD, AMEX, LONG = "4012888888881881", "371449635398431", "6205500000000000004"
 GROUPS = [CARD[at : at + 4] for at in range(0, 16, 4)]

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from moto.dynamodb.comparisons import OpGreaterThanOrEqual, OpLessThanOrEqual
 
 from callback.errors import FollowUpError
-from tests.faults import START, USUAL
-from tests.quietly import quietly
-from tests.test_sweep import overdue, rows, swept
-from tests.wire import listening
-from tests.world import World, made
+from tests.functions.test_sweep import overdue, rows, swept
+from tests.support.aws import World, made
+from tests.support.fault_scenarios import START, USUAL
+from tests.support.recorded_calls import listening
+from tests.support.without_coverage import quietly
 
 HOUR = timedelta(hours=1)
 # Measuring doubles the time, and what this goes through is measured elsewhere.

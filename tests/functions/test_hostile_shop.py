@@ -16,13 +16,13 @@ import pytest
 from boto3.dynamodb.types import TypeSerializer
 
 from callback.record import sweep_shard
-from tests.direct import directly
-from tests.faults import START, USUAL
-from tests.lambda_model import DELAYED_NOTIFY, SWEEP, Model
-from tests.outages import rings, worlds
-from tests.test_notification import FORM, event, message, signed
-from tests.wire import Answer, Call
-from tests.world import World
+from tests.functions.test_notification import FORM, event, message, signed
+from tests.support.aws import World
+from tests.support.fault_scenarios import START, USUAL
+from tests.support.lambda_model import DELAYED_NOTIFY, SWEEP, Model
+from tests.support.moto_in_process import directly
+from tests.support.outages import rings, worlds
+from tests.support.recorded_calls import Answer, Call
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 # How long each of the sweep's calls takes, on a bad day.

@@ -1,0 +1,1 @@
+"""Tests of the operators' command line and page."""

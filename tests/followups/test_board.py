@@ -1,0 +1,352 @@
+"""The board's page: what it says, to whom, and that nothing in it is obeyed."""
+
+import gc
+import re
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import NoCredentialsError
+from flask.testing import FlaskClient
+from werkzeug.serving import BaseWSGIServer
+from werkzeug.test import Client
+
+from callback.clock import format_utc
+from followups.board import HEADERS, HOST, application, serve, server
+from followups.stack import Stack
+from followups.watch import Poller
+from tests.support.aws import CHARGE, NOTIFICATION, ORDER
+from tests.support.busy_stack import FAILED_ORDER, LATE_ORDER, make_busy, use_few_shards
+from tests.support.deployed import Deployed
+from tests.support.recorded_calls import Call, refuse
+
+HOSTILE = "'\"><script>alert(1)</script>&amp;\x1b[31m"
+SHOWN = "&#39;&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;?[31m"
+
+
+@pytest.fixture(autouse=True)
+def _few_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_few_shards(monkeypatch)
+
+
+@pytest.fixture
+def poller(deployed: Deployed) -> Iterator[Poller]:
+    """What the board looks with."""
+    with deployed.world.wire:
+        yield Poller(Stack(), clock=lambda: deployed.world.now)
+
+
+@pytest.fixture
+def client(poller: Poller) -> FlaskClient:
+    """A browser without scripts, on this machine."""
+    app = application(poller, lambda order: poller.stack.command("replay", ids=(order,)))
+    app.testing = True
+    client = app.test_client()
+    client.environ_base["HTTP_HOST"] = f"{HOST}:1234"
+    return client
+
+
+@pytest.fixture
+def busy(deployed: Deployed) -> Deployed:
+    """A stack in which much has happened."""
+    make_busy(deployed)
+    return deployed
+
+
+def page(client: FlaskClient, query: str = "", status: int = 200) -> str:
+    """The page's HTML, its white space made one space."""
+    answer = client.get(f"/{query}")
+    assert answer.status_code == status
+    return " ".join(answer.text.split())
+
+
+def section(html: str, name: str) -> str:
+    """The text of a part of the page, without its tags."""
+    [found] = re.findall(rf'<(section|ul|figure|aside|div) id="{name}"[^>]*>(.*?)</\1>', html)
+    return " ".join(re.sub(r"<[^>]+>", " ", found[1]).split())
+
+
+def test_page_says_what_is_late_what_failed_and_what_waits(client: FlaskClient, busy: Deployed) -> None:
+    """The same as in a terminal: totals, lateness, the next try, reasons, the command that replays, countdowns."""
+    assert busy
+    html = page(client)
+    assert section(html, "totals") == "1 late 2 failed 8 waiting"
+    late = rf"{LATE_ORDER} valid PassFailed: pass 2: .+ chrg_…\S+ 2 2 7 min 19 s retrying, again in 2 min$"
+    assert re.search(late, section(html, "late"))
+    assert "GaveUp: pass 2 is given up: pass 2: ProcessPaidOrder failed (Unhandled)" in section(html, "failed")
+    assert f"followups replay --stack payment3-follow-up-dev -- {FAILED_ORDER}" in section(html, "failed")
+    assert re.search(
+        r"ORDER-3000 valid chrg_…\S+ 1 1 running ORDER-2004 valid chrg_…\S+ 2 0 4 s ORDER", section(html, "waiting")
+    )
+    assert '<progress max="60" value="56.' in html
+    assert re.search(r"<title> ?1 late, 2 failed · Follow-ups of payment3-follow-up-dev ?</title>", html)
+
+
+def test_page_of_nothing_says_so(client: FlaskClient) -> None:
+    """Every part is a sentence where there is nothing to list."""
+    html = page(client)
+    for name, words in {
+        "late": "Nothing is late.",
+        "failed": "Nothing has failed.",
+        "waiting": "Nothing waits.",
+    }.items():
+        assert words in section(html, name)
+
+
+def test_row_leads_to_its_timeline(client: FlaskClient, busy: Deployed) -> None:
+    """A row's link works without a script: the same page, and beside it what became of the notification."""
+    assert busy
+    [link] = re.findall(rf'href="/(\?[^"]+)"[^>]*>{FAILED_ORDER}</a>', page(client))
+    html = page(client, link.replace("&amp;", "&"))
+    story = section(html, "panel")
+    assert story.startswith(f"Timeline Close {FAILED_ORDER} failed Charge chrg_test_")
+    assert "GaveUp: pass 2 is given up" in story
+    assert 'aria-current="true"' in html
+    assert section(html, "totals")
+
+
+def test_order_is_found_by_any_id(client: FlaskClient, deployed: Deployed) -> None:
+    """What is asked for may be an order, a charge or a delivery; what was never saved is said to be nowhere."""
+    deployed.world.deliver()
+    for word in (ORDER, CHARGE, f" {NOTIFICATION} "):
+        assert f"{ORDER} waiting" in section(page(client, f"?find={word}"), "panel")
+    assert "No notification was saved under it" in section(page(client, "?find=nobody"), "panel")
+    assert "No notification was saved under it" in section(page(client, "?charge=no&notification=one"), "panel")
+    assert 'id="panel"' not in page(client, "?find=+&charge=x")
+
+
+def test_what_others_sent_is_text(client: FlaskClient, deployed: Deployed) -> None:
+    """An id, an error, an outcome or a word that holds markup or control characters shows it, and does nothing."""
+    done = {"number": 1, "at": format_utc(deployed.world.now), "outcome": HOSTILE, "durationMs": 1, "attempt": 1}
+    about: dict[str, Any] = {"orderId": HOSTILE, "chargeId": HOSTILE, "passes": [done], "lastError": HOSTILE}
+    deployed.put_waiting(f"{HOSTILE} 1", **about)
+    deployed.put_waiting(f"{HOSTILE} 3", -1, **about)
+    deployed.put_failed(f"{HOSTILE} 2", **about)
+    [link] = {link.replace("&amp;", "&") for link in re.findall(r'href="/(\?charge[^"]+\+2)"', page(client))}
+    for html in (page(client), page(client, link), page(client, f"?find={link[8:]}")):
+        assert "<script>" not in html
+        assert "\x1b" not in html
+        assert SHOWN in html
+
+
+def test_card_data_is_never_read(client: FlaskClient, busy: Deployed) -> None:
+    """No query and no read asks for the body, which alone might hold card data."""
+    page(client, f"?find={FAILED_ORDER}")
+    requests = busy.world.wire.of("dynamodb.BatchGetItem")
+    asked = [table for request in requests for table in request["RequestItems"].values()]
+    assert asked
+    assert not {"body", "bodyDigest"} & {name for table in asked for name in table["ExpressionAttributeNames"].values()}
+    # What asks for no attributes by name gets those of an index, which holds keys.
+    queries = busy.world.wire.of("dynamodb.Query")
+    assert all("ProjectionExpression" in query or "IndexName" in query for query in queries)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+def test_board_only_reads(client: FlaskClient, method: str) -> None:
+    """Whatever else is asked for is refused, and asks AWS nothing."""
+    for path in ("/", "/static/board.css"):
+        assert client.open(path, method=method).status_code == 405
+    assert client.head("/").status_code == 200
+    assert client.head("/").data == b""
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "evil.example:1234", "[::1]:1234", "127.0.0.2", "", "LOCALHOST."]
+)
+def test_other_hosts_are_refused(client: FlaskClient, deployed: Deployed, host: str) -> None:
+    """A page elsewhere that leads its own name to this machine reads nothing, and asks AWS nothing."""
+    answer = client.get("/", headers={"Host": host})
+    assert answer.status_code == 421
+    assert "payment3" not in answer.text
+    assert deployed.world.wire.calls == []
+    assert client.get("/", headers={"Host": "localhost:1234"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("Origin", "https://evil.example"),
+        ("Origin", "null"),
+        ("Origin", "http://127.0.0.1:4321"),
+        ("Origin", "https://127.0.0.1:1234"),
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Sec-Fetch-Site", "same-site"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/static/board.js", "/?find=x"])
+def test_other_pages_are_refused(client: FlaskClient, deployed: Deployed, header: str, value: str, path: str) -> None:
+    """What another page makes the browser ask for, even one on this machine, reads nothing and asks AWS nothing."""
+    assert client.get(path, headers={header: value}).status_code == 403
+    assert deployed.world.wire.calls == []
+    own = {"Host": f"{HOST}:1234", "Origin": f"http://{HOST}:1234", "Sec-Fetch-Site": "same-origin"}
+    assert client.get("/", headers=own).status_code == 200
+    assert client.get("/", headers={"Sec-Fetch-Site": "none"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "host", "status"),
+    [("/", HOST, 200), ("/static/board.js", HOST, 200), ("/nowhere", HOST, 404), ("/", "evil.example", 421)],
+)
+def test_every_answer_is_protected(client: FlaskClient, path: str, host: str, status: int) -> None:
+    """Nothing may be kept, framed or embedded, and no script but the board's own runs, whatever the answer is."""
+    with client.get(path, headers={"Host": host}) as answer:
+        assert answer.status_code == status
+    assert HEADERS.items() <= dict(answer.headers).items()
+    policy = dict(part.split(" ", 1) for part in HEADERS["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+
+
+def test_page_needs_no_inline_script_or_style(client: FlaskClient, busy: Deployed) -> None:
+    """The policy forbids them, so that there is none to be missed."""
+    assert busy
+    html = page(client, f"?find={FAILED_ORDER}")
+    assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?! src=)|javascript:|https?://", html)
+
+
+def test_missing_credentials_are_a_page_that_says_what_to_do(client: FlaskClient, deployed: Deployed) -> None:
+    """Before anything was read: a page with a status of its own, the error and the advice."""
+
+    def without(_call: Call) -> None:
+        raise NoCredentialsError
+
+    deployed.world.wire.before["cloudformation.DescribeStacks"] = without
+    html = page(client, status=503)
+    assert "Unable to locate credentials</strong> Sign in again" in html
+    assert "Nothing has been read yet." in html
+
+
+def test_failed_look_keeps_the_last_page(client: FlaskClient, busy: Deployed) -> None:
+    """A throttled look is said above the last picture, and the next one that succeeds replaces it."""
+    page(client)
+    busy.world.wait(5)
+    busy.world.wire.before["dynamodb.Query"] = refuse("ThrottlingException", times=99)
+    html = page(client)
+    assert "AWS asks for patience: try again in a moment. Below is the last picture, of 09:30:17 UTC." in html
+    assert LATE_ORDER in section(html, "late")
+    del busy.world.wire.before["dynamodb.Query"]
+    assert "AWS asks for patience" not in page(client)
+
+
+def test_what_may_not_be_read_costs_only_its_part(client: FlaskClient, busy: Deployed) -> None:
+    """What is asked for and cannot be read says so in its place, beside the board."""
+    page(client)
+    busy.world.wire.before["dynamodb.Query"] = refuse("AccessDeniedException", times=99)
+    html = page(client, f"?find={FAILED_ORDER}")
+    assert "docs/operations.md, What operators may do" in section(html, "panel")
+    assert LATE_ORDER in section(html, "late")
+
+
+def test_more_than_is_read_is_said(client: FlaskClient, deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A count whose bound was reached has a plus, and its list says that it goes on."""
+    monkeypatch.setattr("followups.watch.BOUND", 2)
+    monkeypatch.setattr("followups.watch.FAILED_BOUND", 2)
+    for number in range(4):
+        deployed.put_waiting(f"late {number}")
+        deployed.put_failed(f"failed {number}")
+    html = page(client)
+    assert section(html, "totals") == "2+ late 2+ failed 0+ waiting"
+    for name in ("late", "failed"):
+        assert "… and more than these 2" in section(html, name)
+    assert "None of what was read." in section(html, "waiting")
+
+
+def test_text_chooses_what_is_shown(client: FlaskClient, busy: Deployed) -> None:
+    """By an id, a verdict or a reason; how many of the others there are is said, and the totals stay."""
+    assert busy
+    html = page(client, "?text=order-2004")
+    assert "ORDER-2004" in section(html, "waiting")
+    assert "1 of 8 match." in section(html, "waiting")
+    assert "0 of 2 match." in section(html, "failed")
+    assert section(html, "totals") == "1 late 2 failed 8 waiting"
+    assert "did not answer" in section(page(client, "?text=DID+NOT+answer"), "failed")
+
+
+def test_causes_and_letters_are_shown(client: FlaskClient, deployed: Deployed) -> None:
+    """Those of one cause fold under one command; what could not be saved stands above, with its command."""
+    for number in range(120):
+        deployed.put_failed(f"a{number}", 1, lastError="GaveUp: the same")
+    with deployed.world.wire.aside():
+        deployed.put_each_kind()
+    html = page(client)
+    assert section(html, "totals") == "0 late 120 failed 0 waiting"
+    assert html.count("<details") == 1
+    assert "120 of this cause" in section(html, "failed")
+    assert "… and 20 more." in section(html, "failed")
+    assert "followups replay --state=failed --cause=" in section(html, "failed")
+    assert "1 not saved, in FailureQueue: once the cause is gone: followups dead-letters redrive" in html
+
+
+@pytest.mark.enable_socket
+def test_board_listens_on_this_machine_only(poller: Poller) -> None:
+    """It is bound to 127.0.0.1, says nothing of what it is made of, and a port that is taken is an error."""
+    app = application(poller, str)
+    with server(app, 0) as listening:
+        assert listening.socket.getsockname() == (HOST, listening.port)
+        assert listening.port
+        with pytest.raises(OSError, match="in use"):
+            server(app, listening.port)
+
+
+@pytest.mark.enable_socket
+@pytest.mark.filterwarnings("error")
+def test_browser_that_hangs_up_leaves_nothing_open(poller: Poller) -> None:
+    """Whenever a connection is reset, no file stays open: a leak would show as a warning when it is collected."""
+    with server(application(poller, str), 0) as listening:
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        before = set(threading.enumerate())
+        for number in range(60):
+            with socket.create_connection((HOST, listening.port)) as browser:
+                browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                browser.sendall(f"GET /static/board.css HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+                browser.recv(number % 2)
+        listening.shutdown()
+        for answering in {thread, *threading.enumerate()} - (before - {thread}):
+            answering.join()
+    gc.collect()
+
+
+@pytest.mark.parametrize("browser", [True, False])
+@pytest.mark.enable_socket
+def test_board_says_its_address_until_it_is_stopped(
+    poller: Poller, monkeypatch: pytest.MonkeyPatch, *, browser: bool
+) -> None:
+    """It says where it is, opens the browser if it may, and ends quietly at Ctrl-C."""
+    opened: list[str] = []
+    said: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+
+    def stopped(_server: BaseWSGIServer) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BaseWSGIServer, "serve_forever", stopped)
+    serve(application(poller, str), 0, said.append, browser=browser)
+    [line] = said
+    assert (found := re.fullmatch(r"The board is at (http://127\.0\.0\.1:\d+/) until Ctrl-C\.", line))
+    assert opened == ([found[1]] if browser else [])
+
+
+@pytest.mark.enable_socket
+def test_command_serves_the_board(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`followups board`: on a free port, with replay commands for the stack asked for; a taken port is said."""
+    served: list[BaseWSGIServer] = []
+
+    def asked_once(listening: BaseWSGIServer) -> None:
+        served.append(listening)
+        answer = Client(listening.app).get("/", headers={"Host": HOST})
+        assert "followups replay --stack payment3-follow-up-dev -- ORDER-1001" in answer.text
+        assert deployed.run("board", "--no-browser", "--port", str(listening.port)) == 2
+
+    deployed.put_failed("n")
+    monkeypatch.setattr(BaseWSGIServer, "serve_forever", asked_once)
+    assert deployed.run("--stack", "payment3-follow-up-dev", "board", "--no-browser") == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"The board is at http://127.0.0.1:{served[0].port}/ until Ctrl-C.\n"
+    assert f"port {served[0].port} cannot be had: Address already in use" in printed.err
+    assert len(served) == 1

@@ -1,0 +1,250 @@
+"""The board in a real browser: it moves, leads to the timeline, stays on this machine, and everyone can use it."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from followups.board import HOST, application, server
+from followups.stack import Stack
+from followups.watch import Poller
+from tests.support.aws import World, made
+from tests.support.busy_stack import FAILED_ORDER, LATE_ORDER, OLD_ORDER, make_busy, use_few_shards
+from tests.support.deployed import Deployed
+from tests.support.programs import program
+from tests.support.recorded_calls import listening, refuse
+
+pytestmark = pytest.mark.enable_socket
+
+HOSTILE = "<img src=//evil.example onerror=alert(1)>'\"$(reboot)"
+# A function: the page's policy keeps anybody from evaluating a text again and again.
+TIMELINE = f"() => document.getElementById('panel')?.innerText.includes('{FAILED_ORDER}')"
+# Each text, with the colours that it is drawn in, as the browser computes them.
+TEXTS = """
+(() => {
+  const ground = (one) => {
+    for (; one; one = one.parentElement) {
+      const colour = getComputedStyle(one).backgroundColor;
+      if (colour !== 'rgba(0, 0, 0, 0)') return colour;
+    }
+    return 'rgb(255, 255, 255)';
+  };
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const found = [];
+  while (walker.nextNode()) {
+    const text = walker.currentNode.data.trim(), one = walker.currentNode.parentElement;
+    if (text && one.checkVisibility() && !one.closest('.unseen')) {
+      const style = getComputedStyle(one);
+      found.push([text, one.closest('svg') ? style.fill : style.color, ground(one)]);
+    }
+  }
+  return found;
+})()
+"""
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board that is served, and the world behind it."""
+
+    world: World
+    poller: Poller
+    address: str
+
+
+@pytest.fixture(scope="module")
+def board() -> Iterator[Board]:
+    """A board over a stack in which much has happened, whose clock goes on from the world's with the machine's own."""
+    with pytest.MonkeyPatch.context() as patch, made(listening(patch), patch) as world:
+        use_few_shards(patch)
+        make_busy(Deployed(world))
+        begin, now = time.monotonic(), world.now
+        poller = Poller(Stack(), clock=lambda: now + timedelta(seconds=time.monotonic() - begin))
+        with world.wire, _served(poller) as address:
+            yield Board(world, poller, address)
+
+
+@contextmanager
+def _served(poller: Poller) -> Iterator[str]:
+    with server(application(poller, lambda order: f"followups replay -- {order}"), 0) as served:
+        thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield f"http://{HOST}:{served.port}/"
+        finally:
+            served.shutdown()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The browser."""
+    found = program("chromium", "chromium-browser", "google-chrome", package="chromium")
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=found) as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A page of the browser; whatever it does, it complains of nothing and asks nobody but this machine."""
+    with chromium.new_context() as context:
+        complaints, asked = list[str](), set[str]()
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: asked.add(request.url))
+        yield page
+        # The browser's own word for a test that takes the network away.
+        assert [text for text in complaints if "ERR_INTERNET_DISCONNECTED" not in text] == []
+        assert {url.split("/")[2].partition(":")[0] for url in asked} == {HOST}
+
+
+def test_countdowns_move_and_the_page_renews_itself(page: Page, board: Board) -> None:
+    """Between two looks the seconds go down; a later look brings what has happened since, and keeps the focus."""
+    page.goto(board.address)
+    page.evaluate("document.getElementById('pause').click()")
+    first = page.evaluate("document.querySelector('[data-due]').innerText")
+    bar = page.evaluate("document.querySelector('progress').value")
+    page.wait_for_function(f"() => document.querySelector('[data-due]').innerText !== '{first}'")
+    assert page.evaluate("document.querySelector('progress').value") > bar
+    page.evaluate("document.getElementById('pause').click()")
+    page.evaluate("document.querySelector('#late a').focus()")
+    board.world.deliver()
+    page.wait_for_function("() => document.getElementById('waiting').innerText.includes('ORDER-1001')")
+    assert page.evaluate("document.activeElement.innerText") == LATE_ORDER
+    page.wait_for_function("() => !document.querySelector('#totals').innerText.includes('8\\n')")
+
+
+def test_click_opens_the_timeline_beside_the_board(page: Page, board: Board) -> None:
+    """A row leads to its timeline without leaving the place; the address is its own, and back closes it again."""
+    page.set_viewport_size({"width": 1280, "height": 400})
+    page.goto(board.address)
+    page.evaluate("scrollTo(0, 300)")
+    page.evaluate("document.querySelector('#failed a').click()")
+    page.wait_for_function(TIMELINE)
+    assert page.evaluate("scrollY") > 100
+    assert page.evaluate("document.activeElement.id") == "panel-title"
+    assert "notification=" in page.evaluate("location.search")
+    page.evaluate("history.back()")
+    page.wait_for_function("() => !document.getElementById('panel')")
+    assert page.evaluate("location.search") == ""
+
+
+def test_closing_the_timeline_leads_back_to_its_row(page: Page, board: Board) -> None:
+    """The focus of who works by keyboard is where it was before."""
+    page.goto(board.address)
+    page.evaluate("document.querySelector('#late a').click()")
+    page.wait_for_function("() => document.activeElement.id === 'panel-title'")
+    page.evaluate("document.querySelector('#panel .close a').click()")
+    page.wait_for_function("() => !document.getElementById('panel')")
+    page.wait_for_function(f"() => document.activeElement.innerText === '{LATE_ORDER}'")
+
+
+def test_page_works_without_scripts(chromium: Browser, board: Board) -> None:
+    """Links and the search are the server's own; nothing that needs a script is offered."""
+    with chromium.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(f"{board.address}?find={FAILED_ORDER}")
+        assert "GaveUp" in page.content()
+        names = {node["name"]["value"] for node in _nodes(page) if node["role"]["value"] == "button"}
+        assert names == {"Find"}
+
+
+def test_command_is_copied_as_it_stands(page: Page, board: Board) -> None:
+    """Copy takes the whole command, whatever the order is called; nothing of a name is run as markup."""
+    for row in board.world.rows("CREDIT_CARD_NOTIFY_TABLE"):
+        if row["orderId"] == OLD_ORDER:
+            board.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=row | {"orderId": HOSTILE})
+    page.goto(board.address)
+    # The clipboard itself is the browser's, and asks a person first.
+    page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    page.evaluate("document.querySelectorAll('.copy')[1].click()")
+    page.wait_for_function("() => document.querySelectorAll('.copy')[1].innerText === 'Copied'")
+    assert page.evaluate("window.copied") == f"followups replay -- {HOSTILE}"
+
+
+def test_pause_and_silence_are_said(page: Page, board: Board) -> None:
+    """Paused, the page asks no more; a look that failed, and a board that was ended, are said in it."""
+    page.goto(board.address)
+    page.evaluate("document.getElementById('pause').click()")
+    assert page.evaluate("document.getElementById('pause').getAttribute('aria-pressed')") == "true"
+    board.world.wire.before["dynamodb.Query"] = refuse("ThrottlingException", times=999)
+    page.evaluate("document.getElementById('pause').click()")
+    page.wait_for_function("() => document.getElementById('problem').innerText.includes('AWS asks for patience')")
+    assert page.evaluate("document.getElementById('late').innerText").count(LATE_ORDER) == 1
+    del board.world.wire.before["dynamodb.Query"]
+    page.context.set_offline(True)
+    page.evaluate("document.getElementById('pause').click(); document.getElementById('pause').click()")
+    page.wait_for_function("() => !document.getElementById('silence').hidden")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everyone_can_read_it(page: Page, board: Board, scheme: Literal["light", "dark"], tmp_path: Path) -> None:
+    """In both themes and at 360 px: enough contrast, names, landmarks, headings in order, nothing beyond the edge."""
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    grounds = set()
+    for width in (1280, 360):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto(f"{board.address}?find={FAILED_ORDER}")
+        texts = page.evaluate(TEXTS)
+        grounds |= {ground for *_, ground in texts}
+        assert len(texts) > 60
+        assert [(text, _contrast(*colours)) for text, *colours in texts if _contrast(*colours) < 4.5] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert _unnamed(page) == []
+        page.screenshot(path=tmp_path / f"{scheme}-{width}.png", full_page=True)
+    assert (max(map(_light, grounds)) < 0.1) == (scheme == "dark")
+    roles = [node["role"]["value"] for node in _nodes(page)]
+    assert {"banner", "main", "complementary", "contentinfo", "search"} <= set(roles)
+    levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3')].map(one => Number(one.tagName[1]))")
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    assert page.evaluate("document.querySelectorAll('th:not([scope])').length") == 0
+
+
+def test_focus_is_seen_and_reaches_everything(page: Page, board: Board) -> None:
+    """By the keyboard alone: each link and button is reached in turn, and has an outline when it is."""
+    page.goto(board.address)
+    wanted = page.evaluate("[...document.querySelectorAll('a, button, input')].filter(x => x.checkVisibility()).length")
+    seen = set()
+    for _ in range(wanted):
+        page.keyboard.press("Tab")
+        place = "JSON.stringify(document.activeElement.getBoundingClientRect())"
+        style = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert style != "none"
+        seen.add(page.evaluate(place) + page.evaluate("document.activeElement.outerHTML"))
+    assert len(seen) == wanted
+
+
+def _nodes(page: Page) -> list[dict[str, dict[str, str]]]:
+    found = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    return [node for node in found if not node["ignored"]]
+
+
+def _unnamed(page: Page) -> list[str]:
+    named = {"link", "button", "textbox", "searchbox", "heading", "image", "complementary", "columnheader"}
+    return [
+        node["role"]["value"]
+        for node in _nodes(page)
+        if node["role"]["value"] in named and not node.get("name", {}).get("value")
+    ]
+
+
+def _contrast(one: str, other: str) -> float:
+    darker, lighter = sorted((_light(one), _light(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _light(colour: str) -> float:
+    """Relative luminance, as WCAG 2 defines it."""
+    parts = [int(part) / 255 for part in colour[4:-1].split(",")]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))

@@ -1,0 +1,368 @@
+"""The command line itself: options, help, errors, completion, and the way to the stack."""
+
+import io
+import json
+import os
+import re
+import runpy
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import click
+import pytest
+
+from followups import stack as stacks
+from followups.cli import cli, main
+from followups.operator import DEFAULT, Operator
+from followups.stack import Account, Stack, StackError, local_account
+from local.emulator import ROOT
+from tests.support.aws import ORDER
+from tests.support.deployed import STACK, Deployed
+from tests.support.documents import blocks
+from tests.support.fresh_python import told_by
+from tests.support.recorded_calls import refuse
+
+COMMANDS = [
+    "show",
+    "list",
+    "replay",
+    "dead-letters list",
+    "dead-letters redrive",
+    "dead-letters show",
+    "dead-letters export",
+    "dead-letters discard",
+    "forget",
+    "verify",
+]
+EVERY = ["", "dead-letters", *COMMANDS]
+Print = pytest.CaptureFixture[str]
+
+
+def help_of(command: str, capsys: Print) -> str:
+    """What --help prints, on one line."""
+    assert main([*command.split(), "--help"]) == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_a_manual(capsys: Print, command: str) -> None:
+    """What it does, examples, exit codes and permissions, and the options that every command has."""
+    said = help_of(command, capsys)
+    for part in ("Examples:", "Exit codes:", "Permissions:", "--stack NAME", "--local", "--json", "130 stopped"):
+        assert part in said
+    assert f"followups {command}" in said.split("Examples:")[1]
+    assert "cloudformation:DescribeStacks" in said
+
+
+def test_help_names_the_commands_and_what_their_ends_mean(monkeypatch: pytest.MonkeyPatch, capsys: Print) -> None:
+    """`python -m followups --help`: the commands, the exit codes, and how to have them completed."""
+    monkeypatch.setattr(sys, "argv", ["followups", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_path(str(ROOT / "followups" / "__main__.py"), run_name="__main__")
+    said = " ".join(capsys.readouterr().out.split())
+    for name in cli.lazy:
+        assert f" {name} " in said
+    assert "0 done; nothing is missing 1 something stays, is missing, or was not found 2 it could not be tried" in said
+    assert "_FOLLOWUPS_COMPLETE=bash_source" in said
+
+
+def test_documented_policy_allows_what_the_commands_need() -> None:
+    """The operators' policy of docs/operations.md has each permission that a manual names, and no other."""
+    [policy] = map(json.loads, blocks(ROOT / "docs" / "operations.md", "json"))
+    actions = [statement["Action"] for statement in policy["Statement"]]
+    allowed = {name for action in actions for name in ([action] if isinstance(action, str) else action)}
+    manuals: list[Any] = [cli.get_command(click.Context(cli), name) for name in cli.lazy if name != "preflight"]
+    manuals += [command for manual in manuals for command in getattr(manual, "commands", {}).values()]
+    assert allowed == {name for manual in manuals for name in manual.permissions}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], [], ["lost"]])
+def test_what_needs_no_stack_imports_little(words: list[str]) -> None:
+    """Help, version and completion are answered at once: neither boto3 nor what prints and checks is imported."""
+    program = (
+        f"import sys\nfrom followups.cli import main\ntry:\n    main({words!r})\nfinally:\n    print(*sys.modules)"
+    )
+    imported = set(told_by("-c", program).splitlines()[-1].split())
+    assert not imported & {"boto3", "botocore", "rich", "pydantic", "flask", "yaml", "callback.record"}
+    assert len(imported) < 260
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"AWS_ENDPOINT_URL": "localhost:4566"}, "which begins with http:// or https://"),
+        ({"AWS_DEFAULT_REGION": ""}, "which may not be empty"),
+        ({"AWS_DEFAULT_REGION": "no region"}, "Check AWS_DEFAULT_REGION"),
+        ({}, "Sign in again"),
+        ({"AWS_CONFIG_FILE": "fails"}, "Sign in again"),
+    ],
+)
+def test_environment_that_leads_nowhere_is_one_line_and_what_to_do(
+    capsys: Print, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], says: str
+) -> None:
+    """Endpoint, region, credentials, a process that fails: exit 2, without a traceback; with --json as JSON."""
+    (tmp_path / "fails").write_text("[default]\ncredential_process = false\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name, value in ({"AWS_CONFIG_FILE": "none", "AWS_SHARED_CREDENTIALS_FILE": "none"} | variables).items():
+        monkeypatch.setenv(name, value)
+    assert main(["list"]) == 2
+    assert says in capsys.readouterr().err.splitlines()[1]
+    assert main(["list", "--json"]) == 2
+    assert says in json.loads(capsys.readouterr().err)["todo"]
+
+
+def test_reader_that_has_read_enough_is_no_error(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`followups list | head -1` ends quietly, whatever is left to print."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        deployed.put_failed("1")
+        assert deployed.run("list") == 0
+
+
+def test_wrong_use_with_json_is_json(capsys: Print) -> None:
+    """Programs read what was wrong as they read the rest."""
+    assert main(["list", "--json", "--state", "nothing like it"]) == 2
+    assert "'nothing like it' is not one of" in json.loads(capsys.readouterr().err)["error"]
+
+
+def test_error_of_our_own_is_not_hidden(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody has foreseen keeps its traceback."""
+    monkeypatch.setattr("followups.listing.chosen", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        deployed.run("list")
+
+
+def test_other_stacks_are_named_where_that_is_allowed(deployed: Deployed, capsys: Print) -> None:
+    """Whoever may read one stack need not be allowed to list all."""
+    deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("ValidationError")
+    assert deployed.run("list", "--stack", "payment4") == 2
+    assert "there are payment3-follow-up-dev" in capsys.readouterr().err
+    deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("ValidationError", times=2)
+    assert deployed.run("list", "--stack", "payment4") == 2
+    assert "there are" not in capsys.readouterr().err
+
+
+def test_what_an_output_cannot_show_is_replaced(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Thai order on a terminal that knows ASCII alone: a mark for each letter, and the work's exit code."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    deployed.put_failed("1", orderId="ORDER-ก1")
+    assert deployed.run("list") == 0
+    out.flush()
+    assert b"orderId=ORDER-?1" in out.buffer.getvalue()
+
+
+@pytest.mark.parametrize("command", EVERY)
+def test_help_fits_a_terminal_of_80_columns(capsys: Print, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """No line is wider, save where a command is one."""
+    monkeypatch.setenv("COLUMNS", "80")
+    main([*command.split(), "--help"])
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80 and "followups" not in line] == []
+
+
+@pytest.mark.parametrize("given", [["--stack", "payment4", "list"], ["list", "--stack", "payment4"]])
+def test_common_options_stand_before_or_after_the_command(deployed: Deployed, capsys: Print, given: list[str]) -> None:
+    """As one likes."""
+    deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("ValidationError")
+    assert deployed.run(*given) == 2
+    assert capsys.readouterr().err.startswith("no stack payment4 in ")
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        (["list"], "payment5"),
+        (["--stack", "payment6", "list"], "payment6"),
+        (["list", "--stack", "payment6"], "payment6"),
+    ],
+)
+def test_stack_may_be_named_by_the_environment(
+    deployed: Deployed, capsys: Print, monkeypatch: pytest.MonkeyPatch, given: list[str], name: str
+) -> None:
+    """FOLLOWUPS_STACK counts where no option does."""
+    monkeypatch.setenv("FOLLOWUPS_STACK", "payment5")
+    deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("ValidationError")
+    assert deployed.run(*given) == 2
+    assert capsys.readouterr().err.startswith(f"no stack {name} in ")
+
+
+def test_profile_and_region_reach_the_session(deployed: Deployed) -> None:
+    """Only what is named is; the environment counts for the rest."""
+    asked: Any = boto3.Session
+    asked.asked.clear()
+    deployed.run("list")
+    deployed.run("list", "--region", "eu-west-1")
+    deployed.run("--profile", "operators", "list", "--region", "eu-west-1")
+    named = {"profile_name": "operators", "region_name": "eu-west-1"}
+    assert asked.asked == [{}, {"region_name": "eu-west-1"}, named]
+
+
+def test_missing_profile_is_named(capsys: Print) -> None:
+    """Exit 2 without a traceback: botocore's own words, and what to do."""
+    assert main(["list", "--profile", "nobody"]) == 2
+    assert "The config profile (nobody) could not be found\nSet AWS_PROFILE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "given", [["lost"], ["show"], ["list", "--lost"], ["replay"], ["dead-letters", "redrive", "x"]]
+)
+def test_wrong_use_is_said(capsys: Print, given: list[str]) -> None:
+    """Exit 2, and where the help is."""
+    assert main(given) == 2
+    said = capsys.readouterr()
+    assert "Error: " in said.err
+    assert "--help" in said.err
+    assert said.out == ""
+
+
+def test_group_alone_shows_its_help(capsys: Print) -> None:
+    """Whoever types only `followups` sees what there is."""
+    assert main([]) in {0, 2}
+    said = capsys.readouterr()
+    assert "dead-letters" in said.out + said.err
+
+
+def test_older_stack_is_named(deployed: Deployed, capsys: Print) -> None:
+    """One without a parameter that the command needs: exit 2, and what to do."""
+    deployed.world.wire.answers["cloudformation.DescribeStacks"] = lambda _call: {"Stacks": [{}]}
+    assert deployed.run("verify", str(ROOT / "events" / "authorized.json")) == 2
+    expected = f"stack {STACK} has no parameter KBankSecretId; name another (--stack), or deploy it anew\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_interrupt_of_what_only_reads_says_that_nothing_was_changed(deployed: Deployed, capsys: Print) -> None:
+    """Ctrl-C: exit 130."""
+
+    def press(_call: object) -> None:
+        raise KeyboardInterrupt
+
+    deployed.world.wire.before["dynamodb.Query"] = press
+    assert deployed.run("show", ORDER) == 130
+    assert capsys.readouterr().err.strip() == "Stopped; nothing was changed."
+
+
+@pytest.mark.parametrize(
+    ("words", "completes"),
+    [
+        (
+            "followups ",
+            {"show", "list", "watch", "board", "replay", "dead-letters", "forget", "resolve", "verify", "preflight"},
+        ),
+        ("followups dead-letters ", {"list", "show", "export", "redrive", "discard"}),
+        ("followups list --state ", {"pending", "overdue", "failed"}),
+        ("followups --local list --sin", {"--since"}),
+        ("followups dead-letters list --queue Re", {"RetryQueue", "RefusedQueue"}),
+    ],
+)
+def test_shell_completes(capsys: Print, monkeypatch: pytest.MonkeyPatch, words: str, completes: set[str]) -> None:
+    """Commands, options and their values, without a call of AWS."""
+    monkeypatch.setenv("_FOLLOWUPS_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    with pytest.raises(SystemExit):
+        main([])
+    assert {line.split(",")[1] for line in capsys.readouterr().out.splitlines()} == completes
+
+
+# --- the local stack ---
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """Something that answers on 127.0.0.1."""
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        made.listen()
+        yield made
+
+
+@pytest.fixture
+def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """What `make up` writes, in a folder of its own."""
+    monkeypatch.setattr(stacks, "_CHECKOUT", tmp_path / "nowhere")
+    monkeypatch.chdir(tmp_path)
+
+    def write(text: str) -> Path:
+        (tmp_path / ".local").mkdir()
+        (tmp_path / ".local" / "up.json").write_text(text)
+        return tmp_path
+
+    return write
+
+
+@pytest.mark.enable_socket
+def test_local_stack_is_reached_by_what_make_up_wrote(listener: socket.socket, up: Callable[[str], Path]) -> None:
+    """Keys, region and endpoint, none of the environment's."""
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "ap-southeast-1"}
+    up(json.dumps({"emulator": {}, "session": keys | {"endpoint_url": url}}))
+    assert local_account() == Account(keys, url, ("--local",))
+    stack = Operator(given={"local": True}).stack
+    for client in (stack.dynamodb, stack.sqs, stack.scheduler, stack.secrets, stack.functions):
+        assert client.meta.endpoint_url == url
+        assert client.meta.config.proxies == {}  # HTTP_PROXY is for elsewhere
+    assert (stack.name, stack.dynamodb.meta.region_name) == (DEFAULT, "ap-southeast-1")
+
+
+def test_checkout_of_the_program_is_looked_at_too(
+    up: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """From any folder, the local stack of the checkout that the program was installed from."""
+    monkeypatch.setattr(stacks, "_CHECKOUT", up("{}"))
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(StackError, match=re.escape(str(tmp_path / ".local" / "up.json"))):
+        local_account(tmp_path / "elsewhere")
+
+
+@pytest.mark.enable_socket
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "no local stack is up"),
+        ("{", "was not written by `make up`"),
+        ("[]", "was not written by `make up`"),
+        ('{"session": {}}', "was not written by `make up`"),
+        ('{"session": {"endpoint_url": "http://127.0.0.1:1"}}', "nothing answers at http://127.0.0.1:1"),
+        ('{"session": {"endpoint_url": "http://127.0.0.1:99999"}}', "nothing answers at "),
+    ],
+)
+def test_local_stack_that_is_not_up_is_said(
+    capsys: Print, up: Callable[[str], Path], text: str | None, says: str
+) -> None:
+    """Exit 2, and the command that starts one."""
+    if text is not None:
+        up(text)
+    assert main(["list", "--local"]) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert "`make up` starts the local stack" in said
+
+
+@pytest.mark.parametrize("option", ["--profile", "--region"])
+def test_local_stack_has_an_account_of_its_own(capsys: Print, option: str) -> None:
+    """--local with another place is a mistake, not a choice to be made silently."""
+    assert main(["list", "--local", option, "x"]) == 2
+    assert "leave out --profile and --region" in capsys.readouterr().err
+
+
+def test_printed_command_leads_to_the_same_stack(deployed: Deployed, capsys: Print) -> None:
+    """What is to be pasted names stack and account as they were named; no shell, terminal or clipboard obeys an id."""
+    account = Account(options=("--local",))
+    words = ["replay", "--yes", "--stack", "a b", "--local", "--", "O'1; x"]
+    assert shlex.split(Stack("a b", account).command("replay", "--yes", ids=("O'1; x",))) == ["followups", *words]
+    pasted = Stack().command("show", ids=("a'\\\x1b[31m\n\u202eb",))
+    assert pasted.isprintable()
+    said = subprocess.run(["bash", "-c", f"printf %s {pasted.split(' -- ')[1]}"], capture_output=True, check=True)  # noqa: S607
+    assert said.stdout.decode() == "a'\\\x1b[31m\n\u202eb"
+    assert deployed.run("show", "ORDER-9", "--profile", "operators") == 1
+    expected = f"followups dead-letters list --stack {STACK} --profile operators\n"
+    assert capsys.readouterr().out.endswith(expected)

@@ -1,0 +1,516 @@
+"""Preflight: what a deployment needs of an account is found there before it, and nothing is changed by looking."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore import xform_name
+from botocore.exceptions import EndpointConnectionError
+from click import ClickException
+
+from followups.cli import main
+from followups.operator import Operator
+from followups.output import Output
+from followups.preflight import PERMISSIONS, TABLES, _client, assigned, key_text, read_environment
+from followups.stack import Account as StackAccount
+from local.emulator import REGION, ROOT
+from tests.support.account import PROCESS, STACK, Account, made
+from tests.support.aws import _Session
+from tests.support.documents import aws_request, commands
+from tests.support.recorded_calls import Call, Wire, refuse
+from tests.support.template import source
+
+NOTIFY = "CreditCardNotifyTable orders-paid"
+INDEXES = ("due", "order", "failed")
+Print = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def account(wire: Wire, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Print) -> Iterator[Account]:
+    """An account before a deployment."""
+    with made(wire, monkeypatch, tmp_path, capsys) as account:
+        yield account
+
+
+@pytest.fixture
+def live(account: Account) -> Account:
+    """An account whose CreditCardNotifyTable is there already, and as ours."""
+    account.given["ExistingCreditCardNotifyTable"] = "orders-paid"
+    account.make_table("orders-paid", "CreditCardNotifyTable")
+    return account
+
+
+def index(name: str, *keys: str) -> dict[str, Any]:
+    """An index that holds everything."""
+    schema = [{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)]
+    return {"IndexName": name, "KeySchema": schema, "Projection": {"ProjectionType": "ALL"}}
+
+
+def attributes(**types: str) -> list[dict[str, str]]:
+    """Key attributes by name."""
+    return [{"AttributeName": name, "AttributeType": kind} for name, kind in types.items()]
+
+
+def test_account_that_is_ready_stops_nothing(account: Account, capsys: Print) -> None:
+    """Who and where first, one line for each thing, exit 0; nothing is asked of the person."""
+    assert account.run() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"ok  where  account 123456789012, {REGION}, stack {STACK}, as arn:aws:sts::")
+    assert lines[-1] == "Nothing stops, 0 to know, 4 as they should be."
+    assert len(lines) == 5
+    assert {line.split("  ")[0] for line in lines[:-1]} == {"ok"}
+
+
+def test_terminal_shows_a_table(account: Account, capsys: Print, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to be done stands on a line of its own, under what was found."""
+    monkeypatch.setattr(Output, "is_table", True)
+    monkeypatch.setenv("COLUMNS", "120")
+    account.functions.clear()
+    assert account.run() == 1
+    said = capsys.readouterr().out
+    assert re.search(r"what\s+found, and what to do +\n", said)
+    assert re.search(r"there is no such function.*\n.*→ deploy it", said)
+
+
+def test_json_has_a_line_for_each_finding(account: Account, capsys: Print) -> None:
+    """Programs get the fields by name, and the summary apart from them."""
+    assert account.run("--json") == 0
+    printed = capsys.readouterr()
+    first = json.loads(printed.out.splitlines()[0])
+    assert set(first) == {"version", "level", "subject", "text", "todo"}
+    assert printed.err == "Nothing stops, 0 to know, 4 as they should be.\n"
+
+
+def test_something_that_stops_is_exit_code_1(account: Account, capsys: Print) -> None:
+    """The line says what is wrong and what to do; the rest is looked at all the same."""
+    account.functions.clear()
+    assert account.run() == 1
+    said = capsys.readouterr().out
+    assert f"stop  ProcessPaidOrder {PROCESS}  there is no such function  -> deploy it, or name it" in said
+    assert "1 stop, 0 to know, 3 as they should be." in said
+
+
+def test_nobody_who_could_ask_is_exit_code_2(account: Account, capsys: Print) -> None:
+    """Without credentials that hold, nothing is known of the account."""
+    account.wire.before["sts.GetCallerIdentity"] = refuse("ExpiredToken")
+    assert account.run() == 2
+    assert "ExpiredToken" in capsys.readouterr().err
+
+
+def test_every_call_only_reads_and_is_among_the_permissions(live: Account) -> None:
+    """A whole account, all of it looked at: no call but Describe, Get and List, each permission used, none missing."""
+    live.given |= {"ExistingCallbackErrorLogTable": "errors"}
+    key = live.client("kms").create_key()["KeyMetadata"]["Arn"]
+    sealed = {"SSESpecification": {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": key}}
+    live.make_table("errors", "CallbackErrorLogTable", **sealed)
+    live.run()
+    asked = {f"{call.service}:{call.operation}".replace("sesv2:", "ses:") for call in live.wire.calls}
+    assert asked == {*PERMISSIONS}
+    assert all(re.match(r"(Describe|Get|List)[A-Z]", call.operation) for call in live.wire.calls)
+
+
+def test_documented_policy_is_what_it_needs() -> None:
+    """docs/adopting.md holds the permissions as a policy to copy."""
+    blocks = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "adopting.md").read_text(), re.DOTALL)
+    [policy] = [json.loads(block) for block in blocks if "PreflightReads" in block]
+    [statement] = policy["Statement"]
+    assert (statement["Effect"], set(statement["Action"])) == ("Allow", {*PERMISSIONS} - {"sts:GetCallerIdentity"})
+
+
+@pytest.mark.parametrize(
+    "action", sorted({*PERMISSIONS} - {"sts:GetCallerIdentity", "cloudformation:DescribeStacks", "kms:DescribeKey"})
+)
+def test_denied_call_is_a_finding_that_names_the_permission(live: Account, action: str) -> None:
+    """What may not be read is said with its permission, stops nothing, and hides nothing else."""
+    live.wire.before[action.replace("ses:", "sesv2:").replace(":", ".")] = refuse("AccessDeniedException", times=99)
+    found = live.findings()
+    [denied] = [one for one in found if one["text"].startswith(f"not readable: {action}: ")]
+    assert (denied["level"], denied["todo"]) == ("warn", "allow it, or look by hand")
+    assert len({one["subject"] for one in found}) >= 4
+
+
+def test_service_that_does_not_answer_is_a_finding(account: Account) -> None:
+    """An outage, or a region without the service: said, and the others are asked."""
+
+    def unreachable(_call: Call) -> None:
+        raise EndpointConnectionError(endpoint_url="https://email.nowhere")
+
+    account.wire.before["sesv2.GetEmailIdentity"] = unreachable
+    [said] = account.said("account")
+    assert said.startswith("warn: not readable: ses:GetEmailIdentity: Could not connect")
+
+
+def test_table_as_ours_is_ok(live: Account) -> None:
+    """Its key, its three indexes and its time to live are each said."""
+    said = live.said(NOTIFY)
+    assert said == [
+        "ok: its key is chargeId (S) + notificationId (S)",
+        "ok: its index due is on sweepShard (N) + sweepAt (S)",
+        "ok: its index order is on orderId (S)",
+        "ok: its index failed is on failedShard (N) + failedAt (S)",
+        "ok: what has expired by expiresAt is deleted",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "found"),
+    [
+        ({"chargeId": "S"}, "chargeId (S)"),
+        ({"chargeId": "S", "createdAt": "N"}, "chargeId (S) + createdAt (N)"),
+        ({"notificationId": "S", "chargeId": "S"}, "notificationId (S) + chargeId (S)"),
+        ({"chargeId": "S", "notificationId": "N"}, "chargeId (S) + notificationId (N)"),
+        ({"id": "B"}, "id (B)"),
+    ],
+)
+def test_table_with_another_key_stops(account: Account, keys: dict[str, str], found: str) -> None:
+    """Found and expected, names, order and types, before production finds it."""
+    account.given["ExistingCreditCardNotifyTable"] = "orders-paid"
+    schema = index("", *keys)["KeySchema"]
+    changes = {"AttributeDefinitions": attributes(**keys), "KeySchema": schema, "GlobalSecondaryIndexes": None}
+    account.make_table("orders-paid", "CreditCardNotifyTable", **changes)
+    said = account.said(NOTIFY)[0]
+    assert said.startswith(f"stop: its key is {found}; expected chargeId (S) + notificationId (S) -> ")
+
+
+def test_keys_are_the_templates() -> None:
+    """What is expected of a live table is what the template makes."""
+    for logical, (key, indexes, expires) in TABLES.items():
+        table = source()["Resources"][logical]["Properties"]
+        assert key_text(table, table) == key
+        made = {one["IndexName"]: key_text(one, table) for one in table.get("GlobalSecondaryIndexes", [])}
+        assert made == indexes
+        assert ("TimeToLiveSpecification" in table) == expires
+
+
+@pytest.mark.parametrize("logical", ["CardPaymentRecordTable", "OrderTable", "CallbackErrorLogTable"])
+def test_each_other_tables_key_is_held_against_the_template(account: Account, logical: str) -> None:
+    """The same for the tables of payments, orders and errors; only what grows by us needs a time to live."""
+    account.given[f"Existing{logical}"] = "live-table"
+    account.make_table("live-table", logical)
+    said = account.said(f"{logical} live-table")
+    assert [line.split(":")[0] for line in said] == ["ok"] * (2 if logical.startswith("Callback") else 1)
+
+
+def test_table_that_is_not_there_stops(account: Account) -> None:
+    """A misspelt name is found before the deployment, which would not notice."""
+    account.given["ExistingOrderTable"] = "ordres"
+    assert account.said("OrderTable ordres") == [
+        "stop: there is no such table -> correct ExistingOrderTable, or leave it empty"
+    ]
+
+
+def test_table_without_the_indexes_stops(account: Account) -> None:
+    """Each index that is missing is said with what it is on."""
+    account.given["ExistingCreditCardNotifyTable"] = "orders-paid"
+    keys = attributes(chargeId="S", notificationId="S")
+    account.make_table("orders-paid", "CreditCardNotifyTable", AttributeDefinitions=keys, GlobalSecondaryIndexes=None)
+    missing = [line for line in account.said(NOTIFY) if line.startswith("stop")]
+    assert [re.findall(r"no index (\w+)", line)[0] for line in missing] == list(INDEXES)
+    assert missing[0] == (
+        "stop: it has no index due; expected one on sweepShard (N) + sweepAt (S) -> docs/adopting.md, Add the indexes"
+    )
+
+
+def test_indexes_are_added_by_the_documented_commands(account: Account) -> None:
+    """docs/adopting.md makes a live table ours: one index in an update, the time to live, and preflight is content."""
+    account.given["ExistingCreditCardNotifyTable"] = name = "CreditCardNotifyTable-prod"
+    keys = attributes(chargeId="S", notificationId="S")
+    schema = index("", "chargeId", "notificationId")["KeySchema"]
+    account.client("dynamodb").create_table(
+        TableName=name, BillingMode="PAY_PER_REQUEST", AttributeDefinitions=keys, KeySchema=schema
+    )
+    levels = [line.split(":")[0] for line in account.said(f"CreditCardNotifyTable {name}")]
+    assert levels == ["ok", "stop", "stop", "stop", "warn"]
+    asked = [aws_request(command) for command in commands() if command.words[0] == "aws" and name in command.words]
+    for _, operation, request in asked:
+        if operation == "UpdateTable":  # AWS keeps the attributes that the table has; moto takes the new ones for all
+            keys = request["AttributeDefinitions"] = keys + [
+                a for a in request["AttributeDefinitions"] if a not in keys
+            ]
+        if operation.startswith("Update"):
+            getattr(account.client("dynamodb"), xform_name(operation))(**request)
+    levels = [line.split(":")[0] for line in account.said(f"CreditCardNotifyTable {name}")]
+    assert levels == ["ok", "ok", "ok", "ok", "ok"]
+
+
+def test_index_on_another_key_stops(account: Account) -> None:
+    """An index cannot be changed; one that holds more than keys is as good."""
+    account.given["ExistingCreditCardNotifyTable"] = "orders-paid"
+    indexes = [
+        index("due", "sweepShard", "sweepAt"),
+        index("order", "orderId", "failedAt"),
+        index("failed", "failedShard", "sweepAt"),
+    ]
+    account.make_table("orders-paid", "CreditCardNotifyTable", GlobalSecondaryIndexes=indexes)
+    due, order, failed = account.said(NOTIFY)[1:4]
+    assert due == "ok: its index due is on sweepShard (N) + sweepAt (S)"
+    assert order.startswith("stop: its index order is on orderId (S) + failedAt (S); expected orderId (S) -> ")
+    assert failed.startswith("stop: its index failed is on failedShard (N) + sweepAt (S); expected failedShard (N) + ")
+
+
+def test_table_that_is_not_active_is_said(live: Account) -> None:
+    """One that is being changed, and an index that is being made."""
+    described = live.client("dynamodb").describe_table(TableName="orders-paid")
+    described["Table"]["TableStatus"] = "UPDATING"
+    described["Table"]["GlobalSecondaryIndexes"][0]["IndexStatus"] = "CREATING"
+    live.wire.answers["dynamodb.DescribeTable"] = lambda _: dict(described)
+    said = live.said(NOTIFY)
+    assert said[0].startswith("warn: UPDATING, not ACTIVE -> ")
+    assert said[2].startswith("warn: its index due is CREATING -> ")
+
+
+def test_what_would_stay_for_ever_is_said(live: Account) -> None:
+    """No time to live, or another attribute's: it works, and somebody should know."""
+    live.wire.answers["dynamodb.DescribeTimeToLive"] = lambda _: {
+        "TimeToLiveDescription": {"TimeToLiveStatus": "ENABLED", "AttributeName": "ttl"}
+    }
+    assert live.said(NOTIFY)[-1].startswith("warn: its time to live is on ttl; ours is expiresAt -> ")
+    live.wire.answers["dynamodb.DescribeTimeToLive"] = lambda _: {"TimeToLiveDescription": {}}
+    assert live.said(NOTIFY)[-1].startswith("warn: it has no time to live -> enable it on expiresAt")
+
+
+def test_key_of_ones_own_is_said(account: Account) -> None:
+    """A table under a key that KmsKeyArn does not name needs kms:Decrypt for the roles; AWS's own keys need nothing."""
+    key = account.client("kms").create_key()["KeyMetadata"]["Arn"]
+    sealed = {"SSESpecification": {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": key}}
+    account.given["ExistingCallbackErrorLogTable"] = "errors"
+    account.make_table("errors", "CallbackErrorLogTable", **sealed)
+    assert account.said("CallbackErrorLogTable")[-1].startswith(f"warn: encrypted under a key of your own, {key} -> ")
+    account.given["KmsKeyArn"] = key
+    assert "key of your own" not in account.said("CallbackErrorLogTable")[-1]
+    del account.given["KmsKeyArn"]
+    account.wire.answers["kms.DescribeKey"] = lambda _: {"KeyMetadata": {"KeyManager": "AWS"}}
+    assert "key of your own" not in account.said("CallbackErrorLogTable")[-1]
+
+
+def test_misspelt_parameter_stops(account: Account) -> None:
+    """The SAM CLI leaves it out without a word."""
+    [said] = account.said("ExistingOrdersTable", "--parameter", "ExistingOrdersTable=orders")
+    assert said.startswith("stop: the template has no such parameter")
+
+
+def test_stack_that_is_not_readable_is_exit_code_2(account: Account, capsys: Print) -> None:
+    """Its parameters count: without them what is looked at may be another deployment's."""
+    account.wire.before["cloudformation.DescribeStacks"] = refuse("AccessDenied")
+    assert account.run() == 2
+    assert "AccessDenied" in capsys.readouterr().err
+
+
+def test_what_is_not_given_stays_as_deployed(account: Account) -> None:
+    """As `sam deploy` does it: samconfig.toml, else what the stack has, else the default; and it is said."""
+    del account.given["ErrorMailFrom"]
+    had = {"ErrorMailFrom": "kept@local.example", "Branch": "another", "Gone": "x"}
+    parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in had.items()]
+    account.stack = {"StackStatus": "UPDATE_COMPLETE", "Parameters": parameters}
+    assert account.said("parameters") == [
+        "ok: kept from the deployed stack, since samconfig.toml gives none: ErrorMailFrom=kept@local.example"
+    ]
+    assert account.said("SES identity")[0].startswith("stop: not verified")
+
+
+@pytest.mark.parametrize(
+    ("about", "limit", "says"),
+    [
+        ({"Timeout": 60}, "60", "ok: its timeout of 60 s fits PassTimeoutSeconds=60"),
+        ({"Timeout": 61}, "60", "warn: it may run 61 s, a pass only 60: "),
+        ({"Timeout": 30, "State": "Failed"}, "60", "stop: its state is Failed"),
+    ],
+)
+def test_process_paid_order_fits_a_pass(account: Account, about: dict[str, Any], limit: str, says: str) -> None:
+    """Its timeout against PassTimeoutSeconds."""
+    account.functions[PROCESS] = about
+    [said] = account.said("ProcessPaidOrder", "--parameter", f"PassTimeoutSeconds={limit}")
+    assert said.startswith(says)
+
+
+def test_named_process_paid_order_is_looked_for(account: Account) -> None:
+    """ProcessPaidOrderFunction replaces the name that the branch makes."""
+    account.functions = {"pay": {"Timeout": 10}}
+    [said] = account.said("ProcessPaidOrder pay", "--parameter", "ProcessPaidOrderFunction=pay")
+    assert said.startswith("ok: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"secretKey": "skey_hidden"}', "ok: it has secretKey"),
+        (
+            '{"secretKey": "skey_hidden", "previousSecretKey": "skey_hidden_too"}',
+            "ok: it has secretKey, and previousSecretKey",
+        ),
+        ('{"secretKey": "skey_hidden", "password": "hunter22"}', "warn: it has fields that nobody reads"),
+        ('{"secretKey": "skey_hidden", "previousSecretKey": 5}', "warn: it has fields that nobody reads"),
+        ('{"key": "skey_hidden"}', "stop: it has no secretKey that is a text"),
+        ('{"secretKey": ""}', "stop: it has no secretKey that is a text"),
+        ('["skey_hidden"]', "stop: it has no secretKey that is a text"),
+        ("skey_hidden", "stop: it is no JSON text"),
+        ("[" * 60_000, "stop: it is no JSON text"),
+    ],
+)
+def test_secrets_shape_is_said_and_nothing_of_it(account: Account, capsys: Print, text: str, says: str) -> None:
+    """Which fields it lacks, never what it holds nor how long that is."""
+    account.client("secretsmanager").put_secret_value(SecretId="payment3/kbank", SecretString=text)
+    [said] = account.said("secret payment3/kbank")
+    assert said.startswith(says)
+    assert not re.search(r"\d", said)
+    account.run()
+    printed = capsys.readouterr()
+    assert not any(word in printed.out + printed.err for word in ("hidden", "hunter22"))
+
+
+def test_secret_that_is_not_there_stops(account: Account) -> None:
+    """Or is marked for deletion, which AWS says with other words."""
+    [said] = account.said("secret nowhere", "--parameter", "KBankSecretId=nowhere")
+    assert said.startswith("stop: there is no such")
+    account.client("secretsmanager").delete_secret(SecretId="payment3/kbank")
+    assert "marked" in account.said("account")[0]
+
+
+@pytest.mark.parametrize(
+    ("identities", "given", "says"),
+    [
+        ({}, {}, "stop: not verified for sending -> verify it in SES"),
+        ({"payment3@local.example": False}, {}, "stop: not verified for sending -> verify it in SES"),
+        ({"local.example": True}, {}, "stop: not verified for sending -> verify it in SES"),
+        ({"local.example": True}, {"ErrorMailIdentity": "local.example"}, "ok: verified for sending"),
+        ({"example": True}, {"ErrorMailIdentity": "example"}, "ok: verified for sending"),
+        ({"ocal.example": True}, {"ErrorMailIdentity": "ocal.example"}, "stop: it does not cover the sender"),
+    ],
+)
+def test_senders_identity_must_be_verified(
+    account: Account, identities: dict[str, bool], given: dict[str, str], says: str
+) -> None:
+    """The address, or the domain where that is named: the permission is on the one that is named."""
+    account.identities = identities
+    account.given |= given
+    assert account.said("SES identity")[0].startswith(says)
+
+
+def test_configuration_set_of_the_identity_is_said(account: Account) -> None:
+    """SES asks for a permission on it, too, which the functions have."""
+    about = {"VerifiedForSendingStatus": True, "ConfigurationSetName": "mails"}
+    account.wire.answers["sesv2.GetEmailIdentity"] = lambda _: about
+    assert account.said("SES identity") == ["ok: verified for sending, by its configuration set mails"]
+
+
+def test_sandbox_reaches_only_who_is_verified(account: Account) -> None:
+    """Recipients by address or by domain; who would not get a mail is named."""
+    account.ses = {"ProductionAccessEnabled": False, "SendingEnabled": False}
+    account.given["ErrorMailTo"] = "a@local.example, b@other.example"
+    paused, deaf, several = [line for line in account.said("SES") if "verified for" not in line]
+    assert paused.startswith("warn: sending is paused")
+    assert several.startswith("warn: in the sandbox one recipient can be allowed, and ErrorMailTo has 2 -> name one")
+    assert deaf.startswith("warn: in the sandbox only verified recipients get mails, and 2 of 2 are not -> verify a@")
+    account.identities |= {"a@local.example": True, "other.example": True}
+    account.given["ErrorMailTo"] = "a@local.example"
+    assert "sandbox" not in "".join(account.said("SES"))
+
+
+@pytest.mark.parametrize("name", ["default", "prod"])
+def test_our_own_environments_are_read(name: str) -> None:
+    """Each environment of the repository's samconfig.toml; its parameters are the template's."""
+    environment = read_environment(ROOT / "samconfig.toml", name)
+    branch = "dev" if name == "default" else name
+    assert environment.stack == f"payment3-follow-up-{branch}"
+    assert environment.given["Branch"] == branch
+    assert environment.given.keys() <= source()["Parameters"].keys()
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        '["Branch=x", "ErrorMailTo=a@b.c, d@e.f", "AlarmTopicArn="]',
+        "\"Branch=x ErrorMailTo='a@b.c, d@e.f' AlarmTopicArn=\"",
+        '{ Branch = "x", ErrorMailTo = "a@b.c, d@e.f", AlarmTopicArn = "" }',
+        '["ParameterKey=Branch,ParameterValue=x", "ErrorMailTo=\\"a@b.c, d@e.f\\"", "AlarmTopicArn="]',
+    ],
+)
+def test_every_form_of_overrides_is_read(tmp_path: Path, overrides: str) -> None:
+    """A list, a text, a table, and the long form, as SAM takes them; profile and region, too."""
+    config = tmp_path / "samconfig.toml"
+    text = '[a.global.parameters]\nregion = "eu-west-1"\nstack_name = "s"\n[a.deploy.parameters]\nprofile = "shop"\n'
+    config.write_text(f"{text}parameter_overrides = {overrides}\n")
+    environment = read_environment(config, "a")
+    assert environment.given == {"Branch": "x", "ErrorMailTo": "a@b.c, d@e.f", "AlarmTopicArn": ""}
+    assert environment.session == {"region_name": "eu-west-1", "profile_name": "shop"}
+    assert environment.stack == "s"
+
+
+@pytest.mark.parametrize("text", ["Branch", "", "A B=C"])
+def test_what_is_no_parameter_is_refused(text: str) -> None:
+    """Name=Value."""
+    with pytest.raises(ClickException, match="Name=Value"):
+        assigned([text])
+
+
+@pytest.mark.parametrize(
+    ("files", "ends"),
+    [
+        ({}, ([], "samconfig.toml cannot be read")),
+        ({"samconfig.toml": "["}, ([], "samconfig.toml cannot be read")),
+        ({"samconfig.toml": "version = 0.1\n[prod.deploy]"}, ([], "has no environment default; it has prod")),
+        ({"samconfig.toml": "[default.deploy]"}, ([], "gives default no stack_name: name the stack")),
+        (
+            {"samconfig.toml": "[default.deploy]"},
+            (["--stack", "s", "--parameter", "Branch"], "'Branch' is no parameter"),
+        ),
+        ({"samconfig.toml": "[default.deploy]"}, (["--stack", "s"], "template.yaml is no template")),
+        (
+            {"samconfig.toml": "[default.deploy]", "template.yaml": "{"},
+            (["--stack", "s"], "template.yaml is no template"),
+        ),
+        (
+            {"samconfig.toml": "[default.deploy]", "template.yaml": "5"},
+            (["--stack", "s"], "template.yaml is no template"),
+        ),
+    ],
+)
+def test_files_that_cannot_be_read_are_exit_code_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Print, files: dict[str, str], ends: tuple[list[str], str]
+) -> None:
+    """Without an environment, a stack or a template there is nothing to look at: said, and nothing is asked of AWS."""
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    arguments, says = ends
+    assert main(["preflight", *arguments]) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "session"),
+    [
+        ("", [], {}),
+        ('profile = "shop"\nregion = "eu-west-1"', [], {"profile_name": "shop", "region_name": "eu-west-1"}),
+        (
+            'region = "eu-west-1"',
+            ["--region", "eu-north-1", "--profile", "p"],
+            {"region_name": "eu-north-1", "profile_name": "p"},
+        ),
+    ],
+)
+def test_place_is_the_one_that_sam_would_deploy_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str, options: list[str], session: dict[str, str]
+) -> None:
+    """An option, else samconfig.toml's profile and region, else the environment."""
+    (tmp_path / "samconfig.toml").write_text(f'[default.deploy.parameters]\nstack_name = "s"\n{config}')
+    (tmp_path / "template.yaml").write_text("Parameters: {}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(boto3, "Session", _Session)
+    _Session.asked.clear()
+    monkeypatch.setattr("followups.preflight._all", lambda client, *_: iter([client("sts")][:0]))
+    assert main(["preflight", *options]) == 0
+    assert _Session.asked == [session]
+
+
+def test_local_stack_is_reached_by_its_own_keys_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What samconfig.toml says of profile and region leads to an account, never to the emulator."""
+    operator = Operator()
+    keys = {"aws_access_key_id": "1", "aws_secret_access_key": "2", "region_name": REGION}
+    monkeypatch.setattr(operator, "_account", lambda: StackAccount(keys, "http://127.0.0.1:1"))
+    client = _client(operator, read_environment(ROOT / "samconfig.toml", "default"))
+    assert client("sts").meta.endpoint_url == "http://127.0.0.1:1"

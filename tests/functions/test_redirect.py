@@ -1,0 +1,134 @@
+"""The HTML answer: where it leads, and where it can never lead."""
+
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callback.redirect import redirect
+from callback.settings import read_settings
+from tests.support.aws import ORDER, PARAMETERS, RETURN_URL, World
+from tests.support.template import resolved
+
+SHOP = "https://shop.local.example"
+FALLBACK = f"{SHOP}/orders/{ORDER}"
+SETTINGS = read_settings(resolved(**PARAMETERS)["RecheckFunction"]["Properties"]["Environment"]["Variables"])
+
+
+class Page(HTMLParser):
+    """The tags of a page and where they lead."""
+
+    def __init__(self, response: dict[str, Any]) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.targets: list[str] = []
+        self.feed(response["body"])
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag."""
+        self.tags.append(tag)
+        known = dict(attrs)
+        if known.get("http-equiv") == "refresh":
+            self.targets.append(str(known["content"]).removeprefix("0;url="))
+        if "href" in known:
+            self.targets.append(str(known["href"]))
+
+
+def test_customer_goes_to_the_orders_return_url(world: World) -> None:
+    """The page refreshes to the order's returnUrl and links there for who does not refresh."""
+    world.order()
+    response = world.deliver()
+    assert Page(response).targets == [RETURN_URL, RETURN_URL]
+
+
+def test_answer_is_html_that_nobody_keeps_and_nothing_can_use(world: World) -> None:
+    """Status, content type, no-store, plain text to API Gateway, and a policy under which nothing may load or run."""
+    response = world.deliver()
+    assert (response["statusCode"], response["isBase64Encoded"]) == (200, False)
+    assert response["headers"]["Content-Type"] == "text/html; charset=utf-8"
+    assert response["headers"]["Cache-Control"] == "no-store"
+    directives = dict(d.split() for d in response["headers"]["Content-Security-Policy"].split("; "))
+    assert directives["default-src"] == "'none'"
+    assert set(directives.values()) == {"'none'"}
+    assert Page(response).tags == ["html", "head", "meta", "meta", "title", "body", "p", "a"]
+
+
+@pytest.mark.parametrize("order", [None, {"returnUrl": None}, {"returnUrl": "https://evil.example/"}], ids=str)
+def test_order_without_a_usable_return_url_goes_to_its_own_page(world: World, order: dict[str, Any] | None) -> None:
+    """No order, or no address to follow: the redirect template serves, with the order id."""
+    if order:
+        world.order(**order)
+    assert Page(world.deliver()).targets == [FALLBACK, FALLBACK]
+
+
+def test_no_order_is_read_where_no_origin_is_allowed(world: World) -> None:
+    """Without one no order's own URL could be followed."""
+    world.cold_start(REDIRECT_ALLOWED_ORIGINS="")
+    world.order()
+    assert Page(world.deliver()).targets == [FALLBACK, FALLBACK]
+    assert not any("order-table" in request["TableName"] for request in world.wire.of("dynamodb.GetItem"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/",
+        "http://shop.local.example/",
+        "//shop.local.example/",
+        "/orders",
+        "",
+        None,
+        5,
+        "javascript:alert(1)//https://shop.local.example/",
+        "https://shop.local.example.evil.example/",
+        "https://shop.local.example@evil.example/",
+        "https://shop.local.example:8443/",
+        "https://evil.example\\@shop.local.example/",
+        "https://shop.local.example\\.evil.example/",
+        " https://shop.local.example/",
+    ],
+)
+def test_foreign_origin_is_never_redirected_to(url: object) -> None:
+    """Only an allowed origin, exactly and from the first character, is followed."""
+    assert Page(redirect(ORDER, url, SETTINGS)).targets == [FALLBACK, FALLBACK]
+
+
+@pytest.mark.parametrize("tail", ["", "/", "?a=1&b=2", "#top", "/thanks/%E0%B8%81?q=%20"])
+def test_allowed_origin_is_followed_as_it_is(tail: str) -> None:
+    """Path, query, fragment and escapes of an allowed URL arrive unchanged."""
+    assert Page(redirect(ORDER, SHOP + tail, SETTINGS)).targets == [SHOP + tail] * 2
+
+
+def test_origin_may_be_written_in_any_case() -> None:
+    """Hosts have no case."""
+    url = "HTTPS://Shop.Local.Example/A"
+    assert Page(redirect(ORDER, url, SETTINGS)).targets == [url, url]
+
+
+@given(st.text())
+def test_return_url_never_leaves_its_attribute_or_its_host(tail: str) -> None:
+    """Whatever follows an allowed origin: the same eight tags, the same host, no control characters."""
+    page = Page(redirect(ORDER, f"{SHOP}/{tail}".encode("utf-8", "replace").decode(), SETTINGS))
+    assert page.tags == ["html", "head", "meta", "meta", "title", "body", "p", "a"]
+    assert all(urlsplit(target).netloc == "shop.local.example" for target in page.targets)
+    assert all(target.isascii() and target.isprintable() and " " not in target for target in page.targets)
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1))
+def test_order_id_is_percent_encoded(order_id: str) -> None:
+    """An order id of any shape is one segment of the shop's own URL."""
+    [target, _] = Page(redirect(order_id, None, SETTINGS)).targets
+    assert target.startswith(f"{SHOP}/orders/")
+    segment = target.removeprefix(f"{SHOP}/orders/")
+    assert not set(segment) & set("/?#<>\"' ")
+    assert unquote(segment) == order_id
+
+
+def test_ampersands_in_a_return_url_are_not_read_as_entities() -> None:
+    """`&copy=` in a query is a parameter, not a sign."""
+    url = f"{SHOP}/?a=1&copy=2&lt=3"
+    assert Page(redirect(ORDER, url, SETTINGS)).targets == [url, url]
+    assert "&copy" not in str(redirect(ORDER, url, SETTINGS)["body"])

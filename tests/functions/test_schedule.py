@@ -1,0 +1,187 @@
+"""The timer: its name, its time, its request; and Recheck's input."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from callback.clock import format_utc, parse_utc, utc_now
+from callback.errors import InvalidTimer
+from callback.record import Record
+from callback.schema import MAX_ID_BYTES, MAX_SORT_ID_BYTES
+from callback.timer import TimerInput, schedule_name
+from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample
+
+_TEXTS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60)
+_PASSES = st.tuples(_TEXTS, _TEXTS, st.integers(1, 100))
+CONTEXT = {
+    "scheduleArn": "<aws.scheduler.schedule-arn>",
+    "scheduledTime": "<aws.scheduler.scheduled-time>",
+    "executionId": "<aws.scheduler.execution-id>",
+    "attemptNumber": "<aws.scheduler.attempt-number>",
+}
+
+
+def name_of(charge: str, notification: str, number: int) -> str:
+    """The name of the timer of a notification's pass."""
+    known: dict[str, Any] = {"chargeId": charge, "notificationId": notification, "orderId": ORDER, "state": "PENDING"}
+    return schedule_name(Record.model_validate(known | {"passesDone": number - 1, "passes": [], "attempts": 1}))
+
+
+def timers(world: World) -> list[dict[str, Any]]:
+    """The requests for timers so far."""
+    return world.wire.of("scheduler.CreateSchedule")
+
+
+def fires_at(world: World) -> datetime:
+    """When the only timer fires at the soonest."""
+    [request] = timers(world)
+    return datetime.strptime(request["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
+
+
+@given(_PASSES, _PASSES)
+@example(("ab", "c", 1), ("a", "bc", 1))
+def test_each_pass_has_one_name_that_scheduler_takes(one: tuple[str, str, int], other: tuple[str, str, int]) -> None:
+    """Two passes share a name only if they are the same pass: a conflict means that this very timer exists."""
+    assert re.fullmatch(r"recheck-[0-9a-f]{48}-\d{1,3}", name_of(*one))
+    assert (name_of(*one) == name_of(*other)) == (one == other)
+
+
+def test_longest_ids_make_a_valid_request(world: World) -> None:
+    """Ids as long as the table's keys allow still fit every request."""
+    event = sample("authorized")
+    ids = {"id": "c" * MAX_ID_BYTES, "reference_order": "o" * MAX_ID_BYTES}
+    event["body"] = json.dumps(json.loads(event["body"]) | ids)
+    event["requestContext"]["requestId"] = "r" * MAX_SORT_ID_BYTES
+    world.deliver(event)
+    assert len(world.schedules()) == 1
+
+
+def test_request_is_the_templates_own(world: World) -> None:
+    """The timer names the function, role, group and queue that the template makes, and deletes itself."""
+    world.deliver()
+    [request] = timers(world)
+    target = request["Target"]
+    assert request["GroupName"] == world.resources["ScheduleGroup"]["Properties"]["Name"] == "payment3-recheck-dev"
+    assert target["Arn"].endswith(":function:" + world.resources["RecheckFunction"]["Properties"]["FunctionName"])
+    assert target["RoleArn"].endswith(":role/stack-SchedulerRole")
+    assert target["DeadLetterConfig"]["Arn"].endswith(":stack-RetryQueue")
+    assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 10}
+    assert (request["ActionAfterCompletion"], request["ScheduleExpressionTimezone"]) == ("DELETE", "UTC")
+    assert request["FlexibleTimeWindow"] == {"Mode": "OFF"}
+
+
+def test_input_is_what_the_readme_states(world: World) -> None:
+    """The timer's input: version, ids, pass, due time, and Scheduler's own context attributes."""
+    world.deliver()
+    [request] = timers(world)
+    ids = {"version": 1, "chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER}
+    due = {"pass": 2, "dueAt": world.record()["nextPassDue"]}
+    assert json.loads(request["Target"]["Input"]) == ids | due | CONTEXT
+
+
+@pytest.mark.parametrize("keyword", [*CONTEXT.values(), "<aws.scheduler.anything>", "a <b> & c"])
+def test_no_id_stands_for_one_of_schedulers_keywords(world: World, keyword: str) -> None:
+    """Scheduler replaces its keywords wherever they are: the ids that reach Recheck are those that were saved."""
+    event = sample("authorized")
+    ids = {"id": f"chrg_{keyword}", "reference_order": keyword}
+    event["body"] = json.dumps(json.loads(event["body"]) | ids)
+    event["requestContext"]["requestId"] = f"{keyword}-1"
+    world.deliver(event)
+    [request] = timers(world)
+    arrives = json.loads(re.sub("<aws[^>]*>", "replaced", request["Target"]["Input"]))
+    assert (arrives["chargeId"], arrives["orderId"]) == (ids["id"], keyword)
+    assert arrives["executionId"] == "replaced"
+    world.now = fires_at(world)
+    assert world.recheck(**arrives) == {"state": "DONE", "passesDone": 2}
+
+
+@given(st.datetimes(datetime(2026, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 - a bound
+def test_times_sort_as_texts(when: datetime) -> None:
+    """The sweep's index sorts by text: a later time has a greater text, and reads back the same."""
+    assert format_utc(when) < format_utc(when + timedelta(microseconds=1))
+    assert parse_utc(format_utc(when)) == when
+
+
+def test_clock_is_utc() -> None:
+    """Every time that is written is UTC, whatever the machine's zone."""
+    assert utc_now().utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize("microsecond", [0, 1, 500_000, 700_000, 999_999])
+def test_timer_is_never_early(world: World, microsecond: int) -> None:
+    """`at()` knows whole seconds only: it is rounded up, and leaves a second for hosts whose clocks differ."""
+    world.now = world.now.replace(microsecond=microsecond)
+    world.deliver()
+    due = parse_utc(world.record()["nextPassDue"])
+    assert timedelta(seconds=1) <= fires_at(world) - due < timedelta(seconds=2)
+
+
+def test_timer_is_never_in_the_past(world: World) -> None:
+    """A timer that is created as its pass falls due still has a time to come."""
+    world.deliver()
+    world.fire()
+    world.wire.calls.clear()
+    world.now = parse_utc(world.record()["nextPassDue"]) - timedelta(microseconds=1)
+    world.recheck()
+    assert timedelta(seconds=2) <= fires_at(world) - world.now < timedelta(seconds=3)
+
+
+def test_recheck_sample_is_what_scheduler_would_send(world: World) -> None:
+    """events/recheck.json runs the second pass of events/authorized.json, under the name its schedule had."""
+    event = sample("recheck")
+    world.deliver()
+    assert event["scheduleArn"].endswith("/" + world.schedules()[0])
+    world.wait(61)
+    assert world.recheck(**event) == {"state": "DONE", "passesDone": 2}
+
+
+WRONG: dict[str, list[Any]] = {
+    "version": [2, 0, "1", None, True, 1.0],
+    "chargeId": ["", "a\nb", "c" * 2049, None, "4111111111111111"],
+    "notificationId": ["", "n" * 1025, 5],
+    "orderId": ["", 5, None],
+    "pass": [0, "2", True, 101],
+    "dueAt": [1, "soon", "2026-11-22T09:31:17", None],
+}
+EXPECTED = {
+    "version": "1",
+    "orderId": "text that is not empty",
+    "pass": "a number from 1 to 100",
+    "dueAt": "a UTC time such as 2026-01-31T12:00:00Z",
+}
+
+
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in WRONG.items() for value in values])
+def test_recheck_refuses_what_does_not_validate(field: str, value: object) -> None:
+    """A wrong input names the field and what was expected, for a person who typed it."""
+    with pytest.raises(InvalidTimer, match=f"^{field}: expected {EXPECTED.get(field, '.+')}$") as refused:
+        TimerInput.parse(sample("recheck") | {field: value}, InvalidTimer)
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize("anything", [None, [], "text", 5])
+def test_recheck_refuses_what_is_no_object(anything: object) -> None:
+    """An input that is no JSON object is refused as a whole."""
+    with pytest.raises(InvalidTimer, match="event: expected a JSON object"):
+        TimerInput.parse(anything, InvalidTimer)
+
+
+def test_refused_timer_is_reported_and_runs_nothing(world: World) -> None:
+    """A person typed it, or another program sent it: a row and a mail, and no pass."""
+    world.deliver()
+    with pytest.raises(InvalidTimer):
+        world.recheck(version=2)
+    assert (world.error()["errorType"], len(world.passes()), len(world.mails())) == ("InvalidTimer", 1, 1)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"orderId": "1"}, {"orderId": "o" * 2048}, {"pass": 100}, {"dueAt": "2026-01-31T12:00:00Z"}], ids=str
+)
+def test_recheck_takes_what_the_readme_allows(changes: dict[str, Any]) -> None:
+    """The shortest and the longest order id, the last number, a time of whole seconds."""
+    assert TimerInput.parse(sample("recheck") | changes, InvalidTimer)

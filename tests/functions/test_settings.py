@@ -1,0 +1,146 @@
+"""The environment: checked whole at start, each wrong variable named."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from callback.app import application
+from callback.errors import SettingsError
+from callback.settings import MARGIN_SECONDS, Settings, read_settings
+from tests.support.aws import PARAMETERS, World
+from tests.support.template import resolved, source
+from tests.template.test_template import FUNCTIONS, RESOURCES
+
+ENVIRONMENT: dict[str, str] = resolved(**PARAMETERS)["RecheckFunction"]["Properties"]["Environment"]["Variables"]
+WITH_DEFAULT = {
+    "DEBUG_MODE",
+    "PASS_TIMEOUT_SECONDS",
+    "RECHECK_DELAYS",
+    "GIVE_UP_AFTER_HOURS",
+    "UNPROVED_GIVE_UP_AFTER_HOURS",
+    "KEEP_DAYS",
+    "CHECKSUM_POLICY",
+    "REDIRECT_ALLOWED_ORIGINS",
+    "SETTLED_ORDER_STATUSES",
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(ENVIRONMENT) - WITH_DEFAULT))
+def test_missing_variable_fails_at_start_by_name(name: str) -> None:
+    """No resource's name has a default: without it nothing starts."""
+    environment = {other: value for other, value in ENVIRONMENT.items() if other != name}
+    with pytest.raises(SettingsError, match=f"environment: {name}: Field required"):
+        read_settings(environment)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("BRANCH", value) for value in ("", "a b")),
+        ("DEBUG_MODE", "perhaps"),
+        ("CREDIT_CARD_NOTIFY_TABLE", ""),
+        *(("PASS_TIMEOUT_SECONDS", value) for value in ("soon", "0", "121")),
+        *(("RECHECK_DELAYS", value) for value in ("", "60,soon", "0", "100000", ",".join(["60"] * 100))),
+        *(("GIVE_UP_AFTER_HOURS", value) for value in ("0", "721", "always")),
+        *(("KEEP_DAYS", value) for value in ("0", "3651")),
+        ("CHECKSUM_POLICY", "ignore"),
+        *(
+            ("REDIRECT_URL_TEMPLATE", f"https:{rest}")
+            for rest in ("//shop.example/orders", "//{orderId}.shop.example/")
+        ),
+        ("REDIRECT_URL_TEMPLATE", "javascript:{orderId}"),
+        *(
+            ("REDIRECT_ALLOWED_ORIGINS", f"{url}")
+            for url in ("https://shop.example/path", "shop.example", "https://*.example")
+        ),
+        *(("ERROR_MAIL_TO", value) for value in ("", " , ")),
+    ],
+)
+def test_malformed_variable_fails_at_start_by_name(name: str, value: str) -> None:
+    """A wrong value names its variable, and does not show the value."""
+    with pytest.raises(SettingsError, match=f"^environment: {name}: ") as error:
+        read_settings(ENVIRONMENT | {name: value})
+    assert not value.strip(" ,") or f"'{value}'" not in str(error.value)
+
+
+def test_every_wrong_variable_is_named_at_once() -> None:
+    """Someone who repairs an environment sees all of it."""
+    with pytest.raises(SettingsError, match=r"BRANCH.*KEEP_DAYS"):
+        read_settings(ENVIRONMENT | {"BRANCH": "", "KEEP_DAYS": "x"})
+
+
+def test_behaviour_has_defaults() -> None:
+    """Warn, one recheck after 60 s, give up after 72 h, keep for 400 days; MAX_ATTEMPTS is ignored."""
+    given = {name: value for name, value in ENVIRONMENT.items() if name not in WITH_DEFAULT}
+    settings = read_settings(given | {"MAX_ATTEMPTS": "not even a number"})
+    assert (settings.recheck_delays, settings.checksum_policy, settings.debug_mode) == ((60,), "warn", False)
+    assert (settings.give_up_after(proved=True), settings.keep_days) == (timedelta(hours=72), 400)
+    assert settings.redirect_allowed_origins == settings.settled_order_statuses == ()
+
+
+def test_lists_are_read() -> None:
+    """Comma lists may have spaces and a trailing comma."""
+    lists = {"RECHECK_DELAYS": "60, 300,", "ERROR_MAIL_TO": "a@example.com, b@example.com"}
+    settings = read_settings(ENVIRONMENT | lists)
+    assert settings.recheck_delays == (60, 300)
+    assert settings.error_mail_to == ("a@example.com", "b@example.com")
+
+
+def test_settings_cannot_be_changed() -> None:
+    """One frozen Settings: what was checked at start stays so."""
+    settings: Any = read_settings(ENVIRONMENT)
+    with pytest.raises(ValidationError):
+        settings.branch = "other"
+
+
+def test_application_is_composed_once_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cold start reads the environment; a warm invocation does not."""
+    application.cache_clear()
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "ap-southeast-1")
+    first = application()
+    monkeypatch.setenv("BRANCH", "")
+    assert application() is first
+    application.cache_clear()
+    with pytest.raises(SettingsError, match="BRANCH"):
+        application()
+
+
+def test_template_gives_exactly_the_settings() -> None:
+    """Every setting comes from the template, and the template gives no variable that nobody reads."""
+    assert set(ENVIRONMENT) == {name.upper() for name in Settings.model_fields}
+
+
+def test_all_functions_have_one_environment() -> None:
+    """One set of variables for every function that the template makes: none reads a setting of its own."""
+    functions = [r["Properties"] for r in RESOURCES.values() if r["Type"] == "AWS::Lambda::Function"]
+    assert [function["Environment"] for function in functions] == [{"Variables": ENVIRONMENT}] * len(FUNCTIONS)
+
+
+@pytest.mark.parametrize("limit", source()["Parameters"]["PassTimeoutSeconds"]["AllowedValues"])
+def test_lease_is_the_functions_own_timeout(limit: str) -> None:
+    """Timeout = pass limit + margin = lease: a lease outlives its holder, and leaves room to record a pass."""
+    resources = resolved(**PARAMETERS, PassTimeoutSeconds=limit)
+    settings = read_settings(resources["RecheckFunction"]["Properties"]["Environment"]["Variables"])
+    for function in ("DelayedNotifyFunction", "RecheckFunction", "RetryFunction"):
+        timeout = timedelta(seconds=resources[function]["Properties"]["Timeout"])
+        assert timeout == settings.lease == timedelta(seconds=int(limit) + MARGIN_SECONDS)
+
+
+def test_client_of_process_paid_order_waits_for_a_whole_pass_and_never_retries(world: World) -> None:
+    """Its connection is kept alive; every other client gives up within seconds."""
+    world.deliver()
+    *_, passes = sorted(world.wire.calls, key=lambda call: call.service == "lambda")
+    assert passes.patience == world.app.settings.pass_timeout_seconds
+    assert all(call.patience <= 4 for call in world.wire.calls if call is not passes)
+    config: Any = world.app.passes.paid_orders.client.meta.config
+    assert (config.tcp_keepalive, config.retries["total_max_attempts"]) == (True, 1)
+
+
+def test_allowed_origin_may_be_configured_in_any_case() -> None:
+    """Hosts have no case, in the settings either."""
+    settings = read_settings(ENVIRONMENT | {"REDIRECT_ALLOWED_ORIGINS": "https://Shop.Example"})
+    assert settings.redirect_allowed_origins == ("https://shop.example",)

@@ -1,0 +1,361 @@
+"""The sweep: what should have moved on is handed to Recheck; what cannot move on ends loudly."""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from threading import Barrier
+from typing import Any
+
+import pytest
+
+from callback.clock import format_utc, parse_utc
+from callback.errors import InvalidTimer, PassFailed
+from callback.record import SWEEP_SHARDS, sweep_shard
+from callback.sweep import Counts, all_at_once
+from callback.timer import TimerInput
+from tests.functions.test_flow import WAITING, down, once, only, unreachable
+from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample
+from tests.support.moto_in_process import asked_directly
+from tests.support.recorded_calls import Answer, Call, refuse
+
+
+def swept(world: World) -> list[dict[str, Any]]:
+    """Run the sweep, and return what it asked Recheck for."""
+    before, world.took = len(world.passes()), timedelta()
+    world.sweep()
+    return world.passes()[before:]
+
+
+def names(handed: list[dict[str, Any]]) -> list[str]:
+    """Which notifications were handed over."""
+    return [asked["notificationId"] for asked in handed]
+
+
+def overdue(world: World, number: int = 1, hours: float = 1, **changes: Any) -> None:
+    """Put a notification there whose pass 2 should have run hours ago; `...` leaves an attribute out."""
+    due = format_utc(world.now - timedelta(hours=hours) + timedelta(seconds=number))
+    row: dict[str, Any] = {"chargeId": f"chrg_test_{number}", "notificationId": f"n-{number}"}
+    row |= {"orderId": f"ORDER-{number}", "state": "PENDING", "checksumStatus": "valid", "passesDone": 1, "passes": []}
+    row |= {"attempts": 1, "attemptsBefore": 1, "nextPassDue": due, "firstDue": due}
+    row |= {"sweepShard": number % SWEEP_SHARDS, "sweepAt": due} | changes
+    with world.wire.aside():
+        item = {name: value for name, value in row.items() if value is not ...}
+        world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=item)
+
+
+def rows(world: World) -> dict[str, dict[str, Any]]:
+    """The records, by notification."""
+    return {row["notificationId"]: row for row in world.rows("CREDIT_CARD_NOTIFY_TABLE")}
+
+
+# --- what is handed over ---
+
+
+def test_pass_whose_timer_never_fired_is_run_two_minutes_after_it_was_due(world: World) -> None:
+    """Scheduler was down: the sweep asks Recheck, asynchronously, for the very pass that is missing."""
+    down(world, "Scheduler")
+    world.deliver()
+    due = world.record()["nextPassDue"]
+    world.now = parse_utc(due) + timedelta(seconds=105)
+    assert swept(world) == []
+    world.now = parse_utc(due) + timedelta(seconds=121)
+    [asked] = swept(world)
+    ids = {"chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER}
+    assert asked == {"version": 1, **ids, "pass": 2, "dueAt": due}
+    sent = world.wire.of("lambda.Invoke")[-1]
+    assert (sent["InvocationType"], sent["FunctionName"][-20:]) == ("Event", "payment3-recheck-dev")
+    assert world.recheck(**asked) == {"state": "DONE", "passesDone": 2}
+    world.wait(600)
+    assert swept(world) == []
+
+
+def test_failed_pass_is_handed_over_as_soon_as_it_is_due_again(world: World) -> None:
+    """No timer is created for it: the sweep's minute is its precision."""
+    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
+    with pytest.raises(PassFailed):
+        world.deliver()
+    world.wait(59)
+    assert swept(world) == []
+    world.wait(2)
+    [asked] = swept(world)
+    assert world.recheck(**asked)["passesDone"] == 1
+
+
+def test_pass_that_somebody_is_at_is_left_to_them(world: World) -> None:
+    """A live claim keeps the sweep away; one that ended is no claim."""
+    overdue(world, 1, leaseUntil=format_utc(world.now + timedelta(seconds=1)), claimId="alive")
+    overdue(world, 2, leaseUntil=format_utc(world.now), claimId="dead")
+    assert names(swept(world)) == ["n-2"]
+
+
+def test_every_shard_is_swept_past_its_first_page_oldest_first(world: World) -> None:
+    """Wherever a notification waits, and however many wait before it, one sweep reaches it, and once."""
+    many = range(SWEEP_SHARDS + 3, SWEEP_SHARDS + 123)
+    for number in (*range(SWEEP_SHARDS), *reversed(many)):
+        overdue(world, number, sweepShard=min(number, 3) if number in many else number)
+    handed = names(swept(world))
+    assert sorted(handed) == sorted(f"n-{number}" for number in (*range(SWEEP_SHARDS), *many))
+    assert [name for name in handed if int(name[2:]) in many] == [f"n-{number}" for number in many]
+
+
+def test_shards_are_swept_all_at_once() -> None:
+    """None waits for another: in sixteen threads, unless a test asks for one."""
+    barrier = Barrier(SWEEP_SHARDS)
+
+    def meet(shard: int) -> Counts:
+        barrier.wait(10)
+        return Counter(str(shard))
+
+    assert len(list(all_at_once(meet, range(SWEEP_SHARDS)))) == SWEEP_SHARDS
+
+
+def test_sweep_stops_before_the_next_one_begins(world: World) -> None:
+    """After 50 seconds it leaves the rest to the next one, which begins with them."""
+    for number in range(60):
+        overdue(world, number, sweepShard=5)
+    world.wire.after["lambda.Invoke"] = lambda _call: world.wait(1)
+    first = names(swept(world))
+    world.wait(10)
+    second = names(swept(world))
+    assert first + second == [f"n-{number}" for number in range(60)]
+    assert len(first) == 50
+
+
+def test_hour_of_throttled_rechecks_makes_few_copies(world: World) -> None:
+    """What was handed over moves back five minutes in its line, so that Lambda's queue does not fill with copies."""
+    overdue(world)
+    handed = []
+    with asked_directly(world.wire):
+        for _ in range(60):
+            handed += swept(world)
+            world.wait(60)
+    assert 10 <= len(handed) <= 12
+    assert world.recheck(**handed[0]) == {"state": "DONE", "passesDone": 2}
+
+
+def test_two_sweeps_at_once_hand_over_once(world: World) -> None:
+    """A sweep that Lambda runs twice, or that overtakes another, sends no copies."""
+    overdue(world)
+    once(world, "dynamodb.UpdateItem", lambda _: swept(world))
+    assert names(swept(world)) == ["n-1"]
+    assert world.log()[-1]["moved"] == 1
+
+
+def test_nothing_that_a_stranger_sends_waits_in_line_with_a_proved_payment() -> None:
+    """Proved payments, those that fail often, and unproved ones never share a shard; each kind is spread."""
+    ids = [{"chargeId": CHARGE, "notificationId": str(number)} for number in range(500)]
+
+    def lane(status: str, failures: int) -> set[int]:
+        return {sweep_shard(about | {"checksumStatus": status}, failures) for about in ids}
+
+    proved, failing, unproved = lane("valid", 2), lane("valid", 3), lane("invalid", 0)
+    assert proved | failing | unproved == set(range(SWEEP_SHARDS))
+    assert len(proved) + len(failing) + len(unproved) == SWEEP_SHARDS
+    assert lane("valid", 0) == proved
+    assert lane("missing", 9) == lane("unverifiable", 1) == unproved
+
+
+@pytest.mark.parametrize("name", ["authorized", "wrong-checksum"])
+def test_what_fails_often_moves_out_of_the_way(world: World, name: str) -> None:
+    """Two failures are no habit; the third moves a proved payment, and a success moves it back."""
+    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException", times=3)
+    event = sample(name)
+    shards = []
+    with pytest.raises(PassFailed):
+        world.deliver(event)
+    ids = {attribute: world.record()[attribute] for attribute in ("chargeId", "notificationId", "orderId")}
+    for _ in range(3):
+        shards.append(world.record()["sweepShard"])
+        world.wait(600)
+        try:
+            world.recheck(1, **ids)
+        except PassFailed:
+            continue
+    first, second, third = shards
+    assert first == second == world.record()["sweepShard"]
+    assert (third != first) == (name == "authorized")
+
+
+# --- what it could not do ---
+
+
+@pytest.mark.parametrize("hook", [refuse("ThrottlingException"), unreachable], ids=["throttled", "unreachable"])
+def test_shard_that_cannot_be_read_hides_no_other(world: World, hook: Callable[[Call], None]) -> None:
+    """The others are handed over once, Lambda retries nothing, and an age that was not seen is not reported."""
+    for number in range(SWEEP_SHARDS):
+        overdue(world, number)
+    once(world, "dynamodb.Query", hook)
+    handed = names(swept(world))
+    [line] = world.log()
+    assert handed == [f"n-{number}" for number in range(1, SWEEP_SHARDS)]
+    assert (line["level"], line["ShardsUnread"], len(line["warnings"])) == ("WARNING", 1, 1)
+    assert "OldestOverdue" not in line
+    assert world.errors() == world.mails() == []
+
+
+def test_sweep_that_sees_nothing_reports_nothing(world: World) -> None:
+    """No shard can be read, a record is two hours overdue: no metric says that all is well."""
+    overdue(world, hours=2)
+    world.wire.before["dynamodb.Query"] = unreachable
+    assert swept(world) == []
+    assert world.log()[0]["ShardsUnread"] == SWEEP_SHARDS
+    assert world.metrics("OldestOverdue") == []
+
+
+@pytest.mark.parametrize("name", ["lambda.Invoke", "dynamodb.UpdateItem"])
+def test_refused_hand_over_stops_no_other(world: World, name: str) -> None:
+    """Each notification is dealt with apart, and its age is seen all the same."""
+    for number in (1, 2, 3):
+        overdue(world, number)
+    world.wire.before[name] = refuse("TooManyRequestsException")
+    assert names(swept(world))[-2:] == ["n-2", "n-3"]
+    [line] = world.log()
+    assert (line["level"], line["errors"], line["handedOver"]) == ("WARNING", 1, 2)
+    world.wait(301)
+    assert sorted(names(swept(world))) == ["n-1", "n-2", "n-3"]
+
+
+def test_fault_of_the_sweep_itself_is_reported(world: World) -> None:
+    """What it does not expect is reported and raised like any error."""
+    once(world, "dynamodb.Query", lambda _: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        swept(world)
+    assert world.error()["functionName"] == "sweep"
+
+
+# --- what cannot move on ---
+
+
+def test_what_no_attempt_could_end_the_sweep_ends(world: World) -> None:
+    """An hour after Recheck should have given up: FAILED, with row, mail and count; what waits shorter goes on."""
+    overdue(world, 1, hours=73.1, leaseUntil=format_utc(world.now), claimId="dead", lastError="PassFailed: the last")
+    overdue(world, 2, hours=72.5)
+    assert names(swept(world)) == ["n-2"]
+    row, error, [mail] = rows(world)["n-1"], world.error(), world.mails()
+    assert row["state"] == "FAILED"
+    assert WAITING & set(row) == {"firstDue", "failedAt", "failedShard"}
+    assert (error["errorType"], error["functionName"]) == ("GaveUp", "sweep")
+    assert (error["orderId"], error["chargeId"], error["notificationId"]) == ("ORDER-1", "chrg_test_1", "n-1")
+    assert "the last" in error["message"]
+    assert "ORDER-1" in mail["Message"]["Subject"]["Data"]
+    assert (world.log()[0]["Failed"], world.log()[0]["failed"]) == (1, 1)
+
+
+@pytest.mark.parametrize("meanwhile", [{"claimId": "another"}, {"sweepAt": "2027"}, {"sweepAt": ...}], ids=str)
+def test_what_moved_on_meanwhile_is_not_ended(world: World, meanwhile: dict[str, Any]) -> None:
+    """The write that ends a notification looks once more: it may be claimed by now, or moved, or done."""
+    overdue(world, hours=80)
+
+    def moves_on(_call: Call) -> None:
+        world.wire.before.clear()
+        overdue(world, hours=80, **{"sweepAt": rows(world)["n-1"]["sweepAt"]} | meanwhile)
+
+    world.wire.before["dynamodb.UpdateItem"] = only("end in FAILED", moves_on)
+    swept(world)
+    assert rows(world)["n-1"]["state"] == "PENDING"
+    assert (world.log()[0]["failed"], world.log()[0]["moved"]) == (0, 1)
+
+
+ATTRIBUTES = ["state", "checksumStatus", "passesDone", "attempts", "attemptsBefore", "passes", "nextPassDue"]
+ATTRIBUTES += ["firstDue", "leaseUntil", "lastError"]
+VALUES: list[Any] = [..., "", "2026-01-31T12:00:00", -1, 99, 10**30, True, None, [], [1], {"a": 1}, {"a"}, {1}]
+
+
+def test_spoilt_record_ends_loudly_once_and_starves_nobody(world: World) -> None:
+    """What another hand wrote, of any type in any attribute, either is something that Recheck takes, or ends FAILED."""
+    spoilt: list[dict[str, Any]] = [{"orderId": ...}, {"chargeId": "chrg\ntest"}, {"chargeId": "4111111111111111"}]
+    spoilt += [{name: value} for name, value in itertools.product(ATTRIBUTES, VALUES)]
+    for number, changes in enumerate(spoilt):
+        overdue(world, number, **changes)
+    handed = swept(world)
+    world.wait(301)
+    again = swept(world)
+    for asked in handed:
+        TimerInput.parse(asked, InvalidTimer)
+    ended = {name for name, row in rows(world).items() if row["state"] == "FAILED"}
+    assert ended | set(names(handed)) == set(rows(world))
+    assert not ended & set(names(handed))
+    assert len(ended) > len(spoilt) / 3
+    assert set(names(again)) == set(names(handed))
+    assert Counter(row["notificationId"] for row in world.errors()) == Counter(ended)
+    assert {row["occurrences"] for row in world.errors()} == {1}
+    assert not any({"sweepAt", "nextPassDue", "claimId"} & set(rows(world)[name]) for name in ended)
+
+
+@pytest.mark.parametrize("name", ["leaseUntil", "nextPassDue"])
+def test_time_that_cannot_be_does_not_keep_a_record_waiting_for_ever(world: World, name: str) -> None:
+    """What the sweep reads is due, and a claim lasts minutes: such a record is spoilt, and ends loudly."""
+    overdue(world, 1, 1, **{name: format_utc(world.now + timedelta(days=9)), "claimId": "another hand"})
+    assert swept(world) == []
+    assert world.record()["state"] == "FAILED"
+    assert world.record()["lastError"].startswith("SpoiltRecord: leaseUntil, nextPassDue: expected times")
+    assert len(world.mails()) == 1
+
+
+def test_what_anybody_can_send_is_handed_over_a_little_at_a_time(world: World) -> None:
+    """Forgeries whose passes hang take no more than 50 places a shard from real payments; the rest waits its turn."""
+    for number in range(60):
+        overdue(world, number, sweepShard=12, checksumStatus="missing")
+        overdue(world, 1000 + number, sweepShard=3)
+    handed = Counter(int(name.removeprefix("n-")) >= 1000 for name in names(swept(world)))
+    assert handed == {True: 60, False: 50}
+    world.wait(60)
+    assert len(swept(world)) == 10
+
+
+# --- what it reports ---
+
+
+def test_age_of_the_oldest_counts_from_when_its_pass_was_first_due(world: World) -> None:
+    """However often it failed since; 0 where nothing is overdue, and what somebody is at counts too."""
+    swept(world)
+    overdue(
+        world,
+        1,
+        hours=3,
+        sweepAt=format_utc(world.now),
+        nextPassDue=format_utc(world.now),
+        leaseUntil=format_utc(world.now + timedelta(seconds=90)),
+    )
+    overdue(world, 2, hours=1)
+    swept(world)
+    assert [line["OldestOverdue"] for line in world.metrics("OldestOverdue")] == [0, 3 * 3600 - 1]
+
+
+def test_age_of_what_anybody_can_send_is_reported_apart(world: World) -> None:
+    """A forgery that nobody ends cannot keep the alarm about proved payments ringing, nor hide one of them."""
+    overdue(world, 1, hours=9, checksumStatus="missing")
+    overdue(world, 2, hours=1)
+    swept(world)
+    [line] = world.metrics("OldestOverdue")
+    assert (line["OldestOverdue"], line["OldestOverdueUnproved"]) == (3600 - 2, 9 * 3600 - 1)
+
+
+def test_answer_counts_what_was_found(world: World) -> None:
+    """The answer and the log line say what the sweep did, even if that was nothing."""
+    counts = dict.fromkeys(("handedOver", "inProgress", "moved", "failed", "errors", "unread"), 0)
+    assert world.sweep() == counts
+    overdue(world, 1)
+    overdue(world, 2, leaseUntil=format_utc(world.now + timedelta(seconds=90)))
+    overdue(world, 3, hours=80)
+    counts |= {"handedOver": 1, "inProgress": 1, "failed": 1}
+    assert world.sweep() == counts
+    assert counts.items() <= world.log("swept")[1].items()
+
+
+def test_sweep_costs_what_is_overdue_not_what_is_there(world: World) -> None:
+    """100,000 finished notifications beside 20 overdue ones: as many items read as without them."""
+    read: Counter[str] = Counter()
+
+    def count(call: Call, effect: Callable[[], Answer]) -> Answer:
+        answer = effect()
+        read.update({call.name: 1, "items": answer.get("ScannedCount", 0)})
+        return answer
+
+    for number in range(20):
+        overdue(world, number)
+    world.finished(100_000)
+    world.wire.around = count
+    swept(world)
+    assert read == {"dynamodb.Query": SWEEP_SHARDS, "items": 20, "dynamodb.UpdateItem": 20, "lambda.Invoke": 20}

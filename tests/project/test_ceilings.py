@@ -1,0 +1,86 @@
+"""What may not grow unnoticed: AWS calls, imports, billed units, the artefact. Counts only: no clock is read here."""
+
+import json
+import sys
+import tomllib
+from functools import partial
+from itertools import pairwise
+
+import pytest
+
+from local import stack
+from local.emulator import ROOT
+from tests.support.aws import World, sample
+from tests.support.fresh_python import told_by
+
+CEILINGS: dict[str, dict[str, int]] = tomllib.loads((ROOT / "tests" / "project" / "ceilings.toml").read_text())
+STANDARD = {name.strip("_") for name in sys.stdlib_module_names} | {"sysconfigdata"}
+# Recheck starts without what only a notification's way in, the sweep or the retry queue needs.
+NOT_FOR_RECHECK = {"callback.notification", "callback.checksum", "callback.processor", "callback.redirect"}
+# None of them is needed (docs/decisions/04, 05, 10), and each takes as long to import as all of functions/ together.
+NEVER = {
+    "aws_xray_sdk",
+    "aws_lambda_powertools.event_handler",
+    "aws_lambda_powertools.utilities.idempotency",
+    "aws_lambda_powertools.utilities.parameters",
+    "aws_lambda_powertools.utilities.parser",
+    "boto3.dynamodb.table",
+    "pydantic.networks",
+    "pydantic.v1",
+}
+
+
+def test_aws_calls_are_as_recorded(world: World) -> None:
+    """Each call is a wait that is billed; a warm function asks for no key, a sweep pays for what is overdue alone."""
+    world.order()
+    world.pay()
+    world.finished(50)
+    made = [0]
+    warm_delivery = partial(world.deliver, sample("declined"))
+    for invoke in (world.deliver, warm_delivery, world.recheck, world.sweep, world.sweep):
+        invoke()
+        made.append(len(world.wire.calls))
+        world.wait(61 if len(made) < 5 else 600)
+    cold, warm, recheck, idle, one_overdue = (b - a for a, b in pairwise(made))
+    found = {"cold_delivery": cold, "warm_delivery": warm, "recheck": recheck, "idle_sweep": idle}
+    assert found | {"sweep_per_overdue": one_overdue - idle} == CEILINGS["aws_calls"]
+
+
+@pytest.mark.parametrize("handler", ["delayednotify", "recheck"])
+def test_a_handler_imports_no_more_than_recorded(handler: str) -> None:
+    """A cold start reads every module: one that is not needed for the way through is not imported."""
+    imported = _imported(f"import {handler}") - _imported("import boto3, botocore.config, boto3.dynamodb.types")
+    assert len(imported) <= CEILINGS["modules"][handler], sorted(imported)
+    assert not imported & NEVER
+    assert handler != "recheck" or not imported & NOT_FOR_RECHECK
+
+
+def test_no_client_is_made_before_it_is_needed(world: World) -> None:
+    """One session makes all clients, each at its first use: a Recheck makes none for the key, the mail or a queue."""
+    world.deliver()
+    world.cold_start()
+    world.wait(61)
+    world.recheck()
+    assert not {"processor"} & set(vars(world.app))
+    assert set(world.app._clients) == {"dynamodb"}
+
+
+def test_a_notification_is_billed_no_more_table_units_than_recorded() -> None:
+    """The tables are most of the bill (docs/benchmarks.md): their units and the record's size are counted."""
+    counted, ceilings = json.loads(told_by("-m", "bench.counting", "ours")), CEILINGS["tables"]
+    assert {name: most for name, most in ceilings.items() if counted[name] > most} == {}
+
+
+@pytest.mark.stack
+def test_the_artefact_is_no_larger_than_recorded() -> None:
+    """A new environment fetches and unpacks the artefact before it starts."""
+    stack.build()
+    files = [file for file in (stack.BUILD / "DelayedNotifyFunction").rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files if file.suffix != ".pyc") <= CEILINGS["artefact"]["bytes"]
+
+
+def _imported(program: str) -> set[str]:
+    told = f"{program}\nimport sys, json\nprint(json.dumps(sorted(sys.modules)))"
+    modules = json.loads(told_by("-c", told))
+    # The standard library's own are not counted: each Python has others.
+    return {name for name in modules if name.split(".")[0].strip("_").partition("__")[0] not in STANDARD}

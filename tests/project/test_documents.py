@@ -1,0 +1,162 @@
+"""Every command of README.md and docs/ is tried as far as it can be without an account, or listed with the reason."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from followups.cli import cli
+from followups.operator import Operator
+from followups.preflight import read_environment
+from local.emulator import ROOT
+from tests.support.documents import DOCUMENTS, Command, anchors, aws_request, blocks, commands, links, service_model
+from tests.support.recorded_calls import violations
+from tests.support.template import source
+
+COMMANDS = commands()
+ADOPTING = ROOT / "docs" / "adopting.md"
+CONTRACTS, OPERATIONS, DATA = (ROOT / "docs" / f"{name}.md" for name in ("contracts", "operations", "data"))
+BENCHMARKS = ROOT / "docs" / "benchmarks.md"
+# Commands that act on an account, which no test has.
+NOT_RUN = {
+    "sam deploy",  # and to the emulator in test_deploy.py
+    "sam deploy --config-env staging",
+    "sam deploy --config-env prod",
+    "sam deploy --template .aws-sam/image/template.yaml --resolve-image-repos",
+    "sam delete --stack-name payment3-follow-up-prod",
+    "sam remote invoke DelayedNotifyFunction --stack-name payment3-follow-up-dev --event-file events/authorized.json",
+}
+
+
+def named(program: str) -> list[Any]:
+    """The commands of a program, each once, as a test's parameters."""
+    first = {command.text: command for command in COMMANDS if command.words[0] == program}
+    return [pytest.param(command, id=f"{command.document}: {command.text[:90]}") for command in first.values()]
+
+
+def test_every_command_is_tried_or_listed() -> None:
+    """The collector finds blocks, tables and text; what no test tries is in NOT_RUN, and nothing else is."""
+    texts = {(command.document, command.text) for command in COMMANDS}
+    assert {("README.md", "make run DELAY=5"), ("docs/runbook.md", "followups show ORDER-1001")} <= texts
+    assert {
+        text for _, text in texts if text.split()[0] not in {"make", "followups", "aws", "export", "eval"}
+    } == NOT_RUN
+
+
+@pytest.mark.parametrize("command", named("make"))
+def test_make_target_is_there(command: Command) -> None:
+    """Its dry run works, and the Makefile knows its variables."""
+    assert all(re.fullmatch(r"[a-z./-]+|[A-Z]+=.*", word) for word in command.words[1:])
+    made = [word for name in (".venv", ".venv-emulator") for word in ("--old-file", f"{name}/installed")]
+    line = [*command.words, "--dry-run", *made]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    variables = [word.split("=")[0] for word in command.words if "=" in word]
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(re.search(rf"\$\${{?{name}\b", makefile) for name in variables)
+
+
+@pytest.mark.parametrize("command", named("followups"))
+def test_followups_command_parses(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By click's own parser, with the options that it has; no command is begun."""
+    for word in command.words:
+        if word.endswith(".json"):
+            (tmp_path / word).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / word).touch()
+    monkeypatch.chdir(tmp_path)
+    _parse(cli, "followups", list(command.words[1:]))
+    with pytest.raises(click.UsageError):
+        _parse(cli, "followups", [*command.words[1:], "--no-such-option"])
+
+
+@pytest.mark.parametrize("command", named("aws"))
+def test_aws_command_is_one_that_botocore_knows(command: Command) -> None:
+    """Service, operation and each option by their names, JSON by its shape, and nothing required is missing."""
+    service, operation, given = aws_request(command)
+    shape = service_model(service).operation_model(operation).input_shape
+    assert shape
+    assert violations(shape, given, operation) == []
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_links_lead_somewhere(file: Path) -> None:
+    """To a file of the repository, and to a heading that is there."""
+    for link in links(file):
+        path, _, anchor = link.partition("#")
+        target = (file.parent / path).resolve() if path else file
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_what_preflight_advises_to_read_is_there() -> None:
+    """Its lines name sections of docs/adopting.md."""
+    text = (ROOT / "followups" / "preflight.py").read_text()
+    sections = set(re.findall(r"docs/adopting\.md, ([^\"]+)\"", text))
+    assert sections == {"Add the indexes"}
+    assert {section.lower().replace(" ", "-") for section in sections} <= anchors(ADOPTING)
+
+
+def test_documented_environment_would_deploy(tmp_path: Path) -> None:
+    """The samconfig.toml of docs/adopting.md: parameters of the template's, and values that it takes."""
+    [block] = blocks(ADOPTING, "toml")
+    (tmp_path / "samconfig.toml").write_text(block)
+    declared = source()["Parameters"]
+    for name, value in read_environment(tmp_path / "samconfig.toml", "prod").given.items():
+        assert re.fullmatch(declared[name].get("AllowedPattern", ".*"), value), name
+
+
+def test_documented_statement_lets_notify_in() -> None:
+    """Notify's one statement names one action on one function, whose name is the contract's."""
+    [statement] = [found for found in map(json.loads, blocks(ADOPTING, "json")) if "Resource" in found]
+    assert statement["Action"] == "lambda:InvokeFunction"
+    assert statement["Resource"].endswith(":function:payment3-delayed-notify-prod")
+
+
+def test_published_benchmarks_say_which_run_they_are_of() -> None:
+    """It is a whole run, not a look with few samples, and every plot that the page shows is there."""
+    page = BENCHMARKS.read_text()
+    assert "\nWritten by `make bench`; no figure" in page
+    shown = re.findall(r"\]\((images/.+?)\)", page)
+    assert shown
+    assert all((BENCHMARKS.parent / name).exists() for name in shown)
+
+
+def test_readme_has_no_other_figures_than_the_benchmarks() -> None:
+    """What it costs there is a table of the page, to the letter."""
+    section = (ROOT / "README.md").read_text().partition("## What it costs\n")[2].partition("\n## ")[0]
+    table = "\n".join(line for line in section.splitlines() if line.startswith("|"))
+    assert table.count("\n") > 5
+    assert table in BENCHMARKS.read_text()
+
+
+def test_what_the_template_has_is_documented() -> None:
+    """Parameters, variables, queues and metrics in contracts.md, alarms in operations.md, stores in data.md."""
+    content = source()
+    kinds = {name: about["Type"] for name, about in content["Resources"].items()}
+    alarms = {name for name, kind in kinds.items() if kind == "AWS::CloudWatch::Alarm"}
+    queues = {name for name, kind in kinds.items() if kind == "AWS::SQS::Queue"}
+    metrics = set(re.findall(r'payment3/follow-up(?:", "|, MetricName: )(\w+)', (ROOT / "template.yaml").read_text()))
+    variables = content["Globals"]["Function"]["Environment"]["Variables"]
+    assert _missing(CONTRACTS, {*content["Parameters"], *variables, *queues, *metrics}) == set()
+    assert _missing(OPERATIONS, alarms) == set()
+    data = DATA.read_text()
+    assert all(f"`{name}`" in data for name in queues)
+    assert all(name in data for name, kind in kinds.items() if kind == "AWS::DynamoDB::Table" and name != "OrderTable")
+
+
+def _missing(file: Path, names: set[str]) -> set[str]:
+    return names - set(re.findall(r"`(\w+)`", file.read_text()))
+
+
+def _parse(group: click.Group, name: str, given: list[str], parent: click.Context | None = None) -> None:
+    context = group.make_context(name, given, parent=parent, obj=Operator())
+    found, command, rest = group.resolve_command(context, [*context.protected_args, *context.args])
+    assert command
+    if isinstance(command, click.Group):
+        _parse(command, str(found), rest, context)
+    else:
+        command.make_context(found, rest, parent=context).close()

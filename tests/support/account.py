@@ -1,0 +1,123 @@
+"""An account before a deployment: moto's, with what payment3 has around us; what moto lacks is answered here."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from followups.cli import main
+from local.emulator import ROOT
+from local.stack import SECRET
+from tests.support.aws import World, _Session
+from tests.support.recorded_calls import Answer, Call, Wire
+from tests.support.template import source
+
+STACK = "payment3-follow-up-test"
+GIVEN = {
+    "Branch": "test",
+    "RedirectUrlTemplate": "https://shop.local.example/orders/{orderId}",
+    "ErrorMailFrom": "payment3@local.example",
+    "ErrorMailTo": "on-call@local.example",
+}
+PROCESS = "payment3-process-paid-order-test"
+
+
+@contextmanager
+def made(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> Iterator["Account"]:
+    """Make the account."""
+    monkeypatch.setattr(boto3, "Session", _Session)
+    with mock_aws():
+        yield Account(wire, folder, capsys)
+
+
+@dataclass
+class Account:
+    """What a test holds in its hands; what preflight is to find is set here."""
+
+    wire: Wire
+    folder: Path
+    capsys: pytest.CaptureFixture[str]
+    given: dict[str, str] = field(default_factory=lambda: dict(GIVEN))
+    functions: dict[str, dict[str, Any]] = field(default_factory=lambda: {PROCESS: {"Timeout": 30}})
+    identities: dict[str, bool] = field(default_factory=lambda: {"payment3@local.example": True})
+    ses: dict[str, Any] = field(default_factory=lambda: {"ProductionAccessEnabled": True, "SendingEnabled": True})
+    stack: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Make the secret, and answer for what moto does not play."""
+        self.client("secretsmanager").create_secret(Name="payment3/kbank", SecretString=json.dumps(SECRET))
+        self.wire.answers |= {
+            "lambda.GetFunctionConfiguration": self._function,
+            "cloudformation.DescribeStacks": self._describe_stacks,
+            "sesv2.GetEmailIdentity": self._identity,
+            "sesv2.GetAccount": lambda _: self.ses,
+        }
+
+    @staticmethod
+    def client(service: str) -> Any:
+        """A client of moto's."""
+        return World.client(service)
+
+    def run(self, *arguments: str) -> int:
+        """Run preflight on the environment `test` of a samconfig.toml that gives what is `given`."""
+        config = self.folder / "samconfig.toml"
+        overrides = json.dumps([f"{name}={value}" for name, value in self.given.items()])
+        config.write_text(f'[test.deploy.parameters]\nstack_name = "{STACK}"\nparameter_overrides = {overrides}\n')
+        files = ("--config-file", str(config), "--template", str(ROOT / "template.yaml"))
+        with self.wire:
+            return main(["preflight", "--config-env", "test", *files, *arguments])
+
+    def findings(self, *arguments: str) -> list[dict[str, str]]:
+        """What preflight says, as programs read it; its exit code must be what the findings ask for."""
+        self.capsys.readouterr()
+        code = self.run("--json", *arguments)
+        found = [json.loads(line) for line in self.capsys.readouterr().out.splitlines()]
+        assert code == int(any(one["level"] == "stop" for one in found)), found
+        return found
+
+    def said(self, subject: str, *arguments: str) -> list[str]:
+        """The findings on what begins so: level, text, and what to do."""
+        found = [one for one in self.findings(*arguments) if one["subject"].startswith(subject)]
+        return [f"{one['level']}: {one['text']}" + (f" -> {one['todo']}" if one["todo"] else "") for one in found]
+
+    def make_table(self, name: str, logical: str, **changes: Any) -> None:
+        """Make a table as the template would, or with changes; a change of None leaves a property out."""
+        written: dict[str, Any] = source()["Resources"][logical]["Properties"]
+        names = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+        properties = {key: written[key] for key in names if key in written} | changes
+        client = self.client("dynamodb")
+        client.create_table(TableName=name, **{key: value for key, value in properties.items() if value is not None})
+        if "TimeToLiveSpecification" in written:
+            client.update_time_to_live(TableName=name, TimeToLiveSpecification=written["TimeToLiveSpecification"])
+
+    # --- what moto lacks ---
+
+    def _function(self, call: Call) -> Answer:
+        name = call.request["FunctionName"]
+        if name not in self.functions:
+            raise _error("ResourceNotFoundException", call)
+        return {"State": "Active", **self.functions[name]}
+
+    def _identity(self, call: Call) -> Answer:
+        name = call.request["EmailIdentity"]
+        if name not in self.identities:
+            raise _error("NotFoundException", call)
+        return {"VerifiedForSendingStatus": self.identities[name]}
+
+    def _describe_stacks(self, call: Call) -> Answer:
+        if self.stack is None:
+            raise _error("ValidationError", call)
+        return {"Stacks": [self.stack]}
+
+
+def _error(code: str, call: Call) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": f"{code} for a test"}}, call.operation)

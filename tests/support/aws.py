@@ -1,0 +1,325 @@
+"""A small world around the handlers: moto's tables made from the template, a clock to set, and a ProcessPaidOrder."""
+
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any, ClassVar
+
+import boto3
+import pytest
+from moto import mock_aws
+from moto.backends import get_backend
+
+import delayednotify
+import recheck
+from callback.app import Application
+from callback.clock import format_utc, parse_utc
+from callback.log import logger
+from callback.settings import read_settings
+from local.emulator import ACCOUNT, REGION, ROOT
+from local.stack import SECRET
+from tests.support.call_purposes import dependency
+from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, RETRY, SWEEP, Handler, Model, read_rules
+from tests.support.recorded_calls import Answer, Call, Wire, payload
+from tests.support.template import resolved
+from tests.support.without_coverage import roomily
+
+CHARGE = "chrg_test_22500001aa11bb22cc33dd44"
+NOTIFICATION = json.loads((ROOT / "events" / "authorized.json").read_text())["requestContext"]["requestId"]
+ORDER = "ORDER-1001"
+RETURN_URL = "https://shop.local.example/thanks"
+# One for all tests: what takes time is reading AWS's service models.
+SESSION = boto3.Session(region_name=REGION, aws_access_key_id="none", aws_secret_access_key="none")
+PARAMETERS = {
+    "RedirectUrlTemplate": "https://shop.local.example/orders/{orderId}",
+    "RedirectAllowedOrigins": "https://shop.local.example",
+    "ErrorMailFrom": "payment3@local.example",
+    "ErrorMailTo": "on-call@local.example",
+}
+
+
+class _Session:
+    """What the functions take for a session: each client is made once for all tests, since that takes long."""
+
+    _made: ClassVar[dict[tuple[str, Any], Any]] = {}
+    asked: ClassVar[list[dict[str, str]]] = []
+
+    def __init__(self, **asked: str) -> None:
+        self.asked.append(asked)
+
+    def client(self, service: str, config: Any) -> Any:
+        make: Any = SESSION.client
+        kind = (service, config.read_timeout)
+        if kind not in self._made:
+            self._made[kind] = make(service, config=config)
+        return self._made[kind]
+
+
+@contextmanager
+def made(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Iterator["World"]:
+    """Make a world, with the handlers in it."""
+    monkeypatch.setattr(boto3, "Session", _Session)
+    printed = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", printed)
+    with mock_aws():
+        world = World(wire, printed)
+        for module in (delayednotify, recheck):
+            monkeypatch.setattr(module, "application", lambda: world.app)
+        yield world
+
+
+def sample(name: str) -> dict[str, Any]:
+    """Read a file of events/."""
+    event: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text())
+    return event
+
+
+@dataclass(repr=False)
+class World:
+    """Tables, clock, handlers, log."""
+
+    wire: Wire
+    printed: io.StringIO
+    lines: list[tuple[datetime, str, dict[str, Any]]] = field(default_factory=list)
+    now: datetime = datetime(2026, 11, 22, 9, 30, 17, 250_000, tzinfo=UTC)
+    changes: dict[str, str] = field(default_factory=dict)
+    took: timedelta = timedelta(milliseconds=300)
+
+    def __post_init__(self) -> None:
+        """Make what the template makes."""
+        self.resources = resolved(**PARAMETERS)
+        self.environment = self.resources["RecheckFunction"]["Properties"]["Environment"]["Variables"]
+        for resource in self.resources.values():
+            if resource["Type"] == "AWS::DynamoDB::Table":
+                self._make_table(resource["Properties"])
+        self.client("scheduler").create_schedule_group(Name=self.environment["SCHEDULE_GROUP"])
+        self.client("secretsmanager").create_secret(
+            Name=self.environment["KBANK_SECRET_ID"], SecretString=json.dumps(SECRET)
+        )
+        self.client("ses").verify_email_identity(EmailAddress=self.environment["ERROR_MAIL_FROM"])
+        self.wire.answers["lambda.Invoke"] = self._process_paid_order
+        self.cold_start()
+
+    def cold_start(self, **changes: str) -> None:
+        """Forget everything in memory; later changes of the environment add to earlier ones."""
+        self.changes |= changes
+        self.app = Application(read_settings(self.environment | self.changes), lambda: self.now, self._all_at_once)
+
+    def _all_at_once(self, work: Callable[[int], Any], shards: Iterable[int]) -> list[Any]:
+        """Run the sweep's shards in one order, so that each run is like the last, but at the same time."""
+        began, ended, answers = self.now, [self.now], []
+        for shard in shards:
+            self.now = began
+            answers.append(work(shard))
+            ended.append(self.now)
+        self.now = max(ended)
+        return answers
+
+    def _make_table(self, properties: dict[str, Any]) -> None:
+        names = ("TableName", "BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+        self.client("dynamodb").create_table(**{name: properties[name] for name in names if name in properties})
+
+    def empty(self) -> None:
+        """Forget all that happened: a world for the next story, made sooner than a new one."""
+        for variable in ("CREDIT_CARD_NOTIFY_TABLE", "CALLBACK_ERROR_LOG_TABLE", "ORDER_TABLE"):
+            self._kept(variable).items.clear()
+        self.fire()
+        self.wire.calls.clear()
+        self.lines.clear()
+        self._take_printed()
+        self.cold_start()
+
+    def _process_paid_order(self, call: Call) -> Answer:
+        self.now += self.took
+        return payload({"paid": True, "pass": json.loads(call.request["Payload"])["pass"]})
+
+    # --- what happens ---
+
+    def deliver(self, event: object = None) -> Any:
+        """Lambda invokes DelayedNotify."""
+        with self.wire:
+            return delayednotify.lambda_handler(sample("authorized") if event is None else event, None)
+
+    def recheck(self, number: int = 2, **changes: object) -> Any:
+        """A timer invokes Recheck."""
+        event = {
+            "version": 1,
+            "chargeId": CHARGE,
+            "notificationId": NOTIFICATION,
+            "orderId": ORDER,
+            "pass": number,
+            "dueAt": format_utc(self.now),
+        }
+        with self.wire:
+            return recheck.lambda_handler(event | changes, None)
+
+    def retry(self, *bodies: object, **attributes: str) -> Any:
+        """The retry queue's event source invokes RetryFunction with messages."""
+        attributes = {
+            "ApproximateReceiveCount": "1",
+            "SentTimestamp": str(round(self.now.timestamp() * 1000)),
+        } | attributes
+        records = [
+            {"messageId": str(number), "body": json.dumps(body), "attributes": attributes}
+            for number, body in enumerate(bodies)
+        ]
+        with self.wire:
+            return delayednotify.retry_handler({"Records": records}, None)
+
+    def sweep(self) -> Any:
+        """The sweep's schedule invokes it."""
+        event = {"detail-type": "Scheduled Event", "time": f"{self.now:%Y-%m-%dT%H:%M:%SZ}"}
+        with self.wire:
+            return recheck.sweep_handler(event, None)
+
+    def finished(self, count: int) -> None:
+        """Let so many notifications be done and over: one and the same to moto, under keys of their own."""
+        with self.wire.aside():
+            done = {"chargeId": "done", "notificationId": "done", "orderId": ORDER, "state": "DONE", "passesDone": 2}
+            self.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=done)
+        kept = self._kept("CREDIT_CARD_NOTIFY_TABLE").items
+        kept.update({f"done-{number}": kept["done"] for number in range(count)})
+
+    def monotonic(self) -> float:
+        """The world's clock as `time.monotonic` tells it."""
+        return self.now.timestamp()
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(seconds=seconds)
+
+    # --- the model of AWS around the handlers ---
+
+    def model(self, **options: Any) -> Model:
+        """A model that invokes the handlers as the template says."""
+        handlers = {
+            DELAYED_NOTIFY: delayednotify.lambda_handler,
+            RECHECK: recheck.lambda_handler,
+            SWEEP: recheck.sweep_handler,
+            RETRY: delayednotify.retry_handler,
+        }
+        options = {"waiting": self._waiting, "restart": self.cold_start, "delete_schedule": self.delete} | options
+        invoked = {name: self._invoked(name, handler) for name, handler in handlers.items()}
+        model = Model(self, invoked, read_rules(self.resources), **options)
+        wire = self.wire
+        wire.answers["lambda.Invoke"] = lambda call: model.invoke(call.request)
+        wire.answers["sqs.SendMessage"] = lambda call: model.take(call.request)
+        wire.after["scheduler.CreateSchedule"] = lambda call: model.schedule(call.request)
+        wire.around = lambda call, effect: model.around(call, dependency(call), effect)
+        return model
+
+    def _invoked(self, name: str, handler: Handler) -> Handler:
+        def invoke(payload: Any, context: Any) -> Any:
+            try:
+                with self.wire:
+                    return roomily(handler, payload, context)
+            finally:
+                self.lines += [(self.now, name, json.loads(line)) for line in self._take_printed().splitlines()]
+
+        return invoke
+
+    def _take_printed(self) -> str:
+        text = self.printed.getvalue()
+        self.printed.seek(0)
+        self.printed.truncate()
+        return text
+
+    def _waiting(self) -> dict[str, datetime | None]:
+        # Read where moto keeps it: it is asked for after each event.
+        charges = self._kept("CREDIT_CARD_NOTIFY_TABLE").items.values()
+        attributes = [item.attrs for items in charges for item in items.values()]
+        return {
+            row["notificationId"].value: parse_utc(row["sweepAt"].value) if "sweepAt" in row else None
+            for row in attributes
+        }
+
+    # --- what is there ---
+
+    @staticmethod
+    @cache
+    def client(service: str) -> Any:
+        """A client of moto's."""
+        make: Any = SESSION.client
+        return make(service)
+
+    def table(self, variable: str) -> Any:
+        """The table that an environment variable names."""
+        return _resource().Table(self.environment[variable])
+
+    def rows(self, variable: str) -> list[dict[str, Any]]:
+        """Everything in a table, read where moto keeps it: without a call, and much sooner."""
+        return [item.to_regular_json() for item in self._kept(variable).all_items()]
+
+    def _kept(self, variable: str) -> Any:
+        return get_backend("dynamodb")[ACCOUNT][REGION].tables[self.environment[variable]]
+
+    def record(self) -> dict[str, Any]:
+        """The only notification record."""
+        [record] = self.rows("CREDIT_CARD_NOTIFY_TABLE")
+        return record
+
+    def error(self) -> dict[str, Any]:
+        """The only error in the error log."""
+        [row] = self.errors()
+        return row
+
+    def errors(self) -> list[dict[str, Any]]:
+        """The error log without the rows that count the mails."""
+        return [row for row in self.rows("CALLBACK_ERROR_LOG_TABLE") if "errorType" in row]
+
+    def schedules(self) -> list[str]:
+        """The names of the timers that are armed, read where moto keeps them."""
+        return sorted(self._timers())
+
+    def fire(self) -> None:
+        """Scheduler deletes the timers that it fired."""
+        self._timers().clear()
+
+    def delete(self, schedule: str) -> None:
+        """Scheduler deletes a timer of this name, if there still is one."""
+        self._timers().pop(schedule, None)
+
+    def _timers(self) -> Any:
+        groups = get_backend("scheduler")[ACCOUNT][REGION].schedule_groups
+        return groups[self.environment["SCHEDULE_GROUP"]].schedules
+
+    def log(self, containing: str = "") -> list[dict[str, Any]]:
+        """The log lines so far whose message contains a text."""
+        lines = [json.loads(line) for line in self.printed.getvalue().splitlines()]
+        return [line for line in lines if containing in line["message"]]
+
+    def metrics(self, name: str) -> list[dict[str, Any]]:
+        """The log lines so far that carry a value of a metric."""
+        return [line for line in self.log() if "_aws" in line and name in line]
+
+    def mails(self) -> list[dict[str, Any]]:
+        """The mails that were sent."""
+        return self.wire.of("ses.SendEmail")
+
+    def passes(self) -> list[dict[str, Any]]:
+        """What ProcessPaidOrder was invoked with, by whom it may have failed."""
+        return [json.loads(request["Payload"]) for request in self.wire.of("lambda.Invoke")]
+
+    def pay(self, **attributes: object) -> None:
+        """Write the charge's payment record."""
+        item = {"chargeId": CHARGE, "orderId": ORDER} | attributes
+        self.table("CARD_PAYMENT_RECORD_TABLE").put_item(Item=item)
+
+    def order(self, **attributes: object) -> None:
+        """Write the order."""
+        self.table("ORDER_TABLE").put_item(Item={"orderId": ORDER, "returnUrl": RETURN_URL} | attributes)
+
+    def payment(self) -> dict[str, Any]:
+        """The only payment record."""
+        [payment] = self.rows("CARD_PAYMENT_RECORD_TABLE")
+        return payment
+
+
+@cache
+def _resource() -> Any:
+    make: Any = SESSION.resource
+    return make("dynamodb")

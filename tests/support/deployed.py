@@ -1,0 +1,247 @@
+"""The world as operators reach it: a deployed stack by its name, its queues, its functions to invoke."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+from moto.sqs.models import sqs_backends
+
+import delayednotify
+import recheck
+from callback.clock import format_utc
+from callback.record import OVERDUE_AFTER
+from followups.cli import main
+from followups.operator import Operator
+from followups.stack import FAILURE, QUEUES, REFUSED, RETRY
+from local.emulator import ACCOUNT, REGION
+from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample
+from tests.support.dead_letter_events import Letter, function_error, on_failure, scheduler_letter
+from tests.support.recorded_calls import Answer, Call, payload
+from tests.support.template import source
+
+STACK = "payment3-follow-up-dev"
+PROCESS = "payment3-process-paid-order-dev"
+# What CloudFormation says of a deployment, and the variable that the template makes of it.
+PARAMETERS = {
+    "RecheckDelays": "RECHECK_DELAYS",
+    "GiveUpAfterHours": "GIVE_UP_AFTER_HOURS",
+    "UnprovedGiveUpAfterHours": "UNPROVED_GIVE_UP_AFTER_HOURS",
+    "SettledOrderStatuses": "SETTLED_ORDER_STATUSES",
+    "KBankSecretId": "KBANK_SECRET_ID",
+}
+
+
+def unstyled(text: str) -> str:
+    """What a terminal shows of a text, without colours."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
+
+
+def arn(function: str) -> str:
+    """A function's ARN in the account of the tests."""
+    return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"
+
+
+@dataclass
+class Deployed:
+    """A world with its stack; what operators do goes through `followups`."""
+
+    world: World
+    urls: dict[str, str] = field(default_factory=dict)
+    sent: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Make the queues, and answer for CloudFormation and Lambda, which moto does not play without containers."""
+        kept = {"MessageRetentionPeriod": "1209600", "VisibilityTimeout": "720"}
+        for queue in QUEUES:
+            made = self.world.client("sqs").create_queue(QueueName=f"stack-{queue}", Attributes=kept)
+            self.urls[queue] = made["QueueUrl"]
+        answers = self.world.wire.answers
+        self.functions: dict[str, Callable[[Call], Answer]] = {
+            arn("payment3-recheck-dev"): _recheck,
+            PROCESS: answers["lambda.Invoke"],
+        }
+        answers["cloudformation.DescribeStacks"] = self._describe_stacks
+        answers["lambda.Invoke"] = lambda call: self.functions[call.request["FunctionName"]](call)
+        answers["sqs.ReceiveMessage"] = self._receive_message
+        answers["sqs.SendMessage"] = lambda call: self._send_message(call.request)
+
+    def run(self, *arguments: str) -> int:
+        """Run a command of the operators' and return its exit code; then RetryFunction takes what it can receive."""
+        operator = Operator(lambda: self.world.now, self.world.monotonic, self.world.wait)
+        with self.world.wire:
+            code = main(arguments, operator)
+        self.retry()
+        return code
+
+    def invoked(self, function: str) -> list[Any]:
+        """The payloads that a function was invoked with."""
+        requests = self.world.wire.of("lambda.Invoke")
+        return [json.loads(r["Payload"]) for r in requests if r["FunctionName"].endswith(function)]
+
+    def process_fails(self) -> Callable[[Call], Answer]:
+        """ProcessPaidOrder fails from now on; return what it did before."""
+        works, self.functions[PROCESS] = self.functions[PROCESS], lambda _call: payload({}, error="Unhandled")
+        return works
+
+    # --- what is in the table, without its past ---
+
+    def put_waiting(self, name: str, minutes: float = 60, **changes: object) -> None:
+        """A notification whose pass 2 was first due so many minutes ago, or is due later where that is negative."""
+        due = self.world.now - timedelta(minutes=minutes)
+        sweep_at = due + OVERDUE_AFTER * (minutes < 0)
+        line = {
+            "nextPassDue": format_utc(due),
+            "sweepAt": format_utc(sweep_at),
+            "sweepShard": _shard(name),
+        }
+        self._put(name, minutes, {"state": "PENDING"} | line | changes)
+
+    def put_failed(self, name: str, minutes: float = 60, **changes: object) -> None:
+        """A notification that failed so many minutes ago."""
+        failed_at = format_utc(self.world.now - timedelta(minutes=minutes))
+        line = {"failedAt": failed_at, "failedShard": _shard(name)}
+        self._put(name, minutes, {"state": "FAILED", "lastError": "PassFailed: no", "attempts": 4} | line | changes)
+
+    def _put(self, name: str, minutes: float, changes: dict[str, object]) -> None:
+        """Write an item; a change to None leaves the attribute out."""
+        due = self.world.now - timedelta(minutes=minutes)
+        item = {"chargeId": CHARGE, "notificationId": name, "orderId": ORDER, "passesDone": 1, "passes": []}
+        item |= {"receivedAt": format_utc(due - timedelta(minutes=1)), "firstDue": format_utc(due)}
+        item |= {"attempts": 1, "attemptsBefore": 1, "checksumStatus": "valid"} | changes
+        kept = {name: value for name, value in item.items() if value is not None}
+        self.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=kept)
+
+    # --- what lies in the queues ---
+
+    def put(self, queue: str, letter: Letter) -> None:
+        """A letter arrives."""
+        self._send_message({"QueueUrl": self.urls[queue]} | letter)
+
+    def put_each_kind(self) -> None:
+        """Refused as no notification, not saved for 72 hours, and not saved yet; the last one is hidden."""
+        self.put(REFUSED, refused_letter("InvalidNotification", "body: expected a JSON object", {"body": "nonsense"}))
+        self.put(FAILURE, notify_letter(notification(2), TimeoutError("the table is asleep")))
+        self.put(RETRY, notify_letter(notification(3), TimeoutError("the table is asleep")))
+        self.world.client("sqs").receive_message(QueueUrl=self.urls[RETRY], WaitTimeSeconds=0)
+        self.world.wait(60)
+
+    def retry(self) -> None:
+        """The event source hands what it can receive to RetryFunction, as often as there is something."""
+        with self.world.wire.aside():
+            received = self._receive({"QueueUrl": self.urls[RETRY]})
+        for message in received:
+            attributes = message["Attributes"] | {"ApproximateReceiveCount": "1"}
+            record = {"messageId": message["MessageId"], "body": message["Body"], "attributes": attributes}
+            with self.world.wire:
+                failed = delayednotify.retry_handler({"Records": [record]}, None)["batchItemFailures"]
+            if not failed:
+                handle = message["ReceiptHandle"]
+                self.world.client("sqs").delete_message(QueueUrl=self.urls[RETRY], ReceiptHandle=handle)
+        if received:
+            self.retry()
+
+    def messages(self, queue: str) -> list[Any]:
+        """What is in a queue, hidden or not, as moto keeps it."""
+        found: list[Any] = sqs_backends[ACCOUNT][REGION].queues[f"stack-{queue}"]._messages
+        return found
+
+    def left(self) -> dict[str, int]:
+        """How many letters are in each queue that is not empty."""
+        return {queue: len(self.messages(queue)) for queue in QUEUES if self.messages(queue)}
+
+    def hidden(self) -> int:
+        """How many letters that wait for a person are hidden."""
+        return sum(not message.visible for queue in (REFUSED, FAILURE) for message in self.messages(queue))
+
+    def show_again(self) -> None:
+        """The time passes for which a letter stays hidden."""
+        for queue in QUEUES:
+            for message in self.messages(queue):
+                message.visible_at = 0.0
+
+    def _send_message(self, request: dict[str, Any]) -> Answer:
+        with self.world.wire.aside():
+            answer: Answer = self.world.client("sqs").send_message(**request)
+        self.sent[answer["MessageId"]] = str(int(self.world.now.timestamp() * 1000))
+        return answer
+
+    def _receive_message(self, call: Call) -> Answer:
+        # A long poll, so that AWS asks all its servers; the tests' one server need not be waited for.
+        assert call.request["WaitTimeSeconds"] > 0
+        with self.world.wire.aside():
+            return {"Messages": self._receive(call.request | {"WaitTimeSeconds": 0})}
+
+    def _receive(self, request: dict[str, Any]) -> list[Any]:
+        messages: list[Any] = self.world.client("sqs").receive_message(**request).get("Messages", [])
+        for message in messages:  # sent by the world's clock, not by moto's
+            message["Attributes"] = {"SentTimestamp": self.sent[message["MessageId"]]}
+        return messages
+
+    def _describe_stacks(self, call: Call) -> Answer:
+        resources, environment = self.world.resources, self.world.environment
+        values = self.urls | {
+            "DelayedNotifyFunctionArn": arn(resources["DelayedNotifyFunction"]["Properties"]["FunctionName"]),
+            "RecheckFunctionArn": arn(resources["RecheckFunction"]["Properties"]["FunctionName"]),
+            "ScheduleGroup": environment["SCHEDULE_GROUP"],
+            "CreditCardNotifyTable": environment["CREDIT_CARD_NOTIFY_TABLE"],
+            "CallbackErrorLogTable": environment["CALLBACK_ERROR_LOG_TABLE"],
+        }
+        given = environment | self.world.changes
+        parameters = {name: given[variable] for name, variable in PARAMETERS.items()}
+        assert set(values) <= _written("Outputs"), "no output of the template's"
+        assert set(parameters) <= _written("Parameters"), "no parameter of the template's"
+        assert call.request in ({}, {"StackName": STACK})
+        outputs = [{"OutputKey": key, "OutputValue": value} for key, value in values.items()]
+        deployed_with = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+        return {"Stacks": [{"StackName": STACK, "Outputs": outputs, "Parameters": deployed_with}]}
+
+
+def _shard(name: str) -> int:
+    return sum(name.encode()) % 4  # these are enough for tests, and tests/support/busy_stack.py has no more
+
+
+@cache
+def _written(section: str) -> set[str]:
+    return set(source()[section])
+
+
+def _recheck(call: Call) -> Answer:
+    try:
+        return payload(recheck.lambda_handler(json.loads(call.request["Payload"]), None))
+    except Exception as error:  # noqa: BLE001 - as the Lambda runtime does
+        return payload(function_error(error), error="Unhandled")
+
+
+# --- the n-th notification and its letters ---
+
+
+def notification(number: int = 1) -> dict[str, Any]:
+    """A delivery by the bank, the first of the samples' order."""
+    event = sample("authorized")
+    event["requestContext"]["requestId"] = NOTIFICATION if number == 1 else f"{NOTIFICATION}-{number}"
+    return event
+
+
+def notify_letter(event: object = None, error: Exception | None = None, function: str = "") -> Letter:
+    """DelayedNotify's record of a notification; without an error it grew too old."""
+    function = function or arn("payment3-delayed-notify-dev")
+    return on_failure(function, "8f0c5a55-1b0e-4c53-9d0e-3f1f6ae0f0aa", event or notification(), error)
+
+
+def refused_letter(error_type: str, reason: str, event: object) -> Letter:
+    """What RetryFunction moves to the refused queue."""
+    attributes = {"errorType": error_type, "reason": reason}
+    typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+    return notify_letter(event, OSError("the first error")) | {"MessageAttributes": typed}
+
+
+def timer_letter() -> Letter:
+    """Scheduler's letter of the timer of pass 2."""
+    ids = {"chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER}
+    timer = {"version": 1, **ids, "pass": 2, "dueAt": "2026-11-22T09:31:17.550000Z", "scheduleArn": "a"}
+    group = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/payment3-recheck-dev"
+    return scheduler_letter(json.dumps(timer), f"{group}/recheck-0123456789ab-2")

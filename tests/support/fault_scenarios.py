@@ -1,0 +1,272 @@
+"""Every way in which every AWS call can fail, crossed with what may come to help or not.
+
+A cell is one story: a notification is delivered, one call fails in one way, and the model runs until nothing is left to
+happen. The calls are not listed here: a first run without the fault shows them.
+"""
+
+import itertools
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from botocore.exceptions import ReadTimeoutError
+
+from callback.clock import format_utc, parse_utc
+from tests.support.aws import World, sample
+from tests.support.call_purposes import purpose
+from tests.support.invariants import broken, repair
+from tests.support.lambda_model import DELAYED_NOTIFY, ERROR_CODES, RECHECK, SWEEP, Died, fail
+from tests.support.recorded_calls import Answer, Call
+
+START = datetime(2026, 11, 22, 9, 30, 17, 250_000, tzinfo=UTC)
+LAST_SHARD = 15
+Effect = Callable[[], Answer]
+Fault = Callable[[Call, Effect], Answer]
+Point = tuple[str, str, int]  # the function, what the call is for, and which of its kind it is
+
+
+def _dies_before(_call: Call, _effect: Effect) -> Answer:
+    raise Died
+
+
+def _dies_after(_call: Call, effect: Effect) -> Answer:
+    effect()
+    raise Died
+
+
+def _answer_is_lost(_call: Call, effect: Effect) -> Answer:
+    effect()
+    raise ReadTimeoutError(endpoint_url="a test")
+
+
+def _refused(how: str) -> Fault:
+    return lambda call, _effect: fail(how, call)
+
+
+FAULTS: dict[str, Fault] = {
+    "dies before": _dies_before,
+    "dies after": _dies_after,
+    "answer lost": _answer_is_lost,
+} | {how: _refused(how) for how in ERROR_CODES}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What happens apart from the fault: how ProcessPaidOrder behaves at its n-th run of a pass; other settings.
+
+    `settles` is the pass from which on the order is paid; `down` fails `until` so long after the delivery; `ends` is
+    how it ends by itself. Calls of the functions in `again` fail here too, though an earlier scenario had their like;
+    `title` sets them apart.
+    """
+
+    behaviour: Callable[[int, int], str] = lambda _pass, _nth: "works"
+    settings: dict[str, str] = field(default_factory=dict)
+    settles: int | None = None
+    down: dict[str, str] = field(default_factory=dict)
+    until: timedelta = timedelta()
+    event: str = "authorized"
+    ends: str = "DONE"
+    again: tuple[str, ...] = ()
+    title: str = ""
+
+
+def _fails_once(_number: int, nth: int) -> str:
+    return "fails" if nth == 1 else "works"
+
+
+def _pass_2_fails(number: int, _nth: int) -> str:
+    return "fails" if number == 2 else "works"
+
+
+_UNSAVED = {"CreditCardNotifyTable": "server error"}
+_ASLEEP = {SWEEP: "down", "timers": "down"}
+_SOON = {"GIVE_UP_AFTER_HOURS": "1"}
+SCENARIOS = {
+    "as it should": Scenario(),
+    "it cannot be saved at first": Scenario(down=_UNSAVED, until=timedelta(minutes=5)),
+    "each pass fails once": Scenario(_fails_once),
+    "the order's status is asked for": Scenario(settings={"SETTLED_ORDER_STATUSES": "PAID"}, settles=1),
+    "three passes": Scenario(settings={"RECHECK_DELAYS": "60,60"}),
+    "nor do its passes succeed at once": Scenario(_fails_once, down=_UNSAVED, until=timedelta(minutes=5)),
+    "it is refused": Scenario(event="not a notification", ends="refused queue"),
+    "pass 2 is given up": Scenario(
+        _pass_2_fails,
+        _SOON,
+        down=_ASLEEP,
+        until=timedelta(minutes=63),
+        ends="FAILED",
+        again=(RECHECK,),
+        title=", where pass 2 has failed for too long",
+    ),
+    "nothing runs pass 2 in time": Scenario(
+        settings=_SOON,
+        down=_ASLEEP,
+        until=timedelta(minutes=125),
+        ends="FAILED",
+        again=(SWEEP,),
+        title=", where nothing ran pass 2 in time",
+    ),
+}
+USUAL = {"RECHECK_DELAYS": "60", "GIVE_UP_AFTER_HOURS": "72", "SETTLED_ORDER_STATUSES": ""}
+CROSSINGS = (*itertools.product((True,), ("once", "twice", "late", "never")), (False, "once"), (False, "never"))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """How one story ended; `section` is the failure table's."""
+
+    section: str
+    point: Point
+    fault: str
+    redelivered: bool
+    timer: str
+    remains: str
+    finishers: tuple[str, ...]
+    took: timedelta
+    end: str
+    wrong: tuple[str, ...]
+    duplicates: int
+
+
+class Story:
+    """One notification from its delivery to the end, with at most one fault on the way."""
+
+    def __init__(self, world: World, scenario: Scenario, crossing: tuple[bool, str]) -> None:
+        random.seed(1)  # the jitter of the waits
+        world.empty()
+        world.now = START
+        world.cold_start(**USUAL | scenario.settings)
+        self.nth: Counter[int] = Counter()
+        self.model = world.model(
+            redelivers=crossing[0], timer=crossing[1], behaviour=self._behaviour, outage=self._outage
+        )
+        self.scenario, self.world, self.crossing = scenario, world, crossing
+        self.points: list[Point] = []
+        self.alike: set[Point] = set()
+        self.helpers: list[str] = []
+        self.fault: tuple[Point, str] | None = None
+        self.remains: str | None = None
+        self.repaired = False
+        self._seen: Counter[tuple[str, str]] = Counter()
+        self._allowed, world.wire.around = world.wire.around, self._around
+
+    def told(self) -> "Story":
+        """Deliver, and come to rest."""
+        event = sample("authorized")
+        if self.scenario.event != "authorized":
+            event["body"] = self.scenario.event
+        self.model.accept(DELAYED_NOTIFY, event, "Notify")
+        self.model.rest()
+        return self
+
+    def cell(self, point: Point, fault: str) -> Cell:
+        """Tell the story with this fault in it, repair what waits for a person, and judge the end."""
+        self.fault = (point, fault)
+        self.told()
+        assert self.remains is not None, f"{point} was not reached"
+        wrong, end, took, helpers = broken(self.model, self.world), self._end(), self._took(), tuple(self.helpers)
+        wrong += [] if end == self.scenario.ends else [f"ended {end}"]
+        wrong += self._noise()
+        self.repaired = True
+        if repair(self.model, self.world.rows("CREDIT_CARD_NOTIFY_TABLE")):
+            self.model.rest()
+            wrong += broken(self.model, self.world)
+            wrong += [] if self._end() in {"DONE", "refused queue"} else ["no command brought it back"]
+        runs = Counter(run.number for run in self.model.runs if run.completed)
+        again = sum(count - 1 for count in runs.values())
+        section = f"{point[0]}{self.scenario.title}"
+        return Cell(
+            section, point, fault, *self.crossing, self.remains, helpers, took, end, tuple(wrong), duplicates=again
+        )
+
+    def _behaviour(self, number: int) -> str:
+        self.nth[number] += 1
+        if self.scenario.settles and number >= self.scenario.settles:
+            with self.world.wire.aside():
+                self.world.order(status="PAID")
+        return "works" if self.repaired else self.scenario.behaviour(number, self.nth[number])
+
+    def _outage(self, name: str) -> str:
+        return self.scenario.down.get(name, "") if self.world.now < START + self.scenario.until else ""
+
+    def _around(self, call: Call, effect: Effect) -> Answer:
+        kind = (self.model.running, purpose(call))
+        point = (*kind, self._seen[kind])
+        self._seen[kind] += 1
+        self.points.append(point)
+        if self.fault is None and kind[1] == "read a shard" and self._is_like_another(call):
+            self.alike.add(point)
+        source = self.model.source
+        if self.fault is None or self.fault[0] != point or self.remains is not None:
+            assert self._allowed
+            answer = self._allowed(call, effect)
+        else:
+            try:
+                answer = FAULTS[self.fault[1]](call, effect)
+            finally:
+                self.remains = self._what_remains()
+        if kind[1] == "record the pass" and self.remains is not None:
+            self.helpers.append(source)
+        return answer
+
+    def _is_like_another(self, call: Call) -> bool:
+        # The 16 reads of a sweep differ in whether they come before, at or after the notification's own shard.
+        own = {row.get("sweepShard") for row in self.world.rows("CREDIT_CARD_NOTIFY_TABLE")}
+        return int(call.request["ExpressionAttributeValues"][":shard"]["N"]) not in own | {0, LAST_SHARD}
+
+    def _noise(self) -> list[str]:
+        # Where nothing else goes wrong, one fault is at most one error, one row and one mail.
+        calm = self.scenario.behaviour is Scenario.behaviour and not self.scenario.down and self.scenario.ends == "DONE"
+        heard: dict[str, list[Any]] = {
+            "errors": self.model.errors,
+            "rows": self.world.errors(),
+            "mails": self.world.mails(),
+        }
+        return [f"{len(found)} {name}: {found}" for name, found in heard.items() if calm and len(found) > 1]
+
+    def _what_remains(self) -> str:
+        rows = self.world.rows("CREDIT_CARD_NOTIFY_TABLE")
+        if not rows:
+            return "the event only"
+        [row] = rows
+        done = int(row["passesDone"])
+        if row["state"] != "PENDING":
+            return f"the record: {row['state']}"
+        waits = "claimed" if row.get("leaseUntil", "") > format_utc(self.world.now) else self._due(row["nextPassDue"])
+        return f"the record: {done} done, pass {done + 1} {waits}"
+
+    def _due(self, due: str) -> str:
+        timer = ", its timer armed" if self.world.schedules() else ", no timer"
+        return "due" + (timer if parse_utc(due) > self.world.now else "")
+
+    def _end(self) -> str:
+        for row in self.world.rows("CREDIT_CARD_NOTIFY_TABLE"):
+            return str(row["state"])
+        queues = {"RefusedQueue": "refused queue", "FailureQueue": "failure queue"}
+        return next((words for name, words in queues.items() if self.model.queues[name]), "nowhere")
+
+    def _took(self) -> timedelta:
+        letters = [letter.sent for queue in self.model.queues.values() for letter in queue]
+        return min([*self.model.finished.values(), *letters], default=START) - START
+
+
+def cells(world: World) -> Iterator[Cell]:
+    """Tell every story there is."""
+    known: set[tuple[str, str]] = set()
+    for scenario in SCENARIOS.values():
+        fresh: set[tuple[str, str]] = set()
+        crossings = (
+            CROSSINGS[:1] if scenario.again else CROSSINGS[:: len(CROSSINGS) - 1] if scenario.down else CROSSINGS
+        )
+        for crossing in crossings:
+            story = Story(world, scenario, crossing).told()
+            # What an earlier scenario went through needs no second telling.
+            new = [point for point in story.points if point[0] in scenario.again or point[:2] not in known]
+            new = [point for point in new if point not in story.alike]
+            fresh |= {point[:2] for point in new}
+            for point, fault in itertools.product(new, FAULTS):
+                yield Story(world, scenario, crossing).cell(point, fault)
+        known |= fresh

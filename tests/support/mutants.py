@@ -1,0 +1,232 @@
+"""`make mutants`: which faults in the code that carries the promise would no test notice?
+
+The tests are collected and run once; then each mutant runs in a process forked off from there, so that it costs no
+start. It gets the tests that came through its function, the quickest first, until one fails. What none notices is in
+survivors.toml, with the reason. Needs Python 3.12.
+"""
+
+import argparse
+import contextlib
+import gc
+import io
+import os
+import signal
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from local.emulator import ROOT
+from tests.support.mutate import Mutant, mutants
+
+MODULES = ["record", "passes", "sweep", "delayednotify", "recheck", "timer", "processor", "checksum", "errors"]
+MODULES += ["report", "redact"]
+TESTS = [
+    "checksum",
+    "flow",
+    "mails",
+    "notification",
+    "redact",
+    "report",
+    "retries",
+    "schedule",
+    "settled_orders",
+    "sweep",
+    "waits",
+]
+FUNCTIONS = ROOT / "functions"
+LISTED = ROOT / "tests" / "project" / "survivors.toml"
+# How the process of a mutant ends.
+SURVIVED, NOTICED, NOT_TRIED = range(3)
+SECONDS = 300  # a mutant that never ends is noticed by this
+_MONITORING: Any = getattr(sys, "monitoring", None)  # of Python 3.12: it can watch single functions
+_OPTIONS = ["-q", "-s", "--no-header", "--no-summary", "--tb=native", "-p", "no:cacheprovider", "-p", "no:xdist"]
+_OPTIONS += ["-k", "not bytes and not first_page"]  # only HTTP can send them
+
+
+@dataclass
+class Runner:
+    """A plugin of pytest's that runs the tests once, and then for every mutant."""
+
+    modules: list[str]
+    workers: int
+    known: set[str]
+    made: int = 0
+    survived: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Stand in for pytest's own loop."""
+        self._session, self._functions = session, _functions()
+        self._seen: dict[Any, set[tuple[str, str]]] = {}
+        self._took: dict[Any, float] = {}
+        _watch(self._functions)
+        for item in session.items:
+            self._run_once(item)
+        gc.freeze()  # else each fork copies what the collector touches
+        print(flush=True)
+        for name in self.modules:
+            self._run_module(name)
+        return True
+
+    def _run_once(self, item: pytest.Item) -> None:
+        seen = self._seen.setdefault(item, set())
+
+        def started(code: CodeType, _offset: int) -> None:
+            seen.add((_module(code), code.co_qualname))
+
+        _MONITORING.register_callback(_MONITORING.PROFILER_ID, _MONITORING.events.PY_START, started)
+        began = time.monotonic()
+        with contextlib.redirect_stdout(io.StringIO()):
+            _run(item, None)
+        self._took[item] = time.monotonic() - began
+        if self._session.testsfailed:
+            pytest.exit(f"{item.nodeid} fails without a mutant", returncode=2)
+
+    def _run_module(self, name: str) -> None:
+        running: dict[int, str] = {}
+        found = list(mutants(source_of(name), name))
+        ended: dict[int, list[str]] = {SURVIVED: [], NOT_TRIED: []}
+        for mutant in [*found, *[None] * self.workers]:
+            if running and (mutant is None or len(running) == self.workers):
+                process, status = os.wait()
+                ended.setdefault(os.waitstatus_to_exitcode(status), []).append(running.pop(process))
+                print(".", end="", flush=True)
+            if mutant:
+                running[self._forked(mutant, name)] = mutant.name
+        survived = ended[SURVIVED]
+        wrong = judged(name, survived, self.known) + [f"  NOT TRIED: {mutant}" for mutant in ended[NOT_TRIED]]
+        print("\n".join(["", f"{name:<12}{_score(len(found), len(survived))}", *wrong]), flush=True)
+        self.made, self.survived, self.wrong = self.made + len(found), self.survived + len(survived), self.wrong + wrong
+
+    def _forked(self, mutant: Mutant, name: str) -> int:
+        if process := os.fork():
+            return process
+        through = [item for item, seen in self._seen.items() if (name, mutant.function) in seen]
+        status = NOT_TRIED if through else NOTICED  # by an import that fails
+        try:
+            os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+            os.dup2(1, 2)
+            signal.alarm(SECONDS)
+            module = next(sys.modules[full] for full in (f"callback.{name}", name) if full in sys.modules)
+            # What stands outside functions, or runs at the import alone, may matter anywhere.
+            install(mutant if through else replace(mutant, function=None), module, self._functions)
+            status = NOTICED
+            status = self._tried(through or list(self._seen))
+        finally:
+            os._exit(status)
+
+    def _tried(self, items: list[Any]) -> int:
+        items.sort(key=self._took.__getitem__)
+        for item, following in pairwise([*items, None]):
+            _run(item, following)
+            if self._session.testsfailed:
+                return NOTICED
+        return SURVIVED
+
+
+def source_of(name: str) -> str:
+    """Return the source of a module of callback/, or of a handler."""
+    files = (FUNCTIONS / "callback" / f"{name}.py", FUNCTIONS / name / "__init__.py")
+    return next(file for file in files if file.exists()).read_text()
+
+
+def _module(code: CodeType) -> str:
+    file = Path(code.co_filename)
+    return file.parent.name if file.stem == "__init__" else file.stem
+
+
+def _run(item: Any, following: Any) -> None:
+    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+
+
+def _functions() -> list[FunctionType]:
+    """Every deployed function, wherever it hides: in a class, behind a decorator or a property."""
+    found = (thing for thing in gc.get_objects() if isinstance(thing, FunctionType))
+    return [function for function in found if function.__code__.co_filename.startswith(str(FUNCTIONS))]
+
+
+def _watch(functions: list[FunctionType]) -> None:
+    _MONITORING.use_tool_id(_MONITORING.PROFILER_ID, "mutants")
+    for function in functions:
+        _MONITORING.set_local_events(_MONITORING.PROFILER_ID, function.__code__, _MONITORING.events.PY_START)
+
+
+def install(mutant: Mutant, module: ModuleType, functions: list[FunctionType]) -> None:
+    """Put a mutant in the place of a module that others have imported already."""
+    if mutant.function:
+        codes = {code.co_qualname: code for code in _codes(mutant.code)}
+        for function in functions:
+            if function.__module__ == module.__name__:
+                function.__code__ = codes.get(function.__qualname__, function.__code__)
+        for cached in (each for each in vars(module).values() if hasattr(each, "cache_clear")):
+            cached.cache_clear()
+        return
+    fresh: dict[str, Any] = {"__name__": module.__name__, "__file__": module.__file__}
+    exec(mutant.code, fresh)  # noqa: S102 - our own module, with a fault
+    for name, old in list(vars(module).items()):
+        _replace(name, old, fresh.get(name, old))
+
+
+def _replace(name: str, old: Any, new: Any) -> None:
+    if isinstance(old, FunctionType) or name.startswith("__"):
+        return
+    if isinstance(old, type) and not issubclass(old, BaseModel):
+        # Its methods have no fault; others may inherit from it, and tests hold it.
+        for attribute in {"retryable", "ends_follow_up"} & vars(new).keys():
+            setattr(old, attribute, vars(new)[attribute])
+        return
+    for other in list(sys.modules.values()):
+        if vars(other).get(name) is old:
+            setattr(other, name, new)
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from _codes(constant)
+
+
+def _score(made: int, survived: int) -> str:
+    return f"{made:5} mutants {made - survived:5} killed {survived:4} survived {(made - survived) / made:8.1%}"
+
+
+def listed(text: str) -> set[str]:
+    """Return the mutants that survivors.toml gives a reason for."""
+    return {name for reason in tomllib.loads(text)["because"] for name in reason["mutants"]}
+
+
+def judged(module: str, survivors: list[str], known: set[str]) -> list[str]:
+    """Say what is wrong: a survivor that is not listed, a listed one that survives no more."""
+    gone = sorted(name for name in known - set(survivors) if name.partition(":")[0].partition(".")[0] == module)
+    new = [name for name in survivors if name not in known]
+    return [f"  NOT NOTICED by any test: {name}" for name in new] + [f"  LISTED, yet noticed: {name}" for name in gone]
+
+
+def main() -> int:
+    """Run the mutants of all modules, or of one."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", choices=MODULES)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    given = parser.parse_args()
+    os.environ["CI"] = "1"  # hypothesis tries the same examples for every mutant, and keeps none
+    runner = Runner([given.only] if given.only else MODULES, given.workers, listed(LISTED.read_text()))
+    files = [str(ROOT / "tests" / "functions" / f"test_{name}.py") for name in TESTS]
+    if status := pytest.main([*_OPTIONS, *files], plugins=[runner]):
+        return int(status)
+    print(f"{'all':<12}{_score(runner.made, runner.survived)}")
+    print(f"{len(runner.wrong)} to look at; the reasons of all others are in {LISTED.relative_to(ROOT)}")
+    return int(bool(runner.wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,278 @@
+"""docs/outages.md: what an outage of each dependency costs, in the model of AWS. `make outages` writes it anew."""
+
+import logging
+import os
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import product
+from typing import Any
+
+import pytest
+
+from local.emulator import ROOT
+from tests.support.aws import World, made, sample
+from tests.support.fault_scenarios import START, USUAL
+from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, SWEEP, Model
+from tests.support.moto_in_process import asked_directly
+from tests.support.recorded_calls import listening
+from tests.support.without_coverage import quietly
+
+FILE = ROOT / "docs" / "outages.md"
+# How long, and how far apart the notifications come: fewer in a long outage, so that all of it takes minutes, and at no
+# multiple of the waits.
+LENGTHS = {
+    "10 minutes": (timedelta(minutes=10), timedelta(minutes=1)),
+    "1 hour": (timedelta(hours=1), timedelta(minutes=2)),
+    "6 hours": (timedelta(hours=6), timedelta(minutes=13)),
+    "24 hours": (timedelta(hours=24), timedelta(minutes=47)),
+    "80 hours": (timedelta(hours=80), timedelta(minutes=187)),
+}
+# What is down, and how each of it fails.
+CASES: dict[str, Mapping[str, str]] = {
+    "CreditCardNotifyTable fails": {"CreditCardNotifyTable": "server error"},
+    "CreditCardNotifyTable hangs": {"CreditCardNotifyTable": "hanging"},
+    "CardPaymentRecordTable is denied": {"CardPaymentRecordTable": "denied"},
+    "CardPaymentRecordTable hangs": {"CardPaymentRecordTable": "hanging"},
+    "the order table is throttled": {"order table": "throttled"},
+    "CallbackErrorLogTable fails": {"CallbackErrorLogTable": "server error"},
+    "ProcessPaidOrder fails": {"ProcessPaidOrder": "fails"},
+    "ProcessPaidOrder hangs": {"ProcessPaidOrder": "hangs"},
+    "ProcessPaidOrder is throttled": {"ProcessPaidOrder": "throttled"},
+    "Scheduler's API fails": {"Scheduler": "server error"},
+    "timers never fire": {"timers": "down"},
+    "Recheck is throttled": {RECHECK: "throttled"},
+    "Recheck may not be invoked": {RECHECK: "denied"},
+    "the sweep does not run": {SWEEP: "down"},
+    "Secrets Manager hangs": {"Secrets Manager": "hanging"},
+    "SES fails": {"SES": "server error"},
+    "SQS is down": {"SQS": "server error"},
+    "standard output is closed": {"standard output": "down"},
+    "ProcessPaidOrder fails, and SES": {"ProcessPaidOrder": "fails", "SES": "server error"},
+    "Scheduler's API fails, and the sweep does not run": {"Scheduler": "server error", SWEEP: "down"},
+}
+# Of a browser return only the payment record knows the order.
+BROWSER_RETURN = "chrg_test_22500005aa11bb22cc33dd44"
+_HEAD = """# Outages
+
+Written by `make outages`; `make test` holds the short ones and this head. One thing is down for a while, or two at
+once, as the tests' model of AWS plays it (`tests/support/lambda_model.py` names
+AWS's document for each rule). Nobody helps.
+
+- Notifications come one by one, from 30 s before the outage until its end: {lengths}. Every fifth is a browser return.
+- "Fails" is a server error at each call, "hangs" no answer until the SDK's timeouts. Of throttled functions Lambda
+  keeps the events for 6 hours.
+- ProcessPaidOrder takes 0.3 s; a pass that hangs takes its whole limit. Timers fire at the end of their minute.
+  Concurrency is unlimited: a backlog of 100,000 is in [benchmarks.md](benchmarks.md).
+- "After its end" is the longest time from the end of the outage until a notification was `DONE`.
+- Letters that were "retried" passed through the retry queue and are gone; those "left" are in the failure queue.
+- Alarms are the template's, over the metrics of the log lines and the model's own of Lambda, SQS and Scheduler. Where
+  notifications are far apart, an alarm that counts in 15 minutes rings later or not at all.
+- Nothing is tried for longer than 72 hours, and what no checksum proves, a browser return here, for 48: of 80 hours the
+  first 8, or 32, end in `FAILED` or in the failure queue, with an alarm, and one command repairs them.
+
+Down are: {cases}.
+"""
+_SUMMARY = """
+**Up to 24 hours: in {kept} of {all} outages everything is done without a person, within 15 minutes after the end or a
+quarter of the outage, whichever is longer, and no letter is left.**
+"""
+_TABLE = """
+## {length}
+
+| what | done by itself | after its end | runs beyond two | mails | error rows | letters retried, left | alarms |
+|---|---|---|---|---|---|---|---|
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an outage ended."""
+
+    sent: int
+    done: int
+    healed: timedelta
+    extra_runs: int
+    mails: int
+    rows: int
+    retried: int
+    left: int
+    alarms: tuple[str, ...]
+
+    def is_healed(self, length: timedelta) -> bool:
+        """Whether all of it is done, in time and without a person."""
+        in_time = self.healed <= max(timedelta(minutes=15), length / 4)
+        return self.done == self.sent and in_time and self.left == 0
+
+
+@contextmanager
+def worlds() -> Iterator[World]:
+    """Make a world for outages."""
+    with pytest.MonkeyPatch.context() as patch:
+        wire = listening(patch)
+        with made(wire, patch) as world, quietly(), asked_directly(wire):
+            patch.setattr(logging, "raiseExceptions", False)
+            yield world
+
+
+def outage(world: World, down: Mapping[str, str], length: timedelta, every: timedelta) -> Ended:
+    """Let what is down be down for so long, and everything come to rest."""
+    random.seed(1)  # the jitter of the waits
+    world.empty()
+    world.now = START
+    world.cold_start(**USUAL)
+    world.pay()
+    world.pay(chargeId=BROWSER_RETURN)
+    world.order()
+    begins, ends = START + timedelta(minutes=1), START + timedelta(minutes=1) + length
+
+    def fails(name: str) -> str:
+        return down.get(name, "") if begins <= world.now < ends else ""
+
+    model = world.model(parallel=True, outage=fails)
+    printed = world.printed.write
+    world.printed.write = lambda text: _closed() if fails("standard output") else printed(text)  # type: ignore[method-assign]
+    mailed: list[object] = []
+    world.wire.after["ses.SendEmail"] = mailed.append
+    arrivals = [begins - timedelta(seconds=30), *(begins + every * n for n in range(length // every + 1))]
+    for number, when in enumerate(arrivals):
+        event = sample("browser-return" if number % 5 == 4 else "authorized")
+        event["requestContext"]["requestId"] = f"n-{number}"
+        model.at(when, partial(model.accept, DELAYED_NOTIFY, event, "Notify"))
+    model.rest(length + timedelta(hours=100))
+    done = {row["notificationId"] for row in world.rows("CREDIT_CARD_NOTIFY_TABLE") if row["state"] == "DONE"}
+    return Ended(
+        sent=len(arrivals),
+        done=len(done),
+        healed=max([model.finished[name] - ends for name in done], default=timedelta()),
+        extra_runs=sum(max(runs - 2, 0) for runs in Counter(run.notification for run in model.runs).values()),
+        mails=len(mailed),
+        rows=len(world.errors()),
+        retried=sum(sent[1:] == ("NumberOfMessagesSent", "RetryQueue") for sent in model.counts),
+        left=sum(map(len, model.queues.values())),
+        alarms=tuple(ringing(world, model)),
+    )
+
+
+def _closed() -> int:
+    raise BrokenPipeError
+
+
+# --- alarms ---
+
+Key = tuple[str, ...]
+
+
+def ringing(world: World, model: Model) -> Iterator[str]:
+    """Name the template's alarms that rang."""
+    yield from dict(rings(world, model))
+
+
+def rings(world: World, model: Model) -> Iterator[tuple[str, datetime]]:
+    """Name the template's alarms each time they rang, and the beginning of the period whose value did it."""
+    values = _values(world, model)
+    functions = {
+        n: about["Properties"] for n, about in world.resources.items() if about["Type"] == "AWS::Lambda::Function"
+    }
+    names = {about["FunctionName"]: name for name, about in functions.items()}
+    for name, about in world.resources.items():
+        if about["Type"] == "AWS::CloudWatch::Alarm":
+            for at in _rings(about["Properties"], values, names, model):
+                yield name.removesuffix("Alarm"), datetime.fromtimestamp(at * about["Properties"]["Period"], UTC)
+
+
+def _values(world: World, model: Model) -> dict[Key, list[tuple[datetime, float]]]:
+    found = defaultdict[Key, list[tuple[datetime, float]]](list)
+    for when, metric, resource in model.counts:
+        found[metric, resource].append((when, 1))
+    for when, _, line in world.lines:
+        for directive in line.get("_aws", {}).get("CloudWatchMetrics", ()):
+            [dimensions] = directive["Dimensions"]
+            for metric in directive["Metrics"]:
+                found[(metric["Name"], *(str(line[name]) for name in sorted(dimensions)))].append(
+                    (when, line[metric["Name"]])
+                )
+    return found
+
+
+def _rings(
+    alarm: dict[str, Any], values: dict[Key, list[tuple[datetime, float]]], names: dict[str, str], model: Model
+) -> list[int]:
+    dimensions = {about["Name"]: about["Value"] for about in alarm["Dimensions"]}
+    key = (alarm["MetricName"], *(_plain(name, dimensions[name], names) for name in sorted(dimensions)))
+    period = alarm["Period"]
+    by_period = defaultdict[int, list[float]](list)
+    for when, value in values.get(key, ()):
+        by_period[int(when.timestamp()) // period].append(value)
+    for metric, queue, begins, ends in model.levels:
+        if (metric, queue) == key:
+            for at in range(int(begins.timestamp()) // period, int(ends.timestamp()) // period + 1):
+                by_period[at].append(1)
+    statistic = max if alarm["Statistic"] == "Maximum" else sum
+    breaching = {at for at, found in by_period.items() if statistic(found) >= alarm["Threshold"]}
+    if alarm["TreatMissingData"] == "breaching":  # of a sweep that ran, or could not, and reported nothing
+        breaching |= {int(when.timestamp()) // period for when in model.sweeps} - set(by_period)
+    wanted = range(alarm["EvaluationPeriods"])
+    alarmed = {at for at in breaching if all(at - n in breaching for n in wanted)}
+    return sorted(at for at in alarmed if at - 1 not in alarmed)
+
+
+def _plain(dimension: str, value: str, names: dict[str, str]) -> str:
+    if dimension == "ScheduleGroup":
+        return "Scheduler"
+    return names[value].removesuffix("Function") if dimension == "FunctionName" else value.rsplit("-", maxsplit=1)[-1]
+
+
+# --- the document ---
+
+
+def head() -> str:
+    """What the document says before its tables."""
+    lengths = ", ".join(f"every {_minutes(every)} in {name}" for name, (_, every) in LENGTHS.items())
+    return _HEAD.format(lengths=lengths, cases="; ".join(CASES))
+
+
+def _minutes(time: timedelta) -> str:
+    seconds = max(-(-time // timedelta(seconds=1)), 0)
+    hours, minutes = divmod(seconds // 60, 60)
+    return (
+        f"{hours} h {minutes:02} min"
+        if hours
+        else f"{minutes} min {seconds % 60:02} s"
+        if seconds % 60
+        else f"{minutes} min"
+    )
+
+
+def _line(case: str, ended: Ended) -> str:
+    alarms = ", ".join(ended.alarms) or "none"
+    return (
+        f"| {case} | {ended.done} of {ended.sent} | {_minutes(ended.healed)} | {ended.extra_runs} | {ended.mails} "
+        f"| {ended.rows} | {ended.retried}, {ended.left} | {alarms} |\n"
+    )
+
+
+def _told(length: str, case: str) -> Ended:
+    with worlds() as world:
+        return outage(world, CASES[case], *LENGTHS[length])
+
+
+def main() -> None:
+    """Write the document anew."""
+    told = list(product(LENGTHS, CASES))
+    with ProcessPoolExecutor(os.cpu_count()) as processes:
+        ended = dict(zip(told, processes.map(_told, *zip(*told, strict=True)), strict=True))
+    tables = [
+        _TABLE.format(length=length) + "".join(_line(case, ended[length, case]) for case in CASES) for length in LENGTHS
+    ]
+    short = [end.is_healed(LENGTHS[length][0]) for (length, _), end in ended.items() if length != "80 hours"]
+    FILE.write_text(head() + _SUMMARY.format(kept=sum(short), all=len(short)) + "".join(tables))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""template.yaml as CloudFormation sees it: transformed by SAM's own translator, its intrinsics resolved."""
+
+import re
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+from local.emulator import ACCOUNT, REGION, ROOT
+from tests.support.without_coverage import unmeasured
+
+_NO_VALUE = object()
+PSEUDO = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "AWS::NoValue": _NO_VALUE}
+# What GetAtt X.Arn gives, by type; `{}` is the resource's name.
+_ARNS = {
+    "AWS::CloudWatch::Alarm": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{{}}",
+    "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{{}}",
+    "AWS::Events::Rule": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{{}}",
+    "AWS::IAM::ManagedPolicy": f"arn:aws:iam::{ACCOUNT}:policy/{{}}",
+    "AWS::IAM::Role": f"arn:aws:iam::{ACCOUNT}:role/{{}}",
+    "AWS::Lambda::Function": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{{}}",
+    "AWS::Logs::LogGroup": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{{}}:*",
+    "AWS::SQS::Queue": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{{}}",
+}
+# What Ref gives where it is not the name.
+_REFS = {
+    "AWS::IAM::ManagedPolicy": _ARNS["AWS::IAM::ManagedPolicy"],
+    "AWS::SQS::Queue": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{{}}",
+}
+_NAMES = ("TableName", "FunctionName", "LogGroupName", "TopicName", "Name")
+
+
+class NoPolicies:
+    """None of AWS's managed policies."""
+
+    def load(self) -> dict[str, str]:
+        """None."""
+        return {}
+
+
+def source() -> dict[str, Any]:
+    """The template as written; a copy, which a test may change."""
+    return deepcopy(_parsed())
+
+
+@cache
+def _parsed() -> dict[str, Any]:
+    parsed: dict[str, Any] = unmeasured(yaml_parse, (ROOT / "template.yaml").read_text())
+    return parsed
+
+
+@cache
+def resolved(**parameters: str) -> dict[str, Any]:
+    """The resources that would be made, with every reference replaced by its value."""
+    return _resolver(**parameters).resources()
+
+
+def arn(name: str, **parameters: str) -> str:
+    """The ARN of a resource of the template."""
+    found: str = _resolver(**parameters).value({"Fn::GetAtt": f"{name}.Arn"})
+    return found
+
+
+def refusals(**parameters: str) -> list[str]:
+    """What the rules say to a deployment with these parameters; nothing if it may go on."""
+    return _resolver(**parameters).refusals()
+
+
+@cache
+def _resolver(**parameters: str) -> "_Resolver":
+    template = _transformed()
+    given: dict[str, Any] = {name: str(about["Default"]) for name, about in template["Parameters"].items()} | parameters
+    for name, about in template["Parameters"].items():
+        if about["Type"] == "CommaDelimitedList":
+            given[name] = [part.strip() for part in given[name].split(",")]
+    return _Resolver(template, given)
+
+
+@cache
+def _transformed() -> dict[str, Any]:
+    written = source()
+    written["Globals"]["Function"]["CodeUri"] = "s3://a-bucket/the-code"  # as `sam package` leaves it
+    made: dict[str, Any] = unmeasured(transform, written, {}, NoPolicies())
+    return made
+
+
+class _Resolver:
+    def __init__(self, template: dict[str, Any], parameters: dict[str, Any]) -> None:
+        self._template = template
+        self._values = PSEUDO | parameters
+
+    def resources(self) -> dict[str, Any]:
+        made = {}
+        for name, resource in self._template["Resources"].items():
+            if "Condition" not in resource or self._condition(resource["Condition"]):
+                made[name] = resource | {"Properties": self.value(resource.get("Properties", {}))}
+        return made
+
+    def refusals(self) -> list[str]:
+        rules = [rule for rule in self._template["Rules"].values() if self.value(rule["RuleCondition"])]
+        return [a["AssertDescription"] for rule in rules for a in rule["Assertions"] if not self.value(a["Assert"])]
+
+    def value(self, node: Any) -> Any:
+        if isinstance(node, list):
+            return [found for item in node if (found := self.value(item)) is not _NO_VALUE]
+        if not isinstance(node, dict):
+            return node
+        if len(node) == 1:
+            [(key, argument)] = node.items()
+            if key == "Ref":
+                return self._ref(argument)
+            if key.startswith("Fn::"):
+                return getattr(self, "_" + key[4:].lower())(argument)
+        return {key: found for key, inner in node.items() if (found := self.value(inner)) is not _NO_VALUE}
+
+    def _ref(self, name: str) -> Any:
+        if name in self._values:
+            return self._values[name]
+        return _REFS.get(self._template["Resources"][name]["Type"], "{}").format(self._name(name))
+
+    def _name(self, logical: str) -> str:
+        properties = self._template["Resources"][logical].get("Properties", {})
+        return next((str(self.value(properties[n])) for n in _NAMES if n in properties), f"stack-{logical}")
+
+    def _getatt(self, argument: Any) -> str:
+        logical, attribute = argument if isinstance(argument, list) else argument.split(".")
+        if attribute == "QueueName":
+            return self._name(logical)
+        assert attribute == "Arn", argument
+        return _ARNS[self._template["Resources"][logical]["Type"]].format(self._name(logical))
+
+    def _sub(self, argument: Any) -> str:
+        text, own = argument if isinstance(argument, list) else (argument, {})
+        own = {name: str(self.value(value)) for name, value in own.items()}
+
+        def value(found: re.Match[str]) -> str:
+            name = found[1]
+            if name.startswith("!"):  # `${!Literal}` is CloudWatch's own
+                return f"${{{name[1:]}}}"
+            return own.get(name) or (self._getatt(name) if "." in name else str(self._ref(name)))
+
+        return re.sub(r"\$\{([^}]+)\}", value, text)
+
+    def _if(self, argument: list[Any]) -> Any:
+        name, yes, no = argument
+        return self.value(yes if self._condition(name) else no)
+
+    def _condition(self, name: str) -> bool:
+        return bool(self.value(self._template["Conditions"][name]))
+
+    def _equals(self, argument: list[Any]) -> bool:
+        left, right = self.value(argument)
+        return str(left) == str(right)
+
+    def _not(self, argument: list[Any]) -> bool:
+        return not self.value(argument)[0]
+
+    def _or(self, argument: list[Any]) -> bool:
+        return any(self.value(argument))
+
+    def _contains(self, argument: list[Any]) -> bool:
+        among, wanted = self.value(argument)
+        return wanted in among
+
+    def _eachmemberin(self, argument: list[Any]) -> bool:
+        members, among = self.value(argument)
+        return set(members) <= set(among)
+
+    def _join(self, argument: list[Any]) -> str:
+        delimiter, parts = self.value(argument)
+        return str(delimiter.join(parts))
+
+    def _findinmap(self, argument: list[Any]) -> Any:
+        name, top, second = self.value(argument)
+        return self._template["Mappings"][name][top][second]

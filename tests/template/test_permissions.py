@@ -1,0 +1,329 @@
+"""Who may do what: the template's policies against the calls that the functions really make, as IAM would judge."""
+
+import json
+import re
+from collections import defaultdict
+from copy import deepcopy
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from local.emulator import ACCOUNT, REGION
+from tests.functions.test_fault_scenarios import SITES
+from tests.support.aws import PARAMETERS, made
+from tests.support.fault_scenarios import SCENARIOS, Point, Scenario, Story
+from tests.support.iam import Statement, allowed, conditions, trusted
+from tests.support.recorded_calls import Call, listening
+from tests.support.required_permissions import (
+    SCHEDULER,
+    SUFFIX,
+    Need,
+    assuming_for,
+    needs,
+    needs_of_lambda,
+    needs_of_scheduler,
+)
+from tests.support.template import arn, resolved
+from tests.template.test_template import RESOURCES, TABLES, properties, statements
+
+
+def of_type(kind: str) -> list[str]:
+    """The names of all resources of a type."""
+    return [name for name, resource in RESOURCES.items() if resource["Type"] == kind]
+
+
+def arn_of(name: str) -> str:
+    """The ARN of a resource."""
+    return arn(name, **PARAMETERS)
+
+
+FUNCTIONS = of_type("AWS::Lambda::Function")
+ROLES = {arn_of(name): name for name in of_type("AWS::IAM::Role")}
+ROLE_OF = {function: ROLES[properties(function)["Role"]] for function in FUNCTIONS}
+STATEMENTS = [(role, s["Sid"]) for role in ROLES.values() for s in statements(role)]
+CONDITIONS = [
+    (role, s["Sid"], operator, key)
+    for role in ROLES.values()
+    for s in statements(role)
+    for operator, key, _ in conditions(s)
+]
+# Only there does Retry itself report.
+OUTLASTS_RETRIES = Scenario(
+    settings={"GIVE_UP_AFTER_HOURS": "1"},
+    down={"CreditCardNotifyTable": "server error"},
+    until=timedelta(minutes=65),
+    ends="failure queue",
+)
+Needs = dict[str, set[Need]]
+
+
+def is_allowed(policy: list[Statement], need: Need) -> bool:
+    """IAM's answer to a need."""
+    return allowed(policy, need.action, need.resource, dict(need.context))
+
+
+def denied(policy: list[Statement], asked: set[Need]) -> set[Need]:
+    """The needs that a policy does not meet."""
+    return {need for need in asked if not is_allowed(policy, need)}
+
+
+def on_failure(function: str) -> str | None:
+    """Where Lambda keeps the events that a function could not finish, if it keeps them."""
+    configured = [properties(name) for name in of_type("AWS::Lambda::EventInvokeConfig")]
+    destinations = [c["DestinationConfig"] for c in configured if c["FunctionName"] == _name(function)]
+    return next((str(d["OnFailure"]["Destination"]) for d in destinations if d), None)
+
+
+def source_of(function: str) -> str | None:
+    """The queue that Lambda reads for a function, if there is one."""
+    mappings = [properties(name) for name in of_type("AWS::Lambda::EventSourceMapping")]
+    return next((str(m["EventSourceArn"]) for m in mappings if m["FunctionName"] == _name(function)), None)
+
+
+def _name(function: str) -> str:
+    return str(properties(function)["FunctionName"])
+
+
+@pytest.fixture(scope="module")
+def heard() -> list[tuple[Point, Call]]:
+    """Every call of stories in which all goes well, passes fail, nothing is saved, no timer fires, one is given up."""
+    calls: list[tuple[Point, Call]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        wire = listening(patch)
+        with made(wire, patch) as world:
+            for scenario in (*SCENARIOS.values(), OUTLASTS_RETRIES):
+                for crossing in ((True, "once"), (False, "never"))[: 1 if scenario is OUTLASTS_RETRIES else 2]:
+                    points = Story(world, scenario, crossing).told().points
+                    calls += zip(points, wire.calls, strict=True)
+    return calls
+
+
+@pytest.fixture(scope="module")
+def timers(heard: list[tuple[Point, Call]]) -> list[dict[str, Any]]:
+    """Every request for a timer."""
+    return [call.request for _, call in heard if call.name == "scheduler.CreateSchedule"]
+
+
+@pytest.fixture(scope="module")
+def needed(heard: list[tuple[Point, Call]], timers: list[dict[str, Any]]) -> Needs:
+    """By role, what was asked of IAM in its name."""
+    asked: Needs = defaultdict(set)
+    for (function, *_), call in heard:
+        asked[ROLE_OF[f"{function}Function"]].update(needs(call))
+    for timer in timers:
+        asked[ROLES[timer["Target"]["RoleArn"]]].update(needs_of_scheduler(timer))
+    for function in FUNCTIONS:
+        asked[ROLE_OF[function]].update(
+            needs_of_lambda(properties(function), on_failure(function), source_of(function))
+        )
+    return asked
+
+
+# --- the roles: what is needed, and nothing else ---
+
+
+def test_stories_make_every_call_there_is(heard: list[tuple[Point, Call]]) -> None:
+    """A call that no story here makes would need a permission that nobody checks."""
+    assert {point[:2] for point, _ in heard} >= set(SITES)
+
+
+@pytest.mark.parametrize("role", ROLES.values())
+def test_role_allows_every_call_that_is_made_in_its_name(needed: Needs, role: str) -> None:
+    """Each call is allowed by the role of the very function that makes it, on its very resource."""
+    assert needed[role]
+    assert denied(statements(role), needed[role]) == set()
+
+
+@pytest.mark.parametrize(("role", "sid"), STATEMENTS)
+def test_no_statement_is_without_its_use(needed: Needs, role: str, sid: str) -> None:
+    """Without any one statement some call is denied: none is unused, and none says what another says too."""
+    assert denied([s for s in statements(role) if s["Sid"] != sid], needed[role])
+
+
+@pytest.mark.parametrize(("role", "sid", "operator", "key"), CONDITIONS)
+def test_no_condition_asks_for_another_value(needed: Needs, role: str, sid: str, operator: str, key: str) -> None:
+    """With another value in any one condition, the call that it guards is denied."""
+    policy = deepcopy(statements(role))
+    [altered] = [s for s in policy if s["Sid"] == sid]
+    altered["Condition"][operator][key] = "another"
+    assert denied(policy, needed[role])
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES.values() if role != "SchedulerRole"])
+def test_call_with_another_context_is_denied(needed: Needs, role: str) -> None:
+    """No mail as another sender, no role passed to another service: neither named, nor left unsaid."""
+    guarded = [need for need in needed[role] if need.context]
+    others = [need._replace(context=((key, "another"),)) for need in guarded for key, _ in need.context]
+    unsaid = [need._replace(context=()) for need in guarded]
+    assert guarded
+    assert [need for need in others + unsaid if is_allowed(statements(role), need)] == []
+
+
+@pytest.mark.parametrize("role", ROLES.values())
+def test_role_allows_nothing_that_only_others_need(needed: Needs, role: str) -> None:
+    """Each function may do its own: the sweep runs no pass, Recheck reads no secret, Scheduler writes no record."""
+    own = {_kind(need) for need in needed[role]}
+    others = {need for asked in needed.values() for need in asked if _kind(need) not in own}
+    assert others
+    assert denied(statements(role), others) == others
+
+
+def _kind(need: Need) -> Need:
+    # Which pass of which notification a timer is for: no policy could know.
+    return need._replace(resource=re.sub(r"/recheck-[^/]*$", "/recheck-", need.resource))
+
+
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [
+        (ACCOUNT, "210987654321"),
+        (REGION, "us-east-1"),
+        ("-dev", "-prod"),
+        ("/recheck-", "/another-"),
+        ("/index/due", "/index/order"),
+        (f"-{SUFFIX}", f"-another-{SUFFIX}"),
+    ],
+)
+def test_no_role_reaches_next_door(needed: Needs, here: str, there: str) -> None:
+    """The same call in another account, region or branch, or on a resource of a name like ours, is denied."""
+    for role, asked in needed.items():
+        elsewhere = {n._replace(resource=n.resource.replace(here, there)) for n in asked if here in n.resource}
+        assert denied(statements(role), elsewhere) == elsewhere
+    assert any(here in need.resource for asked in needed.values() for need in asked)
+
+
+def test_nothing_else_grants_anything() -> None:
+    """Permissions are in the roles, in the template's policies that roles name, and in the sweep's rule."""
+    granting = {r["Type"] for r in RESOURCES.values() if re.search("IAM|Polic|Permission", r["Type"])}
+    policies = {arn_of(name) for name in of_type("AWS::IAM::ManagedPolicy")}
+    assert granting - {"AWS::IAM::Role", "AWS::IAM::ManagedPolicy"} == {
+        "AWS::Lambda::Permission",
+        "AWS::SQS::QueuePolicy",  # denies
+    }
+    assert {arn for role in ROLES.values() for arn in properties(role).get("ManagedPolicyArns", [])} == policies
+    assert {key for name in of_type("AWS::IAM::ManagedPolicy") for key in properties(name)} == {
+        "Description",
+        "PolicyDocument",
+    }
+
+
+def test_statements_have_names_of_their_own() -> None:
+    """IAM refuses a policy in which two statements share a Sid, and the tests here go by it."""
+    assert len(set(STATEMENTS)) == len(STATEMENTS)
+
+
+def test_mail_may_be_sent_only_as_the_sender() -> None:
+    """A verified domain can send as anyone in it: the policy says who."""
+    for role in ROLE_OF.values():
+        mails = [s for s in statements(role) if s["Action"] == "ses:SendEmail"]
+        assert {str(s["Condition"]) for s in mails} == {
+            "{'StringEquals': {'ses:FromAddress': 'payment3@local.example'}}"
+        }
+
+
+@pytest.mark.parametrize("role", sorted(set(ROLE_OF.values())))
+def test_given_mail_identity_takes_the_place_of_the_sender(role: str) -> None:
+    """Where the verified identity is a domain, mail is sent from it, and still as the sender alone."""
+    policy = statements(role, resolved(**PARAMETERS, ErrorMailIdentity="local.example"))
+    domain = Need("ses:SendEmail", f"arn:aws:ses:{REGION}:{ACCOUNT}:identity/local.example")
+    assert is_allowed(policy, domain._replace(context=(("ses:FromAddress", "payment3@local.example"),)))
+    assert not is_allowed(policy, domain._replace(context=(("ses:FromAddress", "boss@local.example"),)))
+
+
+@pytest.mark.parametrize("role", ROLES.values())
+def test_given_tables_take_the_place_of_made_ones_in_every_statement(role: str) -> None:
+    """With all four tables given, a policy is the same word for word but for the names."""
+    given = resolved(**PARAMETERS, **{f"Existing{table}": f"live-{table}" for table in TABLES})
+    policies = json.dumps(statements(role))
+    for table in TABLES:
+        policies = policies.replace(f":table/{properties(table)['TableName']}", f":table/live-{table}")
+    assert policies == json.dumps(statements(role, given))
+    assert (":table/live-" in policies) is (role != "SchedulerRole")
+
+
+# --- who may act in a role's name ---
+
+
+@pytest.mark.parametrize("role", ROLES.values())
+def test_only_its_own_service_assumes_a_role(role: str) -> None:
+    """Lambda acts as the functions and Scheduler as the timers; no account, no user, no other service as anyone."""
+    service = "lambda.amazonaws.com" if role in ROLE_OF.values() else SCHEDULER
+    [trust] = properties(role)["AssumeRolePolicyDocument"]["Statement"]
+    assert (trust["Principal"], trust["Action"]) == ({"Service": service}, "sts:AssumeRole")
+
+
+def test_functions_have_a_role_each() -> None:
+    """What one function may do is no other's; Lambda assumes its role without any condition."""
+    assert len(set(ROLE_OF.values())) == len(FUNCTIONS)
+    for role in ROLE_OF.values():
+        assert trusted(_trust(role), "lambda.amazonaws.com", {})
+
+
+def test_scheduler_assumes_its_role_for_our_group_alone(timers: list[dict[str, Any]]) -> None:
+    """Another group, another account, or a Scheduler that says nothing of either gets nothing."""
+    assert timers
+    for timer in timers:
+        ours, trust = assuming_for(timer), _trust(ROLES[timer["Target"]["RoleArn"]])
+        assert trusted(trust, SCHEDULER, ours)
+        for key, value in ours.items():
+            assert not trusted(trust, SCHEDULER, ours | {key: f"{value}x"})
+            assert not trusted(trust, SCHEDULER, {other: v for other, v in ours.items() if other != key})
+        another = assuming_for({"GroupName": "default"})
+        assert not trusted(trust, SCHEDULER, another)
+
+
+def _trust(role: str) -> list[Statement]:
+    found: list[Statement] = properties(role)["AssumeRolePolicyDocument"]["Statement"]
+    return found
+
+
+# --- what the code names is what the template makes ---
+
+
+def test_timers_name_what_the_template_makes(timers: list[dict[str, Any]]) -> None:
+    """Group, target, role and dead-letter queue of every timer, whichever function arms it."""
+    assert timers
+    for timer in timers:
+        target = timer["Target"]
+        assert timer["GroupName"] == properties("ScheduleGroup")["Name"]
+        assert target["Arn"] == arn_of("RecheckFunction")
+        assert target["RoleArn"] == arn_of("SchedulerRole")
+        assert target["DeadLetterConfig"]["Arn"] == arn_of("RetryQueue")
+
+
+def test_sweep_hands_over_to_recheck_alone(heard: list[tuple[Point, Call]]) -> None:
+    """What the sweep invokes is the template's Recheck."""
+    invoked = {call.request["FunctionName"] for (f, *_), call in heard if (f, call.name) == ("Sweep", "lambda.Invoke")}
+    assert invoked == {arn_of("RecheckFunction")}
+
+
+def test_only_the_rule_invokes_and_only_the_sweep() -> None:
+    """The one permission on a function is EventBridge's, on the sweep, for the one rule that has it as its target."""
+    [rule], [permission] = of_type("AWS::Events::Rule"), of_type("AWS::Lambda::Permission")
+    assert properties(permission) == {
+        "Action": "lambda:InvokeFunction",
+        "FunctionName": properties("SweepFunction")["FunctionName"],
+        "Principal": "events.amazonaws.com",
+        "SourceArn": arn_of(rule),
+    }
+    assert [target["Arn"] for target in properties(rule)["Targets"]] == [arn_of("SweepFunction")]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_function_writes_to_a_log_of_the_template(function: str) -> None:
+    """A group that the template makes, with its retention, not one that Lambda would make for itself."""
+    groups = {properties(name)["LogGroupName"] for name in of_type("AWS::Logs::LogGroup")}
+    assert properties(function)["LoggingConfig"]["LogGroup"] in groups
+
+
+@pytest.mark.parametrize("queue", of_type("AWS::SQS::Queue"))
+def test_queue_is_written_to_and_watched(needed: Needs, queue: str) -> None:
+    """Some role, or another queue's redrive policy, puts messages into each queue, and an alarm watches it."""
+    written = {need.resource for asked in needed.values() for need in asked if need.action == "sqs:SendMessage"}
+    redriven = {
+        properties(name).get("RedrivePolicy", {}).get("deadLetterTargetArn") for name in of_type("AWS::SQS::Queue")
+    }
+    assert arn_of(queue) in written | redriven
+    watched = [properties(alarm)["Dimensions"] for alarm in of_type("AWS::CloudWatch::Alarm")]
+    assert watched.count([{"Name": "QueueName", "Value": f"stack-{queue}"}]) == 1

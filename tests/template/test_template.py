@@ -1,0 +1,383 @@
+"""template.yaml: what a deployment makes, checked on the transformed template since no emulator checks it."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from local.emulator import ACCOUNT, REGION, ROOT
+from tests.support.aws import PARAMETERS
+from tests.support.template import arn, refusals, resolved, source
+
+RESOURCES = resolved(**PARAMETERS)
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555"
+WITH_KEY = resolved(**PARAMETERS, KmsKeyArn=KEY)
+FUNCTIONS = ("DelayedNotify", "Recheck", "Sweep", "Retry")
+QUEUES = ("RetryQueue", "RefusedQueue", "FailureQueue")
+TABLES = ("CreditCardNotifyTable", "CardPaymentRecordTable", "OrderTable", "CallbackErrorLogTable")
+ROLES = (*(f"{function}Role" for function in FUNCTIONS), "SchedulerRole")
+ALARMS = {name: r["Properties"] for name, r in RESOURCES.items() if r["Type"] == "AWS::CloudWatch::Alarm"}
+# What production must give.
+GIVEN = {
+    "ExistingOrderTable": "orders",
+    "ExistingCardPaymentRecordTable": "payments",
+    "RedirectUrlTemplate": "https://shop.test/orders/{orderId}",
+    "ErrorMailFrom": "payment3@shop.test",
+    "ErrorMailTo": "on-call@shop.test",
+    "AlarmTopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:on-call",
+}
+
+
+def properties(name: str, resources: dict[str, Any] = RESOURCES) -> dict[str, Any]:
+    """A resource's resolved properties."""
+    found: dict[str, Any] = resources[name]["Properties"]
+    return found
+
+
+def statements(role: str, resources: dict[str, Any] = RESOURCES) -> list[dict[str, Any]]:
+    """What a role may do: its own statements, and those of the policies that are attached to it."""
+    attached = [name.rsplit("stack-", 1)[1] for name in properties(role, resources).get("ManagedPolicyArns", [])]
+    policies = [*properties(role, resources)["Policies"], *(properties(name, resources) for name in attached)]
+    return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+
+
+# --- functions ---
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "handler"),
+    [
+        ("DelayedNotifyFunction", "payment3-delayed-notify-dev", "delayednotify.lambda_handler"),
+        ("RecheckFunction", "payment3-recheck-dev", "recheck.lambda_handler"),
+        ("SweepFunction", "payment3-sweep-dev", "recheck.sweep_handler"),
+        ("RetryFunction", "payment3-retry-dev", "delayednotify.retry_handler"),
+    ],
+)
+def test_functions_have_their_public_names(function: str, name: str, handler: str) -> None:
+    """Names, handlers and runtime are contracts."""
+    found = properties(function)
+    assert (found["FunctionName"], found["Handler"], found["Runtime"]) == (name, handler, "python3.12")
+
+
+@pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
+def test_architecture_is_a_parameter(architecture: str) -> None:
+    """Both architectures can be deployed."""
+    made = resolved(**PARAMETERS, Architecture=architecture)
+    assert {made[f"{f}Function"]["Properties"]["Architectures"][0] for f in FUNCTIONS} == {architecture}
+
+
+def test_unsaved_notification_goes_to_the_retry_queue() -> None:
+    """Lambda tries DelayedNotify twice more, then keeps the event in the queue that drains by itself."""
+    config = properties("DelayedNotifyFunctionEventInvokeConfig")
+    assert (config["MaximumRetryAttempts"], config["Qualifier"]) == (2, "$LATEST")
+    assert config["DestinationConfig"]["OnFailure"]["Destination"] == arn("RetryQueue", **PARAMETERS)
+
+
+@pytest.mark.parametrize(("function", "oldest"), [("Recheck", 3600), ("Sweep", 60)])
+def test_what_the_record_knows_is_not_tried_again_by_lambda(function: str, oldest: int) -> None:
+    """A failed recheck or sweep is neither repeated nor kept: the next sweep finds its work in the records."""
+    config = properties(f"{function}FunctionEventInvokeConfig")
+    assert (config["MaximumRetryAttempts"], config["MaximumEventAgeInSeconds"]) == (0, oldest)
+    assert not config["DestinationConfig"]
+
+
+def test_sweep_comes_every_minute_and_ends_before_the_next() -> None:
+    """A schedule invokes the sweep, and may; with a whole core it works on all shards at once."""
+    [rule] = [r["Properties"] for r in RESOURCES.values() if r["Type"] == "AWS::Events::Rule"]
+    assert rule["ScheduleExpression"] == "rate(1 minute)"
+    assert [target["Arn"].rsplit(":", 1)[1] for target in rule["Targets"]] == ["payment3-sweep-dev"]
+    assert (properties("SweepFunction")["Timeout"], properties("SweepFunction")["MemorySize"]) == (60, 1769)
+
+
+def test_retry_queue_invokes_its_function_one_message_at_a_time() -> None:
+    """A message that fails comes back alone, and an outage's messages leave concurrency for new notifications."""
+    [source_] = [r["Properties"] for r in RESOURCES.values() if r["Type"] == "AWS::Lambda::EventSourceMapping"]
+    assert source_["EventSourceArn"] == arn("RetryQueue", **PARAMETERS)
+    assert (source_["FunctionName"], source_["BatchSize"]) == ("payment3-retry-dev", 1)
+    assert source_["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert source_["ScalingConfig"] == {"MaximumConcurrency": 20}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_logs_are_kept_for_a_time(function: str) -> None:
+    """Each function writes to a log group with a retention."""
+    group = properties(f"{function}Function")["LoggingConfig"]["LogGroup"]
+    assert group == properties(f"{function}LogGroup")["LogGroupName"]
+    assert properties(f"{function}LogGroup")["RetentionInDays"] == "90"
+
+
+def test_named_process_paid_order_is_invoked_and_allowed() -> None:
+    """ProcessPaidOrderFunction replaces the default name in the environment and in the policy."""
+    made = resolved(**PARAMETERS, ProcessPaidOrderFunction="another-function")
+    environment = properties("RecheckFunction", made)["Environment"]["Variables"]
+    assert environment["PROCESS_PAID_ORDER_FUNCTION"] == "another-function"
+    for role in ("DelayedNotifyRole", "RecheckRole", "RetryRole"):
+        assert any(s["Resource"].endswith(":function:another-function") for s in statements(role, made))
+
+
+# --- queues ---
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_queues_are_encrypted_and_keep_14_days(queue: str) -> None:
+    """Their messages hold payment data and must survive a long weekend, an update, and the stack itself."""
+    assert properties(queue)["SqsManagedSseEnabled"] is True
+    assert properties(queue)["MessageRetentionPeriod"] == 14 * 24 * 3600
+    assert (RESOURCES[queue]["DeletionPolicy"], RESOURCES[queue]["UpdateReplacePolicy"]) == (
+        "RetainExceptOnCreate",
+        "Retain",
+    )
+    assert "FifoQueue" not in properties(queue)  # Scheduler's and Lambda's failures go to standard queues only
+
+
+def test_queues_take_nothing_without_tls() -> None:
+    """One policy for all three denies every call that is not by TLS."""
+    policy = properties("QueuePolicy")
+    assert policy["Queues"] == [f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/stack-{queue}" for queue in QUEUES]
+    [statement] = policy["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "sqs:*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+@pytest.mark.parametrize("hours", source()["Parameters"]["GiveUpAfterHours"]["AllowedValues"])
+@pytest.mark.parametrize("limit", source()["Parameters"]["PassTimeoutSeconds"]["AllowedValues"])
+def test_retries_last_as_long_as_the_records(hours: str, limit: str) -> None:
+    """Tries come every 12 to 15 minutes; the last comes in the last 12 minutes of GiveUpAfterHours."""
+    made = resolved(**PARAMETERS, GiveUpAfterHours=hours, PassTimeoutSeconds=limit)
+    queue, timeout = properties("RetryQueue", made), int(properties("RetryFunction", made)["Timeout"])
+    hidden, tries = int(queue["VisibilityTimeout"]), int(queue["RedrivePolicy"]["maxReceiveCount"])
+    assert max(720, 6 * timeout) == hidden <= 900
+    assert int(hours) * 3600 - 720 <= (tries - 1) * hidden <= int(hours) * 3600
+    assert tries <= 1000  # SQS's own limit
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == arn("FailureQueue", **PARAMETERS)
+
+
+# --- tables ---
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_tables_are_kept_encrypted_and_recoverable(table: str) -> None:
+    """No later deployment and no deletion of the stack takes a table away; a failed first one leaves none behind."""
+    assert RESOURCES[table]["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert RESOURCES[table]["UpdateReplacePolicy"] == "Retain"
+    assert properties(table)["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
+    assert properties(table)["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert properties(table)["BillingMode"] == "PAY_PER_REQUEST"
+
+
+@pytest.mark.parametrize("branch", ["prod", "production", "main", "master"])
+def test_production_protects_its_tables_from_deletion(branch: str) -> None:
+    """By hand or by a script; other branches come and go."""
+    made = resolved(**PARAMETERS, Branch=branch)
+    assert all(properties(table, made)["DeletionProtectionEnabled"] for table in TABLES)
+    assert not any(properties(table)["DeletionProtectionEnabled"] for table in TABLES)
+
+
+@pytest.mark.parametrize("table", ["CreditCardNotifyTable", "CallbackErrorLogTable"])
+def test_what_grows_expires(table: str) -> None:
+    """The tables that grow with every notification and error have a TTL."""
+    assert properties(table)["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
+
+
+def test_notify_table_has_its_keys_and_indexes() -> None:
+    """Keys and index names are contracts; the indexes hold keys alone, since each write is billed by its size."""
+    table = properties("CreditCardNotifyTable")
+    indexes = {index["IndexName"]: _keys(index) for index in table["GlobalSecondaryIndexes"]}
+    assert _keys(table) == ["chargeId", "notificationId"]
+    assert indexes == {"due": ["sweepShard", "sweepAt"], "order": ["orderId"], "failed": ["failedShard", "failedAt"]}
+    assert {i["Projection"]["ProjectionType"] for i in table["GlobalSecondaryIndexes"]} == {"KEYS_ONLY"}
+    numbers = {a["AttributeName"] for a in table["AttributeDefinitions"] if a["AttributeType"] == "N"}
+    assert numbers == {"sweepShard", "failedShard"}
+
+
+def _keys(of: dict[str, Any]) -> list[str]:
+    return [key["AttributeName"] for key in of["KeySchema"]]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_existing_table_can_be_used_instead(table: str) -> None:
+    """A live payment3 gives its tables by name: none is made, and every permission names the given one."""
+    made = resolved(**PARAMETERS, **{f"Existing{table}": "a-live-table"})
+    variable = re.sub(r"(?<!^)([A-Z])", r"_\1", table).upper()
+    assert table not in made
+    assert properties("RecheckFunction", made)["Environment"]["Variables"][variable] == "a-live-table"
+    assert any(":table/a-live-table" in s["Resource"] for s in statements("DelayedNotifyRole", made))
+
+
+def test_order_table_of_dev_has_the_seeds_name() -> None:
+    """order-table-dev, as the seed names it."""
+    assert properties("OrderTable")["TableName"] == "order-table-dev"
+
+
+# --- a key of one's own ---
+
+
+def test_own_key_encrypts_what_the_template_makes() -> None:
+    """Tables, queues and logs are under KmsKeyArn where it is given."""
+    assert {properties(table, WITH_KEY)["SSESpecification"]["KMSMasterKeyId"] for table in TABLES} == {KEY}
+    assert {properties(queue, WITH_KEY)["KmsMasterKeyId"] for queue in QUEUES} == {KEY}
+    assert {properties(f"{function}LogGroup", WITH_KEY)["KmsKeyId"] for function in FUNCTIONS} == {KEY}
+    assert not any("SqsManagedSseEnabled" in properties(queue, WITH_KEY) for queue in QUEUES)  # SQS takes one of both
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_own_key_can_be_used_by_every_role(role: str) -> None:
+    """Whoever reads a table or writes to a queue needs its key; without a key of one's own nobody is given any."""
+    added = [s for s in statements(role, WITH_KEY) if s not in statements(role)]
+    assert {(s["Action"], s["Resource"]) for s in added} == {("kms:Decrypt", KEY), ("kms:GenerateDataKey", KEY)}
+    assert "KeyPolicy" not in RESOURCES
+
+
+# --- roles (who calls what is in test_permissions.py) ---
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_statements_name_single_actions_on_single_resources(role: str) -> None:
+    """No list of actions, no wildcard action, and wildcards in a resource only where AWS adds characters."""
+    for statement in statements(role, WITH_KEY):
+        assert isinstance(statement["Action"], str), statement
+        assert "*" not in statement["Action"], statement
+        assert isinstance(statement["Resource"], str), statement
+        loose = re.sub(r"(:log-group:[^*]+:\*|/recheck-\*|:configuration-set/\*|-\?{6})$", "", statement["Resource"])
+        assert not set(loose) & set("*?"), statement
+
+
+def test_functions_may_pass_only_the_schedulers_role_and_only_to_scheduler() -> None:
+    """iam:PassRole is bound to one role and one service."""
+    for role in ("DelayedNotifyRole", "RecheckRole", "RetryRole"):
+        [statement] = [s for s in statements(role) if s["Action"] == "iam:PassRole"]
+        assert statement["Resource"] == arn("SchedulerRole", **PARAMETERS)
+        assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
+
+
+def test_schedulers_role_trusts_only_our_group() -> None:
+    """The trust policy names the account and the schedule group, which is what Scheduler presents."""
+    [trust] = properties("SchedulerRole")["AssumeRolePolicyDocument"]["Statement"]
+    group = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule-group/payment3-recheck-dev"
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert trust["Condition"]["StringEquals"] == {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": group}
+
+
+# --- parameters and rules ---
+
+
+def test_every_text_parameter_is_checked_before_anything_is_made() -> None:
+    """A wrong parameter stops the deployment, not the first notification."""
+    checked = {"AllowedPattern", "AllowedValues", "MinValue"}
+    assert [name for name, about in source()["Parameters"].items() if not checked & set(about)] == []
+
+
+@pytest.mark.parametrize("name", [n for n, p in source()["Parameters"].items() if "AllowedPattern" in p])
+def test_default_fits_its_own_pattern(name: str) -> None:
+    """The template deploys with its defaults."""
+    about = source()["Parameters"][name]
+    assert re.fullmatch(about["AllowedPattern"], str(about["Default"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        ("RecheckDelays", "0"),
+        ("RecheckDelays", ""),
+        ("Branch", "a b"),
+        ("Branch", ""),
+        ("RedirectUrlTemplate", "https://{orderId}.shop.example/"),
+        ("RedirectAllowedOrigins", "shop.example"),
+        ("ErrorMailTo", "nobody"),
+        ("KBankSecretId", "a*"),
+        ("ProcessPaidOrderFunction", "a:b"),
+        ("KmsKeyArn", "alias/ours"),
+    ],
+)
+def test_malformed_parameter_does_not_deploy(name: str, bad: str) -> None:
+    """A value that Settings or IAM would choke on is refused by the parameter's own pattern (a list's: each part)."""
+    assert not re.fullmatch(source()["Parameters"][name]["AllowedPattern"], bad)
+
+
+@pytest.mark.parametrize("name", GIVEN)
+@pytest.mark.parametrize("branch", ["prod", "production", "main", "master"])
+def test_example_values_stay_out_of_production(branch: str, name: str) -> None:
+    """Production deploys neither with example addresses nor with empty tables in place of the shop's."""
+    assert refusals(Branch=branch, **GIVEN) == []
+    given = {key: value for key, value in GIVEN.items() if key != name}
+    [refusal] = refusals(Branch=branch, **given)
+    assert refusal.startswith(f"{name} must ")
+    assert refusals(Branch="dev") == []
+
+
+@pytest.mark.parametrize(("delays", "deploys"), [("60", True), ("90, 3600", True), ("59", False), ("60,5", False)])
+def test_production_waits_at_least_60_seconds(delays: str, *, deploys: bool) -> None:
+    """Between passes; a developer's branch may wait less. The functions get the delays as they were given."""
+    assert (refusals(Branch="prod", **GIVEN, RecheckDelays=delays) == []) is deploys
+    assert refusals(RecheckDelays=delays) == []
+    variables = properties("RecheckFunction", resolved(RecheckDelays=delays))["Environment"]["Variables"]
+    assert variables["RECHECK_DELAYS"] == delays.replace(" ", "")
+
+
+def test_template_uses_no_yaml_aliases() -> None:
+    """CloudFormation does not read aliases."""
+    assert not any(isinstance(event, yaml.AliasEvent) for event in yaml.parse((ROOT / "template.yaml").read_text()))
+
+
+# --- alarms: what wakes somebody ---
+
+_ONCE, _SUSTAINED, _HOURLY = (1, 300, 1), (3, 300, 1), (1, 3600, 1)  # periods, their length in seconds, threshold
+
+
+@pytest.mark.parametrize(
+    ("metric", "of", "when"),
+    [
+        ("Failed", "dev", _ONCE),
+        ("FailedUnproved", "dev", _HOURLY),
+        ("ApproximateNumberOfMessagesVisible", "stack-FailureQueue", (1, 60, 1)),
+        ("Refused", "dev", _ONCE),
+        ("NumberOfMessagesSent", "stack-RefusedQueue", _HOURLY),
+        ("Contradictions", "dev", _ONCE),
+        ("ContradictionsUnproved", "dev", _HOURLY),
+        ("ApproximateNumberOfMessagesNotVisible", "stack-RetryQueue", (6, 300, 1)),
+        ("Unsaved", "dev", (2, 900, 1)),
+        ("AsyncEventsDropped", "payment3-delayed-notify-dev", _ONCE),
+        ("AsyncEventAge", "payment3-delayed-notify-dev", (1, 300, 15 * 60 * 1000)),
+        ("DestinationDeliveryFailures", "payment3-delayed-notify-dev", _ONCE),
+        ("Throttles", "payment3-delayed-notify-dev", _SUSTAINED),
+        ("Throttles", "payment3-recheck-dev", _SUSTAINED),
+        ("InvocationDroppedCount", "payment3-recheck-dev", _ONCE),
+        ("InvocationsFailedToBeSentToDeadLetterCount", "payment3-recheck-dev", _ONCE),
+        ("TargetErrorCount", "payment3-recheck-dev", _SUSTAINED),
+        ("TargetErrorThrottledCount", "payment3-recheck-dev", _SUSTAINED),
+        ("InvocationThrottleCount", "payment3-recheck-dev", _SUSTAINED),
+        ("TimerFailed", "dev", _SUSTAINED),
+        ("OldestOverdue", "dev", (1, 900, 900)),
+        ("OldestOverdueUnproved", "dev", (1, 900, 3600)),
+        ("ShardsUnread", "dev", _SUSTAINED),
+        ("SecretFailed", "dev", _SUSTAINED),
+        ("ChecksumsUnverifiable", "dev", (1, 900, 5)),
+        ("ChecksumsInvalid", "dev", (1, 900, 20)),
+        ("MailFailed", "dev", _ONCE),
+    ],
+)
+def test_alarm_rings_when_a_person_is_needed(metric: str, of: str, when: tuple[int, int, int]) -> None:
+    """Once for what does not mend itself, after a while for what might."""
+    [alarm] = [a for a in ALARMS.values() if (a["MetricName"], a["Dimensions"][0]["Value"]) == (metric, of)]
+    assert (alarm["EvaluationPeriods"], alarm["Period"], alarm["Threshold"]) == when
+    is_level = metric.startswith(("OldestOverdue", "AsyncEventAge", "Approximate"))
+    assert alarm["Statistic"] == ("Maximum" if is_level else "Sum")
+    assert alarm["TreatMissingData"] == ("breaching" if metric == "OldestOverdue" else "notBreaching")
+
+
+def test_there_is_no_other_alarm() -> None:
+    """Each of the 27 is in the table above."""
+    assert len(ALARMS) == len({(a["MetricName"], a["Dimensions"][0]["Value"]) for a in ALARMS.values()}) == 27
+    names = {"payment3/follow-up": "Branch", "AWS/SQS": "QueueName", "AWS/Lambda": "FunctionName"}
+    for alarm in ALARMS.values():
+        assert [d["Name"] for d in alarm["Dimensions"]] == [names.get(alarm["Namespace"], "ScheduleGroup")]
+
+
+def test_every_alarm_says_when_it_begins_and_when_it_is_over() -> None:
+    """One topic, the stack's own or a given one; the end counts, since an alarm that still rings rings nobody again."""
+    for given, topic in (("", "payment3-follow-up-alarms-dev"), ("arn:aws:sns:x:1:t", "arn:aws:sns:x:1:t")):
+        made = resolved(**PARAMETERS, AlarmTopicArn=given).values()
+        for alarm in (r["Properties"] for r in made if r["Type"] == "AWS::CloudWatch::Alarm"):
+            assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
+            assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
