@@ -55,11 +55,11 @@ def test_functions_are_below_the_ceiling(built: Path, capsys: pytest.CaptureFixt
 
 
 def test_function_above_the_ceiling_fails_the_build(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever grows past it is seen before it is deployed; and no bytecode is said aloud."""
+    """A function that has grown past it is reported before it is deployed, and so is missing bytecode."""
     (tmp_path / "Large").mkdir()
     (tmp_path / "Large" / "data").write_bytes(bytes(CEILING_MB * 1_000_000))
     assert commands.main(["size", "--build", str(tmp_path)]) == 1
-    assert "MORE THAN THE 20 MB" in (printed := capsys.readouterr().out)
+    assert "MORE THAN THE 20 MB ALLOWED" in (printed := capsys.readouterr().out)
     assert "NO BYTECODE" in printed
 
 
@@ -216,8 +216,8 @@ def test_cold_starts_are_printed(built: Path, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize("machine", ["riscv64", ""])
-def test_machine_without_a_runtime_emulator_is_told(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It runs on Linux on two architectures; elsewhere that is said, and nothing is tried."""
+def test_machine_without_a_runtime_emulator_is_reported(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs on Linux on two architectures; elsewhere the error says so, and nothing is started."""
     monkeypatch.setattr("platform.machine", lambda: machine)
     with pytest.raises(RuntimeEmulatorError, match="runs on Linux"):
         runtime.emulator_program()
