@@ -14,7 +14,10 @@ from botocore.model import ListShape, StructureShape
 
 from local.emulator import ROOT
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "requirements").glob("*.md"))]
+DOCUMENTS = [
+    *sorted(ROOT.glob("*.md")),
+    *(f for room in ("docs", "requirements") for f in sorted((ROOT / room).rglob("*.md"))),
+]
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 _INLINE_MAKE = re.compile(r"`(make [a-z-]+[^`]*)`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")

@@ -1,0 +1,89 @@
+"""docs/architecture.md: one notification's way through the files, as it is and not as it once was."""
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from types import CodeType, FrameType
+
+import pytest
+
+import delayednotify
+import recheck
+from local.emulator import ROOT
+from tests.support.aws import World
+
+PAGE = (ROOT / "docs" / "architecture.md").read_text()
+FUNCTIONS = f"{ROOT / 'functions'}/"
+# What all steps use, and how each invocation begins and ends.
+SHARED = {"clock.py", "log.py", "redact.py", "schema.py", "settings.py", "table.py", "text.py"}
+AROUND = {"bind", "ids", "parse", "_context"}
+MOST_FILES, MOST_MOVES = 17, 100
+Calls = list[tuple[CodeType, CodeType | None]]
+# A second profiler would take the place of the one that measures.
+pytestmark = pytest.mark.no_cover
+
+
+@contextmanager
+def calls() -> Iterator[Calls]:
+    """Record each call of a deployed function, with its caller."""
+    made: Calls = []
+
+    def note(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(FUNCTIONS):
+            made.append((frame.f_code, frame.f_back and frame.f_back.f_code))
+
+    sys.setprofile(note)
+    try:
+        yield made
+    finally:
+        sys.setprofile(None)
+
+
+def steps(made: Calls, story: CodeType) -> list[tuple[str, set[str]]]:
+    """Return each step that the story names, with the files that it goes through beside those that all use."""
+    begins = [number for number, (_, caller) in enumerate(made) if caller is story]
+    parts = [made[begin:end] for begin, end in pairwise([*begins, len(made)])]
+    found = [(part[0][0].co_name, {_file(code) for code, _ in part} - SHARED - {"report.py"}) for part in parts]
+    return [(name, files) for name, files in found if name not in AROUND]
+
+
+def written(function: str) -> list[tuple[str, set[str]]]:
+    """Return the page's table of a function."""
+    table = PAGE.split(f"**{function}**")[1].split("\n\n")[1]
+    rows = [re.findall(r"`(.+?)`", line) for line in table.splitlines()[2:]]
+    return [(step, set(files)) for step, *files in rows]
+
+
+def _file(code: CodeType) -> str:
+    return code.co_filename.removeprefix(FUNCTIONS).removeprefix("callback/")
+
+
+def test_delivery_goes_the_way_that_the_page_shows(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each step of DelayedNotify is on the page, in order, with its files; few enough of them to follow."""
+    world.pay()
+    world.order()
+    with calls() as made:
+        world.deliver()
+    assert steps(made, delayednotify.deliver.__code__) == written("DelayedNotify")
+    way = [_file(code) for code, _ in made]
+    files, moves = len(set(way)), sum(one != other for one, other in pairwise(way))
+    with capsys.disabled():
+        print(f"\na delivery visits {files} files of functions/, with {moves} moves between them")  # noqa: T201
+    assert (files <= MOST_FILES, moves <= MOST_MOVES) == (True, True)
+
+
+def test_recheck_goes_the_way_that_the_page_shows(world: World) -> None:
+    """Each step of Recheck is on the page, in order, with its files."""
+    world.deliver()
+    world.wait(100)
+    with calls() as made:
+        world.recheck()
+    assert steps(made, recheck.lambda_handler.__code__) == written("Recheck")
+
+
+def test_page_names_every_file() -> None:
+    """Nothing is deployed that the page does not explain, and it names nothing that is gone."""
+    deployed = {file.name for file in (ROOT / "functions" / "callback").glob("*.py")}
+    assert set(re.findall(r"\b(\w+\.py)`", PAGE)) == deployed
