@@ -21,13 +21,14 @@ COMMANDS = commands()
 ADOPTING = ROOT / "docs" / "adopting.md"
 CONTRACTS, OPERATIONS, DATA = (ROOT / "docs" / f"{name}.md" for name in ("contracts", "operations", "data"))
 BENCHMARKS = ROOT / "docs" / "benchmarks.md"
-# Commands that act on an account, which no test has.
+# Commands that act on an account, which no test has, or that would run these tests.
 NOT_RUN = {
     "sam deploy",  # and to the emulator in test_deploy.py
     "sam deploy --config-env staging",
     "sam deploy --config-env prod",
     "sam deploy --template .aws-sam/image/template.yaml --resolve-image-repos",
     "sam delete --stack-name payment3-follow-up-prod",
+    ".venv/bin/python -m pytest --no-cov tests/functions",  # which is this suite
     "sam remote invoke DelayedNotifyFunction --stack-name payment3-follow-up-dev --event-file events/authorized.json",
 }
 
