@@ -17,7 +17,7 @@ from tests.support.call_purposes import purpose
 from tests.support.fault_scenarios import START
 from tests.support.moto_in_process import asked_directly
 from tests.support.recorded_calls import Answer, Call, Wire, payload
-from tests.support.without_coverage import quietly
+from tests.support.without_coverage import without_coverage
 
 Story = Callable[[], Any]
 # The calls that one process can see of the other; between these nothing else matters.
@@ -114,8 +114,8 @@ def orders(first: int, second: int) -> Iterator[list[int]]:
 
 
 @pytest.fixture(autouse=True)
-def _quietly(wire: Wire) -> Iterator[None]:
-    with quietly(), asked_directly(wire):
+def _without_coverage(wire: Wire) -> Iterator[None]:
+    with without_coverage(), asked_directly(wire):
         yield
 
 

@@ -9,7 +9,7 @@ from tests.support.failure_table import FILE, written
 from tests.support.fault_scenarios import CROSSINGS, FAULTS, SCENARIOS, Cell, Story, cells
 from tests.support.moto_in_process import asked_directly
 from tests.support.recorded_calls import listening
-from tests.support.without_coverage import quietly
+from tests.support.without_coverage import without_coverage
 
 # Every AWS call. One more in the code fails the first test here, until it is listed and its rows are written.
 _ERRORS = ["record the failed pass", "log the error", "count the mail", "send the mail", "remember the mail"]
@@ -30,7 +30,7 @@ def world() -> Iterator[World]:
     """One world for all stories."""
     with pytest.MonkeyPatch.context() as patch:
         wire = listening(patch)
-        with made(wire, patch) as world, quietly(), asked_directly(wire):
+        with made(wire, patch) as world, without_coverage(), asked_directly(wire):
             yield world
 
 

@@ -7,12 +7,12 @@ import pytest
 
 from callback.checksum import Verdict
 from tests.support import fuzz
-from tests.support.without_coverage import quietly
+from tests.support.without_coverage import without_coverage
 
 
 def test_parsers_let_nothing_out_but_our_own_errors() -> None:
     """2,000 broken events: each is read or refused by a field's name, and every kind of outcome is met."""
-    with quietly():
+    with without_coverage():
         found = fuzz.fuzz(2_000, seed=1)
     assert found.total() == 2 * 2_000
     assert {f"notification {status}" for status in get_args(get_type_hints(Verdict)["status"])} <= set(found)

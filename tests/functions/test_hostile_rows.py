@@ -17,7 +17,7 @@ from tests.functions.test_sweep import overdue, rows, swept
 from tests.support.aws import World, made
 from tests.support.fault_scenarios import START, USUAL
 from tests.support.recorded_calls import listening
-from tests.support.without_coverage import quietly
+from tests.support.without_coverage import without_coverage
 
 HOUR = timedelta(hours=1)
 # Measuring doubles the time, and what this goes through is measured elsewhere.
@@ -76,7 +76,7 @@ def shared() -> Iterator[Callable[[], World]]:
         wire = listening(patch)
         for operator in (OpLessThanOrEqual, OpGreaterThanOrEqual):
             patch.setattr(operator, "expr", comparing_as_dynamodb(operator))
-        with made(wire, patch) as world, quietly():
+        with made(wire, patch) as world, without_coverage():
             yield lambda: world  # hypothesis would print a world whole
 
 

@@ -15,31 +15,12 @@ from tests.support.recorded_calls import Call, payload
 
 KEYS = {"secretKey": "current-planted", "previousSecretKey": "previous-planted"}
 CARDS = ("4111111111111111", "5555 5555 5555 4444", "514950xxxxxx9007")
-SECRETS = {
-    "number": CARDS[0],
-    "pan": CARDS[1],
-    "card_masking": CARDS[2],
-    "last4": "last-digits-planted",
-    "cvv": "cvv-planted",
-    "cid": "cid-planted",
-    "verification_value": "value-planted",
-    "trackData": "%B4111111111111111^PLANTED/MR^2512",
-    "securityCode": "code-planted",
-    "nameOnCard": "MRS PLANTED",
-    "holder_name": "MR PLANTED",
-    "expiry": "12-planted",
-    "exp_month": "month-planted",
-    "token": "token-planted",
-    "apiKey": "api-planted",
-    "password": "password-planted",
-    "cavv": "cavv-planted",
-}
-HEADERS = {
-    "Authorization": "Basic basic-planted",
-    "Cookie": "a=b; session=cookie-planted",
-    "X-Api-Key": "header-planted",
-    "X-Amz-Security-Token": "security-planted",
-}
+SECRETS = dict(zip(("number", "pan", "card_masking"), CARDS, strict=True))
+SECRETS |= {"trackData": "%B4111111111111111^PLANTED/MR^2512", "nameOnCard": "MRS PLANTED", "holder_name": "MR PLANTED"}
+_NAMES = "last4 cvv cid verification_value securityCode expiry exp_month token apiKey password cavv"
+SECRETS |= {name: f"{name}-planted" for name in _NAMES.split()}
+HEADERS = {"Authorization": "Basic basic-planted", "Cookie": "a=b; session=cookie-planted"}
+HEADERS |= {"X-Api-Key": "header-planted", "X-Amz-Security-Token": "security-planted"}
 # As a program quotes them in an error: in words, as a form, as JSON, as JSON within JSON, as headers.
 PROSE = "; ".join(
     [
@@ -60,13 +41,8 @@ ANSWER = {"paid": False, "errorMessage": PROSE, "request": SECRETS, "headers": H
 def _json() -> dict[str, Any]:
     event = sample("authorized")
     body = json.loads(event["body"])
-    body |= {
-        "source": body["source"] | SECRETS,
-        "metadata": json.dumps(SECRETS),
-        "description": PROSE,
-        "transaction_state": PROSE,
-    }
-    return event | {"body": json.dumps(body | SECRETS | {"transaction_state": PROSE})}
+    body |= {"source": body["source"] | SECRETS, "metadata": json.dumps(SECRETS), "description": PROSE} | SECRETS
+    return event | {"body": json.dumps(body | {"transaction_state": PROSE})}
 
 
 def _base64() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is masked, in whatever layout it comes, and what stays readable."""
+"""What is masked, in whatever layout it comes, and what is still readable."""
 
 import base64
 import json
@@ -17,47 +17,32 @@ from hypothesis import strategies as st
 
 from callback.redact import MASK, is_card_number, mask_body, redacted_event, redacted_text, scrub
 from tests.support.aws import CHARGE, sample
-from tests.support.without_coverage import quietly
+from tests.support.without_coverage import without_coverage
 
 # The schemes' own test numbers.
-CARDS = ["4111111111111111", "4012888888881881", "4222222222222", "4000000000000000006", "5555555555554444"]
-CARDS += ["5105105105105100", "2223003122003222", "2720992222222229", "378282246310005", "371449635398431"]
-CARDS += ["30569309025904", "36227206271667", "38520000023237", "3530111333300000", "6011111111111117"]
-CARDS += ["6445644564456445", "6200000000000005", "6205500000000000004", "6759649826438453", "6799990100000000019"]
-CARDS += ["5000550000000029", "2200123456789019", "8171999927660000"]
-SEPARATORS = [*" \t-/._+\u2013\u2014\u2011\u2212\u00a0\u2009\u3000\u202f\u200b", "  ", "   ", " - ", "\\/", "\\u00a0"]
-SEPARATORS += ["\\t", "%20", "%2D", "%C2%A0", "%E2%80%93", "%2520"]
-AROUND = [
-    "{}",
-    "card {} was declined",
-    '{{"a": "{}"',
-    "PAN{}",
-    "{}THB",
-    "x={}&y=1",
-    "({}),",
-    "1 {}",
-    "{} 12/27 123",
-    "a\n{}\nb",
-]
+CARDS = """4111111111111111 4012888888881881 4222222222222 4000000000000000006 5555555555554444 5105105105105100
+2223003122003222 2720992222222229 378282246310005 371449635398431 30569309025904 36227206271667 38520000023237
+3530111333300000 6011111111111117 6445644564456445 6200000000000005 6205500000000000004 6759649826438453
+6799990100000000019 5000550000000029 2200123456789019 8171999927660000""".split()
+CARD = CARDS[0]
+SEPARATORS = [*" \t-/._+\u2013\u2014\u2011\u2212\u00a0\u2009\u3000\u202f\u200b\u200d\u00ad\u2060\u2003\u2010\u2012"]
+SEPARATORS += [*"\u2015\ufe0f\u034f\uff0d\uff0f", "  ", "   ", " - ", " / ", "\\/", "\\n", "\\t", "\\u00a0", "\\u200b"]
+SEPARATORS += "%20 %2D %C2%A0 %E2%80%8B %E2%80%93 %2520".split()
+AROUND = ["{}", "card {} was declined", '{{"a": "{}"', "PAN{}", "{}THB", "x={}&y=1", "({}),", "1 {}", "{} 12/27 123"]
+AROUND += ["a\n{}\nb"]
 # In other digits: from a code point on, or encoded.
-DIGITS: list[int | str] = [
-    0xFF10,
-    0x0E50,
-    0x0660,
-    0x1D7CE,
-    "%3{}",
-    "%253{}",
-    "\\u003{}",
-    "\\\\u003{}",
-    "%EF%BC%9{}",
-    "\\uff1{}",
-    "\\x3{}",
-    "%u003{}",
-]
+DIGITS: list[int | str] = [0xFF10, 0x0E50, 0x0660, 0x06F0, 0x07C0, 0x0966, 0x1D7CE, 0x1D7E2, 0x1FBF0]
+DIGITS += r"%3{} %253{} %25253{} \u003{} \\u003{} %EF%BC%9{} \uff1{} \x3{} %u003{}".split()
+# With something close around it, or in groups of nobody's.
+WITHIN = (
+    "x{}y #{}# ${} id_{}_x บัตร{}หมดอายุ {}|12|2027|937 DOE,{},1227,937 {}/1227/937 {}.00 <pan>{}</pan> %b{}^^25?".split()
+)
+GROUPED = [separator.join(["4111", "1111", "1111", "1111"]) for separator in ("\r\n", "%0A")]
+GROUPED += ["4111 1111-1111 1111", "\u200d".join(CARD), "\u0332".join(CARD), "\ufe0f\u20e3".join(CARD)]
 
 
 def written(card: str, digits: int | str) -> str:
-    """The number in other digits."""
+    """Write the number in other digits."""
     return "".join(chr(digits + int(d)) if isinstance(digits, int) else digits.format(d) for d in card)
 
 
@@ -80,30 +65,32 @@ def readable(card: str, text: str) -> bool:
     return any(card[at : at + len(card) // 2] in ascii_digits for at in range(len(card) // 2 + 1))
 
 
-def test_no_card_number_of_any_scheme_is_readable_in_any_layout() -> None:
-    """Each number, in each grouping with each separator, in all digits, between other text: none is left."""
-    layouts = [
-        (card, around.format(separator.join(groups)))
-        for card in CARDS
-        for groups in grouped(card)
-        for separator in SEPARATORS
-        if len(groups) > 2 or separator != "."  # a fraction
-        for around in (AROUND if len(groups[0]) == 4 else AROUND[:3])
-    ]
+def layouts() -> Iterator[tuple[str, str]]:
+    """Each number, in each grouping with each separator, in all digits, between other text."""
     for card in CARDS:
-        layouts += [
-            (card, around.format(text)) for text in (card, *(written(card, d) for d in DIGITS)) for around in AROUND
-        ]
-    with quietly():
-        left = [text for card, text in layouts if readable(card, scrub(text)) or readable(card, mask_body(text))]
-    print(f"{len(layouts)} layouts, {len(left)} readable")  # noqa: T201 - to be seen with -s
+        for groups in grouped(card):
+            for separator in SEPARATORS:
+                if len(groups) > 2 or separator != ".":  # a fraction
+                    around = AROUND if len(groups[0]) == 4 else AROUND[:3]
+                    yield from ((card, each.format(separator.join(groups))) for each in around)
+        for text in (card, *(written(card, digits) for digits in DIGITS)):
+            yield from ((card, each.format(text)) for each in (*AROUND, *WITHIN))
+    yield from ((CARD, text) for text in GROUPED)
+
+
+def test_no_card_number_of_any_scheme_is_readable_in_any_layout() -> None:
+    """Neither in free text nor in a body; and as an id each is known for a card number."""
+    with without_coverage():
+        left = [text for card, text in layouts() if readable(card, scrub(text)) or readable(card, mask_body(text))]
     assert left == []
     assert all(is_card_number(" ".join(groups)) for card in CARDS for groups in [[card], next(grouped(card))])
+    assert all(is_card_number(text) for text in [*GROUPED, *(written(CARD, d) for d in DIGITS if d != "%25253{}")])
 
 
-@pytest.mark.parametrize(
-    "gap", [*"\x85\v\f\x1f\u2028\u2800,:;|·•~*'#&=<>", ", ", " • ", " " * 8, "][", ") ("], ids=ascii
-)
+GAPS = [*"\x85\v\f\x1f\u2028\u2043\u2800,:;|·•~*'#&=<>", ", ", " • ", " " * 4, " " * 8, "___", "][", ") ("]
+
+
+@pytest.mark.parametrize("gap", GAPS, ids=ascii)
 def test_signs_of_any_kind_between_the_usual_groups_hide_no_number(gap: str) -> None:
     """Alike between the groups that are on the cards."""
     for card in ("4111 1111 1111 1111", "3782 822463 10005", "6205 5000 0000 0000 004"):
@@ -112,120 +99,80 @@ def test_signs_of_any_kind_between_the_usual_groups_hide_no_number(gap: str) -> 
     assert scrub("4111, 1111, 1111; 1111") == "4111, 1111, 1111; 1111"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "%B4111111111111111^DOE/JOHN^25121010000000000000?",
-        "B4111111111111111^DOE/JOHN              ^2512101",
-        ";4111111111111111=25121010000000000000?",
-        "4111111111111111D25121010000000000000F",
-        quote("%B4111111111111111^DOE/JOHN^25121010000000000000?", safe=""),
-        '{"track": "4111111111111111=2512101000000',
-    ],
-)
+TRACKS = [f"%B{CARD}^DOE/JOHN^25121010000000000000?", f"B{CARD}^DOE/JOHN              ^2512101"]
+TRACKS += [f";{CARD}=25121010000000000000?", f"{CARD}D25121010000000000000F", f'{{"track": "{CARD}=2512101000000']
+
+
+@pytest.mark.parametrize("text", [*TRACKS, quote(TRACKS[0], safe="")])
 def test_track_data_is_masked_whole(text: str) -> None:
     """The number, the name, and what comes after it."""
     assert not re.search("1111|DOE|2512|1010", scrub(text))
 
 
-CODES = ["CVV", "cvv2", "CVC", "csc", "cid", "cvn", "cvd", "cv2", "pin", "security code", "verification_value"]
-CODES += ["CAV2", "secCode", "security-code"]
-NAMES = [*CODES, "pan", "number", "token", "clientSecret", "password", "passcode", "Authorization", "Set-Cookie"]
-NAMES += [
-    "x-api-key",
-    "apiKey",
-    "card",
-    "card_masking",
-    "last4",
-    "expiry",
-    "exp_month",
-    "expYear",
-    "mpi",
-    "cavv",
-    "xid",
-]
-NAMES += ["approval_code", "trackData", "track_2_data", "card_pin", "userPIN", "cardCvc", "nameOnCard", "holder_name"]
-NAMES += [
-    "pwd",
-    "passPhrase",
-    "jwt",
-    "privateKey",
-    "access_key",
-    "X-Amz-Signature",
-    "pinBlock",
-    "magStripe",
-    "emv_data",
-]
+CODES = "CVV cvv2 CVC csc cid cvn cvd cv2 pin verification_value CAV2 secCode security-code passcode".split()
+CODES += ["security code"]
+NAMES = """pan number token clientSecret password Authorization Set-Cookie x-api-key apiKey card card_masking last4
+expiry exp_month expYear mpi cavv xid approval_code trackData track_2_data card_pin userPIN cardCvc nameOnCard
+holder_name pwd passPhrase jwt privateKey access_key X-Amz-Signature pinBlock magStripe emv_data iccData""".split()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*CODES, *NAMES])
 def test_field_is_masked_by_its_name_whatever_its_value(name: str) -> None:
     """In headers, in JSON at any depth, in JSON in JSON, and in JSON that was cut; in forms and tags."""
     inner = json.dumps({name: 'harm"less', "b": "kept"})
     texts = [
         redacted_event({"headers": {name: "harmless"}, "b": "kept"}),
         mask_body(json.dumps({"deep": [{name: {"a": "harmless"}}], "b": "kept"})),
+        redacted_text(json.dumps({"message": inner})),
     ]
-    texts.append(redacted_text(json.dumps({"message": inner})))
     if name != "number":  # of what, only its object says
-        texts += [
-            scrub(json.dumps({"message": inner, "more": inner})[:-1]),
-            scrub(inner[:-1]),
-            scrub(f"a=1&{quote_plus(name)}=harm%20less&b=kept"),
-            scrub(f"x[{name}]=harmless, b=kept"),
-        ]
+        texts += [scrub(json.dumps({"message": inner, "more": inner})[:-1]), scrub(inner[:-1])]
+        texts += [scrub(f"a=1&{quote_plus(name)}=harm%20less&b=kept"), scrub(f"x[{name}]=harmless, b=kept")]
         texts += [scrub(f"<{name}>harmless</{name}> kept"), scrub(f"a=1&x%5B{quote_plus(name)}%5D=harmless&b=kept")]
-        texts.append(scrub(f"metadata={quote(inner, safe='')}&b=kept"))
+        texts += [scrub(f"metadata={quote(inner, safe='')}&b=kept")]
     for text in texts:
         assert "harm" not in text
         assert MASK in text
         assert "kept" in text
 
 
+PROSE = ["the {} is 123.", "{} 9876", "{}: 123", "wrong {} (123)", "{} code was 123", "{}=123", "{} (on back): 1 2 3"]
+PROSE += ["{} (4 digits): 937", "{} was entered as 937", "X-Card-{}: 937", '"{}" : 937,', "{}%3D937"]
+
+
 @pytest.mark.parametrize("name", CODES)
-@pytest.mark.parametrize(
-    "prose",
-    ["the {} is 123.", "{} 9876", "{}: 123", "wrong {} (123)", "{} code was 123", "{}=123", "{} (on back): 1 2 3"],
-)
-def test_code_is_masked_in_prose(name: str, prose: str) -> None:
+def test_code_is_masked_in_prose(name: str) -> None:
     """With and without a sign between name and digits."""
-    text = scrub(prose.format(name.replace("_", " ")))
-    assert not re.search(r"\d ?\d ?\d", text)
+    for prose in PROSE:
+        assert not re.search(r"\d ?\d ?\d", scrub(prose.format(name.replace("_", " "))).replace("%3D", "")), prose
+    assert "937" not in scrub("cvv2Result=937 card[cvc]=937")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Authorization: Bearer planted",
-        "Authorization: Basic planted==",
-        "Bearer planted",
-        "Cookie: a=b; session=planted",
-        "skey_planted and tokn_planted and tok_planted",
-        "514950xxxxxxplanted".replace("planted", "9007"),
-        "411111******1111 or 4111 XXXX XXXX 1111",
-        quote("(514950xxxxxx9007)"),
-        "eyJhbGciOi.planted.planted_-x",
-    ],
-)
-def test_token_and_masked_number_are_masked_by_their_looks(text: str) -> None:
+TOKENS = ["Authorization: Bearer planted", "Authorization: Basic planted==", "Bearer planted"]
+TOKENS += ["Cookie: a=b; session=planted", "skey_planted and tokn_planted and tok_planted", "api key: planted"]
+TOKENS += ["514950xxxxxx9007", "411111******1111 or 4111 XXXX XXXX 1111", quote("(514950xxxxxx9007)")]
+TOKENS += ["eyJhbGciOi.planted.planted_-x"]
+
+
+@pytest.mark.parametrize("text", TOKENS)
+def test_token_and_masked_number_are_masked_by_their_form(text: str) -> None:
     """Also where no name says what it is."""
     assert not re.search("planted|9007|1111", scrub(text))
 
 
 def test_body_of_any_kind_is_masked() -> None:
     """A form, base64 with line ends, plain nonsense, numbers in JSON."""
-    card = "4111111111111111"
-    bodies: list[Any] = [{"body": f"objectId=chrg_1&token=tokn_planted&note=card+{card}"}]
-    encoded = base64.encodebytes(json.dumps({"token": "planted", "card": {"n": card}, "m": [int(card)]}).encode() * 3)
-    bodies += [{"body": encoded.decode(), "isBase64Encoded": True}, {"body": f"%%% {card}", "isBase64Encoded": True}]
-    bodies += [{"body": json.dumps({"a": int(card), card: float(card), "b": [card, True, None, 1.5]})}, card]
+    bodies: list[Any] = [{"body": f"objectId=chrg_1&token=tokn_planted&note=card+{CARD}"}]
+    encoded = base64.encodebytes(json.dumps({"token": "planted", "card": {"n": CARD}, "m": [int(CARD)]}).encode() * 3)
+    bodies += [{"body": encoded.decode(), "isBase64Encoded": True}, {"body": f"%%% {CARD}", "isBase64Encoded": True}]
+    bodies += [{"body": json.dumps({"a": int(CARD), CARD: float(CARD), "b": [CARD, True, None, 1.5]})}, CARD]
     for event in bodies:
         text = redacted_event(event)
         assert not re.search("planted|1111", text)
         assert MASK in text
 
 
-# --- what stays readable ---
+# --- what is still readable ---
 
 
 def numbers(chance: random.Random) -> dict[str, str]:
@@ -275,54 +222,50 @@ ORDINARY = [
     "qty {order} / {plain} / {plain}\n{created}\n{created}",
     "image 1920x1080, 1920 x 1080, 4 x 100, rows 2026-2027, page 12/345, score 3:2",
 ]
+# What could be taken for card data.
+HARMLESS = ["taxid: 0105556176239", "misc code 1234", "disc code: 4455", "Magdalena: 5", "expiresAt=1803115817"]
+HARMLESS += ["invalid signature for charge chrg_1", "discard=12", "wildcard=*", "code of 12", "panel no 123"]
+HARMLESS += ["pin board 123", "2026, 2027, 2028, 2029", "rows 5555-5556-5557-5558", "4021, 1233, 8765, 1234"]
+HARMLESS += ["1.5;2.5;3.5", "10.0.0.1:5432", "ORDER%2D1 ค่า ำ \uff46\uff55 %20"]
 
 
-def test_ordinary_text_stays_as_it_is() -> None:
+def test_ordinary_text_is_not_changed() -> None:
     """Order numbers, charge ids, times, amounts and phone numbers: fewer than 1 % of 5,000 texts lose anything."""
     chance = random.Random(12)  # noqa: S311 - a seed must repeat it
     texts = [chance.choice(ORDINARY).format(**numbers(chance)) for _ in range(5_000)]
-    with quietly():
-        changed = [text for text in texts if scrub(text) != text]
-    print(f"{len(texts)} ordinary texts, {len(changed) / len(texts):.2%} changed", *changed[:9], sep="\n")  # noqa: T201 - same
-    assert len(changed) < len(texts) / 100
-    assert not any(
-        is_card_number(numbers(chance)[name]) for name in ("charge", "created", "millis", "uuid") for _ in range(200)
-    )
+    with without_coverage():
+        assert sum(scrub(text) != text for text in texts) < len(texts) / 100
+    assert [scrub(text) for text in HARMLESS] == HARMLESS
 
 
-def test_notification_stays_readable() -> None:
-    """What an operator looks for is in the record's body as the bank sent it."""
-    kept = {
-        "id": CHARGE,
-        "reference_order": "202611220930151",
-        "amount": 200.5,
-        "created": "20180322121944000",
-        "ก": "คำสั่งซื้อ",
-    }
-    assert json.loads(mask_body(json.dumps(kept))) == kept
+def test_ordinary_ids_are_no_card_numbers() -> None:
+    """Of what shops and the bank use for ids fewer than 1 in 500 is refused, and no charge id or time at all."""
+    chance = random.Random(5)  # noqa: S311 - a seed must repeat it
+    known = [numbers(chance) for _ in range(1000)]
+    ids = [each[name] for each in known for name in ("order", "micros", "hash")]
+    assert sum(map(is_card_number, ids)) < len(ids) / 500
+    assert not any(is_card_number(each[name]) for each in known for name in ("charge", "created", "millis", "uuid"))
+
+
+def test_notification_is_still_readable() -> None:
+    """What an operator searches for is in the record's body as the bank sent it."""
+    kept = {"id": CHARGE, "reference_order": "202611220930151", "amount": 200.5, "created": "20180322121944000"}
+    assert json.loads(mask_body(json.dumps(kept | {"ก": "คำสั่งซื้อ"}))) == kept | {"ก": "คำสั่งซื้อ"}
     body = json.loads(sample("authorized")["body"])
     masked = json.loads(mask_body(sample("authorized")["body"]))
     assert {name for name in body if body[name] != masked[name]} == {"source", "approval_code", "mpi"}
-    assert scrub(text := "ORDER%2D1 ค่า ำ \uff46\uff55 %20") == text
 
 
 # --- sizes ---
 
 
 @pytest.mark.parametrize(
-    "secret",
-    [
-        "4111111111111111",
-        "4111 1111 1111 1111",
-        "%34%31%31%31%31%31%31%31%31%31%31%31%31%31%31%31",
-        "skey_planted_and_long",
-        "cvv=98712345",
-    ],
+    "secret", [CARD, "4111 1111 1111 1111", written(CARD, "%3{}"), "skey_planted_and_long", "cvv=98712345"]
 )
 def test_secret_across_the_cut_leaves_no_part(secret: str) -> None:
     """Nor do digits that come to the end of a text because much before them was masked."""
     for ahead in range(len(secret)):
-        for filler in (".", "4111111111111111 cvv=1 "):
+        for filler in (".", f"{CARD} cvv=1 "):
             clean = scrub(f"{filler * 9000}"[: 8000 - ahead - 1] + f" {secret} more {secret}")
             assert not re.search("4111|skey_p|987|%34%31|1111", clean)
             assert len(clean) <= 8000
@@ -340,60 +283,29 @@ def test_body_is_cut_to_32_kilobytes_and_an_event_to_what_the_error_log_takes() 
     assert len(redacted_event({"a": ["x" * 9000] * 50})) == 64_000
 
 
-UNITS = [
-    "card[",
-    "card%5B",
-    'token\\"',
-    'token="\\',
-    "token='a",
-    "exp_month",
-    "Cookie: ",
-    "x",
-    "4",
+UNITS = ["card[", "card%5B", 'token\\"', 'token="\\', "token='a", "exp_month", "Cookie: ", "tokn_", "Bearer ", "pin "]
+UNITS += [
+    "cvv is ",
+    "PAN ",
+    "eyJ-",
     "4 ",
     "4444 ",
     "4.",
-    "-",
-]
-UNITS += [
-    "=",
-    '"',
-    "{",
-    "\\",
-    "\\u",
-    "\\\\u0034",
-    "%34",
-    "%",
-    "%C2%A0",
-    "tokn_",
-    "Bearer ",
-    "cvv is ",
-    "pin ",
-    "\0",
     "4\0",
-    "ก",
-]
-UNITS += [
-    "๔",
-    "4111111111111111 ",
-    "4111111111111111^ab^",
-    "4444444444444448 44 ",
-    "4111x",
-    '{"cvv":',
-    "PAN ",
-    "eyJ-",
     "4111\n",
+    "4111x",
+    f"{CARD} ",
+    f"{CARD}^ab^",
+    '{"cvv":',
 ]
+UNITS += ["4444444444444448 44 ", "\\u", "\\\\u0034", "%34", "%C2%A0", *'x4-="{\\%\0ก๔', sample("authorized")["body"]]
 
 
-NOTIFICATION = json.loads(sample("authorized")["body"])
-
-
-@pytest.mark.parametrize("unit", [*UNITS, f"{json.dumps(NOTIFICATION)}, "])
+@pytest.mark.parametrize("unit", UNITS)
 def test_no_text_keeps_a_function_busy(unit: str) -> None:
     """256 KB, as much as Lambda takes, of whatever a stranger may send: ten times the usual 0.3 s is never reached."""
     text = f"[{unit * (256_000 // len(unit))}{{}}]"
-    with quietly():
+    with without_coverage():
         began = time.process_time()
         mask_body(text)
         redacted_event({"body": text})

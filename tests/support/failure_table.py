@@ -11,7 +11,7 @@ from tests.support.aws import made
 from tests.support.fault_scenarios import Cell, cells
 from tests.support.moto_in_process import asked_directly
 from tests.support.recorded_calls import listening
-from tests.support.without_coverage import quietly
+from tests.support.without_coverage import without_coverage
 
 FILE = ROOT / "docs" / "failure-table.md"
 _HEAD = """# What fails, what remains, who finishes it
@@ -98,7 +98,7 @@ def main() -> None:
     """Write the document anew."""
     with pytest.MonkeyPatch.context() as patch:
         wire = listening(patch)
-        with made(wire, patch) as world, quietly(), asked_directly(wire):
+        with made(wire, patch) as world, without_coverage(), asked_directly(wire):
             FILE.write_text(written(cells(world)))
 
 

@@ -11,7 +11,7 @@ from callback.report import MAILS_AN_HOUR
 from local.emulator import ROOT
 from tests.support.aws import World, made, sample
 from tests.support.recorded_calls import listening, payload, refuse
-from tests.support.without_coverage import quietly
+from tests.support.without_coverage import without_coverage
 
 DIRECTORY = ROOT / ".local" / "mails"
 
@@ -82,7 +82,7 @@ def samples() -> Iterator[tuple[str, str]]:
     for name, happens in SAMPLES.items():
         with pytest.MonkeyPatch.context() as patch:
             wire = listening(patch)
-            with made(wire, patch) as world, quietly():
+            with made(wire, patch) as world, without_coverage():
                 happens(world)
                 yield name, as_text(world)
 

@@ -21,7 +21,7 @@ from tests.support.fault_scenarios import START, USUAL
 from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, SWEEP, Model
 from tests.support.moto_in_process import asked_directly
 from tests.support.recorded_calls import listening
-from tests.support.without_coverage import quietly
+from tests.support.without_coverage import without_coverage
 
 FILE = ROOT / "docs" / "outages.md"
 # How long, and how far apart the notifications come: fewer in a long outage, so that all of it takes minutes, and at no
@@ -115,7 +115,7 @@ def worlds() -> Iterator[World]:
     """Make a world for outages."""
     with pytest.MonkeyPatch.context() as patch:
         wire = listening(patch)
-        with made(wire, patch) as world, quietly(), asked_directly(wire):
+        with made(wire, patch) as world, without_coverage(), asked_directly(wire):
             patch.setattr(logging, "raiseExceptions", False)
             yield world
 

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 
 from tests.support.random_scenarios import tell, worlds
-from tests.support.without_coverage import quietly
+from tests.support.without_coverage import without_coverage
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=20, help="how many stories a seed tells")
     given = parser.parse_args()
     until, total = time.monotonic() + 60 * given.minutes, Counter[str]()
-    with worlds(), quietly():
+    with worlds(), without_coverage():
         while True:
             seed = given.seed or random.randrange(1, 2**32)  # noqa: S311 - it picks stories, it guards nothing
             print(f"seed {seed} ", end="", flush=True)

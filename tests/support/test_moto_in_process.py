@@ -15,7 +15,7 @@ from tests.support.aws import World
 from tests.support.fault_scenarios import SCENARIOS, Point, Story
 from tests.support.moto_in_process import OPERATIONS, asked_directly, directly, typed
 from tests.support.recorded_calls import Answer, Wire, by_http
-from tests.support.without_coverage import quietly
+from tests.support.without_coverage import without_coverage
 
 Outcome = tuple[Any, ...]
 # Measuring doubles the time, and what the stories go through is measured elsewhere.
@@ -82,7 +82,7 @@ def both(world: World) -> Iterator[BothWays]:
     """Two ways to moto, in a world."""
     both = BothWays()
     world.wire.moto = both
-    with quietly():
+    with without_coverage():
         yield both
 
 

@@ -10,7 +10,7 @@ import coverage
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
+def without_coverage() -> Iterator[None]:
     """Measure no coverage: stories reach no line that other tests do not."""
     measuring = coverage.Coverage.current()
     if measuring:
