@@ -552,30 +552,6 @@ def test_own_error_is_raised_whatever_fails_with_it(world: World) -> None:
 # --- whose word counts ---
 
 
-def test_record_holds_what_the_bank_said(world: World) -> None:
-    """Amount and currency come from the payment record only where the notification states none."""
-    world.pay(amount=Decimal(1), currency="USD")
-    world.deliver()
-    assert (world.record()["amount"], world.record()["currency"]) == (Decimal("200.50"), "THB")
-
-
-@pytest.mark.parametrize("policy", ["warn", "reject"])
-def test_order_of_the_payment_record_wins(world: World, policy: str) -> None:
-    """A proved charge cannot pay for another order: the shop's own is processed and reported, or all is refused."""
-    world.cold_start(CHECKSUM_POLICY=policy)
-    world.pay(orderId="ORDER-CHEAP")
-    if policy == "reject":
-        with pytest.raises(errors.ContradictionRefused, match="orderId"):
-            world.deliver()
-        assert world.passes() == world.rows("CREDIT_CARD_NOTIFY_TABLE") == []
-    else:
-        world.deliver()
-        assert [p["orderId"] for p in world.passes()] == [world.record()["orderId"]] == ["ORDER-CHEAP"]
-        assert (world.error()["orderId"], world.log()[0]["Contradictions"]) == ("ORDER-CHEAP", 1)
-    assert len(world.mails()) == 1
-    assert world.payment()["checksumStatus"] == "valid"
-
-
 def test_browser_return_of_an_unknown_charge_is_refused(world: World) -> None:
     """Nobody says which order it is."""
     with pytest.raises(errors.InvalidNotification, match="reference_order: expected an order id"):
@@ -590,18 +566,6 @@ def test_order_that_nobody_can_name_now_is_retried(world: World) -> None:
         world.deliver(sample("browser-return"))
     assert raised.value.retryable
     assert world.rows("CREDIT_CARD_NOTIFY_TABLE") == []
-
-
-def test_browser_return_under_reject_gets_its_page_and_nothing_else(world: World) -> None:
-    """The customer sees a page; no pass, record, row or mail."""
-    world.cold_start(CHECKSUM_POLICY="reject")
-    event = sample("browser-return")
-    world.pay(chargeId=dict(part.split("=") for part in event["body"].split("&"))["objectId"])
-    page = world.deliver(event)
-    assert PAGE_OF_THE_ORDER in page["body"]
-    assert world.rows("CREDIT_CARD_NOTIFY_TABLE") == world.passes() == world.errors() == world.mails() == []
-    with pytest.raises(errors.ChecksumRejected):
-        world.deliver(sample("declined") | {"body": sample("declined")["body"].replace("THB", "USD")})
 
 
 def test_same_id_with_another_body_is_refused_loudly(world: World) -> None:
