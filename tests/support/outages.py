@@ -135,8 +135,6 @@ def outage(world: World, down: Mapping[str, str], length: timedelta, every: time
         return down.get(name, "") if begins <= world.now < ends else ""
 
     model = world.model(parallel=True, outage=fails)
-    printed = world.printed.write
-    world.printed.write = lambda text: _closed() if fails("standard output") else printed(text)  # type: ignore[method-assign]
     mailed: list[object] = []
     world.wire.after["ses.SendEmail"] = mailed.append
     arrivals = [begins - timedelta(seconds=30), *(begins + every * n for n in range(length // every + 1))]
@@ -144,7 +142,10 @@ def outage(world: World, down: Mapping[str, str], length: timedelta, every: time
         event = sample("browser-return" if number % 5 == 4 else "authorized")
         event["requestContext"]["requestId"] = f"n-{number}"
         model.at(when, partial(model.accept, DELAYED_NOTIFY, event, "Notify"))
-    model.rest(length + timedelta(hours=100))
+    printed = world.printed.write
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.printed, "write", lambda text: _closed() if fails("standard output") else printed(text))
+        model.rest(length + timedelta(hours=100))
     done = {row["notificationId"] for row in world.rows("CREDIT_CARD_NOTIFY_TABLE") if row["state"] == "DONE"}
     return Ended(
         sent=len(arrivals),
