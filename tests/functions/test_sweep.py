@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from threading import Barrier
 from typing import Any
@@ -10,10 +11,9 @@ from typing import Any
 import pytest
 
 from callback.clock import format_utc, parse_utc
-from callback.errors import InvalidTimer, PassFailed
+from callback.errors import FollowUpError, PassFailed
 from callback.record import SWEEP_SHARDS, sweep_shard
 from callback.sweep import Counts, all_at_once
-from callback.timer import TimerInput
 from tests.functions.test_flow import WAITING, down, once, only, unreachable
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample
 from tests.support.moto_in_process import asked_directly
@@ -271,8 +271,6 @@ def test_spoilt_record_ends_loudly_once_and_starves_nobody(world: World) -> None
     handed = swept(world)
     world.wait(301)
     again = swept(world)
-    for asked in handed:
-        TimerInput.parse(asked, InvalidTimer)
     ended = {name for name, row in rows(world).items() if row["state"] == "FAILED"}
     assert ended | set(names(handed)) == set(rows(world))
     assert not ended & set(names(handed))
@@ -281,12 +279,37 @@ def test_spoilt_record_ends_loudly_once_and_starves_nobody(world: World) -> None
     assert Counter(row["notificationId"] for row in world.errors()) == Counter(ended)
     assert {row["occurrences"] for row in world.errors()} == {1}
     assert not any({"sweepAt", "nextPassDue", "claimId"} & set(rows(world)[name]) for name in ended)
+    for asked in again:
+        with suppress(FollowUpError):
+            world.recheck(**asked)
+    world.wait(301)
+    swept(world)
+    assert {row["state"] for row in rows(world).values()} == {"DONE", "FAILED"}
 
 
-@pytest.mark.parametrize("name", ["leaseUntil", "nextPassDue"])
-def test_time_that_cannot_be_does_not_keep_a_record_waiting_for_ever(world: World, name: str) -> None:
+@pytest.mark.parametrize("changes", [{"passes": "x"}, {"leaseUntil": 5}, {"attempts": []}, {"state": ...}], ids=str)
+def test_record_that_is_spoilt_between_its_passes_ends_failed(world: World, changes: dict[str, Any]) -> None:
+    """Its timer and a repeat raise nothing foreign; the sweep ends it with one mail."""
+    world.deliver()
+    row = {name: value for name, value in (world.record() | changes).items() if value is not ...}
+    world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=row)
+    world.wait(62)
+    for happens in (world.recheck, world.deliver):
+        with suppress(FollowUpError):
+            happens()
+    for _ in range(3):
+        world.wait(301)
+        for asked in swept(world):
+            with suppress(FollowUpError):
+                world.recheck(**asked)
+    assert world.record()["state"] == "FAILED"
+    assert sum(mail["Message"]["Subject"]["Data"].endswith("FAILED") for mail in world.mails()) == 1
+
+
+@pytest.mark.parametrize("spoilt", [["leaseUntil"], ["nextPassDue"], ["nextPassDue", "firstDue"]], ids=str)
+def test_time_that_cannot_be_does_not_keep_a_record_waiting_for_ever(world: World, spoilt: list[str]) -> None:
     """What the sweep reads is due, and a claim lasts minutes: such a record is spoilt, and ends loudly."""
-    overdue(world, 1, 1, **{name: format_utc(world.now + timedelta(days=9)), "claimId": "another hand"})
+    overdue(world, 1, 1, **dict.fromkeys(spoilt, "9999-12-31T23:59:59.000000Z"), claimId="another hand")
     assert swept(world) == []
     assert world.record()["state"] == "FAILED"
     assert world.record()["lastError"].startswith("SpoiltRecord: leaseUntil, nextPassDue: expected times")
