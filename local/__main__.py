@@ -1,27 +1,27 @@
 """The commands behind `make run`, `make up` and its companions, and those that run containers."""
 
 import argparse
-import codecs
+import json
 import os
 import re
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from docker.errors import DockerException
 from rich.console import Console
 
-from local import container_commands, containers, emulator, report, run, session
-from local.emulator import EmulatorError
+from local import containers, emulator, report
+from local.emulator import StackError
 from local.engine import ARCHITECTURE, EngineMissing
+from local.run import SWEEP_EVERY, play, send_and_wait
 from local.samples import EVENTS, EventError, read_sample, samples
-from local.stack import Options, StackError
-from local.stand_in import StandInError
+from local.stack import KEPT, Options, end_kept, kept, must_be_kept, running
 
-_ERRORS = (EmulatorError, EngineMissing, EventError, StackError, StandInError, OSError)
-_AWS_ERRORS = (ClientError, BotoCoreError, DockerException)
+_ERRORS = (EngineMissing, EventError, StackError, OSError, ClientError, BotoCoreError, DockerException)
 _NEXT = """
 Next:
   make send                 a notification, as Notify sends it: [EVENT=] [COUNT=]
@@ -33,19 +33,20 @@ Next:
 
 def main() -> int:
     """Run one command; the exit code says whether everything held."""
-    _leave_the_shell_s_account()
-    codecs.register_error("in-plain", _in_plain)
+    environment = emulator.environment()
+    os.environ.clear()
+    os.environ.update(environment)
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="in-plain")  # type: ignore[union-attr]  # whatever their encoding
-    emulator.make_private(emulator.STATE)
-    arguments, console = _parser().parse_args(), Console(highlight=False, soft_wrap=False)
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # where an encoding lacks our marks
+    emulator.STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
+    arguments, console = _parse(), Console(highlight=False, soft_wrap=False)
     # Each ends by an exception, so that what was started is stopped. A job in the background ignores SIGINT otherwise.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for ended in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ended, lambda number, _: sys.exit(128 + number))
     try:
-        return int(arguments.command(console, arguments))
-    except (*_ERRORS, *_AWS_ERRORS) as error:
+        return COMMANDS[arguments.command](console, arguments)
+    except _ERRORS as error:
         text = "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
         Console(stderr=True).print(text, style="red", highlight=False, markup=False, soft_wrap=True)
         return 2
@@ -54,50 +55,29 @@ def main() -> int:
         return 130
 
 
-def _in_plain(error: UnicodeError) -> tuple[str, int]:
-    # Where an encoding has no mark, what holds must not look like what does not.
-    start = cast("UnicodeEncodeError", error).start
-    mark = cast("UnicodeEncodeError", error).object[start]
-    return {"✓": "+", "✗": "X", "·": "."}.get(mark, "?"), start + 1
-
-
-def _leave_the_shell_s_account() -> None:
-    # Nothing that is started here finds a way to a real account, nor a proxy on the way to this machine itself.
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]
-    os.environ |= dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
-    os.environ |= {"AWS_EC2_METADATA_DISABLED": "true", "SAM_CLI_TELEMETRY": "0"}
-    past_the_proxy = ",".join(filter(None, (emulator.HOST, os.environ.get("no_proxy", os.environ.get("NO_PROXY")))))
-    os.environ |= dict.fromkeys(("no_proxy", "NO_PROXY"), past_the_proxy)
-
-
-def run_samples(console: Console, arguments: argparse.Namespace) -> int:
+def run(console: Console, arguments: argparse.Namespace) -> int:
     """Deploy, send the samples, watch them to the end, and check what must hold."""
-    chosen, options = samples(arguments.event), _options(arguments)
-    with session.running(console, options, run.SWEEP_EVERY) as deployed:
-        session.furnish(deployed, chosen)
-        rows = run.play(console, deployed, chosen, options, arguments.limit)
-        report.print_passes(console, rows)
-        report.print_compute(console, deployed, rows)
-        found = report.checks(deployed, rows, options)
-        report.print_checks(console, found)
-    if all(check.holds for check in found):
-        return 0
-    console.print(f"What was logged is in {deployed.emulator.log}", soft_wrap=True)
-    return 1
+    chosen = samples(arguments.event)
+    options = Options(arguments.delay, arguments.latency, arguments.failures, arguments.outage)
+    with running(console, options, chosen, sweep_every=SWEEP_EVERY) as deployed:
+        rows = play(console, deployed, chosen, options, arguments.limit)
+        held = report.show(console, deployed, rows, options)
+    if not held:
+        console.print(f"What was logged is in {deployed.emulator.log}", soft_wrap=True)
+    return int(not held)
 
 
 def up(console: Console, arguments: argparse.Namespace) -> int:
     """Start the stack and leave it running; a second time there is nothing to do."""
-    with session.alone():
-        deployed, since = session.kept(), "up already, with the options it was started with"
+    with emulator.locked(KEPT.with_suffix(".lock")):  # two at once: the second waits
+        deployed, since = kept(), "up already, with the options it was started with"
         if deployed is None:
-            session.end_kept()  # one that was never completed
-            with session.running(console, _options(arguments), keep=True) as deployed:
-                session.furnish(deployed, samples())
+            end_kept()  # one that was never completed
+            options = Options(arguments.delay, arguments.latency, arguments.failures)
+            with running(console, options, samples(), keep=True) as deployed:
                 containers.write_template(deployed)
             since = "up"
-        session.note(deployed)
+        KEPT.write_text(json.dumps({"emulator": asdict(deployed.emulator), "session": deployed.reach}))
     console.print(f"{since}: process {deployed.emulator.pid}, log {deployed.emulator.log}", soft_wrap=True)
     console.out(_NEXT, highlight=False)
     return 0
@@ -105,14 +85,14 @@ def up(console: Console, arguments: argparse.Namespace) -> int:
 
 def down(console: Console, _arguments: argparse.Namespace) -> int:
     """Stop what `up` started."""
-    with session.alone():
-        console.print("down" if session.end_kept() else "nothing was up")
+    with emulator.locked(KEPT.with_suffix(".lock")):  # two at once: the second waits
+        console.print("down" if end_kept() else "nothing was up")
     return 0
 
 
 def env(_console: Console, _arguments: argparse.Namespace) -> int:
     """Print what leads a shell, and any AWS tool in it, to the local stack."""
-    reach = session.must_be_kept().reach
+    reach = must_be_kept().reach
     print(f"export AWS_ENDPOINT_URL={reach['endpoint_url']} AWS_DEFAULT_REGION={reach['region_name']} \\")
     print(f"  AWS_ACCESS_KEY_ID={reach['aws_access_key_id']} AWS_SECRET_ACCESS_KEY={reach['aws_secret_access_key']} \\")
     print('  NO_PROXY="127.0.0.1${NO_PROXY:+,$NO_PROXY}" no_proxy="127.0.0.1${no_proxy:+,$no_proxy}"')
@@ -123,12 +103,7 @@ def env(_console: Console, _arguments: argparse.Namespace) -> int:
 def send(console: Console, arguments: argparse.Namespace) -> int:
     """Send notifications to what `up` started, as Notify does."""
     sample = read_sample(arguments.event or EVENTS / "authorized.json")
-    return run.send_and_wait(console, session.must_be_kept(), sample, arguments.count)
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")  # in one line: its usage is make's
+    return send_and_wait(console, must_be_kept(), sample, arguments.count)
 
 
 def _number(text: str) -> int:
@@ -137,22 +112,17 @@ def _number(text: str) -> int:
     return int(text)
 
 
-COMMANDS = {
-    "run": run_samples,
-    **{command.__name__: command for command in (up, down, env, send)},
-    **{command.__name__: command for command in (container_commands.invoke, container_commands.debug)},
-    "image": container_commands.build_image,
-    "stand-in": container_commands.build_stand_in,
-}
+_CONTAINERS = (containers.invoke, containers.debug, containers.image, containers.stand_in)
+COMMANDS = {one.__name__.replace("_", "-"): one for one in (run, up, down, env, send, *_CONTAINERS)}
 _OPTIONS: dict[str, dict[str, Any]] = {
     "delay": {"type": _number, "default": 60, "help": "seconds between the passes"},
     "latency": {"type": _number, "default": 300, "help": "how long ProcessPaidOrder takes, in ms"},
     "failures": {"type": _number, "default": 0, "help": "how often pass 1 fails first"},
     "outage": {"type": _number, "default": 0, "help": "for how many seconds ProcessPaidOrder is away"},
-    "limit": {"type": _number, "help": "how many seconds a run is watched at most, if not as long as it may take"},
+    "limit": {"type": _number, "help": "how many seconds to watch a run at most, if not as long as it may take"},
     "count": {"type": _number, "default": 1, "help": "how many notifications to send"},
     "event": {"type": Path, "help": "an event file to send instead of the samples"},
-    "function": {"choices": containers.FUNCTIONS, "default": containers.FUNCTIONS[0], "help": "the one to be run"},
+    "function": {"choices": containers.FUNCTIONS, "default": containers.FUNCTIONS[0], "help": "the one to run"},
     "address": {"help": "where containers find this machine, if not where the engine says"},
     "base": {"help": "the image that functions run in, if not AWS's or its stand-in"},
     "image": {"action": "store_true", "help": "the image flavour instead of the zip"},
@@ -160,19 +130,13 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m local", description=__doc__)
-    commands = parser.add_subparsers(required=True)
-    for name, command in COMMANDS.items():
-        one = commands.add_parser(name, help=command.__doc__)
-        one.set_defaults(command=command)
-        for option, about in _OPTIONS.items():
-            one.add_argument(f"--{option}", **about)
-    return parser
-
-
-def _options(arguments: argparse.Namespace) -> Options:
-    return Options(arguments.delay, arguments.latency, arguments.failures, arguments.outage)
+def _parse() -> argparse.Namespace:
+    # Without a usage, which is make's: an error is one line.
+    parser = argparse.ArgumentParser("python -m local", usage=argparse.SUPPRESS, description=__doc__)
+    parser.add_argument("command", choices=COMMANDS)
+    for option, about in _OPTIONS.items():
+        parser.add_argument(f"--{option}", **about)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""`sam local` against the local stack: the built functions in containers, as the SAM CLI runs them."""
+"""`sam local` against the local stack: the built functions in containers, and the commands that need an engine."""
 
+import argparse
 import contextlib
-import os
+import copy
+import json
 import platform
 import signal
 import socket
@@ -14,18 +16,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from rich.console import Console
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
-from local.emulator import ACCOUNT, HOST, REGION, STATE, write_private
+from local import engine
+from local.emulator import ACCOUNT, HOST, REGION, ROOT, STATE, environment
 from local.engine import ARCHITECTURE, Engine
-from local.image import IMAGE_BUILD
-from local.stack import BUILD, Stack, build, emulators_python, install_wheels
+from local.samples import EVENTS, read_event
+from local.stack import BUILD, Stack, build, emulators_python, install_wheels, must_be_kept, sam_build
 
 TEMPLATE = STATE / "sam-local.yaml"
+IMAGE_BUILD = ROOT / ".aws-sam" / "image"
+TAG = "payment3-follow-up"
+# The SAM CLI names the image after the first function that it is for.
+IMAGE = f"delayednotifyfunction:{TAG}"
 FUNCTIONS = ("DelayedNotifyFunction", "RecheckFunction", "SweepFunction", "RetryFunction")
 RUNTIME = "3.12"
 DEBUG_PORT = 5678
-# What a container calls its host; Docker Desktop knows it by itself, elsewhere --add-host tells.
+# A container's name for its host; Docker Desktop knows it by itself, elsewhere --add-host makes it known.
 _HOST_NAME = "host.docker.internal"
 # Where `sam local` mounts --debugger-path.
 _DEBUGGER = "/tmp/lambci_debug_files/debugpy"  # noqa: S108 - in the container, and the SAM CLI's own
@@ -33,24 +41,24 @@ _DEBUGGER = "/tmp/lambci_debug_files/debugpy"  # noqa: S108 - in the container, 
 
 @dataclass(frozen=True)
 class SamLocal:
-    """`sam local` with its engine; a zip runs in the base image, the image flavour was made from it."""
+    """`sam local` with its engine. A zip runs in the base image, and the image flavour is made from it."""
 
     stack: Stack
     engine: Engine
     base: str
     address: str | None
-    image: bool = False
+    as_image: bool = False
 
     @contextlib.contextmanager
     def started(self, kind: str, *rest: str, stdout: int | IO[str] | None = None) -> Iterator["subprocess.Popen[str]"]:
-        """Start `sam local KIND`, with pipes where its output is asked for, and end it after use."""
-        # A session of its own: Ctrl-C reaches only us, and twice would keep it from ending its container.
+        """Start `sam local KIND`, its output to `stdout`, and end it after use."""
+        # In a session of its own: a second Ctrl-C would keep it from ending its container.
         options: Any = {"env": self.environment(), "text": True, "start_new_session": True}
         with subprocess.Popen(self.command(kind, *rest), stdout=stdout, stderr=stdout, **options) as process:
             try:
                 yield process
             finally:
-                process.send_signal(signal.SIGINT)  # unless it has ended
+                process.send_signal(signal.SIGINT)  # Popen sends none to a process that has ended
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(30)
                 process.kill()
@@ -59,55 +67,43 @@ class SamLocal:
         """Return the command line of `sam local KIND`."""
         sam = str(Path(sys.executable).parent / "sam")
         command = [sam, "local", kind, *rest, "--template", str(TEMPLATE), "--skip-pull-image"]
-        command += [] if self.image else ["--invoke-image", self.base]
+        command += [] if self.as_image else ["--invoke-image", self.base]
         return command + (["--add-host", f"{_HOST_NAME}:{self.address}"] if self.address else [])
 
     def environment(self) -> dict[str, str]:
-        """Return the environment of `sam`: no way leads to a real account.
-
-        The shell's endpoint would win over the template's, and 127.0.0.1 is the container itself. STS alone is asked by
-        the SAM CLI, before each invocation: AWS's would refuse the keys, or keep it waiting where it is out of reach.
-        """
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        """Return the environment of `sam`, in which no way leads to a real account."""
+        # The SAM CLI asks STS before each invocation. An endpoint for all services would win over the template's.
         keys = {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": ACCOUNT, "AWS_DEFAULT_REGION": REGION}
-        quiet = {"AWS_EC2_METADATA_DISABLED": "true", "SAM_CLI_TELEMETRY": "0"}
-        quiet |= dict.fromkeys(("NO_PROXY", "no_proxy"), f"{HOST},{os.environ.get('no_proxy', '')}")
-        return kept | keys | quiet | {"AWS_ENDPOINT_URL_STS": self.stack.emulator.url}
+        return environment() | keys | {"AWS_ENDPOINT_URL_STS": self.stack.emulator.url}
 
 
-def debugging(port: int = DEBUG_PORT, *, image: bool = False) -> list[str]:
-    """Return what `sam local invoke` needs to start a function under debugpy, which it mounts into the container.
-
-    An image's runtime is not known to the SAM CLI: what it starts of a zip by itself must be said of an image.
-    """
+def debugging(port: int = DEBUG_PORT, *, as_image: bool = False) -> list[str]:
+    """Return the options with which `sam local invoke` starts a function under debugpy, mounted into the container."""
     folder = STATE / "debugger"
     if not (folder / "debugpy").exists():
         install_wheels("debugger", folder, ARCHITECTURE)
     command = f"{_DEBUGGER} --listen 0.0.0.0:{port} --wait-for-client"
-    if image:
+    if as_image:  # the SAM CLI knows only a zip's runtime
         command = f"/var/lang/bin/python3.12 {command} /var/runtime/bootstrap.py"
     return ["--debug-port", str(port), "--debugger-path", str(folder), "--debug-args", command]
 
 
-def write_template(stack: Stack, *, image: bool = False) -> None:
-    """Write the built template with each function's environment as deployed to the stack.
-
-    SAM cannot resolve a table's name by itself, and passes no AWS_ENDPOINT_URL that the template does not declare.
-    """
-    built = IMAGE_BUILD if image else _zip_build()
+def write_template(stack: Stack, *, as_image: bool = False) -> None:
+    """Write the built template with each function's environment as deployed, which SAM cannot resolve by itself."""
+    built = IMAGE_BUILD if as_image else build_for_containers()
     template = yaml_parse((built / "template.yaml").read_text())
     for name in FUNCTIONS:
         properties = template["Resources"][name]["Properties"]
         endpoint = f"http://{_HOST_NAME}:{stack.emulator.port}"
         properties["Environment"] = {"Variables": stack.variables(name) | {"AWS_ENDPOINT_URL": endpoint}}
         properties["Architectures"] = [ARCHITECTURE]
-        if not image:
+        if not as_image:
             properties["CodeUri"] = str(built / name)
-    write_private(TEMPLATE, yaml_dump(template))
+    TEMPLATE.write_text(yaml_dump(template))
 
 
-def _zip_build() -> Path:
-    # Containers run Lambda's Python, the emulator the machine's.
+def build_for_containers() -> Path:
+    """Build the functions for Lambda's Python, apart where the emulator's is another, and return the folder."""
     folder = BUILD if emulators_python() == RUNTIME else BUILD.with_name("containers")
     build(folder, RUNTIME)
     return folder
@@ -115,10 +111,7 @@ def _zip_build() -> Path:
 
 @contextlib.contextmanager
 def bridged(address: str | None, port: int) -> Iterator[None]:
-    """Hand connections to `address:port` on to 127.0.0.1, the only place where the emulator listens.
-
-    Only Linux needs it: elsewhere a container's host is 127.0.0.1.
-    """
+    """Forward `address:port` to 127.0.0.1, where the emulator listens. Only on Linux are they not the same."""
     if address is None or platform.system() != "Linux":
         yield
         return
@@ -131,8 +124,7 @@ def bridged(address: str | None, port: int) -> Iterator[None]:
 
 
 class _Bridges(socketserver.ThreadingTCPServer):
-    daemon_threads, block_on_close = True, False
-    allow_reuse_address = True  # by one command after the other
+    daemon_threads = allow_reuse_address = True  # by one command after the other
 
 
 class _Bridge(socketserver.BaseRequestHandler):
@@ -149,3 +141,79 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
         while data := source.recv(65_536):
             target.sendall(data)
         target.shutdown(socket.SHUT_WR)
+
+
+def derive(template: dict[str, Any], architecture: str, base: str) -> dict[str, Any]:
+    """Return a template whose functions come from one image, each with its handler as the command.
+
+    An image is of one architecture, where the zip is of both: the parameter allows no other.
+    """
+    derived = copy.deepcopy(template)
+    for name in ("Runtime", "CodeUri"):
+        del derived["Globals"]["Function"][name]
+    build = {"Dockerfile": "Dockerfile", "DockerContext": str(ROOT / "functions"), "DockerTag": TAG}
+    for resource in derived["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            command = [resource["Properties"].pop("Handler")]
+            resource["Properties"] |= {"PackageType": "Image", "ImageConfig": {"Command": command}}
+            resource["Metadata"] = build | {"DockerBuildArgs": {"BASE": base}}
+    only = {"Default": architecture, "AllowedValues": [architecture], "Description": "The image's"}
+    derived["Parameters"]["Architecture"] |= only
+    return derived
+
+
+def build_image(architecture: str, base: str) -> None:
+    """Build the image with the SAM CLI, and beside it the template that names it."""
+    template, file = yaml_parse((ROOT / "template.yaml").read_text()), STATE / "image-template.json"
+    file.write_text(json.dumps(derive(template, architecture, base), indent=2))
+    sam_build(file, IMAGE_BUILD)
+
+
+def sam_local(console: Console, deployed: Stack, base: str | None, address: str | None, *, as_image: bool) -> SamLocal:
+    """Get ready for `sam local` against a stack: its engine, the image to run in, and the template."""
+    found = engine.find()
+    base = found.base_image(console, base)
+    if as_image:
+        with console.status("building the image"):
+            build_image(ARCHITECTURE, base)
+    write_template(deployed, as_image=as_image)
+    return SamLocal(deployed, found, base, address or found.address, as_image)
+
+
+def invoke(console: Console, arguments: argparse.Namespace, *more: str) -> int:
+    """Run one function in a container, by `sam local invoke`, against what `up` started."""
+    deployed, event = must_be_kept(), STATE / "event.json"
+    event.write_text(json.dumps(read_event(arguments.event or EVENTS / "authorized.json")))
+    sam = sam_local(console, deployed, arguments.base, arguments.address, as_image=arguments.image)
+    command = ("invoke", arguments.function, "--event", str(event), *more)
+    with bridged(sam.address, deployed.emulator.port), sam.started(*command) as process:
+        return process.wait()
+
+
+def debug(console: Console, arguments: argparse.Namespace) -> int:
+    """Start one function in a container and wait for a debugger before its first line."""
+    console.print(f"the function starts when a debugger attaches to {HOST}:{DEBUG_PORT} (.vscode/launch.json)")
+    return invoke(console, arguments, *debugging(as_image=arguments.image))
+
+
+def image(console: Console, arguments: argparse.Namespace) -> int:
+    """Build the image flavour for an architecture, ready for `sam deploy`."""
+    found, architecture = engine.find(), arguments.architecture
+    base = found.base_image(console, arguments.base, architecture)
+    with console.status("building the image"):
+        build_image(architecture, base)
+    size = found.attributes(IMAGE)["Size"] / 1_000_000
+    origin = found.describe(base)
+    lines = [f"{IMAGE}, {architecture}, {size:.0f} MB", f"from {origin}", found.unpinned(base)]
+    if origin == base:  # a stand-in is not deployed
+        lines.append("sam deploy --template .aws-sam/image/template.yaml --resolve-image-repos")
+    console.print("\n".join(filter(None, lines)), soft_wrap=True)
+    return 0
+
+
+def stand_in(console: Console, _arguments: argparse.Namespace) -> int:
+    """Build the stand-in for AWS's base image anew."""
+    found = engine.find()
+    found.build_stand_in(console)
+    console.print(found.describe(engine.STAND_IN))
+    return 0

@@ -18,10 +18,7 @@ _BROWSERS = (b"origin", b"referer", b"sec-fetch-")
 
 
 def guarded(app: App) -> App:
-    """Refuse what a web page can send: anyone who can create a function here runs code as the developer.
-
-    A page whose own name was made to lead here (DNS rebinding) sends no `Origin`, but its name as `Host`.
-    """
+    """Refuse what a web page can send: anyone who can create a function here runs code as the developer."""
 
     async def guard(scope: dict[str, Any], receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's own
         if scope["type"] == "lifespan" or _is_from_a_tool(scope["headers"]):
@@ -29,16 +26,15 @@ def guarded(app: App) -> App:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close"})  # a 403, before it is accepted
         else:
-            await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
-            await send(
-                {"type": "http.response.body", "body": b"the local AWS answers no browsers and no other hosts\n"}
-            )
+            await send({"type": "http.response.start", "status": 403})
+            await send({"type": "http.response.body", "body": b"neither browsers nor other hosts are answered\n"})
 
     return guard
 
 
 def _is_from_a_tool(headers: list[tuple[bytes, bytes]]) -> bool:
     names = [name.lower() for name, _ in headers]
+    # A page whose own name leads here (DNS rebinding) sends no `Origin`, but its name as `Host`.
     hosts = [value.lower() for name, value in headers if name.lower() == b"host"]
     here = len(hosts) == 1 and hosts[0].partition(b":")[0] in _HOSTS
     return here and not any(name.startswith(_BROWSERS) for name in names)
@@ -46,15 +42,15 @@ def _is_from_a_tool(headers: list[tuple[bytes, bytes]]) -> bool:
 
 def main() -> None:
     """Start ministack with the times of a local run."""
-    # It looks every 10 s for schedules that are due; a run would only show its idling.
+    # It checks only every 10 s which schedules are due.
     scheduler._SCHEDULE_TICK_INTERVAL = eventbridge._SCHEDULER_TICK_INTERVAL = 0.2
     eventbridge._parse_rate_seconds = lambda _: float(os.environ["SWEEP_EVERY"])
     # It waits 50 ms for a function's log line, and on a busy machine misses it.
     lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (2.0, 0.02, 3.0)
-    # It knows no saved queries, and refuses a template that has some: here they are made, and do nothing.
+    # It refuses a template that has saved queries: here they are created, and do nothing.
     saved = {"create": lambda name, *_: (name, {}), "delete": lambda *_: None}
     provisioners._RESOURCE_HANDLERS["AWS::Logs::QueryDefinition"] = saved
-    del sys.argv[1:]  # told in the list of processes only
+    del sys.argv[1:]  # they are for the list of processes only
     ministack.app = guarded(ministack.app)
     ministack.main()
 

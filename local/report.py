@@ -1,24 +1,25 @@
-"""What the run has to show for itself: the closing table, the compute, and whether each promise held."""
+"""What a run found: the passes, the compute, and whether each promise held."""
 
 import json
 import re
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from callback.report import MAILS_AN_HOUR
 from local.emulator import ACCOUNT
-from local.progress import Progress
+from local.run import Progress, began_at, ended_at
 from local.stack import CALLS, Options, Stack
 
 _REPORT = re.compile(r"REPORT RequestId: \S+\s+Duration: ([\d.]+) ms.*?Memory Size: (\d+) MB", re.DOTALL)
-_FUNCTIONS = ("DelayedNotify", "Recheck", "Sweep", "Retry")
+# Of proved and of unproved payments each, and in an hour; a run may see two.
+_MOST_MAILS = MAILS_AN_HOUR["retried"] * 2 * 2
 
 
 @dataclass(frozen=True)
@@ -38,69 +39,53 @@ class Check:
     """One thing that must hold, and what was found."""
 
     what: str
-    found: str
+    found: object
     holds: bool
 
 
-def invocations(stack: Stack) -> list[Invocation]:
-    """Read what the functions logged: one entry per invocation."""
-    logs, found = stack.client("logs"), list[Invocation]()
-    for function in _FUNCTIONS:
-        group = stack.outputs[f"{function}LogGroup"]
-        for page in logs.get_paginator("describe_log_streams").paginate(logGroupName=group):
-            for stream in page["logStreams"]:
-                name = stream["logStreamName"]
-                read = logs.get_log_events(logGroupName=group, logStreamName=name, startFromHead=True, limit=10_000)
-                found += _invocations(function, read["events"])
-    return found
+def show(console: Console, stack: Stack, rows: list[Progress], options: Options) -> bool:
+    """Print the report of a run, and return whether everything held."""
+    ran = list(_invocations(stack))
+    checks = passes_checks(stack, rows, options) + _log_checks(rows, ran) + _error_checks(stack, rows)
+    if options.outage:
+        healed = [row.finished for row in rows if row.failed_tries]
+        checks.append(_check_all("notifications that failed in the outage and healed", healed))
+        retried = sum(one.function == "Retry" for one in ran)
+        checks.append(Check("messages that RetryFunction took from the retry queue", retried, retried == 1))
+    _print_passes(console, rows)
+    _print_compute(console, rows, [one for one in ran if one.function in {"DelayedNotify", "Recheck"}])
+    print_checks(console, checks)
+    return all(check.holds for check in checks)
 
 
-def _invocations(function: str, events: list[dict[str, Any]]) -> list[Invocation]:
-    found, lines = [], list[dict[str, Any]]()
-    for event in events:
-        lines += [json.loads(text) for text in event["message"].splitlines() if text.startswith("{")]
-        if report := _REPORT.search(event["message"]):
-            ended, took = datetime.fromtimestamp(event["timestamp"] / 1000, UTC), float(report[1])
-            began = ended - timedelta(milliseconds=took)
-            found.append(Invocation(function, began, ended, took, int(report[2]), tuple(lines)))
-            lines = []
-    return found
-
-
-def between(row: Progress) -> float | None:
-    """Return the seconds from the end of pass 1 to the start of pass 2, None before that."""
-    first, second, *_ = [*row.passes, None, None]
-    return (_began(second) - _at(first)).total_seconds() if first and second else None
-
-
-def _at(one: dict[str, Any]) -> datetime:
-    return datetime.fromisoformat(one["at"])
-
-
-def _began(one: dict[str, Any]) -> datetime:
-    return _at(one) - timedelta(milliseconds=int(one["durationMs"]))
-
-
-def checks(stack: Stack, rows: list[Progress], options: Options) -> list[Check]:
-    """Return everything the run promises, with what it found."""
-    ran = invocations(stack)
-    return [*passes_checks(stack, rows, options), *_log_checks(rows, ran), *_error_checks(stack, rows, options, ran)]
+def _invocations(stack: Stack) -> Iterator[Invocation]:
+    paginator, lines = stack.client("logs").get_paginator("filter_log_events"), list[dict[str, Any]]()
+    for function in ("DelayedNotify", "Recheck", "Sweep", "Retry"):
+        pages = paginator.paginate(logGroupName=stack.outputs[f"{function}LogGroup"])
+        # A stream is of one process, which runs one invocation after the other.
+        for event in sorted((event for page in pages for event in page["events"]), key=itemgetter("logStreamName")):
+            lines += [json.loads(text) for text in event["message"].splitlines() if text.startswith("{")]
+            if report := _REPORT.search(event["message"]):
+                ended, took = datetime.fromtimestamp(event["timestamp"] / 1000, UTC), float(report[1])
+                began = ended - timedelta(milliseconds=took)
+                yield Invocation(function, began, ended, took, int(report[2]), tuple(lines))
+                lines = []
 
 
 def passes_checks(stack: Stack, rows: list[Progress], options: Options) -> list[Check]:
     """Return what every run promises, in containers too."""
-    least = min((gap for row in rows if (gap := between(row)) and not row.changed), default=0.0)
+    least = min((row.seconds_between for row in rows if row.seconds_between and not row.changed), default=0.0)
     schedules = stack.client("scheduler").list_schedules(GroupName=stack.outputs["ScheduleGroup"])["Schedules"]
     messages = sum(stack.messages().values())
-    # Its notes are not written by what is watched.
+    # ProcessPaidOrder's own notes: the functions under test do not write them.
     calls = sum(int(item.get("completed", 0)) for item in stack.table(CALLS).scan()["Items"])
     return [
-        Check("records that are DONE", *all_of(row.item.get("state") == "DONE" for row in rows)),
-        Check("notifications with exactly 2 passes", *all_of(len(row.passes) == 2 for row in rows)),  # noqa: PLR2004
-        Check("... as ProcessPaidOrder counted its calls", str(calls), calls == 2 * len(rows)),
+        _check_all("records that are DONE", [row.item.get("state") == "DONE" for row in rows]),
+        _check_all("notifications with exactly 2 passes", [len(row.passes) == 2 for row in rows]),  # noqa: PLR2004
+        Check("... as ProcessPaidOrder counted its calls", calls, calls == 2 * len(rows)),
         Check(f"least time between the passes, at least {options.delay} s", f"{least:.1f} s", least >= options.delay),
-        Check("schedules left", str(len(schedules)), not schedules),
-        Check("messages left in the queues", str(messages), not messages),
+        Check("schedules left", len(schedules), not schedules),
+        Check("messages left in the queues", messages, not messages),
     ]
 
 
@@ -111,86 +96,64 @@ def _log_checks(rows: list[Progress], ran: list[Invocation]) -> list[Check]:
     metrics = {name: sum(line.get(name, 0) for one in ran for line in one.lines) for name in right}
     return [
         Check("function time while waiting", f"{waiting:.0f} ms", waiting == 0 and bool(ran)),
-        Check("invocations with exactly one log line", *all_of(len(one.lines) == 1 for one in ran)),
+        _check_all("invocations with exactly one log line", [len(one.lines) == 1 for one in ran]),
         Check("metrics in them", ", ".join(f"{name} {count}" for name, count in metrics.items()), metrics == right),
-        Check("sweeps that the template's rule started", str(sweeps), sweeps > 0),
+        Check("sweeps that the template's rule started", sweeps, sweeps > 0),
     ]
 
 
 def while_waiting(row: Progress, ran: list[Invocation]) -> float:
-    """Milliseconds that anything ran for this notification in the second half of its wait.
+    """Return the milliseconds that anything ran for this notification in the second half of its wait.
 
     In the first half DelayedNotify still creates the timer and answers.
     """
     if row.schedule_at is None or not row.passes:
         return 0
-    ended = _at(row.passes[0])
-    half = ended + (row.schedule_at - ended) / 2
+    half = ended_at(row.passes[0]) + (row.schedule_at - ended_at(row.passes[0])) / 2
     own = row.key["notificationId"]
-    mine = [i for i in ran if any(line.get("notificationId") == own for line in i.lines)]
-    overlaps = [min(i.ended, row.schedule_at) - max(i.began, half) for i in mine]
+    mine = [one for one in ran if any(line.get("notificationId") == own for line in one.lines)]
+    overlaps = [min(one.ended, row.schedule_at) - max(one.began, half) for one in mine]
     return sum(max(overlap.total_seconds(), 0) * 1000 for overlap in overlaps)
 
 
-def _error_checks(stack: Stack, rows: list[Progress], options: Options, ran: list[Invocation]) -> list[Check]:
+def _error_checks(stack: Stack, rows: list[Progress]) -> list[Check]:
     failed = sum(bool(row.failed_tries) or row.was_unsaved for row in rows)
     logged = [r for r in stack.table(stack.outputs["CallbackErrorLogTable"]).scan()["Items"] if "errorType" in r]
     mails = len(stack.emulator.ask(f"ses/messages?account={ACCOUNT}")["messages"].get(ACCOUNT, []))
-    mailed = sum("mailedAt" in row for row in logged)
-    # Of proved and of unproved payments each, and in an hour; a run may see two.
-    most = MAILS_AN_HOUR["retried"] * 2 * 2
-    found = [
-        Check(f"errors logged, a row for each of {failed} that failed", str(len(logged)), len(logged) == failed),
-        Check(f"error mails, at most {most}", str(mails), mails == mailed <= most and bool(mails) == bool(logged)),
+    as_logged = mails == sum("mailedAt" in row for row in logged) and bool(mails) == bool(logged)
+    return [
+        Check(f"errors logged, a row for each of {failed} that failed", len(logged), len(logged) == failed),
+        Check(f"error mails, at most {_MOST_MAILS}", mails, as_logged and mails <= _MOST_MAILS),
     ]
-    if options.outage:
-        healed, retried = (
-            [row.finished for row in rows if row.failed_tries],
-            Counter(one.function for one in ran)["Retry"],
-        )
-        found += [
-            Check(
-                "notifications that failed in the outage and healed", all_of(healed)[0], all(healed) and bool(healed)
-            ),
-            Check("messages that RetryFunction took from the retry queue", str(retried), retried == 1),
-        ]
-    return found
 
 
-def all_of(holds: Iterable[bool]) -> tuple[str, bool]:
-    """Say how many hold, and whether all do."""
-    each = list(holds)
-    return f"{sum(each)} of {len(each)}", all(each)
+def _check_all(what: str, each: list[bool]) -> Check:
+    return Check(what, f"{sum(each)} of {len(each)}", bool(each) and all(each))
 
 
-def print_passes(console: Console, rows: list[Progress]) -> None:
-    """Print the passes of every notification and the seconds between them."""
-    table = Table(title="Passes: when the first ended, and the second began", box=box.SIMPLE)
-    for column in ("notification", "checksum", "state", "first", "second", "between", "failed"):
-        table.add_column(column, no_wrap=True)
+def _print_passes(console: Console, rows: list[Progress]) -> None:
+    names = ("notification", "checksum", "state", "first", "second", "between", "failed")
+    columns = (Column(name, no_wrap=True) for name in names)
+    table = Table(*columns, title="Passes: when the first ended, and the second began", box=box.SIMPLE)
     for row in rows:
-        times = [f"{time:%H:%M:%S}" for time in [*map(_at, row.passes[:1]), *map(_began, row.passes[1:2])]]
-        cells = [*[*times, "-", "-"][:2], f"{gap:.1f} s" if (gap := between(row)) else "-"]
         known = [str(row.item.get(name, "-")) for name in ("checksumStatus", "state")]
-        table.add_row(row.sample.name, *known, *cells, str(row.failed_tries or ""))
+        times = [f"{time:%H:%M:%S}" for time in [*map(ended_at, row.passes[:1]), *map(began_at, row.passes[1:2])]]
+        between = f"{row.seconds_between:.1f} s" if row.seconds_between else "-"
+        table.add_row(row.sample.name, *known, *[*times, "-", "-"][:2], between, str(row.failed_tries or ""))
     console.print(table)
+
+
+def _print_compute(console: Console, rows: list[Progress], ran: list[Invocation]) -> None:
+    billed = sum(one.milliseconds / 1000 * one.memory_mb / 1024 for one in ran)
+    slept = sum(row.seconds_between or 0 for row in rows)
+    sleeping = billed + slept * max((one.memory_mb for one in ran), default=0) / 1024
+    text = f"Compute billed: {billed:.3f} GB-s in {len(ran)} invocations; sleeping between the passes: {sleeping:.3f}"
+    console.print(f"{text}, {sleeping / billed:.0f} times as much" if billed else text, soft_wrap=True)
 
 
 def print_checks(console: Console, found: list[Check]) -> None:
     """Print each check with its mark."""
-    table = Table("", "check", "found", title="What must hold", box=box.SIMPLE)
-    table.columns[0].min_width = 1
+    table = Table(Column(min_width=1), "check", "found", title="What must hold", box=box.SIMPLE)
     for check in found:
-        table.add_row("[green]✓[/]" if check.holds else "[red]✗[/]", check.what, check.found)
+        table.add_row("[green]✓[/]" if check.holds else "[red]✗[/]", check.what, str(check.found))
     console.print(table)
-
-
-def print_compute(console: Console, stack: Stack, rows: list[Progress]) -> None:
-    """Print the compute that was billed beside what sleeping would have billed for the same passes."""
-    ran = [one for one in invocations(stack) if one.function in {"DelayedNotify", "Recheck"}]
-    billed = sum(i.milliseconds / 1000 * i.memory_mb / 1024 for i in ran)
-    slept = sum(between(row) or 0 for row in rows)
-    sleeping = billed + slept * max((i.memory_mb for i in ran), default=0) / 1024
-    text = f"Compute billed: {billed:.3f} GB-s in {len(ran)} invocations; sleeping between the passes: {sleeping:.3f}"
-    times = f", {sleeping / billed:.0f} times as much" if billed else ""
-    console.print(f"{text}{times}", soft_wrap=True)

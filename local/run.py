@@ -1,68 +1,199 @@
-"""`make run`: the samples are sent and watched to their end; with an outage, things are taken away in the middle.
-
-`make send`: notifications for what `make up` keeps.
-
-Waits are as long as on AWS. Only the sweep comes sooner than each minute, so that nobody waits for it.
-"""
+"""Send notifications and watch them to their end, in an outage, too: `make run`, and `make send` to what is up."""
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from rich import box
 from rich.console import Console
+from rich.live import Live
+from rich.table import Column, Table
 
-from local.progress import Progress, Screen, Watcher
+from callback.record import Record, hash_ids, read_record
 from local.samples import Sample, deliver_anew
 from local.stack import BRANCH, Options, Stack, furnish
 
 SWEEP_EVERY = 3
 # Beyond the waits: the passes, and that a Recheck which is lost on a busy machine comes again after 5 minutes.
-PATIENCE = 360
+_PATIENCE = 360
 # Lambda's two retries of what was not saved are over by then.
 _SEND_PATIENCE = 20
 # A failed pass waits for a minute, the next sweep and its turn.
 _WAIT_AFTER_FAILURE = 70
 _EMULATED = f"""\
-The emulator starts the sweep every {SWEEP_EVERY} s, AWS each minute. What it cannot show: a second delivery from the
-retry queue, which is 12 minutes later, alarms, IAM, keys, and what Scheduler does where it cannot reach Recheck.
+Waits are as long as on AWS, but the sweep comes every {SWEEP_EVERY} s. What it cannot show: docs/sam-local.md
 """
+_TICK, _DOT = "[green]✓[/]", "[dim]·[/]"
+
+
+@dataclass
+class Progress:
+    """One notification on its way; `changed` is a record that was changed from outside."""
+
+    sample: Sample
+    item: dict[str, Any] = field(default_factory=dict)
+    schedule_at: datetime | None = None
+    schedule_gone: bool = False
+    was_unsaved: bool = False
+    changed: bool = False
+
+    @property
+    def key(self) -> dict[str, str]:
+        """The key of its record."""
+        notification = self.sample.notification
+        return {"chargeId": notification.charge_id, "notificationId": notification.notification_id}
+
+    @property
+    def schedule_name(self) -> str:
+        """The name of the timer of pass 2."""
+        return f"recheck-{hash_ids(self.key).hex()[:48]}-2"
+
+    @property
+    def record(self) -> Record | None:
+        """Its record, as the functions read it."""
+        return read_record(self.item) if self.item else None
+
+    @property
+    def passes(self) -> list[dict[str, Any]]:
+        """The completed passes, as recorded."""
+        return list(self.item.get("passes", []))
+
+    @property
+    def seconds_between(self) -> float | None:
+        """The time from the end of pass 1 to the start of pass 2, None before that."""
+        first, second, *_ = [*self.passes, None, None]
+        return (began_at(second) - ended_at(first)).total_seconds() if first and second else None
+
+    @property
+    def failed_tries(self) -> int:
+        """How often a pass was tried in vain."""
+        return int(self.item.get("attempts", 0)) - len(self.passes) - ("leaseUntil" in self.item)
+
+    @property
+    def next_try(self) -> datetime | None:
+        """When the pass that failed is due again."""
+        record = self.record
+        return record.next_pass_due if record and record.attempts_made and not record.lease_until else None
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is to come."""
+        return self.item.get("state") in {"DONE", "FAILED"} and (self.schedule_gone or self.schedule_at is None)
+
+    def steps(self) -> list[str]:
+        """What has happened so far, in order."""
+        failure = self.next_try and f"pass {len(self.passes) + 1} failed, and is due again at {self.next_try:%H:%M:%S}"
+        done = {
+            "not saved: Lambda tries twice more, then it goes to the retry queue": self.was_unsaved,
+            "saved": self.item,
+            "pass 1": self.passes,
+            "schedule armed": self.schedule_at,
+            failure: failure,
+            "pass 2": self.passes[1:],
+            "schedule gone": self.schedule_gone,
+            "FAILED": self.item.get("state") == "FAILED",
+        }
+        return [str(step) for step, is_so in done.items() if is_so]
+
+    def next_step(self, now: datetime) -> str:
+        """What comes next, and when."""
+        record = self.record
+        if record is None or record.next_pass_due is None:
+            return str(self.item.get("state", ""))
+        if record.is_claimed(now):
+            return f"pass {record.next_pass} runs"
+        due, again = record.next_pass_due, f", try {record.attempts_made + 1}" if self.next_try else ""
+        left = f"{(due - now).total_seconds():.0f} s" if due > now else "due"
+        return f"pass {record.next_pass}{again} at {due:%H:%M:%S}, {left}"
+
+
+def ended_at(done: dict[str, Any]) -> datetime:
+    """Return when a pass ended."""
+    return datetime.fromisoformat(done["at"])
+
+
+def began_at(done: dict[str, Any]) -> datetime:
+    """Return when a pass began."""
+    return ended_at(done) - timedelta(milliseconds=int(done["durationMs"]))
+
+
+class Watcher:
+    """Reads the stack and keeps every notification's progress."""
+
+    def __init__(self, stack: Stack, samples: list[Sample]) -> None:
+        self._records = stack.table(stack.outputs["CreditCardNotifyTable"])
+        self._scheduler = stack.client("scheduler")
+        self._group = stack.outputs["ScheduleGroup"]
+        self.rows = [Progress(sample) for sample in samples]
+
+    def look(self) -> None:
+        """Bring every row up to date."""
+        armed = {s["Name"] for s in self._scheduler.list_schedules(GroupName=self._group)["Schedules"]}
+        items = {(item["chargeId"], item["notificationId"]): item for item in self._records.scan()["Items"]}
+        for row in self.rows:
+            row.item = items.get((row.key["chargeId"], row.key["notificationId"]), {})
+            if row.schedule_name in armed and row.schedule_at is None:
+                row.schedule_at = row.record.next_pass_due if row.record else None
+            row.schedule_gone = row.schedule_at is not None and row.schedule_name not in armed
+
+    @property
+    def finished(self) -> bool:
+        """Whether every notification is at its end."""
+        return all(row.finished for row in self.rows)
+
+
+def picture(rows: list[Progress], now: datetime) -> Table:
+    """Return the live table: one row per notification."""
+    columns = (Column(name, no_wrap=True) for name in ("notification", "saved", "passes", "timer", "next"))
+    table = Table(*columns, box=box.SIMPLE, padding=(0, 1))
+    for row in rows:
+        passes = " ".join(_TICK if number < len(row.passes) else _DOT for number in range(2))
+        timer = "gone" if row.schedule_gone else "armed" if row.schedule_at else _DOT
+        style = "yellow" if row.next_try else ""
+        table.add_row(row.sample.name, _TICK if row.item else _DOT, passes, timer, row.next_step(now), style=style)
+    return table
 
 
 def play(console: Console, stack: Stack, chosen: list[Sample], options: Options, limit: int | None) -> list[Progress]:
     """Send the samples and watch them to the end, or for `limit` seconds, and return where each is."""
     console.print(_EMULATED, soft_wrap=True)
-    run = _Run(stack, Watcher(stack, chosen), options)
-    run.screen = Screen(console, run.watcher.rows)
-    with run.screen.live or nullcontext():
-        deadline = time.monotonic() + (_longest(options) if limit is None else limit)
-        if options.outage:
-            run.lose_one(deadline)
+    run, failures = _Run(console, stack, chosen), options.failures + bool(options.outage)
+    longest = options.delay + _PATIENCE + failures * _WAIT_AFTER_FAILURE + options.outage * 1.25
+    deadline = time.monotonic() + (longest if limit is None else limit)
+    outage = run.outage(options.outage) if options.outage else iter(())
+    with run.live or nullcontext():
         while not run.watcher.finished and time.monotonic() < deadline:
+            next(outage, None)
             run.send_next()
-            run.take_away_and_give_back()
             run.step()
     return run.watcher.rows
 
 
-def _longest(options: Options) -> float:
-    outages = options.failures + bool(options.outage)
-    return options.delay + PATIENCE + outages * _WAIT_AFTER_FAILURE + options.outage * 1.25
-
-
 class _Run:
-    screen: Screen
-
-    def __init__(self, stack: Stack, watcher: Watcher, options: Options) -> None:
-        self.stack, self.watcher, self.options = stack, watcher, options
-        self._unsent = list(watcher.rows)
-        self._away_since: datetime | None = None
-        self._is_back = not options.outage
+    def __init__(self, console: Console, stack: Stack, chosen: list[Sample]) -> None:
+        self.console, self.stack, self.watcher = console, stack, Watcher(stack, chosen)
+        # A live table on a terminal, elsewhere one plain line for each step.
+        self.live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._unsent, self._shown = list(self.watcher.rows), set[str]()
 
     def step(self) -> None:
         self.watcher.look()
-        self.screen.show()
-        time.sleep(0.3)  # the picture's pace
+        if self.live:
+            self.live.update(picture(self.watcher.rows, datetime.now(UTC)), refresh=True)
+        else:
+            steps = [f"{row.sample.name}: {step}" for row in self.watcher.rows for step in row.steps()]
+            for step in steps:
+                if step not in self._shown:
+                    self.say(step)
+            self._shown.update(steps)
+        time.sleep(0.3)  # the table's pace
+
+    def say(self, text: str) -> None:
+        """Print a line, above the table where there is one."""
+        self.console.print(f"{datetime.now(UTC):%H:%M:%S} {text}", soft_wrap=True)
 
     def send_next(self) -> None:
         # One after the other: the emulator starts a process for each invocation at once, and so for each timer.
@@ -70,46 +201,35 @@ class _Run:
         if self._unsent and all(row.passes or row.failed_tries for row in sent):
             self.stack.notify(self._unsent.pop(0).sample.event)
 
-    def lose_one(self, deadline: float) -> None:
-        """Let DelayedNotify save nothing until a first notification has come back from the retry queue."""
-        row = self._unsent.pop(0)
-        with _no_table(self.stack):
-            self.screen.say("CreditCardNotifyTable is out of DelayedNotify's reach")
-            self.stack.notify(row.sample.event)
-            row.was_unsaved = True
-            while not row.item and time.monotonic() < deadline:
-                self.step()
-        saved = "RetryFunction took the message as it came, and saved it" if row.item else "nothing was saved"
-        self.screen.say(f"CreditCardNotifyTable is back: {saved}")
-
-    def take_away_and_give_back(self) -> None:
-        """Begin the outage when the first timer is about to fire, and end it."""
-        now, seconds = datetime.now(UTC), self.options.outage
-        function, lambdas = f"payment3-process-paid-order-{BRANCH}", self.stack.client("lambda")
-        if self._is_back:
-            return
-        if self._away_since is None:
-            timers = [row.schedule_at for row in self.watcher.rows if row.schedule_at]
-            if timers and min(timers) - timedelta(seconds=1) < now:
-                lambdas.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
-                self._away_since = now
-                self.screen.say(f"ProcessPaidOrder is away for {seconds} s: Lambda throttles every call")
-        elif now - self._away_since > timedelta(seconds=seconds):
-            lambdas.delete_function_concurrency(FunctionName=function)
-            self._is_back = True
-            self.screen.say("ProcessPaidOrder is back; nobody does anything now")
+    def outage(self, seconds: int) -> Iterator[None]:
+        """Step by step: let DelayedNotify save nothing at first; later take ProcessPaidOrder away for some seconds."""
+        lambdas, first = self.stack.client("lambda"), self.watcher.rows[0]
+        delayed_notify, variables = (
+            self.stack.outputs["DelayedNotifyFunction"],
+            self.stack.variables("DelayedNotifyFunction"),
+        )
+        changed = {"Variables": variables | {"CREDIT_CARD_NOTIFY_TABLE": "out-of-reach"}}
+        lambdas.update_function_configuration(FunctionName=delayed_notify, Environment=changed)
+        self.say("CreditCardNotifyTable is out of DelayedNotify's reach")
+        first.was_unsaved = True
+        while not first.item:
+            yield
+        lambdas.update_function_configuration(FunctionName=delayed_notify, Environment={"Variables": variables})
+        self.say("CreditCardNotifyTable is back: RetryFunction took the message as it came, and saved it")
+        # Until the first timer is about to fire.
+        while not any(row.schedule_at and row.schedule_at < _in_seconds(1) for row in self.watcher.rows):
+            yield
+        process_paid_order, ends = f"payment3-process-paid-order-{BRANCH}", _in_seconds(seconds)
+        lambdas.put_function_concurrency(FunctionName=process_paid_order, ReservedConcurrentExecutions=0)
+        self.say(f"ProcessPaidOrder is away for {seconds} s: Lambda throttles every call")
+        while _in_seconds(0) < ends:
+            yield
+        lambdas.delete_function_concurrency(FunctionName=process_paid_order)
+        self.say("ProcessPaidOrder is back; nobody does anything now")
 
 
-@contextmanager
-def _no_table(stack: Stack) -> Iterator[None]:
-    lambdas, function = stack.client("lambda"), stack.outputs["DelayedNotifyFunction"]
-    variables = stack.variables("DelayedNotifyFunction")
-    changed = variables | {"CREDIT_CARD_NOTIFY_TABLE": "out-of-reach"}
-    lambdas.update_function_configuration(FunctionName=function, Environment={"Variables": changed})
-    try:
-        yield
-    finally:
-        lambdas.update_function_configuration(FunctionName=function, Environment={"Variables": variables})
+def _in_seconds(seconds: int) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
 def send_and_wait(console: Console, stack: Stack, sample: Sample, count: int) -> int:
@@ -117,15 +237,15 @@ def send_and_wait(console: Console, stack: Stack, sample: Sample, count: int) ->
     missing = 0
     for _ in range(max(count, 1)):
         # One after the other: the emulator starts a process for each invocation at once.
-        row = Progress(deliver_anew(sample, sample.name))
-        watcher, deadline = Watcher(stack, [row.sample]), time.monotonic() + _SEND_PATIENCE
+        watcher, deadline = Watcher(stack, [deliver_anew(sample, sample.name)]), time.monotonic() + _SEND_PATIENCE
+        [row] = watcher.rows
         order = furnish(stack, row.sample.notification)
         stack.notify(row.sample.event)
-        while not (done := watcher.rows[0].passes) and time.monotonic() < deadline:
+        while not row.passes and time.monotonic() < deadline:
             time.sleep(0.1)  # a table has no event for a pass that was recorded
             watcher.look()
-        missing += not done
-        outcome = "saved, pass 1 done" if done else "NOT SAVED, or its pass 1 failed"
+        missing += not row.passes
+        outcome = "saved, pass 1 done" if row.passes else "NOT SAVED, or its pass 1 failed"
         console.print(f"{order} {row.key['notificationId']}: {outcome}", soft_wrap=True)
     console.print(f"Next: followups show {order} --local", soft_wrap=True)
     return int(missing > 0)

@@ -26,14 +26,11 @@ class Sample:
 
 
 class EventError(Exception):
-    """A file holds no notification; the message names it."""
+    """A file contains no notification; the message names it."""
 
 
 def read_event(file: Path) -> Any:  # noqa: ANN401 - whatever is in it
-    """Read a JSON file in any of JSON's encodings; the bank's bare charge gets a gateway around it.
-
-    Raises `EventError`.
-    """
+    """Read a JSON file; the bank's bare charge becomes a gateway's event. Raises `EventError`."""
     try:
         event = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -53,7 +50,7 @@ def read_sample(file: Path) -> Sample:
 
 
 def samples(own: Path | None = None) -> list[Sample]:
-    """Return one's own event, or all of ours."""
+    """Return the named event, or all of events/."""
     return [read_sample(own)] if own else [read_sample(EVENTS / f"{name}.json") for name in NAMES]
 
 

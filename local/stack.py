@@ -1,12 +1,13 @@
-"""template.yaml as it is, deployed to the emulator, and beside it what payment3 has around it."""
+"""The local stack: template.yaml as it is, deployed to the emulator, with what payment3 has around it."""
 
-import fcntl
 import io
 import json
 import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, cached_property
@@ -16,15 +17,21 @@ from typing import Any
 import boto3
 import yaml
 from botocore.config import Config
+from rich.console import Console
 
 from callback.notification import Notification
-from local.emulator import ACCOUNT, PYTHON, REGION, ROOT, Emulator
+from local import emulator
+from local.emulator import ACCOUNT, PYTHON, REGION, ROOT, STATE, Emulator, StackError, locked
+from local.samples import Sample
 
 BUILD = ROOT / ".aws-sam" / "local"
+# What `make up` started; `followups --local` reads it, too.
+KEPT = STATE / "up.json"
 BRANCH = "dev"
 NAME = f"payment3-follow-up-{BRANCH}"
 SECRET = {"secretKey": "skey_local_not_a_real_key"}
 SHOP = "https://shop.local.example"
+_SENDER = "payment3@local.example"
 # The order of a browser return is known only to the payment record; so is that of our samples.
 RETURN_ORDER = "ORDER-BROWSER-RETURN"
 QUEUES = ("RetryQueue", "RefusedQueue", "FailureQueue")
@@ -33,10 +40,6 @@ CALLS = "process-paid-order-calls"
 _BUCKET = "artefacts"
 # No proxy leads to this machine itself.
 _CONFIG: Any = {"retries": {"total_max_attempts": 2}, "proxies": {}}
-
-
-class StackError(Exception):
-    """The build or the deployment failed; the message is the tool's own."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Stack:
 
     @property
     def reach(self) -> dict[str, str]:
-        """What a client needs to reach the emulator, and can only reach the emulator with: no account has such keys."""
+        """What a client needs to reach the emulator. No account has such keys."""
         keys = dict.fromkeys(("aws_access_key_id", "aws_secret_access_key"), ACCOUNT)
         return keys | {"region_name": REGION, "endpoint_url": self.emulator.url}
 
@@ -74,7 +77,7 @@ class Stack:
 
     @cached_property
     def outputs(self) -> dict[str, str]:
-        """What template.yaml says of itself: names of functions, tables and queues."""
+        """The outputs of template.yaml: names of functions, tables and queues."""
         [stack] = self.client("cloudformation").describe_stacks(StackName=NAME)["Stacks"]
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
@@ -98,8 +101,7 @@ class Stack:
 def build(folder: Path = BUILD, version: str | None = None) -> None:
     """Build the functions with the SAM CLI, for the Python that the emulator runs them with; once per change."""
     folder.parent.mkdir(exist_ok=True)
-    with (folder.parent / "local.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed; who waits finds it built
+    with locked(folder.parent / "local.lock"):
         if not _is_built(folder):
             sam_build(ROOT / "template.yaml", folder, "--parallel", PYTHON_VERSION=version or emulators_python())
 
@@ -118,13 +120,13 @@ def _is_built(folder: Path) -> bool:
 
 
 def sam_build(template: Path, folder: Path, *options: str, **environment: str) -> None:
-    """Run `sam build`. Raises `StackError` with what it said."""
+    """Run `sam build`. Raises `StackError` with its output."""
     environment |= {"PATH": f"{_BIN}{os.pathsep}{os.environ['PATH']}", "SAM_CLI_TELEMETRY": "0"}
     _run(_BIN / "sam", "build", *options, "--build-dir", folder, "--template", template, **environment)
 
 
 def install_wheels(lock: str, folder: Path, architecture: str) -> None:
-    """Put the wheels of a lock in requirements/, for Lambda's Python on an architecture, into a folder."""
+    """Install the wheels of a lock in requirements/, for Lambda's Python on an architecture, into a folder."""
     platform = f"{'aarch64' if architecture == 'arm64' else 'x86_64'}-unknown-linux-gnu"
     options = ("--only-binary", ":all:", "--require-hashes", "--python-version", "3.12", "--python-platform", platform)
     file = ROOT / "requirements" / f"{lock}.txt"
@@ -137,65 +139,123 @@ def _run(*command: str | Path, **environment: str) -> None:
         raise StackError(f"{Path(command[0]).name} {command[1]}:\n{(done.stdout + done.stderr)[-3000:]}")
 
 
-def deploy(emulator: Emulator, options: Options) -> Stack:
-    """Deploy both stacks and wait until they are complete."""
-    stack = Stack(emulator)
-    deploy_dependencies(stack, options)
+@contextmanager
+def running(
+    console: Console, options: Options, samples: Iterable[Sample] = (), *, sweep_every: float = 60, keep: bool = False
+) -> Iterator[Stack]:
+    """Build, start and deploy a stack with what the samples need; end it after use, or keep it if all went well."""
+    with console.status("building the functions"):
+        build()
+    started = emulator.start(sweep_every, kept=keep)
+    try:
+        with console.status("deploying template.yaml"):
+            deployed = deploy(started, options)
+        for sample in samples:
+            furnish(deployed, sample.notification)
+        yield deployed
+    except BaseException as error:
+        error.add_note(f"What was logged is in {started.log}")
+        started.stop()
+        raise
+    if not keep:
+        started.stop()
+
+
+def kept() -> Stack | None:
+    """Return what `make up` started and completed. Raises `StackError` where it does not answer."""
+    if (found := emulator.find_kept()) is None:
+        return None
+    try:
+        found.ask("health")
+    except OSError as error:
+        raise StackError(f"process {found.pid} does not answer (is it stopped?); `make down` ends it") from error
+    complete = Stack(found).client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE"])
+    # It is incomplete where `make up` was killed.
+    return Stack(found) if NAME in {stack["StackName"] for stack in complete["StackSummaries"]} else None
+
+
+def must_be_kept() -> Stack:
+    """Return what `make up` started. Raises `StackError` where there is nothing."""
+    if (found := kept()) is None:
+        raise StackError("nothing is up; `make up` first")
+    return found
+
+
+def end_kept() -> bool:
+    """Stop what `make up` started, whatever state it is in, and return whether there was anything."""
+    KEPT.unlink(missing_ok=True)
+    if found := emulator.find_kept():
+        found.stop()
+    return found is not None
+
+
+def deploy(started: Emulator, options: Options) -> Stack:
+    """Deploy template.yaml and what payment3 has around it, and wait until it is complete."""
+    stack = Stack(started)
+    create_surroundings(stack, options)
     parameters = {
         "Branch": BRANCH,
         "RecheckDelays": str(options.delay),
         "PassTimeoutSeconds": "30",
         "RedirectUrlTemplate": f"{SHOP}/orders/{{orderId}}",
         "RedirectAllowedOrigins": SHOP,
-        "ErrorMailFrom": "payment3@local.example",
+        "ErrorMailFrom": _SENDER,
         "ErrorMailTo": "on-call@local.example",
     }
-    _create(stack, NAME, parameters, TemplateURL=_packaged(stack))
-    stack.client("ses").verify_email_identity(EmailAddress=parameters["ErrorMailFrom"])
+    stack.client("cloudformation").create_stack(
+        StackName=NAME,
+        TemplateURL=_packaged(stack),
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+    )
+    waiter = stack.client("cloudformation").get_waiter("stack_create_complete")
+    waiter.wait(StackName=NAME, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     return stack
 
 
-def deploy_dependencies(stack: Stack, options: Options) -> None:
-    """Make what payment3 has around this project: a ProcessPaidOrder and the secret."""
-    folder = ROOT / "local"
-    parameters = {
-        "Branch": BRANCH,
-        "LatencyMs": str(options.latency_ms),
-        "Failures": str(options.failures),
-        "SecretString": json.dumps(SECRET),
-        "Code": (folder / "process_paid_order.py").read_text(),
-    }
-    _create(stack, "dependencies", parameters, TemplateBody=(folder / "dependencies.yaml").read_text())
-
-
-def _create(stack: Stack, name: str, parameters: dict[str, str], **template: str) -> None:
-    stack.client("cloudformation").create_stack(
-        StackName=name,
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
-        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-        **template,
+def create_surroundings(stack: Stack, options: Options) -> None:
+    """Create what payment3 has around this project: ProcessPaidOrder with its notes, the secret, the mail identity."""
+    key = {"orderId": ("HASH", "S"), "pass": ("RANGE", "N")}
+    stack.client("dynamodb").create_table(
+        TableName=CALLS,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, (kind, _) in key.items()],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": of} for name, (_, of) in key.items()],
     )
-    waiter = stack.client("cloudformation").get_waiter("stack_create_complete")
-    waiter.wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    stack.client("lambda").create_function(
+        FunctionName=f"payment3-process-paid-order-{BRANCH}",
+        Runtime="python3.12",
+        Handler="process_paid_order.handler",
+        Timeout=130,
+        Role=f"arn:aws:iam::{ACCOUNT}:role/process-paid-order",  # the emulator needs none
+        Code={"ZipFile": _zipped([ROOT / "local" / "process_paid_order.py"], ROOT / "local")},
+        Environment={"Variables": {"LATENCY_MS": str(options.latency_ms), "FAILURES": str(options.failures)}},
+    )
+    stack.client("secretsmanager").create_secret(Name="payment3/kbank", SecretString=json.dumps(SECRET))
+    stack.client("ses").verify_email_identity(EmailAddress=_SENDER)
 
 
 def _packaged(stack: Stack) -> str:
-    # As `sam deploy` does it, in a fifth of its time: code and template go to a bucket, since the template is larger
-    # than a call may be. One archive is for all functions, which are built from the same files; it is not compressed,
-    # since the emulator unpacks it for each of its processes.
-    template, archive = yaml.safe_load((BUILD / "template.yaml").read_text()), io.BytesIO()
+    # As `sam deploy` does it, in a fifth of its time. The template goes to a bucket, too: it is too large for a call.
+    # All functions are built from the same files and share an archive.
+    template, folder = yaml.safe_load((BUILD / "template.yaml").read_text()), BUILD / "DelayedNotifyFunction"
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = f"s3://{_BUCKET}/code"
-    folder = BUILD / "DelayedNotifyFunction"
-    with zipfile.ZipFile(archive, "w") as written:
-        for file in folder.rglob("*"):
-            written.write(file, file.relative_to(folder))
     s3 = stack.client("s3")
     s3.create_bucket(Bucket=_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    s3.put_object(Bucket=_BUCKET, Key="code", Body=archive.getvalue())
+    s3.put_object(Bucket=_BUCKET, Key="code", Body=_zipped(folder.rglob("*"), folder))
     s3.put_object(Bucket=_BUCKET, Key="template.json", Body=json.dumps(template).encode())
     return f"{stack.emulator.url}/{_BUCKET}/template.json"
+
+
+def _zipped(files: Iterable[Path], folder: Path) -> bytes:
+    # Not compressed, since the emulator unpacks it for each of its processes.
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as written:
+        for file in files:
+            written.write(file, file.relative_to(folder))
+    return archive.getvalue()
 
 
 def furnish(stack: Stack, notification: Notification) -> str:

@@ -1,3 +1,4 @@
+#!/var/lang/bin/python3.12
 """What AWS's base image starts, and `make debug` starts under the debugger: the runtime client with the handler."""
 
 import os

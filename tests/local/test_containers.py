@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,9 +16,9 @@ from docker.errors import APIError
 from rich.console import Console
 from samcli.local.docker.lambda_debug_settings import LambdaDebugSettings
 
-from local import containers, engine, stand_in
+from local import containers, engine
 from local.containers import DEBUG_PORT, SamLocal, debugging
-from local.emulator import ROOT, Emulator
+from local.emulator import ROOT, Emulator, StackError
 from local.engine import Engine
 from local.report import Check, print_checks
 from local.stack import BUILD, Stack
@@ -122,74 +121,57 @@ def test_engine_says_where_containers_find_this_machine(
     assert an_engine(networks=networks).address == address
 
 
-def test_only_containers_of_this_run_are_removed() -> None:
-    """What a run leaves behind goes; a container that was there before stays."""
-    began, removed = datetime(2026, 1, 1, 12, tzinfo=UTC), []
-
-    def container(made: datetime) -> Any:
-        def remove(*, force: bool) -> None:
-            assert force
-            removed.append(made)
-
-        return SimpleNamespace(attrs={"Created": f"{made:%Y-%m-%dT%H:%M:%S}.123456789Z"}, remove=remove)
-
-    old, new = container(began - timedelta(minutes=1)), container(began + timedelta(seconds=1))
-    containers = SimpleNamespace(list=lambda **_: [old, new])
-    an_engine(containers=containers).remove_left(began)
-    assert removed == [began + timedelta(seconds=1)]
-
-
 # --- which image ---
 
-OURS = f"{stand_in.AWS}:3.12-{engine.ARCHITECTURE}"
+OURS = f"{engine.AWS}:3.12-{engine.ARCHITECTURE}"
 
 
 @pytest.mark.parametrize(
     ("images", "named", "chosen"),
     [
-        (Images({OURS, stand_in.NAME}), None, OURS),
-        (Images({stand_in.NAME}, pullable={OURS}), None, OURS),
-        (Images({stand_in.NAME}), None, stand_in.NAME),
+        (Images({OURS, engine.STAND_IN}), None, OURS),
+        (Images({engine.STAND_IN}, pullable={OURS}), None, OURS),
+        (Images({engine.STAND_IN}), None, engine.STAND_IN),
         (Images({OURS}), "my/own:1", "my/own:1"),
     ],
     ids=["aws-there", "aws-pulled", "stand-in", "named"],
 )
 def test_image_is_aws_s_own_where_it_can_be_had(images: Images, named: str | None, chosen: str) -> None:
     """The stand-in is the last resort, and who names an image gets it."""
-    assert stand_in.base_image(QUIET, an_engine(images), named) == chosen
+    assert an_engine(images).base_image(QUIET, named) == chosen
 
 
 def test_stand_in_is_built_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where AWS's image cannot be pulled the stand-in is built, once."""
     built: list[Engine] = []
-    monkeypatch.setattr(stand_in, "build", built.append)
-    assert stand_in.base_image(QUIET, an_engine(Images(set())), None) == stand_in.NAME
+    monkeypatch.setattr(Engine, "build_stand_in", lambda found, _: built.append(found))
+    assert an_engine(Images(set())).base_image(QUIET, None) == engine.STAND_IN
     assert len(built) == 1
 
 
 def test_stand_in_is_of_this_machine_only() -> None:
     """An image for the other architecture needs AWS's base image, and the message says so."""
     other = "x86_64" if engine.ARCHITECTURE == "arm64" else "arm64"
-    with pytest.raises(stand_in.StandInError, match="this machine's"):
-        stand_in.base_image(QUIET, an_engine(Images(set())), None, other)
+    with pytest.raises(StackError, match="this machine's"):
+        an_engine(Images(set())).base_image(QUIET, None, other)
 
 
 def test_stand_in_is_never_taken_for_aws_s() -> None:
     """Its name, its labels and every report say what it is, even under another's name."""
-    assert "aws" not in stand_in.NAME
-    [title] = re.findall(r'image\.title="([^"]+)"', (stand_in.PARTS / "Dockerfile").read_text())
-    assert "NOT AWS's" in (stand_in.PARTS / "Dockerfile").read_text()
-    assert stand_in.describe(an_engine(Images({OURS}, title=title)), OURS) == f"{OURS} (NOT AWS's: {title})"
-    assert stand_in.describe(an_engine(Images({OURS})), OURS) == OURS
+    assert "aws" not in engine.STAND_IN
+    [title] = re.findall(r'image\.title="([^"]+)"', (engine.PARTS / "Dockerfile").read_text())
+    assert "NOT AWS's" in (engine.PARTS / "Dockerfile").read_text()
+    assert an_engine(Images({OURS}, title=title)).describe(OURS) == f"{OURS} (NOT AWS's: {title})"
+    assert an_engine(Images({OURS})).describe(OURS) == OURS
 
 
 @pytest.mark.parametrize(
     ("base", "digests", "pins"),
     [
-        (OURS, [f"{stand_in.AWS}@sha256:1a2b"], f"BASE={stand_in.AWS}@sha256:1a2b pins it"),
-        (stand_in.NAME, [], f"BASE={stand_in.AWS}@sha256:... pins it"),
-        ("my/own:1", None, f"BASE={stand_in.AWS}@sha256:... pins it"),
-        (f"{stand_in.AWS}@sha256:1a2b", [], None),
+        (OURS, [f"{engine.AWS}@sha256:1a2b"], f"BASE={engine.AWS}@sha256:1a2b pins it"),
+        (engine.STAND_IN, [], f"BASE={engine.AWS}@sha256:... pins it"),
+        ("my/own:1", None, f"BASE={engine.AWS}@sha256:... pins it"),
+        (f"{engine.AWS}@sha256:1a2b", [], None),
     ],
     ids=["pulled", "stand-in", "not-listed", "pinned"],
 )
@@ -197,7 +179,7 @@ def test_base_without_a_digest_is_told(base: str, digests: list[str] | None, pin
     """`make image` says so in one line, with the digest to name if the engine knows one (docs/decisions/22)."""
     there = [] if digests is None else [base]
     images = SimpleNamespace(get=lambda _: SimpleNamespace(attrs={"RepoDigests": digests}), list=lambda **_: there)
-    told = stand_in.unpinned(an_engine(images), base)  # type: ignore[arg-type]
+    told = an_engine(images).unpinned(base)  # type: ignore[arg-type]
     assert told is None if pins is None else str(told).startswith("base is not pinned: ") and str(told).endswith(pins)
 
 
@@ -206,8 +188,8 @@ def test_stand_in_says_what_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     for program in ("bash", "dirname", "id", "sh", "python3.12"):
         (tmp_path / program).symlink_to(shutil.which(program) or sys.executable)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(stand_in.StandInError, match=r"base image needs debootstrap \(apt-get install debootstrap\)"):
-        stand_in.build(an_engine())
+    with pytest.raises(StackError, match=r"base image needs debootstrap \(apt-get install debootstrap\)"):
+        an_engine().build_stand_in(QUIET)
 
 
 # --- how functions are run ---
@@ -247,7 +229,7 @@ def test_container_runs_what_stands_there_now(version: str, folder: str, monkeyp
     built: list[tuple[Path, str]] = []
     monkeypatch.setattr(containers, "emulators_python", lambda: version)
     monkeypatch.setattr(containers, "build", lambda *of: built.append(of))
-    assert containers._zip_build() == BUILD.with_name(folder)
+    assert containers.build_for_containers() == BUILD.with_name(folder)
     assert built == [(BUILD.with_name(folder), "3.12")]
 
 
@@ -268,7 +250,7 @@ def test_editor_attaches_where_the_debugger_listens(monkeypatch: pytest.MonkeyPa
 def test_image_is_told_what_the_debugger_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The SAM CLI puts Python and the runtime around the debugger for a zip; for an image it takes what it is given."""
     monkeypatch.setattr("local.containers.install_wheels", lambda *_: None)
-    of_zip, of_image = (debugging(image=image)[-1] for image in (False, True))
+    of_zip, of_image = (debugging(as_image=image)[-1] for image in (False, True))
     settings: Any = LambdaDebugSettings.get_debug_settings
     entries = [
         settings(DEBUG_PORT, debug.split(" "), {}, runtime, {}).entrypoint
@@ -299,7 +281,7 @@ def test_document_shows_both_flavours_and_nothing_of_a_machine() -> None:
         assert f"{steps} passed" in text
     assert "FAILED" not in text
     assert "✗" not in text
-    assert ("NOT AWS's: Stand-in" in text) == (stand_in.NAME in text)
+    assert ("NOT AWS's: Stand-in" in text) == (engine.STAND_IN in text)
     assert not re.search(r"skey_|/root/|/home/|/work/|/tmp/", text)
 
 

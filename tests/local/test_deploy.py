@@ -21,7 +21,7 @@ from artefact.size import zipped
 from local import emulator
 from local.emulator import ROOT
 from local.samples import EVENTS, read_sample
-from local.stack import BUILD, NAME, Options, Stack, build, deploy_dependencies, emulators_python, furnish
+from local.stack import BUILD, NAME, Options, Stack, build, create_surroundings, emulators_python, furnish
 from tests.support.template import resolved, source
 
 pytestmark = [
@@ -90,7 +90,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     started = emulator.start()
     try:
         made = Project(folder, Stack(started))
-        deploy_dependencies(made.stack, Options(latency_ms=1))
+        create_surroundings(made.stack, Options(latency_ms=1))
         built = made.sam("build")
         assert built.returncode == 0, built.stderr
         yield made

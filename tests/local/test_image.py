@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from samtranslator.translator.transform import transform
 
+from local.containers import IMAGE, derive
 from local.emulator import ROOT
-from local.image import IMAGE, derive
 from tests.support.template import NoPolicies, source
 
 FUNCTIONS = ("DelayedNotifyFunction", "RecheckFunction", "RetryFunction", "SweepFunction")

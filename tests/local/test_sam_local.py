@@ -22,14 +22,13 @@ import pytest
 from rich.console import Console
 
 from callback.clock import format_utc
-from local import engine, image, session, stand_in
-from local.container_commands import sam_local
-from local.containers import FUNCTIONS, SamLocal, bridged, debugging
+from local import engine
+from local.containers import FUNCTIONS, IMAGE, SamLocal, bridged, debugging, sam_local
 from local.emulator import HOST, STATE, free_port
-from local.progress import Progress, Watcher
 from local.report import passes_checks
+from local.run import Progress, Watcher
 from local.samples import EVENTS, NAMES, deliver_anew, samples
-from local.stack import Options, Stack
+from local.stack import Options, Stack, running
 
 pytestmark = [
     pytest.mark.containers,
@@ -38,6 +37,7 @@ pytestmark = [
 ]
 DELAY = int(os.environ.get("DELAY", "60"))
 AS_IMAGE = bool(os.environ.get("IMAGE"))
+LABEL = "sam.cli.container.type=lambda"
 # Seconds that a container may take, from its making to its end.
 LIMIT = 300
 LOG = STATE / "logs" / "start-lambda.log"
@@ -95,26 +95,32 @@ def flow(request: pytest.FixtureRequest) -> Iterator[Flow]:
         engine.find()
     except engine.EngineMissing as error:
         pytest.exit(str(error), returncode=2)
-    began, console = datetime.now(UTC), Console()
-    with session.running(console, Options(DELAY), sweep_every=86_400) as deployed:  # a sweep comes when it is asked for
+    began, console, chosen = datetime.now(UTC), Console(), samples()
+    chosen += [deliver_anew(chosen[0], name) for name in ("once more", "timer lost")]
+    # A sweep comes when it is asked for.
+    with running(console, Options(DELAY), chosen, sweep_every=86_400) as deployed:
         shown = request.config.pluginmanager.getplugin("capturemanager")
         with shown.global_and_fixture_disabled():
             sam = _ready(console, deployed)
-        chosen = samples()
-        more = [deliver_anew(chosen[0], name) for name in ("once more", "timer lost")]
-        session.furnish(deployed, [*chosen, *more])
         try:
             with bridged(sam.address, deployed.emulator.port), container_proxy(sam) as proxy:
-                yield Flow(sam, proxy, Watcher(deployed, [*chosen, *more]), began)
+                yield Flow(sam, proxy, Watcher(deployed, chosen), began)
         finally:
-            sam.engine.remove_left(began)
+            _remove_left(sam, began)
+
+
+def _remove_left(sam: SamLocal, since: datetime) -> None:
+    # What the SAM CLI, when it was ended, left behind. To the second: that is all both clocks have in common.
+    for container in sam.engine.client.containers.list(all=True, filters={"label": LABEL}):
+        if container.attrs["Created"][:19] >= since.isoformat()[:19]:
+            container.remove(force=True)
 
 
 def _ready(console: Console, deployed: Stack) -> SamLocal:
     named, address = os.environ.get("BASE"), os.environ.get("ADDRESS")
     console.print()
     sam = sam_local(console, deployed, named, address, as_image=AS_IMAGE)
-    base = stand_in.describe(sam.engine, sam.base)
+    base = sam.engine.describe(sam.base)
     console.print(f"{sam.engine.name}, {'image' if AS_IMAGE else 'zip'}, in {base}", highlight=False, soft_wrap=True)
     return sam
 
@@ -195,7 +201,7 @@ def test_what_comes_twice_runs_nothing(flow: Flow) -> None:
 def test_function_waits_for_a_debugger(flow: Flow) -> None:
     """What `make debug` starts speaks to whoever attaches, and runs nothing before."""
     port, event = free_port(), str(EVENTS / "authorized.json")
-    command = ("invoke", FUNCTIONS[0], "--event", event, *debugging(port, image=AS_IMAGE))
+    command = ("invoke", FUNCTIONS[0], "--event", event, *debugging(port, as_image=AS_IMAGE))
     with flow.sam.started(*command, stdout=subprocess.DEVNULL) as process:
         assert _first_word(port) == "Content-Length"
         assert process.poll() is None
@@ -213,7 +219,7 @@ def _first_word(port: int) -> str:
 
 def test_everything_ran_in_containers(flow: Flow) -> None:
     """As the engine counted: a DelayedNotify and a Recheck each, two timers of one's own, the sweep, the message."""
-    filters = {"type": "container", "event": "start", "label": engine.LABEL}
+    filters = {"type": "container", "event": "start", "label": LABEL}
     started = flow.sam.engine.client.events(since=flow.began, until=datetime.now(UTC), filters=filters, decode=True)
     counted = Counter(event["Actor"]["Attributes"]["sam.cli.function.name"] for event in started)
     rows = len(flow.watcher.rows)
@@ -226,6 +232,6 @@ def test_image_can_be_read_by_a_user_without_rights(flow: Flow) -> None:
     """As Lambda runs it, on a file system that cannot be written to: all compiled, and of no tool but the base's."""
     client = flow.sam.engine.client
     limits: Any = {"user": "65534:65534", "read_only": True, "network_mode": "none", "remove": True}
-    assert client.containers.run(image.IMAGE, entrypoint=["python3.12", "-c", LOOK], **limits).split() == [b"0", b"0"]
-    layers, of_base = (client.images.get(name).attrs["RootFS"]["Layers"] for name in (image.IMAGE, flow.sam.base))
+    assert client.containers.run(IMAGE, entrypoint=["python3.12", "-c", LOOK], **limits).split() == [b"0", b"0"]
+    layers, of_base = (client.images.get(name).attrs["RootFS"]["Layers"] for name in (IMAGE, flow.sam.base))
     assert layers[:-1] == of_base

@@ -19,10 +19,9 @@ from rich.console import Console
 
 from callback.settings import read_settings
 from local import emulator
-from local.emulator import ROOT
+from local.emulator import ROOT, StackError
 from local.samples import EVENTS
-from local.session import running
-from local.stack import Options, Stack, StackError
+from local.stack import Options, Stack, running
 from tests.support.demo_data import FAILED_ORDER, LATE_ORDER, DemoData
 from tests.support.terminal import capture, draw
 
