@@ -24,7 +24,7 @@ MerchantKeys = dict[str, str]
 
 _FIELDS = {"current": "secretKey", "previous": "previousSecretKey"}
 _KEEP = timedelta(minutes=5)
-# A stranger's checksums all fail: they may not make a request each.
+# A stranger's checksums all fail; they must not cause a request each.
 _ASK_AGAIN_AFTER = timedelta(seconds=30)
 
 
@@ -59,11 +59,11 @@ def verify(notification: Notification, keys: MerchantKeys) -> Verdict:
     if not keys:
         return Verdict("unverifiable", "no merchant key is set", retryable=True)
     # As bytes: compare_digest refuses non-ASCII text, and a forged checksum may be any text.
-    theirs = given.strip(BLANKS).lower().encode(errors="replace")
+    sent = given.strip(BLANKS).lower().encode(errors="replace")
     for name, key in keys.items():
         for form, text in _forms(n):
-            ours = hashlib.sha256((text + key).encode(errors="replace")).hexdigest()
-            if hmac.compare_digest(theirs, ours.encode()):
+            computed = hashlib.sha256((text + key).encode(errors="replace")).hexdigest()
+            if hmac.compare_digest(sent, computed.encode()):
                 return Verdict("valid", form=form, key=name)
     return Verdict("invalid", "the checksum matches no merchant key")
 
@@ -81,7 +81,7 @@ def _forms(n: Notification) -> Iterator[tuple[str, str]]:
 class Secret:
     """A cache of one secret. A rotated key is found by asking again when a checksum fails.
 
-    `failure` names the error of the last request, if it failed; the keys that were known before stay in use.
+    `failure` names the error of the last request, if it failed; the keys that were read before are used on.
     """
 
     client: Any

@@ -97,7 +97,7 @@ class PaymentUnreadable(FollowUpError):
 
 
 class PassError(FollowUpError):
-    """Pass `number` came to nothing; `answer` is what ProcessPaidOrder said."""
+    """Pass `number` came to nothing; `answer` is what ProcessPaidOrder answered."""
 
     def __init__(self, number: int, reason: str, answer: str | None = None) -> None:
         super().__init__(f"pass {number}: {reason}")

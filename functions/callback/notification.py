@@ -46,7 +46,7 @@ class Notification:
 
     @property
     def body_digest(self) -> str:
-        """SHA-256 of the body as received: it tells a repeat from another body under the same id."""
+        """SHA-256 of the body as received: it distinguishes a repeat from another body under the same id."""
         return hashlib.sha256(self.body.encode(errors="surrogatepass")).hexdigest()
 
 

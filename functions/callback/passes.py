@@ -79,18 +79,18 @@ class Passes:
         """Claim the pass that the timer names, if it is due and nobody else's."""
         record, now = self.records.claim(timer.charge_id, timer.notification_id, timer.number), self.clock()
         log.bind(checksumStatus=record.checksum_status, state=record.state, passesDone=record.passes_done)
-        if record.ours:
+        if record.has_claim:
             log.metric("RecheckLateness", int(record.overdue(now).total_seconds()))
         else:
             log.bind(outcome=record.unclaimed_because(timer.number, now))
         return record
 
     def process_paid_order(self, record: Record) -> Record:
-        """Run the claimed pass and record it; a record that is not ours to run is returned as it is.
+        """Run the claimed pass and record it; a record without a claim is returned as it is.
 
         Raises `PassFailed`, with the pass due again, or `GaveUp`, with the record FAILED.
         """
-        if not record.ours:
+        if not record.has_claim:
             return record
         log.bind(**{"pass": record.next_pass, "attempt": record.attempts_made})
         started = time.monotonic()
@@ -102,7 +102,7 @@ class Passes:
             log.metric("PassesFailed")
             raise self._wait_or_give_up(record, error) from error
         took = round((time.monotonic() - started) * 1000)
-        if unsettled:  # reported first, ended then, so that it cannot end in silence
+        if unsettled:  # reported before it ends, so that a crash between the two cannot hide it
             self.reporter.report(unsettled)
         record = self.records.complete(record, answer, took, settled=settled, failure=unsettled)
         log.bind(outcome="completed", answer=answer, durationMs=took, state=record.state, passesDone=record.passes_done)
@@ -117,7 +117,7 @@ class Passes:
                 log.bind(schedule=self.timer.create(record, due))
 
     def _settlement(self, record: Record) -> tuple[bool, OrderUnsettled | None]:
-        """Whether the order has settled; where it has not and the plan is over, the error that says so."""
+        """Return whether the order has settled; where it has not and the plan is over, also the error."""
         statuses, number = self.settings.settled_order_statuses, record.next_pass
         if not statuses or number == 1:  # two passes are the promise, whatever the order says
             return False, None

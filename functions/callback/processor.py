@@ -57,7 +57,7 @@ class CreditCardCallbackProcessor(Passes):
     def choose_order(self, notification: Notification, payment: Payment, verdict: Verdict) -> str:
         """Return the payment record's order, else the notification's. Raises `ContradictionRefused` by policy.
 
-        The payment record is the shop's own word, and no checksum covers what the notification says of the order.
+        The payment record is the shop's own word, and no checksum covers the notification's order.
         """
         order_id = order_of(payment) or notification.order_id
         if not order_id and payment is None:
@@ -73,7 +73,7 @@ class CreditCardCallbackProcessor(Passes):
     def save(self, notification: Notification, order_id: str, payment: Payment, verdict: Verdict) -> Record:
         """Save the notification with pass 1 due and claimed; a repeat finds the record."""
         record = self.records.save(notification, order_id, payment, verdict)
-        if record.ours:
+        if record.has_claim:
             log.metric("Saved")
         else:
             log.bind(outcome="repeat", state=record.state, passesDone=record.passes_done)
@@ -126,9 +126,9 @@ def order_of(payment: Payment) -> str | None:
 
 def _differences(payment: Payment, n: Notification) -> list[str]:
     """Name what the notification contradicts; what one of the two does not state is no contradiction."""
-    said = {"orderId": n.order_id, "amount": n.amount, "currency": n.currency}
+    stated = {"orderId": n.order_id, "amount": n.amount, "currency": n.currency}
     known = (payment or {}) | {"orderId": order_of(payment)}
-    both = {name: (value, known.get(name)) for name, value in said.items() if type(value) is type(known.get(name))}
+    both = {name: (value, known.get(name)) for name, value in stated.items() if type(value) is type(known.get(name))}
     return [name for name, (a, b) in both.items() if (folded(a) != folded(str(b)) if isinstance(a, str) else a != b)]
 
 

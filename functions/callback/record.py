@@ -77,7 +77,7 @@ Text = Annotated[StrictStr, Field(description="text")]
 
 
 class Record(Schema):
-    """One saved notification, as it was at one time. With `ours` the next pass is this run's to run.
+    """One saved notification, as it was at one time. With `has_claim` the next pass is this run's to run.
 
     `attempts` counts all claims, `attempts_before` those of the passes that are done. `first_due` is when the next pass
     was first due; failures move `next_pass_due` only.
@@ -100,7 +100,7 @@ class Record(Schema):
     sweep_at: Text | None = None
     claim_id: Text | None = None
     last_error: Text | None = None
-    ours: bool = False
+    has_claim: bool = False
 
     @property
     def next_pass(self) -> int:
@@ -273,7 +273,7 @@ def _in_line(item: Item, due: datetime, first_due: datetime, sweep_at: datetime,
 def _claimed_by(claim: Item, item: Item) -> Record:
     # Also where the write was refused: botocore sends a write again whose response was lost.
     record = read_record(item)
-    return record.model_copy(update={"ours": record.claim_id == claim["claimId"]})
+    return record.model_copy(update={"has_claim": record.claim_id == claim["claimId"]})
 
 
 def _existing(found: ConditionFailed) -> Item:

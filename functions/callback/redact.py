@@ -1,7 +1,7 @@
 r"""Keeps card data, tokens and secrets out of records, logs, the error log and mails.
 
 A text is searched as it is, and in a plain view of the same length, where digits of any script, full-width letters and
-encoded characters (`%34`, `\u0034`) are ASCII. What is found there is masked in the text; all else stays as it came.
+encoded characters (`%34`, `\u0034`) are ASCII. What is found there is masked in the text; the rest is left as it came.
 No pattern repeats without a bound before it can fail: the time must not grow with the square of a text's length.
 """
 
@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from callback.text import decode_base64
 
-# `_ACROSS`: how far behind the cut a secret is looked for that begins before it.
+# `_ACROSS`: how far behind the cut a secret may end that begins before it.
 MASK, MAX_TEXT, MAX_BODY_BYTES, _MAX_DEPTH, _ACROSS = "[redacted]", 8_000, 32 * 1024, 12, 300
 
 

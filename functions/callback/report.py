@@ -32,7 +32,7 @@ _IDS = {"orderId": "Order", "notificationId": "Notification", "chargeId": "Charg
 _MAX_ID, _MAX_SHOWN, _MAX_PASTED = 2048, 60, 64
 # Where a mail program finds a link: one blank more, and it finds none.
 _LINK = re.compile(r"(?<=:)(?=//)|(?<=\w\.)(?=[^\W\d]{2})")
-# For each kind: what the subject says, the first line, the command to run, and the one that shows what is not mailed.
+# For each kind: the subject's end, the first line, the command to run, and the one that lists what is not mailed.
 _KINDS = {
     "failed": ("FAILED", "Nothing tries again. Remove the cause, then run:", "replay", "list --state failed"),
     "unsaved": ("FAILED", "The failure queue keeps it. Remove the cause, then run:", "dead-letters redrive", "list"),

@@ -106,7 +106,7 @@ class Sweep:
         return "handedOver"
 
     def _end(self, item: Item, error: FollowUpError) -> str:
-        # Reported first, ended then: a process that dies in between has not ended it in silence.
+        # Reported before it ends, so that a crash between the two cannot hide it.
         error.about = item
         self.reporter.report(error)
         return "failed" if self.records.end_unclaimed(item, error) else "moved"
