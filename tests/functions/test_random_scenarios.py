@@ -13,11 +13,11 @@ SEED = 20261122
 
 
 def test_nothing_is_lost_in_any_story(capsys: pytest.CaptureFixture[str]) -> None:
-    """2,000 random steps of faults, repeats, waits and repairs: every notification gets its two passes."""
-    # In a process of its own, as `make soak SEED=...` tells them: hypothesis draws from the constants of all modules
-    # that are loaded, so that among other tests one seed tells other stories.
+    """1,000 random steps of faults, repeats, waits and repairs: every notification gets its two passes."""
+    # In a process of its own, as `make soak SEED=...` does it: hypothesis draws from the constants of all modules
+    # that are loaded, so that among other tests one seed makes other stories.
     done = subprocess.run(
-        [sys.executable, "-m", "tests.support.soak", f"--seed={SEED}", "--examples=64"],
+        [sys.executable, "-m", "tests.support.soak", f"--seed={SEED}", "--examples=40"],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": f"{ROOT / 'functions'}{os.pathsep}{ROOT}"},
         capture_output=True,
@@ -29,5 +29,5 @@ def test_nothing_is_lost_in_any_story(capsys: pytest.CaptureFixture[str]) -> Non
     with capsys.disabled():
         print(f"\nrandom stories, {done.stdout.strip()}")  # noqa: T201 - the figures are asked for
     assert counts["lost"] == 0
-    assert counts["steps"] >= 2000
-    assert counts["acknowledged"] > 100
+    assert counts["steps"] >= 900
+    assert counts["acknowledged"] > 60

@@ -135,7 +135,7 @@ def visitor() -> Iterator[Visitor]:
 
 @pytest.mark.parametrize("payload", SCRIPTS + PLACES + TAILS, ids=ascii)
 def test_no_text_runs_a_script_or_leads_away(visitor: Visitor, payload: str) -> None:
-    """In a return URL, or as an order id, it makes one request, the shop's; what holds scripts also without a policy."""
+    """In a return URL or as an order id it makes one request, the shop's; with scripts also without a policy."""
     url, leads_to = (f"{SHOP}{payload}", HOME) if payload in TAILS else (f"{SHOP}/{payload}", "shop.example/")
     pages = [(redirect(ORDER, url, SETTINGS), leads_to)]
     if payload in SCRIPTS:
