@@ -143,9 +143,8 @@ def test_mail_of_each_kind_reads_like_this(world: World, kind: str) -> None:
 
 
 def _parse(command: click.Command, words: list[str], parent: click.Context | None = None) -> None:
-    context = command.make_context(
-        command.name, words, parent=parent, resilient_parsing=isinstance(command, click.Group)
-    )
+    only_names = isinstance(command, click.Group)
+    context = command.make_context(command.name, words, parent=parent, resilient_parsing=only_names)
     if isinstance(command, click.Group):
         _, found, rest = command.resolve_command(context, words)
         assert found, words
@@ -228,18 +227,15 @@ def test_each_kind_has_its_number_an_hour_and_nothing_is_remembered(world: World
     world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException", times=99)
 
     def happens(number: int) -> None:
+        body = "hello" if kind == "refused" else signed()
         with pytest.raises(FollowUpError):
-            world.deliver(
-                event("hello" if kind == "refused" else signed(), requestContext={"requestId": f"n-{number}"})
-            )
+            world.deliver(event(body, requestContext={"requestId": f"n-{number}"}))
 
     most = MAILS_AN_HOUR[kind]
     for number in range(most + 2):
         happens(number)
-    assert [("last such mail" in mail["Message"]["Body"]["Text"]["Data"]) for mail in world.mails()] == [
-        *[False] * (most - 1),
-        True,
-    ]
+    lasts = ["last such mail" in mail["Message"]["Body"]["Text"]["Data"] for mail in world.mails()]
+    assert lasts == [False] * (most - 1) + [True]
     assert [row["errorType"] for row in world.errors()] == [errors] * (most + 2)
     assert [line["MailsHeld"] for line in world.metrics("MailsHeld")] == [1, 1]
     world.wait(3600)

@@ -1,7 +1,6 @@
 """The retry queue: what could not be saved is delivered again, what no retry can help is refused, by itself."""
 
 import json
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -142,14 +141,6 @@ def test_last_try_that_saves_is_none_in_vain(world: World) -> None:
     world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
     assert world.retry(letter(sample("authorized")), SentTimestamp="0") == CONSUMED
     assert world.error()["errorType"] == "PassFailed"
-
-
-def test_queue_tries_until_the_last_try_and_no_longer(world: World) -> None:
-    """The redrive policy's count and the visibility timeout make 72 hours."""
-    queue = world.resources["RetryQueue"]["Properties"]
-    every = timedelta(seconds=int(queue["VisibilityTimeout"]))
-    last = every * (int(queue["RedrivePolicy"]["maxReceiveCount"]) - 1)
-    assert timedelta(hours=72) - timedelta(minutes=12) <= last <= timedelta(hours=72)
 
 
 def test_batch_brings_back_only_what_failed(world: World) -> None:

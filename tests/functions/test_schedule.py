@@ -12,18 +12,14 @@ from hypothesis import strategies as st
 from callback.clock import format_utc, parse_utc, utc_now
 from callback.errors import InvalidTimer
 from callback.record import Record
-from callback.schema import MAX_ID_BYTES, MAX_SORT_ID_BYTES
 from callback.timer import TimerInput, schedule_name
+from tests.functions.test_notification import event, message
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample
 
 _TEXTS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60)
 _PASSES = st.tuples(_TEXTS, _TEXTS, st.integers(1, 100))
-CONTEXT = {
-    "scheduleArn": "<aws.scheduler.schedule-arn>",
-    "scheduledTime": "<aws.scheduler.scheduled-time>",
-    "executionId": "<aws.scheduler.execution-id>",
-    "attemptNumber": "<aws.scheduler.attempt-number>",
-}
+CONTEXT = {"scheduleArn": "<aws.scheduler.schedule-arn>", "scheduledTime": "<aws.scheduler.scheduled-time>"}
+CONTEXT |= {"executionId": "<aws.scheduler.execution-id>", "attemptNumber": "<aws.scheduler.attempt-number>"}
 
 
 def name_of(charge: str, notification: str, number: int) -> str:
@@ -49,16 +45,6 @@ def test_each_pass_has_one_name_that_scheduler_takes(one: tuple[str, str, int], 
     """Two passes share a name only if they are the same pass: a conflict means that this very timer exists."""
     assert re.fullmatch(r"recheck-[0-9a-f]{48}-\d{1,3}", name_of(*one))
     assert (name_of(*one) == name_of(*other)) == (one == other)
-
-
-def test_longest_ids_make_a_valid_request(world: World) -> None:
-    """Ids as long as the table's keys allow still fit every request."""
-    event = sample("authorized")
-    ids = {"id": "c" * MAX_ID_BYTES, "reference_order": "o" * MAX_ID_BYTES}
-    event["body"] = json.dumps(json.loads(event["body"]) | ids)
-    event["requestContext"]["requestId"] = "r" * MAX_SORT_ID_BYTES
-    world.deliver(event)
-    assert len(world.schedules()) == 1
 
 
 def test_request_is_the_templates_own(world: World) -> None:
@@ -87,11 +73,8 @@ def test_input_is_what_the_readme_states(world: World) -> None:
 @pytest.mark.parametrize("keyword", [*CONTEXT.values(), "<aws.scheduler.anything>", "a <b> & c"])
 def test_no_id_stands_for_one_of_schedulers_keywords(world: World, keyword: str) -> None:
     """Scheduler replaces its keywords wherever they are: the ids that reach Recheck are those that were saved."""
-    event = sample("authorized")
     ids = {"id": f"chrg_{keyword}", "reference_order": keyword}
-    event["body"] = json.dumps(json.loads(event["body"]) | ids)
-    event["requestContext"]["requestId"] = f"{keyword}-1"
-    world.deliver(event)
+    world.deliver(event(message(**ids), requestContext={"requestId": f"{keyword}-1"}))
     [request] = timers(world)
     arrives = json.loads(re.sub("<aws[^>]*>", "replaced", request["Target"]["Input"]))
     assert (arrives["chargeId"], arrives["orderId"]) == (ids["id"], keyword)
@@ -133,11 +116,11 @@ def test_timer_is_never_in_the_past(world: World) -> None:
 
 def test_recheck_sample_is_what_scheduler_would_send(world: World) -> None:
     """events/recheck.json runs the second pass of events/authorized.json, under the name its schedule had."""
-    event = sample("recheck")
+    timer = sample("recheck")
     world.deliver()
-    assert event["scheduleArn"].endswith("/" + world.schedules()[0])
+    assert timer["scheduleArn"].endswith("/" + world.schedules()[0])
     world.wait(61)
-    assert world.recheck(**event) == {"state": "DONE", "passesDone": 2}
+    assert world.recheck(**timer) == {"state": "DONE", "passesDone": 2}
 
 
 WRONG: dict[str, list[Any]] = {
@@ -164,15 +147,11 @@ def test_recheck_refuses_what_does_not_validate(field: str, value: object) -> No
     assert refused.value.field == field
 
 
-@pytest.mark.parametrize("anything", [None, [], "text", 5])
-def test_recheck_refuses_what_is_no_object(anything: object) -> None:
-    """An input that is no JSON object is refused as a whole."""
-    with pytest.raises(InvalidTimer, match="event: expected a JSON object"):
-        TimerInput.parse(anything, InvalidTimer)
-
-
 def test_refused_timer_is_reported_and_runs_nothing(world: World) -> None:
     """A person typed it, or another program sent it: a row and a mail, and no pass."""
+    for anything in (None, [], "text", 5):
+        with pytest.raises(InvalidTimer, match="event: expected a JSON object"):
+            TimerInput.parse(anything, InvalidTimer)
     world.deliver()
     with pytest.raises(InvalidTimer):
         world.recheck(version=2)
