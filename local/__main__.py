@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import re
 import signal
 import sys
@@ -16,12 +15,12 @@ from rich.console import Console
 
 from local import containers, emulator, report
 from local.emulator import StackError
-from local.engine import ARCHITECTURE, EngineMissing
+from local.engine import ARCHITECTURE
 from local.run import SWEEP_EVERY, play, send_and_wait
 from local.samples import EVENTS, EventError, read_sample, samples
 from local.stack import KEPT, Options, end_kept, kept, must_be_kept, running
 
-_ERRORS = (EngineMissing, EventError, StackError, OSError, ClientError, BotoCoreError, DockerException)
+_ERRORS = (EventError, StackError, OSError, ClientError, BotoCoreError, DockerException)
 _NEXT = """
 Next:
   make send                 a notification, as Notify sends it: [EVENT=] [COUNT=]
@@ -33,9 +32,7 @@ Next:
 
 def main() -> int:
     """Run one command; the exit code says whether everything held."""
-    environment = emulator.environment()
-    os.environ.clear()
-    os.environ.update(environment)
+    emulator.leave_account()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # where an encoding lacks our marks
     emulator.STATE.mkdir(mode=0o700, parents=True, exist_ok=True)

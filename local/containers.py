@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import copy
 import json
+import os
 import platform
 import signal
 import socket
@@ -20,7 +21,7 @@ from rich.console import Console
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
 from local import engine
-from local.emulator import ACCOUNT, HOST, REGION, ROOT, STATE, environment
+from local.emulator import ACCOUNT, HOST, REGION, ROOT, STATE
 from local.engine import ARCHITECTURE, Engine
 from local.samples import EVENTS, read_event
 from local.stack import BUILD, Stack, build, emulators_python, install_wheels, must_be_kept, sam_build
@@ -65,16 +66,16 @@ class SamLocal:
 
     def command(self, kind: str, *rest: str) -> list[str]:
         """Return the command line of `sam local KIND`."""
-        sam = str(Path(sys.executable).parent / "sam")
-        command = [sam, "local", kind, *rest, "--template", str(TEMPLATE), "--skip-pull-image"]
-        command += [] if self.as_image else ["--invoke-image", self.base]
-        return command + (["--add-host", f"{_HOST_NAME}:{self.address}"] if self.address else [])
+        sam, template = str(Path(sys.executable).with_name("sam")), str(TEMPLATE)
+        image = [] if self.as_image else ["--invoke-image", self.base]
+        host = ["--add-host", f"{_HOST_NAME}:{self.address}"] if self.address else []
+        return [sam, "local", kind, *rest, "--template", template, "--skip-pull-image", *image, *host]
 
     def environment(self) -> dict[str, str]:
-        """Return the environment of `sam`, in which no way leads to a real account."""
-        # The SAM CLI asks STS before each invocation. An endpoint for all services would win over the template's.
+        """Return the environment of `sam`: keys of no account, and an endpoint for what it asks itself."""
+        # That is STS, before each invocation. An endpoint for all services would win over the template's.
         keys = {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": ACCOUNT, "AWS_DEFAULT_REGION": REGION}
-        return environment() | keys | {"AWS_ENDPOINT_URL_STS": self.stack.emulator.url}
+        return os.environ | keys | {"AWS_ENDPOINT_URL_STS": self.stack.emulator.url}
 
 
 def debugging(port: int = DEBUG_PORT, *, as_image: bool = False) -> list[str]:
@@ -144,10 +145,7 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
 
 
 def derive(template: dict[str, Any], architecture: str, base: str) -> dict[str, Any]:
-    """Return a template whose functions come from one image, each with its handler as the command.
-
-    An image is of one architecture, where the zip is of both: the parameter allows no other.
-    """
+    """Return a template whose functions come from one image, each with its handler as the command."""
     derived = copy.deepcopy(template)
     for name in ("Runtime", "CodeUri"):
         del derived["Globals"]["Function"][name]
@@ -157,6 +155,7 @@ def derive(template: dict[str, Any], architecture: str, base: str) -> dict[str, 
             command = [resource["Properties"].pop("Handler")]
             resource["Properties"] |= {"PackageType": "Image", "ImageConfig": {"Command": command}}
             resource["Metadata"] = build | {"DockerBuildArgs": {"BASE": base}}
+    # The zip is of both architectures, the image of one.
     only = {"Default": architecture, "AllowedValues": [architecture], "Description": "The image's"}
     derived["Parameters"]["Architecture"] |= only
     return derived

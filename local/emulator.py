@@ -25,7 +25,6 @@ MAIN = ROOT / "local" / "emulator_main.py"
 HOST = "127.0.0.1"
 REGION = "ap-southeast-1"
 ACCOUNT = "123456789012"
-_LOGS_KEPT = 20
 # No proxy leads to this machine itself.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -71,16 +70,13 @@ class Emulator:
 
 
 def start(sweep_every: float = 60, *, kept: bool = False) -> Emulator:
-    """Start an emulator on a free port and wait until it answers; its rules fire every so many seconds.
-
-    `find_kept` finds one that is to be kept.
-    """
+    """Start an emulator on a free port and wait until it answers. `find_kept` finds one that is to be kept."""
     new = Emulator(0, free_port())
     for folder in (STATE, new.folder, new.log.parent):
         folder.mkdir(exist_ok=True, parents=True)
     STATE.chmod(0o700)
     with contextlib.suppress(FileNotFoundError):  # another process tidies up at the same time
-        for old in sorted(new.log.parent.iterdir(), key=os.path.getmtime)[:-_LOGS_KEPT]:
+        for old in sorted(new.log.parent.iterdir(), key=os.path.getmtime)[:-20]:
             old.unlink()
     with new.log.open("wb") as log:
         # In a session of its own: Ctrl-C reaches only this process, which ends the emulator and its workers together.
@@ -141,13 +137,14 @@ def _processes() -> Iterator[str]:
             yield f"{file.parent.name} {os.fsdecode(file.read_bytes())}".replace("\0", " ")
 
 
-def environment() -> dict[str, str]:
-    """Return the shell's environment without any way to a real account, and without a proxy to this machine itself."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    kept |= dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
-    without_proxy = ",".join(filter(None, (HOST, kept.get("no_proxy", kept.get("NO_PROXY")))))
-    kept |= dict.fromkeys(("no_proxy", "NO_PROXY"), without_proxy)
-    return kept | {"AWS_EC2_METADATA_DISABLED": "true", "SAM_CLI_TELEMETRY": "0"}
+def leave_account() -> None:
+    """Change the environment, so that nothing finds a way to a real account, nor a proxy to this machine itself."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ |= dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
+    os.environ |= {"AWS_EC2_METADATA_DISABLED": "true", "SAM_CLI_TELEMETRY": "0"}
+    without_proxy = ",".join(filter(None, (HOST, os.environ.get("no_proxy", os.environ.get("NO_PROXY")))))
+    os.environ |= dict.fromkeys(("no_proxy", "NO_PROXY"), without_proxy)
 
 
 def free_port() -> int:

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ministack import app as ministack
@@ -10,14 +9,13 @@ from ministack.core import lambda_runtime
 from ministack.services import eventbridge, scheduler
 from ministack.services.cloudformation import provisioners
 
-App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 # This machine's names, and those that containers have for it.
 _HOSTS = {b"127.0.0.1", b"localhost", b"host.docker.internal", b"host.containers.internal"}
 # A browser sends at least one of them across origins, and no AWS tool sends any.
 _BROWSERS = (b"origin", b"referer", b"sec-fetch-")
 
 
-def guarded(app: App) -> App:
+def guarded(app: Any) -> Any:  # noqa: ANN401 - ASGI's own
     """Refuse what a web page can send: anyone who can create a function here runs code as the developer."""
 
     async def guard(scope: dict[str, Any], receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's own
@@ -40,8 +38,7 @@ def _is_from_a_tool(headers: list[tuple[bytes, bytes]]) -> bool:
     return here and not any(name.startswith(_BROWSERS) for name in names)
 
 
-def main() -> None:
-    """Start ministack with the times of a local run."""
+if __name__ == "__main__":
     # It checks only every 10 s which schedules are due.
     scheduler._SCHEDULE_TICK_INTERVAL = eventbridge._SCHEDULER_TICK_INTERVAL = 0.2
     eventbridge._parse_rate_seconds = lambda _: float(os.environ["SWEEP_EVERY"])
@@ -53,7 +50,3 @@ def main() -> None:
     del sys.argv[1:]  # they are for the list of processes only
     ministack.app = guarded(ministack.app)
     ministack.main()
-
-
-if __name__ == "__main__":
-    main()

@@ -26,10 +26,6 @@ INSTALL = """No container engine answers{where}. Any of these will do:
 One that listens elsewhere is named by DOCKER_HOST=unix:///its.sock"""
 
 
-class EngineMissing(Exception):
-    """No container engine answers; the message says what to install."""
-
-
 @dataclass(frozen=True)
 class Engine:
     """A container engine that answers."""
@@ -109,11 +105,11 @@ class Engine:
 
 
 def find() -> Engine:
-    """Return the engine that the environment names, as Docker's own client finds it. Raises `EngineMissing`."""
+    """Return the engine that the environment names, as Docker's own client finds it. Raises `StackError`."""
     try:
         client = docker.from_env(timeout=600)
         client.ping()
     except DockerException as error:
         named = os.environ.get("DOCKER_HOST")
-        raise EngineMissing(INSTALL.format(where=f" at DOCKER_HOST={named}" if named else "")) from error
+        raise StackError(INSTALL.format(where=f" at DOCKER_HOST={named}" if named else "")) from error
     return Engine(client)

@@ -24,7 +24,7 @@ _MOST_MAILS = MAILS_AN_HOUR["retried"] * 2 * 2
 
 @dataclass(frozen=True)
 class Invocation:
-    """One invocation, as its log reports it, with the lines that the function wrote. Times in UTC, duration in ms."""
+    """One invocation, as its log reports it, with the lines that the function wrote."""
 
     function: str
     began: datetime
@@ -103,12 +103,10 @@ def _log_checks(rows: list[Progress], ran: list[Invocation]) -> list[Check]:
 
 
 def while_waiting(row: Progress, ran: list[Invocation]) -> float:
-    """Return the milliseconds that anything ran for this notification in the second half of its wait.
-
-    In the first half DelayedNotify still creates the timer and answers.
-    """
+    """Return the milliseconds that anything ran for this notification in the second half of its wait."""
     if row.schedule_at is None or not row.passes:
         return 0
+    # In the first half DelayedNotify still creates the timer and answers.
     half = ended_at(row.passes[0]) + (row.schedule_at - ended_at(row.passes[0])) / 2
     own = row.key["notificationId"]
     mine = [one for one in ran if any(line.get("notificationId") == own for line in one.lines)]

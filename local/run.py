@@ -19,13 +19,8 @@ from local.stack import BRANCH, Options, Stack, furnish
 SWEEP_EVERY = 3
 # Beyond the waits: the passes, and that a Recheck which is lost on a busy machine comes again after 5 minutes.
 _PATIENCE = 360
-# Lambda's two retries of what was not saved are over by then.
-_SEND_PATIENCE = 20
 # A failed pass waits for a minute, the next sweep and its turn.
 _WAIT_AFTER_FAILURE = 70
-_EMULATED = f"""\
-Waits are as long as on AWS, but the sweep comes every {SWEEP_EVERY} s. What it cannot show: docs/sam-local.md
-"""
 _TICK, _DOT = "[green]✓[/]", "[dim]·[/]"
 
 
@@ -139,11 +134,6 @@ class Watcher:
                 row.schedule_at = row.record.next_pass_due if row.record else None
             row.schedule_gone = row.schedule_at is not None and row.schedule_name not in armed
 
-    @property
-    def finished(self) -> bool:
-        """Whether every notification is at its end."""
-        return all(row.finished for row in self.rows)
-
 
 def picture(rows: list[Progress], now: datetime) -> Table:
     """Return the live table: one row per notification."""
@@ -159,13 +149,14 @@ def picture(rows: list[Progress], now: datetime) -> Table:
 
 def play(console: Console, stack: Stack, chosen: list[Sample], options: Options, limit: int | None) -> list[Progress]:
     """Send the samples and watch them to the end, or for `limit` seconds, and return where each is."""
-    console.print(_EMULATED, soft_wrap=True)
+    text = f"Waits are as long as on AWS, but the sweep comes every {SWEEP_EVERY} s."
+    console.print(f"{text} What it cannot show: docs/sam-local.md\n", soft_wrap=True)
     run, failures = _Run(console, stack, chosen), options.failures + bool(options.outage)
     longest = options.delay + _PATIENCE + failures * _WAIT_AFTER_FAILURE + options.outage * 1.25
     deadline = time.monotonic() + (longest if limit is None else limit)
     outage = run.outage(options.outage) if options.outage else iter(())
     with run.live or nullcontext():
-        while not run.watcher.finished and time.monotonic() < deadline:
+        while not all(row.finished for row in run.watcher.rows) and time.monotonic() < deadline:
             next(outage, None)
             run.send_next()
             run.step()
@@ -192,7 +183,6 @@ class _Run:
         time.sleep(0.3)  # the table's pace
 
     def say(self, text: str) -> None:
-        """Print a line, above the table where there is one."""
         self.console.print(f"{datetime.now(UTC):%H:%M:%S} {text}", soft_wrap=True)
 
     def send_next(self) -> None:
@@ -204,10 +194,8 @@ class _Run:
     def outage(self, seconds: int) -> Iterator[None]:
         """Step by step: let DelayedNotify save nothing at first; later take ProcessPaidOrder away for some seconds."""
         lambdas, first = self.stack.client("lambda"), self.watcher.rows[0]
-        delayed_notify, variables = (
-            self.stack.outputs["DelayedNotifyFunction"],
-            self.stack.variables("DelayedNotifyFunction"),
-        )
+        name = "DelayedNotifyFunction"
+        delayed_notify, variables = self.stack.outputs[name], self.stack.variables(name)
         changed = {"Variables": variables | {"CREDIT_CARD_NOTIFY_TABLE": "out-of-reach"}}
         lambdas.update_function_configuration(FunctionName=delayed_notify, Environment=changed)
         self.say("CreditCardNotifyTable is out of DelayedNotify's reach")
@@ -236,9 +224,8 @@ def send_and_wait(console: Console, stack: Stack, sample: Sample, count: int) ->
     """Send a sample several times, each as a notification of its own, and see pass 1 of each; exit code 1 if not."""
     missing = 0
     for _ in range(max(count, 1)):
-        # One after the other: the emulator starts a process for each invocation at once.
-        watcher, deadline = Watcher(stack, [deliver_anew(sample, sample.name)]), time.monotonic() + _SEND_PATIENCE
-        [row] = watcher.rows
+        watcher = Watcher(stack, [deliver_anew(sample, sample.name)])
+        [row], deadline = watcher.rows, time.monotonic() + 20  # Lambda's two retries are over by then
         order = furnish(stack, row.sample.notification)
         stack.notify(row.sample.event)
         while not row.passes and time.monotonic() < deadline:

@@ -32,14 +32,12 @@ NAME = f"payment3-follow-up-{BRANCH}"
 SECRET = {"secretKey": "skey_local_not_a_real_key"}
 SHOP = "https://shop.local.example"
 _SENDER = "payment3@local.example"
-# The order of a browser return is known only to the payment record; so is that of our samples.
-RETURN_ORDER = "ORDER-BROWSER-RETURN"
-QUEUES = ("RetryQueue", "RefusedQueue", "FailureQueue")
 _BIN = Path(sys.executable).parent
 CALLS = "process-paid-order-calls"
 _BUCKET = "artefacts"
 # No proxy leads to this machine itself.
-_CONFIG: Any = {"retries": {"total_max_attempts": 2}, "proxies": {}}
+_CONFIG = Config(retries={"total_max_attempts": 2}, proxies={})
+_BOTO3: Any = boto3  # whose types are by the service's name
 
 
 @dataclass(frozen=True)
@@ -67,13 +65,11 @@ class Stack:
     @cache  # noqa: B019 - a stack lives as long as its run
     def client(self, service: str) -> Any:  # noqa: ANN401 - one of many typed clients
         """Return a client of the emulator's."""
-        make: Any = boto3.client
-        return make(service, **self.reach, config=Config(**_CONFIG))
+        return _BOTO3.client(service, **self.reach, config=_CONFIG)
 
     def table(self, name: str) -> Any:  # noqa: ANN401 - boto3's resources are made at run time
         """Return a table of the emulator's."""
-        make: Any = boto3.resource
-        return make("dynamodb", **self.reach, config=Config(**_CONFIG)).Table(name)
+        return _BOTO3.resource("dynamodb", **self.reach, config=_CONFIG).Table(name)
 
     @cached_property
     def outputs(self) -> dict[str, str]:
@@ -94,7 +90,8 @@ class Stack:
     def messages(self) -> dict[str, int]:
         """How many messages are in each queue, waiting or hidden."""
         sqs, names = self.client("sqs"), ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        asked = {q: sqs.get_queue_attributes(QueueUrl=self.outputs[q], AttributeNames=names) for q in QUEUES}
+        queues = {name: self.outputs[name] for name in ("RetryQueue", "RefusedQueue", "FailureQueue")}
+        asked = {q: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names) for q, url in queues.items()}
         return {queue: sum(int(answer["Attributes"][name]) for name in names) for queue, answer in asked.items()}
 
 
@@ -155,10 +152,11 @@ def running(
         yield deployed
     except BaseException as error:
         error.add_note(f"What was logged is in {started.log}")
-        started.stop()
+        keep = False
         raise
-    if not keep:
-        started.stop()
+    finally:
+        if not keep:
+            started.stop()
 
 
 def kept() -> Stack | None:
@@ -215,12 +213,11 @@ def deploy(started: Emulator, options: Options) -> Stack:
 
 def create_surroundings(stack: Stack, options: Options) -> None:
     """Create what payment3 has around this project: ProcessPaidOrder with its notes, the secret, the mail identity."""
-    key = {"orderId": ("HASH", "S"), "pass": ("RANGE", "N")}
     stack.client("dynamodb").create_table(
         TableName=CALLS,
         BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, (kind, _) in key.items()],
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": of} for name, (_, of) in key.items()],
+        KeySchema=[{"AttributeName": "call", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "call", "AttributeType": "S"}],
     )
     stack.client("lambda").create_function(
         FunctionName=f"payment3-process-paid-order-{BRANCH}",
@@ -260,7 +257,7 @@ def _zipped(files: Iterable[Path], folder: Path) -> bytes:
 
 def furnish(stack: Stack, notification: Notification) -> str:
     """Give a notification its payment record and its order, and return the order's id."""
-    order_id = notification.order_id or RETURN_ORDER
+    order_id = notification.order_id or "ORDER-BROWSER-RETURN"  # which only the payment record knows
     amount, currency = notification.amount or Decimal("200.50"), notification.currency or "THB"
     payment = {"chargeId": notification.charge_id, "orderId": order_id, "amount": amount, "currency": currency}
     stack.table(stack.outputs["CardPaymentRecordTable"]).put_item(Item=payment)

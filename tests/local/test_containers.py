@@ -18,7 +18,7 @@ from samcli.local.docker.lambda_debug_settings import LambdaDebugSettings
 
 from local import containers, engine
 from local.containers import DEBUG_PORT, SamLocal, debugging
-from local.emulator import ROOT, Emulator, StackError
+from local.emulator import ROOT, Emulator, StackError, leave_account
 from local.engine import Engine
 from local.report import Check, print_checks
 from local.stack import BUILD, Stack
@@ -88,7 +88,7 @@ def test_engine_behind_tls_is_found_as_docker_s_client_finds_it(
     assert api.base_url == "https://engine.example:2376"
     assert api.cert == (str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"))
     (tmp_path / "cert.pem").unlink()
-    with pytest.raises(engine.EngineMissing, match="No container engine answers at DOCKER_HOST=tcp://engine"):
+    with pytest.raises(StackError, match="No container engine answers at DOCKER_HOST=tcp://engine"):
         engine.find()
 
 
@@ -200,6 +200,8 @@ def test_sam_has_no_way_to_a_real_account(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("DOCKER_HOST", "unix:///engine.sock")
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "mine")
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    leave_account()
     environment = SamLocal(Stack(Emulator(1, 4566)), an_engine(), "base:1", "172.17.0.1").environment()
     assert "mine" not in environment.values()
     assert environment["AWS_ACCESS_KEY_ID"] == "123456789012"

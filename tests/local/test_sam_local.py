@@ -24,7 +24,7 @@ from rich.console import Console
 from callback.clock import format_utc
 from local import engine
 from local.containers import FUNCTIONS, IMAGE, SamLocal, bridged, debugging, sam_local
-from local.emulator import HOST, STATE, free_port
+from local.emulator import HOST, STATE, StackError, free_port, leave_account
 from local.report import passes_checks
 from local.run import Progress, Watcher
 from local.samples import EVENTS, NAMES, deliver_anew, samples
@@ -91,9 +91,10 @@ class Flow:
 @pytest.fixture(scope="module")
 def flow(request: pytest.FixtureRequest) -> Iterator[Flow]:
     """The stack with all that the events need, and every function in containers."""
+    leave_account()
     try:
         engine.find()
-    except engine.EngineMissing as error:
+    except StackError as error:
         pytest.exit(str(error), returncode=2)
     began, console, chosen = datetime.now(UTC), Console(), samples()
     chosen += [deliver_anew(chosen[0], name) for name in ("once more", "timer lost")]
@@ -187,7 +188,7 @@ def test_sweep_hands_over_what_lost_its_timer(flow: Flow) -> None:
 
 def test_timers_start_containers_to_the_end(flow: Flow) -> None:
     """Each notification has its two passes, the second not too early, and nothing is left over."""
-    flow.wait_until(lambda: flow.watcher.finished, DELAY + PATIENCE)
+    flow.wait_until(lambda: all(row.finished for row in flow.watcher.rows), DELAY + PATIENCE)
     found = passes_checks(flow.sam.stack, flow.watcher.rows, Options(DELAY))
     assert [check for check in found if not check.holds] == []
 
