@@ -54,6 +54,6 @@ def bundle_boto3(folder: Path, *, bytecode: bool) -> None:
 
     for name in _BOTO:
         if (site_packages / name).is_dir():
-            shutil.copytree(site_packages / name, folder / name, ignore=ignored)
+            shutil.copytree(site_packages / name, folder / name, ignore=ignored, dirs_exist_ok=True)
         else:
             shutil.copyfile(site_packages / name, folder / name)

@@ -1,41 +1,57 @@
-"""Item 2: the cold start, and item 4's peak memory, by Lambda's own emulator and client."""
+"""Cold starts by Lambda's own runtime emulator: this edition, the one before it, and bare handlers."""
 
+import compileall
+import io
 import itertools
 import os
-import platform
+import py_compile
+import re
+import shutil
 import subprocess
 import sys
+import tarfile
+import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from statistics import median
+from typing import NamedTuple
 
-from artefact.runtime import running
-from artefact.size import measured
-from bench.artefacts import ROOM, make
-from bench.emulator import Watched
-from bench.environment import WAITING, notification, timer, variables
-from bench.page import Section, Target
-from bench.plots import spans
-from bench.subject import spread
+from artefact.runtime import PYTHON, RuntimeEmulatorError, running
+from artefact.starts import WITHOUT_BYTECODE, bundle_boto3
+from bench.facts import ROOM as _ROOM
+from bench.facts import ROOT
+from bench.notifications import WAITING, notification, timer, variables
 
 OURS, PREVIOUS = "DelayedNotify", "DelayedNotify, previous edition"
 PLAIN, COMPILED = "boto3 + clients, plain", "boto3 + clients, bytecode"
+COMPARED = {"ours": OURS, "plain": PLAIN, "compiled": COMPILED}
+FUNCTIONS = (OURS, "Recheck", "Sweep")
 _VARIANTS = {
-    "bare handler": ("bare.lambda_handler", "bare", "runtime-compiled"),
-    COMPILED: ("bench.subjects.cold.lambda_handler", "floor-compiled", "runtime-compiled"),
-    PLAIN: ("bench.subjects.cold.lambda_handler", "floor-plain", "runtime-plain"),
-    OURS: ("delayednotify.lambda_handler", "ours", "runtime-compiled"),
-    PREVIOUS: ("delayednotify.lambda_handler", "previous", "runtime-compiled"),
-    "Recheck": ("recheck.lambda_handler", "ours", "runtime-compiled"),
-    "Recheck, previous edition": ("recheck.lambda_handler", "previous", "runtime-compiled"),
-    "Sweep": ("recheck.sweep_handler", "ours", "runtime-compiled"),
+    "bare handler": ("bare.lambda_handler", "bare"),
+    COMPILED: ("floor.lambda_handler", "floor"),
+    PLAIN: ("floor.lambda_handler", "floor-plain"),
+    OURS: ("delayednotify.lambda_handler", "ours"),
+    PREVIOUS: ("delayednotify.lambda_handler", "previous"),
+    "Recheck": ("recheck.lambda_handler", "ours"),
+    "Recheck, previous edition": ("recheck.lambda_handler", "previous"),
+    "Sweep": ("recheck.sweep_handler", "ours"),
 }
+ROOM = _ROOM / "functions"
+# The last commit of the edition before this one.
+_PREVIOUS_COMMIT = "767a660c68e84cfedd45fa7365e2a75d8b28c39a"
+_BARE = "def lambda_handler(event, context):\n    return {}\n"
+_FLOOR = """import json
+from replay import Replay
+
+calls = Replay()
+
+def lambda_handler(event, context):
+    calls.deliver(int(json.loads(event["body"])["id"][-22:], 16))
+    return {}
+"""
 
 
-@dataclass(frozen=True)
-class Start:
+class Start(NamedTuple):
     """One cold start."""
 
     init_ms: float
@@ -45,137 +61,89 @@ class Start:
     later_peak_mb: float
 
     @property
-    def together_ms(self) -> float:
+    def whole_ms(self) -> float:
         """Init and first invocation."""
         return self.init_ms + self.first_ms
 
 
-Results = dict[str, list[Start]]
-
-
-def run(url: str, numbers: range, *, quick: bool) -> tuple[Results, Section]:
-    """Start everyone in turn, so that all of them meet the same minutes of the machine."""
-    folders, found = make(), defaultdict[str, list[Start]](list)
-    fresh, waiting = iter(numbers), iter(WAITING)
-    for turn in range(4 if quick else 21):
-        for name, (handler, *paths) in _VARIANTS.items():
-            if not folders.keys() >= set(paths):
+def measure(url: str, first: int, *, quick: bool) -> dict[str, list[Start]]:
+    """Start every variant in turn, so that all of them meet the same minutes of the machine."""
+    _make()
+    found, fresh, waiting = defaultdict[str, list[Start]](list), itertools.count(first), iter(WAITING)
+    for turn in range(3 if quick else 13):
+        for name, (handler, folder) in _VARIANTS.items():
+            if not (ROOM / folder).exists():
                 continue
-            # What many invocations leave in memory is seen once; a start is over with its first.
-            some = itertools.islice(_events(handler, fresh, waiting), 20 if turn == 1 else 1)
-            one = _start(handler, [folders[path] for path in paths], variables(0, url), some)
+            # How memory grows with invocations is seen once.
+            next_event = _events(handler, fresh, waiting)
+            one = _start(handler, ROOM / folder, url, [next_event() for _ in range(20 if turn == 1 else 1)])
             if turn:  # the first fills the machine's file cache
                 found[name].append(one)
-    return found, _section(found, folders)
+    return found
 
 
-def _events(handler: str, fresh: Iterator[int], waiting: Iterator[int]) -> Iterator[object]:
+def _events(handler: str, fresh: Iterable[int], waiting: Iterable[int]) -> Callable[[], object]:
     if handler == "recheck.sweep_handler":
-        return itertools.repeat({}, 20)
-    return map(timer, waiting) if handler == "recheck.lambda_handler" else map(notification, fresh)
+        return dict
+    events = map(timer, waiting) if handler == "recheck.lambda_handler" else map(notification, fresh)
+    return lambda: next(events)
 
 
-def _start(handler: str, folders: list[Path], environment: dict[str, str], events: Iterator[object]) -> Start:
-    path = {"PYTHONPATH": os.pathsep.join(map(str, folders)), "TZ": "UTC"}
-    with running(folders[0], handler, environment | path, ROOM / "emulator.log") as started:
-        watched = Watched(started)
-        whole = watched.invoke(next(events))
-        init, cpu, peak = started.init_ms, watched.cpu_ms, watched.peak_mb
-        for event in events:
-            watched.invoke(event)
-        return Start(init, whole - init, cpu, peak, watched.peak_mb)
+def _start(handler: str, folder: Path, url: str, events: list[object]) -> Start:
+    environment = variables(0, url) | {"PYTHONPATH": str(folder), "TZ": "UTC"}
+    with running(folder, handler, environment, ROOM / "emulator.log") as function:
+        began = time.perf_counter()
+        for number, event in enumerate(events):
+            answer = function.invoke(event)
+            if number == 0:
+                whole, cpu, peak = (time.perf_counter() - began) * 1000, function.cpu_ms, function.peak_mb
+            if isinstance(answer, dict) and "errorMessage" in answer:
+                raise RuntimeEmulatorError(f"{answer}\n{function.logged[-2000:]}")
+        return Start(function.init_ms, whole - function.init_ms, cpu, peak, function.peak_mb)
 
 
-def _section(found: Results, folders: dict[str, Path]) -> Section:
-    section = Section("2. Cold start")
-    section.say(
-        f"{len(found[OURS])} starts each, in turn, by the Runtime Interface Emulator of the SAM CLI and "
-        f"`awslambdaric`, on Python {platform.python_version()}, {platform.machine()}, with whole cores. Functions "
-        "are as `make build` makes them, the previous edition's from its last commit. Init is the emulator's own "
-        "figure; the median, and in brackets what four fifths lie between. This project makes its clients in the "
-        "first invocation and the bare handlers make theirs at init, so only the two together compare the work. The "
-        "sweep finds nothing."
-    )
-    rows = []
-    for name, each in found.items():
-        parts = ([s.init_ms for s in each], [s.first_ms for s in each], [s.together_ms for s in each])
-        rows.append((name, *(_cell(part) for part in parts), _cell([s.cpu_ms for s in each])))
-    section.table(("", "init ms", "first invocation ms", "together ms", "CPU ms until its answer"), rows)
-    spans("cold.svg", {name: [s.init_ms for s in each] for name, each in found.items()}, "init, ms")
-    section.plot("cold.svg", "Init of every start")
-    section.say(
-        f"The artefact: {measured(folders['ours'])}. boto3 is Lambda's own and lies beside it: whether AWS ships it "
-        "with bytecode is not known here, so both are measured."
-    )
-    _slowest_imports(section, folders)
-    _targets(section, found)
-    return section
-
-
-def _targets(section: Section, found: Results) -> None:
-    init = {name: median([s.init_ms for s in each]) for name, each in found.items()}
-    whole = {name: median([s.together_ms for s in each]) for name, each in found.items()}
-    if PREVIOUS in found:
-        _against_the_previous(section, found)
-    section.aim(
-        Target(
-            "init of DelayedNotify against boto3 and its clients as a plain `sam build` ships them",
-            "no slower",
-            f"{init[OURS]:.0f} ms against {init[PLAIN]:.0f} ms ({init[OURS] / init[PLAIN]:.2f})",
-            init[OURS] <= init[PLAIN],
-        )
-    )
-    section.aim(
-        Target(
-            "... against the same with bytecode",
-            "at most 1.25 times",
-            f"{init[OURS]:.0f} ms against {init[COMPILED]:.0f} ms ({init[OURS] / init[COMPILED]:.2f}); with the first "
-            f"invocation {whole[OURS]:.0f} against {whole[COMPILED]:.0f} ({whole[OURS] / whole[COMPILED]:.2f})",
-            init[OURS] <= 1.25 * init[COMPILED],
-            "The difference is paid once for each new environment; what it consists of is in section 2.",
-        )
-    )
-
-
-def _against_the_previous(section: Section, found: Results) -> None:
-    # Start by start, since both of a turn meet the same load of the machine.
-    pairs = list(zip(found[OURS], found[PREVIOUS], strict=True))
-    init, first, cpu = (
-        median([getattr(new, part) / getattr(old, part) for new, old in pairs])
-        for part in ("init_ms", "first_ms", "cpu_ms")
-    )
-    section.aim(
-        Target(
-            "init and first invocation of DelayedNotify against the previous edition",
-            "no slower",
-            f"init {init:.2f}, first invocation {first:.2f}, CPU of both {cpu:.2f} times",
-            max(init, first) <= 1.02,  # the machine's own noise
-            "It is paid once for each new environment; the imports and the calls that were added are in sections 2 "
-            "and 3.",
-        )
-    )
-
-
-def _slowest_imports(section: Section, folders: dict[str, Path]) -> None:
-    path = os.pathsep.join(str(folders[name]) for name in ("ours", "runtime-compiled"))
-    line = [sys.executable, "-S", "-X", "importtime", "-c", "import delayednotify"]
-    surroundings = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(line, env=surroundings, capture_output=True, text=True, check=True)
-    entries = [part.split("|") for part in done.stderr.splitlines() if "|" in part and "cumulative" not in part]
-    own = {name.strip(): int(mine.split(":")[1]) for mine, _, name in entries}
+def import_ms() -> Counter[str]:
+    """Return the milliseconds that importing DelayedNotify takes, by package."""
+    line: list[str | Path] = [PYTHON, "-X", "importtime", "-c", "import delayednotify"]
+    environment = {"PYTHONPATH": str(ROOM / "ours"), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
     packages = Counter[str]()
-    for name, microseconds in own.items():
-        packages[name.split(".")[0]] += microseconds
-    modules = sorted(own, key=lambda name: -own[name])[:10]
-    section.say(
-        f"What importing it costs, of {len(own)} modules (`python -X importtime`, one run), by package: "
-        + ", ".join(f"`{n}` {t / 1000:.1f} ms" for n, t in packages.most_common(8))
-        + "; the ten largest modules, without what they import: "
-        + ", ".join(f"`{n}` {own[n] / 1000:.1f}" for n in modules)
-        + "."
-    )
+    for own, name in re.findall(r"import time: +(\d+) \| +\d+ \| +(\w+)", done.stderr):
+        packages[name] += int(own) / 1000  # type: ignore[assignment]
+    return packages
 
 
-def _cell(values: list[float]) -> str:
-    median, low, high = spread(values)
-    return f"{median:.0f} ({low:.0f} to {high:.0f})"
+def _make() -> None:
+    shutil.rmtree(ROOM, ignore_errors=True)
+    (ROOM / "bare").mkdir(parents=True)
+    (ROOM / "bare" / "bare.py").write_text(_BARE)
+    _build(ROOT / "functions", ROOM / "ours")
+    history = ["git", "archive", "--format=tar", _PREVIOUS_COMMIT, "functions"]
+    found = subprocess.run(history, cwd=ROOT, capture_output=True, check=False)
+    if not found.returncode:  # a shallow clone has no previous edition
+        with tarfile.open(fileobj=io.BytesIO(found.stdout)) as sources:
+            sources.extractall(ROOM / "sources", filter="data")
+        _build(ROOM / "sources" / "functions", ROOM / "previous")
+    for name in ("floor", "floor-plain"):
+        (ROOM / name).mkdir()
+        (ROOM / name / "floor.py").write_text(_FLOOR)
+        shutil.copy(ROOT / "bench" / "replay.py", ROOM / name)
+    bundle_boto3(ROOM / "floor-plain", bytecode=False)
+    # Beside the sources, even where bytecode is kept elsewhere (PYTHONPYCACHEPREFIX).
+    sys.pycache_prefix = None
+    for name in ("bare", "floor"):
+        compileall.compile_dir(ROOM / name, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+
+
+def _build(sources: Path, target: Path) -> None:
+    """Build as `sam build` does: by the Makefile of the functions, from a copy of them."""
+    copy = ROOM / f"{target.name}-copy"
+    shutil.copytree(sources, copy, ignore=WITHOUT_BYTECODE)
+    target.mkdir()
+    # A make of its own, whatever started this one.
+    environment = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL"}}
+    environment["PATH"] = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{environment['PATH']}"
+    line = ["make", "build-DelayedNotifyFunction", f"ARTIFACTS_DIR={target}", f"PYTHON={sys.executable}"]
+    done = subprocess.run(line, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode or not list(target.rglob("*.pyc")):
+        raise RuntimeError(f"{' '.join(line)}:\n{done.stdout[-1000:]}{done.stderr[-2000:]}")

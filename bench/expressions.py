@@ -1,4 +1,4 @@
-"""DynamoDB's expressions, as far as those who are measured use them; each text is translated once."""
+"""DynamoDB's expressions, as far as the functions use them; each text is translated once."""
 
 import re
 from collections.abc import Callable

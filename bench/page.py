@@ -1,74 +1,114 @@
-"""The page that a run writes: sections of text, tables and plots, and each target beside what was measured."""
+"""The page that a run writes: page.md with its figures filled in, tables, plots, and the machine's facts."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
-from bench.template import ROOT
+import matplotlib as mpl
 
-# The page and its plots, until all of it is there.
+from bench.facts import ROOT
+
+mpl.use("svg")
+import matplotlib.pyplot as plt
+
+plt.rcParams |= {"svg.hashsalt": "bench", "svg.fonttype": "none", "figure.figsize": (8, 4), "axes.grid": True}
+# The page and its plots, until all of it is complete.
 WRITTEN = ROOT / ".local" / "benchmarks"
+_TARGET = re.compile(r"^\| (.+) \| (.+) \| (.+) \| (met|\*\*missed\*\*) \|$", re.MULTILINE)
+_PACKAGES = (
+    "boto3",
+    "botocore",
+    "pydantic",
+    "aws-lambda-powertools",
+    "aws-durable-execution-sdk-python",
+    "aws-durable-execution-sdk-python-testing",
+)
 
 
-@dataclass(frozen=True)
-class Target:
-    """One target. `missed` says what missing it costs, why it is missed and what would have to change."""
-
-    what: str
-    wanted: str
-    measured: str
-    met: bool
-    missed: str = ""
-
-    @property
-    def line(self) -> str:
-        """The target as the command line prints it."""
-        return f"{'met   ' if self.met else 'MISSED'}  {self.what}: {self.wanted}; measured {self.measured}"
+def page(figures: Mapping[str, Any]) -> str:
+    """Return page.md with its figures, without the explanations of targets that were met."""
+    text = (ROOT / "bench" / "page.md").read_text().format(**figures)
+    missed = {what for what, _, _, verdict in _TARGET.findall(text) if verdict != "met"}
+    explained = re.compile(r"\*\*Missed: (.+?)\.\*\* .+?\n\n", re.DOTALL)
+    return explained.sub(lambda found: found[0] if found[1].replace("\n", " ") in missed else "", text)
 
 
-@dataclass
-class Section:
-    """One part of the page."""
-
-    title: str
-    parts: list[str] = field(default_factory=list)
-    targets: list[Target] = field(default_factory=list)
-
-    def say(self, text: str) -> None:
-        """Add a paragraph."""
-        self.parts.append(text)
-
-    def table(self, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Add a table: the first column is text, the others are figures."""
-        lines = [_row(head), "|---|" + "---:|" * (len(head) - 1), *(_row(row) for row in rows)]
-        self.parts.append("\n".join(lines))
-
-    def plot(self, name: str, what: str) -> None:
-        """Add a plot that stands beside the page, in images/."""
-        self.parts.append(f"![{what}](images/{name})")
-
-    def aim(self, target: Target) -> None:
-        """Add a target."""
-        self.targets.append(target)
-
-    @property
-    def text(self) -> str:
-        """The section in Markdown."""
-        return "\n\n".join([f"## {self.title}", *self.parts])
-
-
-def targets_text(sections: Sequence[Section]) -> str:
-    """Return the table of all targets, and why some are missed."""
-    section = Section("Targets")
-    every = [target for section in sections for target in section.targets]
-    section.table(
-        ("target", "wanted", "measured", ""),
-        [(t.what, t.wanted, t.measured, "met" if t.met else "**missed**") for t in every],
+def verdicts(text: str) -> str:
+    """Return the targets of a page as the command line prints them."""
+    found = _TARGET.findall(text)
+    return "\n".join(
+        f"{'met   ' if verdict == 'met' else 'MISSED'}  {what}: {wanted}; measured {measured}"
+        for what, wanted, measured, verdict in found
     )
-    for target in every:
-        if not target.met:
-            section.say(f"**Missed: {target.what}.** {target.missed}")
-    return section.text
 
 
-def _row(cells: Sequence[object]) -> str:
-    return f"| {' | '.join(str(cell) for cell in cells)} |"
+def table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table in Markdown: the first column is text, the others are figures."""
+    lines = [f"| {' | '.join(map(str, cells))} |" for cells in (head, *rows)]
+    return "\n".join([lines[0], "|---|" + "---:|" * (len(head) - 1), *lines[1:]])
+
+
+def machine() -> dict[str, Any]:
+    """Return what a reader needs to judge the figures."""
+    line = ["sh", "-c", "valgrind --version || echo none"]
+    return {
+        "time": f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
+        "processor": re.findall(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text() + "model name: unknown")[0],
+        "cores": os.cpu_count(),
+        "architecture": platform.machine(),
+        "load": ", ".join(f"{load:.1f}" for load in os.getloadavg()),
+        "gigabytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3,
+        "system": platform.freedesktop_os_release()["PRETTY_NAME"],
+        "kernel": platform.release(),
+        "Python": platform.python_version(),
+        "valgrind": subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip(),
+    } | {name: version(name) for name in _PACKAGES}
+
+
+def bars(name: str, values: Mapping[str, Sequence[float]], latencies: Sequence[int]) -> None:
+    """Draw groups of horizontal bars on a logarithmic axis, one group for each subject."""
+    figure, axes = plt.subplots()
+    height = 0.8 / len(latencies)
+    for place, latency in enumerate(latencies):
+        at = [row + (place - 1) * height for row in range(len(values))]
+        drawn = axes.barh(at, [each[place] for each in values.values()], height, label=f"{latency} ms")
+        axes.bar_label(drawn, fmt="{:,.0f}", fontsize=7, padding=2)
+    axes.set(yticks=range(len(values)), yticklabels=list(values), xscale="log", xlabel="billed ms per notification")
+    axes.invert_yaxis()
+    axes.legend(title="ProcessPaidOrder")
+    _save(figure, name)
+
+
+def boxes(name: str, values: Mapping[str, Sequence[float]], label: str) -> None:
+    """Draw how the values of each row are spread."""
+    figure, axes = plt.subplots()
+    axes.boxplot(list(values.values()), orientation="horizontal", tick_labels=list(values), widths=0.5)
+    axes.set(xlabel=label, xlim=(0, None))
+    axes.invert_yaxis()
+    _save(figure, name)
+
+
+def lines(name: str, series: Mapping[str, tuple[Sequence[float], Sequence[float]]], **about: str) -> None:
+    """Draw lines with their points."""
+    figure, axes = plt.subplots()
+    for label, (across, up) in series.items():
+        axes.plot(across, up, marker="o", markersize=3, label=label)
+    axes.set(**about)
+    axes.legend(fontsize=8)
+    _save(figure, name)
+
+
+def _save(figure: Any, name: str) -> None:  # noqa: ANN401 - matplotlib's figure
+    file = WRITTEN / "images" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, bbox_inches="tight", metadata={"Date": None})
+    plt.close(figure)
+    # In this repository a drawing names nothing on the web, and no line ends in a space.
+    drawn = re.sub(r"<!DOCTYPE.*?>\n| <metadata>.*?</metadata>\n", "", file.read_text(), flags=re.DOTALL)
+    file.write_text("".join(f"{line.rstrip()}\n" for line in drawn.splitlines()))

@@ -1,102 +1,147 @@
-"""The AWS services around the functions, answering at once: the same for everyone who is measured."""
+"""Stand-ins of the AWS services around the functions, which answer at once: in the process, or by HTTP on 127.0.0.1."""
 
+import io
 import json
 import re
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
-from bench.environment import SECRET, TABLES
-from bench.tables import ConditionNotMet, Table
-from bench.template import table_shape
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+from botocore.response import StreamingBody
+
+from bench.expressions import Typed
+from bench.facts import template
+from bench.notifications import KEY, WAITING, WARMING, order_id
+from bench.replay import find, renumbered
+from bench.tables import Refused, Table
 
 Answer = dict[str, Any]
+_PREFIXES = {"DynamoDB_20120810": "dynamodb", "secretsmanager": "secretsmanager", "AmazonSQS": "sqs"}
 
 
-class Refused(Exception):
-    """A service's error: its code, its HTTP status and, for a condition, the item that stands there."""
-
-    def __init__(self, code: str, status: int = 400, item: Any = None) -> None:  # noqa: ANN401 - a typed item
-        super().__init__(code)
-        self.code = code
-        self.status = status
-        self.item = item
-
-
-@dataclass
 class Standins:
-    """All services. `limit`, if set, is asked before each call and may refuse it; `spent` hears what it was billed."""
+    """All services. Every charge has its payment record and its order."""
 
-    tables: dict[str, Table] = field(default_factory=lambda: {n: Table(table_shape(n)) for n in TABLES.values()})
-    calls: Counter[str] = field(default_factory=Counter)
-    schedules: set[str] = field(default_factory=set)
-    limit: Callable[[str, dict[str, Any]], None] | None = None
-    spent: Callable[[Counter[str]], None] | None = None
-    on_event: Callable[[dict[str, Any]], None] | None = None
-    on_schedule: Callable[[dict[str, Any]], None] | None = None
-
-    def forget_units(self) -> None:
-        """Count what is billed anew."""
-        for table in self.tables.values():
-            table.units.clear()
+    def __init__(self) -> None:
+        self.tables = {name: Table(name) for name in template()["tables"]}
+        names = ("CREDIT_CARD_NOTIFY_TABLE", "CARD_PAYMENT_RECORD_TABLE", "ORDER_TABLE")
+        self.records, payments, orders = (self.tables[template()["environment"][name]] for name in names)
+        self.records.default, payments.default, orders.default = _waiting, _payment, _order
 
     def answer(self, service: str, operation: str, request: dict[str, Any]) -> Answer:
         """Answer a call, with its request as boto3 takes it, or raise `Refused`."""
-        name = f"{service}.{operation}"
-        self.calls[name] += 1
-        if self.limit:
-            self.limit(name, request)
         if service == "dynamodb":
-            table = self.tables[request["TableName"]]
-            before = table.units.copy()
-            answer = self._dynamodb(table, operation, request)
-            if self.spent and table.shape.indexes:
-                self.spent(table.units - before)
-            return answer
-        by_name: dict[str, Callable[[dict[str, Any]], Answer]] = {
-            "lambda.Invoke": self._invoke,
-            "scheduler.CreateSchedule": self._create_schedule,
-            "secretsmanager.GetSecretValue": lambda _: {"SecretString": json.dumps(SECRET)},
-            "ses.SendEmail": lambda _: {"MessageId": "1"},
-            "sqs.SendMessage": lambda _: {"MessageId": "1"},
-        }
-        return by_name[name](request)
-
-    @staticmethod
-    def _dynamodb(table: Table, operation: str, request: dict[str, Any]) -> Answer:
-        values, wanted = request.get("ExpressionAttributeValues", {}), request.get("ConditionExpression")
-        try:
-            if operation == "GetItem":
-                found = table.get(request["Key"])
-                return {"Item": found} if found else {}
-            if operation == "Query":
-                return table.query(values, request["Limit"], request.get("ExclusiveStartKey"))
-            if operation == "PutItem":
-                table.put(request["Item"], wanted, values)
-                return {}
-            return {"Attributes": table.update(request["Key"], request["UpdateExpression"], wanted, values)}
-        except ConditionNotMet as found_there:
-            raise Refused("ConditionalCheckFailedException", item=found_there.item) from found_there
-
-    def _invoke(self, request: dict[str, Any]) -> Answer:
+            return self.tables[request["TableName"]].answer(operation, request)
         if request.get("InvocationType") == "Event":
-            if self.on_event:
-                self.on_event(json.loads(request["Payload"]))
             return {"StatusCode": 202, "Payload": b""}
-        asked = json.loads(request["Payload"])
-        return {"StatusCode": 200, "Payload": json.dumps({"orderId": asked["orderId"], "paid": True}).encode()}
-
-    def _create_schedule(self, request: dict[str, Any]) -> Answer:
-        if request["Name"] in self.schedules:
-            raise Refused("ConflictException", 409)
-        self.schedules.add(request["Name"])
-        if self.on_schedule:
-            self.on_schedule(request)
-        return {"ScheduleArn": f"arn:aws:scheduler:ap-southeast-1:123456789012:schedule/{request['Name']}"}
+        if operation == "Invoke":
+            paid = {"orderId": json.loads(request["Payload"])["orderId"], "paid": True}
+            return {"StatusCode": 200, "Payload": json.dumps(paid).encode()}
+        return {"SecretString": json.dumps({"secretKey": KEY}), "MessageId": "1", "ScheduleArn": "arn"}
 
 
-def latency_of(function: str) -> float:
-    """Return how many seconds the function of a name takes."""
+def waiting_record(number: int) -> Typed:
+    """Return a notification's record after its first pass: its second pass is due."""
+    item, due, once = renumbered(find("put_item")[2], number)["Item"], {"S": "2026-01-01T00:00:00.000000Z"}, {"N": "1"}
+    done = {"M": {"number": once, "at": due, "outcome": {"S": "{}"}}}
+    item |= {"passesDone": once, "passes": {"L": [done]}, "attemptsBefore": once, "nextPassDue": due, "firstDue": due}
+    return {name: value for name, value in item.items() if name not in {"claimId", "leaseUntil"}}
+
+
+def _waiting(charge: str) -> Typed:
+    if _number(charge) not in WAITING:
+        return {}
+    # Not in the index, so that no sweep finds it.
+    return {name: value for name, value in waiting_record(_number(charge)).items() if not name.startswith("sweep")}
+
+
+def _payment(charge: str) -> Typed:
+    money = {"amount": {"N": "200.5"}, "currency": {"S": "THB"}}
+    return {"chargeId": {"S": charge}, "orderId": {"S": order_id(_number(charge))}} | money
+
+
+def _order(order: str) -> Typed:
+    return {"orderId": {"S": order}, "returnUrl": {"S": f"https://shop.local.example/thanks/{order}"}}
+
+
+def _number(charge: str) -> int:
+    return int(charge[-22:], 16)
+
+
+def in_process(standins: Standins) -> None:
+    """Answer every call of this process in the place that all of boto3's calls pass."""
+
+    def send(client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
+        try:
+            answer = standins.answer(client.meta.service_model.service_name, operation, request)
+        except Refused as error:
+            about: Any = {"Error": {"Code": error.code, "Message": error.code}, "Item": error.item}
+            raise ClientError(about, operation) from error
+        if operation != "Invoke":
+            return answer
+        return answer | {"Payload": StreamingBody(io.BytesIO(answer["Payload"]), len(answer["Payload"]))}
+
+    BaseClient._make_api_call = send  # type: ignore[attr-defined]  # noqa: SLF001 - the one place that calls pass
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """Serve stand-ins by HTTP from a thread of this process, which is not the measured one; return their URL."""
+    _Handler.standins = Standins()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # which keeps connections
+    disable_nagle_algorithm = True
+    standins: Standins
+    lock = threading.Lock()
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        service, operation, request = self._asked(body)
+        try:
+            with self.lock:
+                answer = self.standins.answer(service, operation, request)
+            payload = answer["Payload"] if operation == "Invoke" else json.dumps(answer).encode()
+            status = answer.get("StatusCode", 200)
+        except Refused as error:
+            told = {"__type": error.code, "Message": error.code} | ({"Item": error.item} if error.item else {})
+            payload, status = json.dumps(told).encode(), error.status
+        if operation == "Invoke" and int(json.loads(body)["orderId"].split("-")[1]) < WARMING:
+            time.sleep(_seconds(request["FunctionName"]))
+        head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
+        self.wfile.write(head.encode() + payload)
+
+    def _asked(self, body: bytes) -> tuple[str, str, dict[str, Any]]:
+        if self.path.startswith("/schedules/"):
+            return "scheduler", "CreateSchedule", json.loads(body) | {"Name": unquote(self.path[len("/schedules/") :])}
+        if "/functions/" in self.path:
+            function = unquote(self.path.split("/functions/")[1].split("/", maxsplit=1)[0])
+            about = {"FunctionName": function, "InvocationType": self.headers.get("X-Amz-Invocation-Type")}
+            return "lambda", "Invoke", about | {"Payload": body}
+        prefix, _, operation = self.headers.get("X-Amz-Target", "ses.SendEmail").partition(".")
+        return _PREFIXES.get(prefix, prefix), operation, json.loads(body) if prefix in _PREFIXES else {}
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+    do_PUT = do_POST  # noqa: N815 - the library's name
+
+
+def _seconds(function: str) -> float:
     found = re.search(r"process-paid-order-(\d+)$", function)
     return int(found[1]) / 1000 if found else 0

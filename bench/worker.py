@@ -1,67 +1,60 @@
-"""A process that runs one subject: `python -m bench.worker SUBJECT FIRST COUNT WARM`, and prints what it measured."""
+"""Runs one function of the measurements in a process of its own: `python -m bench.worker MODULE.FUNCTION ARGUMENTS`."""
 
-import contextlib
-import gc
 import importlib
-import io
 import json
 import os
+import subprocess
 import sys
-import time
-import tracemalloc
-from collections.abc import Callable
+from typing import Any
 
-from bench.environment import WARMING, notification
-from bench.timing import Stopwatch
+from bench.facts import ROOT
+from bench.notifications import variables
 
-Steps = tuple[Callable[[int], object], ...]
-
-
-def main() -> None:
-    """Run the notifications and print one JSON line."""
-    name, first, count, warm = sys.argv[1], *(int(text) for text in sys.argv[2:5])
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        steps: Steps = importlib.import_module(f"bench.subjects.{name}").steps()
-        run(steps, range(WARMING.start + first, WARMING.start + first + warm))
-        printed.seek(0)
-        printed.truncate()
-        numbers = range(first, first + count)
-        run((), numbers)
-        cpu, each = time.process_time(), run(steps, numbers)
-        cpu = time.process_time() - cpu
-        log = len(printed.getvalue().encode()) / count
-        peak = allocated(steps, first + count) if "--allocations" in sys.argv else None
-    print(json.dumps({"ms": each, "cpu_ms": cpu / count * 1000, "log_bytes": log, "peak_bytes": peak}))
+# The simulation runs in .venv, which has what the tests have.
+PYTHON = str(ROOT / ".venv" / "bin" / "python")
+_UNREACHABLE = "http://127.0.0.1:1"
+_started: "list[subprocess.Popen[str]]" = []
 
 
-def run(steps: Steps, numbers: range) -> list[list[float]]:
-    """Return the milliseconds of each invocation of each notification."""
-    each = []
-    for number in numbers:
-        notification(number)  # is made outside of what is timed
-    for number in numbers:
-        taken = []
-        for which, step in enumerate(steps):
-            if which and os.environ.get("REALLY_SLEEP"):
-                time.sleep(61)  # in the one run that waits in earnest, beside the others (bench/billed.py)
-            Stopwatch.reset()
-            started = time.perf_counter()
-            step(number)
-            taken.append((Stopwatch.seconds if Stopwatch.own else time.perf_counter() - started) * 1000)
-        each.append(taken)
-    return each
+def start(
+    function: str,
+    *given: object,
+    prefix: tuple[str, ...] = (),
+    latency_ms: int = 300,
+    url: str = _UNREACHABLE,
+    **changes: str,
+) -> "subprocess.Popen[str]":
+    """Start a process that calls a function with what is given, which is JSON; nothing else of this one reaches it."""
+    python = PYTHON if function.startswith("simulation.") else sys.executable
+    words = [*prefix, python, "-m", "bench.worker", function, json.dumps(given)]
+    own = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT}", "PYTHONHASHSEED": "0"}
+    environment, pipe = variables(latency_ms, url) | own | changes, subprocess.PIPE
+    process = subprocess.Popen(words, env=environment, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+    _started.append(process)
+    return process
 
 
-def allocated(steps: Steps, number: int) -> int:
-    """Return the most bytes that one notification had allocated at a time."""
-    gc.collect()
-    tracemalloc.start()
-    run(steps, range(number, number + 1))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak
+def finish(process: "subprocess.Popen[str]") -> tuple[Any, str]:
+    """Wait for a process, and return its function's result and what it wrote to its errors' stream."""
+    out, error = process.communicate(timeout=1200)
+    if process.returncode:
+        raise RuntimeError(f"{process.args!r} ended with {process.returncode}:\n{error[-3000:]}")
+    return json.loads(out.splitlines()[-1]), error
+
+
+def run(function: str, *given: object, **how: Any) -> Any:  # noqa: ANN401 - the function's result
+    """Call a function in a process of its own, and return its result."""
+    return finish(start(function, *given, **how))[0]
+
+
+def stop() -> None:
+    """End what still runs after an error or a Ctrl-C."""
+    for process in _started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 if __name__ == "__main__":
-    main()
+    module, name = sys.argv[1].split(".")
+    print(json.dumps(getattr(importlib.import_module(f"bench.{module}"), name)(*json.loads(sys.argv[2]))))

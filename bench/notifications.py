@@ -1,0 +1,66 @@
+"""The notifications that are sent, and the environment of every function that is measured."""
+
+import hashlib
+import json
+from functools import cache
+from typing import Any
+
+from bench.facts import ROOM, ROOT, template
+
+KEY = "skey_bench_not_a_real_key"
+# Charges whose second pass is due from the beginning, for a cold Recheck.
+WAITING = range(500_000, 501_000)
+# Charges from here on warm a process: ProcessPaidOrder answers them at once.
+WARMING = 1_000_000
+
+
+def variables(latency_ms: int, url: str) -> dict[str, str]:
+    """Return a function's environment; ProcessPaidOrder's name holds how long it takes."""
+    reach = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_EC2_METADATA_DISABLED": "true"}
+    reach |= {"AWS_DEFAULT_REGION": "ap-southeast-1", "AWS_ENDPOINT_URL": url}
+    own = {"PROCESS_PAID_ORDER_FUNCTION": f"process-paid-order-{latency_ms}"}
+    environment: dict[str, str] = template()["environment"]
+    return environment | reach | own | {"RECORDED_CALLS": str(ROOM / "recorded.json")}
+
+
+def notification(number: int) -> dict[str, Any]:
+    """Return Notify's event for the charge of a number: a sample of events/, signed anew."""
+    event: dict[str, Any] = json.loads(_sample())
+    body = json.loads(event["body"]) | {"id": charge_id(number), "reference_order": order_id(number)}
+    body["checksum"] = checksum(body)
+    event["body"] = json.dumps(body, separators=(",", ":"))
+    event["requestContext"]["requestId"] = notification_id(number)
+    return event
+
+
+def checksum(body: dict[str, Any]) -> str:
+    """Return the checksum of a charge."""
+    text = f"{body['id']}{body['amount']:.4f}{body['currency']}{body['status']}{body['transaction_state']}{KEY}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def _sample() -> str:
+    return (ROOT / "events" / "authorized.json").read_text()
+
+
+def timer(number: int) -> dict[str, Any]:
+    """Return what the timer of that notification's second pass carries."""
+    ids = {"chargeId": charge_id(number), "notificationId": notification_id(number), "orderId": order_id(number)}
+    context = {"scheduleArn": "arn", "scheduledTime": "2026-11-22T09:32:00Z", "executionId": "id", "attemptNumber": "1"}
+    return {"version": 1, **ids, "pass": 2, "dueAt": "2026-11-22T09:31:17.250000Z", **context}
+
+
+def charge_id(number: int) -> str:
+    """Return a charge's id, as long as the bank's."""
+    return f"chrg_test_2250{number:022x}"
+
+
+def notification_id(number: int) -> str:
+    """Return the id of a delivery, as long as API Gateway's."""
+    return f"08a997fd-fa27-5a9f-997e-{number:012x}"
+
+
+def order_id(number: int) -> str:
+    """Return the id of a charge's order."""
+    return f"ORDER-{number}"

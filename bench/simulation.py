@@ -1,0 +1,203 @@
+"""The real handlers in virtual time, over the stand-ins with AWS's quotas turned on: bursts, and a backlog.
+
+Lambda's queue, SQS, Scheduler and the sweep's rule are the tests' model. All of it runs in a worker, in .venv.
+"""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from heapq import heappop, heappush
+from typing import Any
+
+from bench.expressions import Typed
+from bench.facts import PARAMETERS, limits
+from bench.handlers import log_to, use
+from bench.notifications import charge_id, notification, notification_id
+from bench.standins import Answer, Standins, in_process, waiting_record
+from bench.tables import LAST, Refused
+from callback.clock import format_utc, parse_utc
+from callback.record import sweep_shard, wait_after_failure
+from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, RETRY, SWEEP, Handler, Model, read_rules
+from tests.support.template import resolved
+
+START = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+LATENCY = timedelta(milliseconds=300)
+FRESH_PER_SECOND = 10
+# What each call takes: assumed, not measured. DynamoDB promises "single-digit milliseconds".
+CALL_SECONDS = 0.005
+_MINUTE = timedelta(minutes=1)
+
+
+class Storm(Standins):
+    """An account with its clock and its quotas. Each notification takes `cpu_s` of the sweep's one core."""
+
+    def __init__(self, cpu_s: float = 0) -> None:
+        super().__init__()
+        self.now, self.quotas, self.random = START, limits(), random.Random(7)  # noqa: S311 - a simulation
+        self._used: Counter[tuple[str, int]] = Counter()
+        self.throttles: Counter[str] = Counter()
+        # When each place of Lambda's concurrency is free again.
+        self._busy: list[datetime] = []
+        # Of one call, while the sweep's threads share the core.
+        self._cpu_s, self._call_s = cpu_s, CALL_SECONDS
+        in_process(self)
+        handlers = {name: self._in_a_place(run) for name, run in use(lambda: self.now, self._share_core).items()}
+        log_to()
+        rules = read_rules(resolved(**PARAMETERS))
+        self.model = Model(self, handlers, rules, outage=self._outage, parallel=True)
+        self.model.sweep()
+
+    def send(self, seconds: float, number: int) -> None:
+        """Have Notify invoke DelayedNotify then."""
+        event = notification(number)
+        self.model.at(START + timedelta(seconds=seconds), lambda: self.model.accept(DELAYED_NOTIFY, event, "Notify"))
+
+    def pass_seconds(self) -> dict[str, list[float]]:
+        """Return the time of each completed pass of each charge."""
+        items = [json.loads(text) for text in self.records.items.values()]
+        times = {item["chargeId"]["S"]: [done["M"]["at"]["S"] for done in item["passes"]["L"]] for item in items}
+        return {charge: [(parse_utc(at) - START).total_seconds() for at in each] for charge, each in times.items()}
+
+    def count(self, state: str) -> int:
+        """Count the records in a state."""
+        return sum(f'"state":{{"S":"{state}"}}' in text for text in self.records.items.values())
+
+    def answer(self, service: str, operation: str, request: dict[str, Any]) -> Answer:
+        """Answer as the services do, within the quotas."""
+        self.now += timedelta(seconds=self._call_s)
+        if request.get("InvocationType") == "Event":
+            self.model.accept(RECHECK, json.loads(request["Payload"]), "sweep")
+        elif operation == "Invoke":
+            self._run_elsewhere()
+        quota, written = self._quota(operation, request), self.records.units["write"]
+        if quota:
+            self._await_quota(quota)
+        try:
+            answer = super().answer(service, operation, request)
+        finally:
+            self._used[quota, self._second] += max(1, self.records.units["write"] - written)
+        if operation == "CreateSchedule":
+            self._fire_later(request)
+        return answer
+
+    def _quota(self, operation: str, request: Mapping[str, Any]) -> str:
+        # Those that bind first, but for Lambda's concurrency.
+        if operation in {"PutItem", "UpdateItem"} and self.tables[request["TableName"]] is self.records:
+            return "table_writes"
+        return "create_schedule" if operation == "CreateSchedule" else ""
+
+    def _run_elsewhere(self) -> None:
+        if self._free_places() <= 1:  # one is the caller's own
+            self.throttles["lambda_concurrency"] += 1
+            raise Refused("TooManyRequestsException", 429)
+        self.now += LATENCY
+        heappush(self._busy, self.now)
+
+    def _fire_later(self, request: Mapping[str, Any]) -> None:
+        at = datetime.strptime(request["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
+        at += timedelta(seconds=self.random.uniform(0, 60))
+        given = json.loads(request["Target"]["Input"])
+        self.model.at(at, lambda: self.model.accept(RECHECK, given, "timer"))
+
+    @property
+    def _second(self) -> int:
+        return int(self.now.timestamp())
+
+    def _await_quota(self, name: str) -> None:
+        # As botocore's standard mode tries: twice, with a random wait between.
+        for _ in range(2):
+            if self._used[name, self._second] < self.quotas[name]:
+                return
+            self.throttles[name] += 1
+            self.now += timedelta(seconds=self.random.random())
+        raise Refused("ThrottlingException", 429)
+
+    def _in_a_place(self, handler: Handler) -> Handler:
+        def invoke(event: Any, context: Any) -> Any:  # noqa: ANN401 - as Lambda calls it
+            try:
+                return handler(event, context)
+            finally:
+                heappush(self._busy, self.now)
+
+        return invoke
+
+    def _outage(self, name: str) -> str:
+        if name not in {DELAYED_NOTIFY, RECHECK, SWEEP, RETRY} or self._free_places() > 0:
+            return ""
+        self.throttles["lambda_concurrency"] += 1
+        return "throttled"
+
+    def _free_places(self) -> int:
+        while self._busy and self._busy[0] < self.now:
+            heappop(self._busy)
+        return self.quotas["lambda_concurrency"] - len(self._busy)
+
+    def _share_core(self, work: Callable[[int], Any], shards: Iterable[int]) -> list[Any]:
+        """Run the sweep's threads: those that find something share the core."""
+        began, ends, found, now = self.now, [self.now], [], (format_utc(self.now), LAST)
+        busy = sum(entries[:1] <= [now] for entries in self.records.due.values() if entries)
+        # Each notification takes two calls: it is moved back, and handed over.
+        self._call_s = max(CALL_SECONDS, self._cpu_s / 2 * max(1, busy))
+        for shard in shards:
+            self.now = began
+            found.append(work(shard))
+            ends.append(self.now)
+        self.now, self._call_s = max(ends), CALL_SECONDS
+        return found
+
+
+def burst(rate: int, seconds: int) -> dict[str, Any]:
+    """Send so many notifications a second, and let two hours pass in which nobody does anything."""
+    storm, sent = Storm(), rate * seconds
+    for number in range(sent):
+        storm.send(number / rate, number)
+    storm.model.run(START + 120 * _MINUTE)
+    times = storm.pass_seconds()
+    ends = [(number, times.get(charge_id(number), [])) for number in range(sent)]
+    took = sorted(each[1] - number / rate for number, each in ends if len(each) == 2)
+    parts = {f"p{part}": took[min(len(took) * part // 100, len(took) - 1)] for part in (50, 99, 100)}
+    in_queues = sum(map(len, storm.model.queues.values()))
+    lost = sent - len(took) - in_queues - storm.count("PENDING") - storm.count("FAILED")
+    held = sum(metric == "NumberOfMessagesSent" for _, metric, _ in storm.model.counts)
+    return {"sent": sent, "done": len(took), "held": held, "lost": lost, "throttles": storm.throttles} | parts
+
+
+def backlog(scenario: str, count: int, cpu_ms: float) -> dict[str, Any]:
+    """Begin with so many overdue, and go on until none of them is left, while others arrive."""
+    storm, fresh, minutes = Storm(cpu_ms / 1000), 0, 0
+    for number in range(count):
+        storm.records.answer("PutItem", {"Item": _overdue(number, storm.random, waits=scenario == "waiting")})
+    while storm.count("PENDING") > FRESH_PER_SECOND * 125 and minutes < 120:
+        minutes += 1
+        for _ in range(60 * FRESH_PER_SECOND):
+            storm.send(fresh / FRESH_PER_SECOND, count + fresh)
+            fresh += 1
+        storm.model.run(START + minutes * _MINUTE)
+    storm.model.run(START + (minutes + 3) * _MINUTE)
+    times = storm.pass_seconds()
+    ended = sorted(times[charge_id(number)][-1] for number in range(count))
+    delays = [[at - number / FRESH_PER_SECOND for at in times[charge_id(count + number)]] for number in range(fresh)]
+    return {
+        "count": count,
+        "half": ended[count // 2] / 60,
+        "all": ended[-1] / 60,
+        "first": max(each[0] for each in delays),
+        "last": max(each[-1] for each in delays),
+        "by_minute": [sum(end <= 60 * minute for end in ended) for minute in range(1, minutes + 4)],
+        "throttles": storm.throttles,
+    }
+
+
+def _overdue(number: int, chance: random.Random, *, waits: bool) -> Typed:
+    """Return a record that nobody could recheck for two hours, or one whose first pass failed all that time."""
+    age, nothing, once = timedelta(hours=2 * chance.random()), {"N": "0"}, {"N": "1"}
+    failures = 3 + int(age / timedelta(minutes=9)) if waits else 0
+    due = START + chance.random() * wait_after_failure(age) if waits else START - age
+    about = {"chargeId": charge_id(number), "notificationId": notification_id(number), "checksumStatus": "valid"}
+    times = {"nextPassDue": due, "sweepAt": due, "firstDue": START - age}
+    item = waiting_record(number) | {name: {"S": format_utc(time)} for name, time in times.items()}
+    item |= {"sweepShard": {"N": str(sweep_shard(about, failures))}, "attemptsBefore": once, "attempts": once}
+    before = {"passesDone": nothing, "passes": {"L": []}, "attempts": {"N": str(failures)}, "attemptsBefore": nothing}
+    return item | (before if waits else {})
