@@ -149,7 +149,7 @@ def test_recheck_refuses_what_does_not_validate(field: str, value: object) -> No
 
 def test_refused_timer_is_reported_and_runs_nothing(world: World) -> None:
     """A person typed it, or another program sent it: a row and a mail, and no pass."""
-    for anything in (None, [], "text", 5):
+    for anything in (None, list[str](), "text", 5):
         with pytest.raises(InvalidTimer, match="event: expected a JSON object"):
             TimerInput.parse(anything, InvalidTimer)
     world.deliver()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.aws import World, sample
-from tests.support.lambda_model import DELAYED_NOTIFY, PRECISION, RECHECK, RETRY, RETRY_WAITS, SWEEP, Model, Rules
+from tests.support.lambda_model import DELAYED_NOTIFY, PRECISION, RECHECK, RETRY, RETRY_WAITS, SWEEP, Model
 from tests.support.moto_in_process import asked_directly
 from tests.support.recorded_calls import refuse
 
@@ -18,17 +18,6 @@ def delivered(world: World, **options: Any) -> Model:
     model.accept(DELAYED_NOTIFY, sample("authorized"), "Notify")
     model.rest()
     return model
-
-
-def test_rules_are_the_templates(world: World) -> None:
-    """The template's retries, queues and rate are those of the brief: 2, 0 and 0; 12 minutes for 72 hours; a minute."""
-    rules: Rules = world.model().rules
-    about = {name: (rules.functions[name].retries, rules.functions[name].on_failure) for name in (RECHECK, SWEEP)}
-    assert about == {RECHECK: (0, None), SWEEP: (0, None)}
-    assert (rules.functions[DELAYED_NOTIFY].retries, rules.functions[DELAYED_NOTIFY].on_failure) == (2, "RetryQueue")
-    queue = rules.queues["RetryQueue"]
-    assert (queue.visibility * queue.max_receives, queue.dead_letters) == (timedelta(hours=72), "FailureQueue")
-    assert (queue.consumer, rules.sweep_every) == (RETRY, timedelta(minutes=1))
 
 
 def test_failed_event_is_tried_twice_more_and_then_delivered_by_the_retry_queue(world: World) -> None:
