@@ -80,6 +80,13 @@ def make(folder: Path, target: str, *given: str, **environment: str) -> "subproc
     )
 
 
+def test_help_lists_what_is_needed_most(checkout: Path) -> None:
+    """At most 16 targets, those that a newcomer needs first."""
+    listed = re.findall(r"^  ([a-z-]+) +\S", make(checkout, "help").stdout, re.MULTILINE)
+    assert listed[:6] == ["run", "up", "send", "down", "test", "check"]
+    assert len(listed) <= 16
+
+
 def test_every_variable_is_tried() -> None:
     """A variable that a recipe uses is among those that make leaves alone, and each of them is tried here."""
     assert set().union(*TARGETS.values()) == set(VARIABLES)
