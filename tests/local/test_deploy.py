@@ -87,22 +87,22 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     for name in ("template.yaml", "samconfig.toml"):
         shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "functions", folder / "functions", ignore=shutil.ignore_patterns("__pycache__"))
+    build()
+    shutil.copytree(BUILD, folder / ".aws-sam" / "build")
     started = emulator.start()
     try:
         made = Project(folder, Stack(started))
         create_surroundings(made.stack, Options(latency_ms=1))
-        built = made.sam("build", "--parallel")
-        assert built.returncode == 0, built.stderr
         yield made
     finally:
         started.stop()
 
 
 def test_another_folder_builds_the_same_bytes(project: Project) -> None:
-    """Two builds, in two folders, at two times: what is packaged of each function is the same, byte by byte."""
-    build()
-    for function in ("DelayedNotifyFunction", "RecheckFunction", "RetryFunction", "SweepFunction"):
-        assert _packaged(project.folder / ".aws-sam" / "build" / function) == _packaged(BUILD / function)
+    """Two builds, in two folders, at two times: what is packaged of a function is the same, byte by byte."""
+    done = project.sam("build", "RecheckFunction", "--build-dir", "again")
+    assert done.returncode == 0, done.stderr
+    assert _packaged(project.folder / "again" / "RecheckFunction") == _packaged(BUILD / "RecheckFunction")
 
 
 def _packaged(folder: Path) -> dict[Path, tuple[int, bytes]]:

@@ -312,7 +312,7 @@ def test_what_is_up_is_found_whatever_happens_to_it(up: Up) -> None:
     assert not emulators(up.state)
 
 
-@pytest.mark.parametrize(("command", "code"), [("invoke", 2), ("send", 2), ("env", 2), ("down", 0)])
+@pytest.mark.parametrize(("command", "code"), [("invoke", 2), ("env", 2), ("down", 0)])
 def test_command_without_up_says_so(command: str, code: int, tmp_path: Path) -> None:
     """It may be called at any time, also after a crash that left an empty note; `eval` gets nothing to run."""
     (tmp_path / "up.json").touch()
