@@ -25,7 +25,7 @@ from local.emulator import ROOT
 from tests.support.aws import ORDER
 from tests.support.deployed import STACK, Deployed
 from tests.support.documents import blocks
-from tests.support.fresh_python import told_by
+from tests.support.fresh_python import run_python
 from tests.support.recorded_calls import refuse
 
 COMMANDS = [
@@ -88,7 +88,7 @@ def test_what_needs_no_stack_imports_little(words: list[str]) -> None:
     program = (
         f"import sys\nfrom followups.cli import main\ntry:\n    main({words!r})\nfinally:\n    print(*sys.modules)"
     )
-    imported = set(told_by("-c", program).splitlines()[-1].split())
+    imported = set(run_python("-c", program).splitlines()[-1].split())
     assert not imported & {"boto3", "botocore", "rich", "pydantic", "flask", "yaml", "callback.record"}
     assert len(imported) < 260
 

@@ -137,7 +137,7 @@ def run_in_every_order(
 
 
 def holds(two: Two) -> None:
-    """No pass is recorded twice, no later state is overwritten by an earlier one, and nobody is woken."""
+    """No pass is recorded twice, no later state is overwritten by an earlier one, and nobody gets a mail."""
     row = two.world.record()
     numbers = [int(done["number"]) for done in row["passes"]]
     assert numbers == list(range(1, int(row["passesDone"]) + 1))

@@ -103,7 +103,7 @@ def test_body_that_is_no_json_is_refused_as_it_is(world: World) -> None:
     ],
 )
 def test_what_cannot_be_saved_now_comes_again(world: World, name: str, event: str, policy: str) -> None:
-    """It stays in the queue with at most one mail, and is saved once the outage is over."""
+    """It is kept in the queue with at most one mail, and is saved once the outage is over."""
     world.cold_start(CHECKSUM_POLICY=policy)
     world.pay(chargeId="chrg_test_22500005aa11bb22cc33dd44")
     down(world, name)

@@ -103,7 +103,7 @@ def test_replay_of_an_unsettled_order_runs_one_pass_more(ladder: World) -> None:
 
 
 def test_order_without_status_or_row_is_not_settled(world: World) -> None:
-    """An order that nobody wrote yet is the very case for another look."""
+    """An order that nobody wrote yet is the very case for another pass."""
     world.cold_start(RECHECK_DELAYS="60,300", SETTLED_ORDER_STATUSES="PAID")
     climb(world, 2)
     assert world.record()["state"] == "PENDING"

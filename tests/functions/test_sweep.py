@@ -244,7 +244,7 @@ def test_what_no_attempt_could_end_the_sweep_ends(world: World) -> None:
 
 @pytest.mark.parametrize("meanwhile", [{"claimId": "another"}, {"sweepAt": "2027"}, {"sweepAt": ...}], ids=str)
 def test_what_moved_on_meanwhile_is_not_ended(world: World, meanwhile: dict[str, Any]) -> None:
-    """The write that ends a notification looks once more: it may be claimed by now, or moved, or done."""
+    """The write that ends a notification checks once more: it may be claimed by now, or moved, or done."""
     overdue(world, hours=80)
 
     def moves_on(_call: Call) -> None:

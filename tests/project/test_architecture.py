@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from local.emulator import ROOT
-from tests.support.fresh_python import told_by
+from tests.support.fresh_python import run_python
 
 ROOMS = {"artefact", "bench", "followups", "functions", "local", "tests"}
 # What each room needs of the others: what is deployed needs none, and the operators' tools need only that. The
@@ -29,7 +29,7 @@ def refuse(*_, **__): raise AssertionError("a client at import")
 botocore.session.Session.create_client = refuse
 import delayednotify, recheck
 """
-    told_by("-c", program)
+    run_python("-c", program)
 
 
 @pytest.mark.parametrize("room", NEEDS)

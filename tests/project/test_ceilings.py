@@ -12,7 +12,7 @@ from bench import facts, worker
 from local import stack
 from local.emulator import ROOT
 from tests.support.aws import World, sample
-from tests.support.fresh_python import told_by
+from tests.support.fresh_python import run_python
 
 CEILINGS: dict[str, dict[str, int]] = tomllib.loads((ROOT / "tests" / "project" / "ceilings.toml").read_text())
 STANDARD = {name.strip("_") for name in sys.stdlib_module_names} | {"sysconfigdata"}
@@ -83,6 +83,6 @@ def test_the_artefact_is_no_larger_than_recorded() -> None:
 
 def _imported(program: str) -> set[str]:
     told = f"{program}\nimport sys, json\nprint(json.dumps(sorted(sys.modules)))"
-    modules = json.loads(told_by("-c", told))
+    modules = json.loads(run_python("-c", told))
     # The standard library's own are not counted: each Python has others.
     return {name for name in modules if name.split(".")[0].strip("_").partition("__")[0] not in STANDARD}

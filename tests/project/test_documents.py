@@ -118,7 +118,7 @@ def test_documented_statement_lets_notify_in() -> None:
 
 
 def test_published_benchmarks_say_which_run_they_are_of() -> None:
-    """It is a whole run, not a look with few samples, and every plot that the page shows is there."""
+    """It is a whole run, not a short one, and every plot that the page shows is there."""
     page = BENCHMARKS.read_text()
     assert "\nWritten by `make bench`; no figure" in page
     shown = re.findall(r"\]\((images/.+?)\)", page)

@@ -1,4 +1,4 @@
-"""A stack in which much has happened: what is looked at is under test, not how it came about."""
+"""A stack in which much has happened: what is shown is under test, not how it came about."""
 
 from datetime import timedelta
 
@@ -32,6 +32,6 @@ def make_busy(deployed: Deployed) -> None:
 
 
 def use_few_shards(patch: pytest.MonkeyPatch) -> None:
-    """Spread the indexes over four: a look asks for each shard of each part, and moto takes its time for each."""
+    """Spread the indexes over four: a view asks for each shard of each part, and moto takes its time for each."""
     for module in ("callback.record", "followups.records"):
         patch.setattr(f"{module}.SWEEP_SHARDS", 4)

@@ -1,4 +1,4 @@
-"""A telling state to look at: notifications with a past, written by the functions' own code at times of our choosing.
+"""A stack worth a picture: notifications with a past, written by the functions' own code at chosen times.
 
 Nobody waits for an hour to see an hour's worth of follow-ups.
 """

@@ -158,7 +158,7 @@ class Deployed:
         return sum(not message.visible for queue in (REFUSED, FAILURE) for message in self.messages(queue))
 
     def show_again(self) -> None:
-        """The time passes for which a letter stays hidden."""
+        """The time passes for which a letter is hidden."""
         for queue in QUEUES:
             for message in self.messages(queue):
                 message.visible_at = 0.0

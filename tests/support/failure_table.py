@@ -16,8 +16,8 @@ from tests.support.without_coverage import without_coverage
 FILE = ROOT / "docs" / "failure-table.md"
 _HEAD = """# What fails, what remains, who finishes it
 
-Written by `make failure-table` from the stories of the test suite; a test fails when it is stale. Each row is a test of
-its own: `tests/functions/test_fault_scenarios.py::test_promise_holds_whatever_fails_at[FUNCTION-CALL]`.
+Written by `make failure-table` from the stories that `tests/functions/test_fault_scenarios.py` plays; that test fails
+when this page is stale.
 
 One notification is delivered, and one AWS call fails in one way: the process **dies before** or **after** the call
 took effect; the call's **answer is lost** after its effect; the call is **throttled**, **denied**, or met by a
@@ -56,9 +56,9 @@ _TAIL = """
 """
 
 
-def written(told: Iterable[Cell]) -> str:
+def written(found: Iterable[Cell]) -> str:
     """The whole document."""
-    stories = list(told)
+    stories = list(found)
     tables: dict[str, dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     for cell in stories:
         tables[cell.section][cell.point[1]].append(cell)
@@ -70,11 +70,11 @@ def written(told: Iterable[Cell]) -> str:
     return "".join([*parts, _TAIL])
 
 
-def _lines(call: str, told: list[Cell]) -> list[str]:
-    # Faults that look the same share a line.
+def _lines(call: str, cells_of_call: list[Cell]) -> list[str]:
+    # Faults that end alike share a line.
     alike: dict[str, list[str]] = defaultdict(list)
-    for fault in dict.fromkeys(cell.fault for cell in told):
-        found = [cell for cell in told if cell.fault == fault]
+    for fault in dict.fromkeys(cell.fault for cell in cells_of_call):
+        found = [cell for cell in cells_of_call if cell.fault == fault]
         who, longest = _joined(_who(cell) for cell in found), _minutes(max(cell.took for cell in found))
         alike[f"{_joined(cell.remains for cell in found)} | {who} | {longest} |"].append(fault)
     return [f"| {call} | {', '.join(faults)} | {line}\n" for line, faults in alike.items()]

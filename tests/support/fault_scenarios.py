@@ -153,7 +153,7 @@ class Story:
         self._seen: Counter[tuple[str, str]] = Counter()
         self._allowed, world.wire.around = world.wire.around, self._around
 
-    def told(self) -> "Story":
+    def play(self) -> "Story":
         """Deliver, and come to rest."""
         event = sample("authorized")
         if self.scenario.event != "authorized":
@@ -165,7 +165,7 @@ class Story:
     def cell(self, point: Point, fault: str) -> Cell:
         """Tell the story with this fault in it, repair what waits for a person, and judge the end."""
         self.fault = (point, fault)
-        self.told()
+        self.play()
         assert self.remains is not None, f"{point} was not reached"
         wrong, end, took, helpers = broken(self.model, self.world), self._end(), self._took(), tuple(self.helpers)
         wrong += [] if end == self.scenario.ends else [f"ended {end}"]
@@ -262,7 +262,7 @@ def cells(world: World) -> Iterator[Cell]:
             CROSSINGS[:1] if scenario.again else CROSSINGS[:: len(CROSSINGS) - 1] if scenario.down else CROSSINGS
         )
         for crossing in crossings:
-            story = Story(world, scenario, crossing).told()
+            story = Story(world, scenario, crossing).play()
             # What an earlier scenario went through needs no second telling.
             new = [point for point in story.points if point[0] in scenario.again or point[:2] not in known]
             new = [point for point in new if point not in story.alike]

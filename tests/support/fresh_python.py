@@ -6,7 +6,7 @@ import sys
 from local.emulator import ROOT
 
 
-def told_by(*command: str) -> str:
+def run_python(*command: str) -> str:
     """Run Python with the functions and this repository on its path, and return what it printed."""
     done = subprocess.run(
         [sys.executable, *command],

@@ -182,8 +182,8 @@ class Model:
     """One account's Lambda, SQS and Scheduler, with a heap of what happens when.
 
     `outage` says how a thing fails now, by its name: "denied", "throttled", "server error", "hanging", "down" or "" for
-    not at all. `waiting` gives for each notification when the sweep looks next, None once it has ended; without it the
-    sweep runs every time. With `parallel` each invocation begins at its own time, whatever others take.
+    not at all. `waiting` gives for each notification when the sweep reads it next, None once it has ended; without
+    it the sweep runs every time. With `parallel` each invocation begins at its own time, whatever others take.
     """
 
     world: Clock
@@ -473,13 +473,13 @@ class Model:
 
     def _next_sweep(self) -> datetime | None:
         # E1; a sweep that can find nothing and fail at nothing is left out.
-        every, looks = self.rules.sweep_every, self._time
+        every, reads = self.rules.sweep_every, self._time
         if self.waiting is not None and not any(map(self.outage, (SWEEP, "CreditCardNotifyTable", "standard output"))):
             if not self._waiting:
                 return None
-            looks = min(self._waiting.values())
-        swept = self._swept or looks
-        return swept + every * max(-((swept - looks) // every), 1)
+            reads = min(self._waiting.values())
+        swept = self._swept or reads
+        return swept + every * max(-((swept - reads) // every), 1)
 
 
 def fail(how: str, call: Any) -> dict[str, Any]:

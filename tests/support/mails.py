@@ -1,4 +1,4 @@
-"""One mail of each kind, from the handlers themselves. `make mails` writes them into .local/mails, to be looked at."""
+"""One mail of each kind, from the handlers themselves. `make mails` writes them into .local/mails."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress

@@ -117,7 +117,7 @@ class Runner:
             os.dup2(1, 2)
             signal.alarm(SECONDS)
             module = next(sys.modules[full] for full in (f"callback.{name}", name) if full in sys.modules)
-            # What stands outside functions, or runs at the import alone, may matter anywhere.
+            # What is outside functions, or runs at the import alone, may matter anywhere.
             install(mutant if through else replace(mutant, function=None), module, self._functions)
             status = NOTICED
             status = self._tried(through or list(self._seen))
@@ -224,7 +224,7 @@ def main() -> int:
     if status := pytest.main([*_OPTIONS, *files], plugins=[runner]):
         return int(status)
     print(f"{'all':<12}{_score(runner.made, runner.survived)}")
-    print(f"{len(runner.wrong)} to look at; the reasons of all others are in {LISTED.relative_to(ROOT)}")
+    print(f"{len(runner.wrong)} to read; the reasons of all others are in {LISTED.relative_to(ROOT)}")
     return int(bool(runner.wrong))
 
 

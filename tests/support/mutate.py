@@ -38,7 +38,7 @@ class Mutant:
 
 
 def mutants(source: str, module: str) -> Iterator[Mutant]:
-    """Make each mutant of a module's source; its name stays while the code around it changes."""
+    """Make each mutant of a module's source; its name is the same while the code around it changes."""
     tree, names = ast.parse(source), Counter[str]()
     for function, parent, field, index, node in list(_places(tree, None)):
         for what, variant in _variants(node, parent):

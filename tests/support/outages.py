@@ -258,16 +258,16 @@ def _line(case: str, ended: Ended) -> str:
     )
 
 
-def _told(length: str, case: str) -> Ended:
+def _played(length: str, case: str) -> Ended:
     with worlds() as world:
         return outage(world, CASES[case], *LENGTHS[length])
 
 
 def main() -> None:
     """Write the document anew."""
-    told = list(product(LENGTHS, CASES))
+    asked = list(product(LENGTHS, CASES))
     with ProcessPoolExecutor(os.cpu_count()) as processes:
-        ended = dict(zip(told, processes.map(_told, *zip(*told, strict=True)), strict=True))
+        ended = dict(zip(asked, processes.map(_played, *zip(*asked, strict=True)), strict=True))
     tables = [
         _TABLE.format(length=length) + "".join(_line(case, ended[length, case]) for case in CASES) for length in LENGTHS
     ]

@@ -59,8 +59,8 @@ def test_calls_of_the_stories_are_answered_alike(world: World) -> None:
     world.wire.moto = ask_both
     with without_coverage():
         for name in ("as it should", "it cannot be saved at first", "the order's status is asked for", "it is refused"):
-            Story(world, SCENARIOS[name], (True, "twice")).told()
-        lost = Story(world, SCENARIOS["as it should"], (True, "twice")).told().points[4]
+            Story(world, SCENARIOS[name], (True, "twice")).play()
+        lost = Story(world, SCENARIOS["as it should"], (True, "twice")).play().points[4]
         assert not Story(world, SCENARIOS["as it should"], (True, "twice")).cell(lost, "answer lost").wrong
     refused = {(operation, "ConditionalCheckFailedException") for operation in ("PutItem", "UpdateItem")}
     assert kinds == {(operation, "answered") for operation in OPERATIONS} | refused

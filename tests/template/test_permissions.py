@@ -95,7 +95,7 @@ def heard() -> list[tuple[Point, Call]]:
         with made(wire, patch) as world, asked_directly(wire):
             for scenario in (*SCENARIOS.values(), OUTLASTS_RETRIES):
                 for crossing in ((True, "once"), (False, "never"))[: 1 if scenario is OUTLASTS_RETRIES else 2]:
-                    points = Story(world, scenario, crossing).told().points
+                    points = Story(world, scenario, crossing).play().points
                     calls += zip(points, wire.calls, strict=True)
     return calls
 
