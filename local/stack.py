@@ -213,11 +213,12 @@ def deploy(started: Emulator, options: Options) -> Stack:
 
 def create_surroundings(stack: Stack, options: Options) -> None:
     """Create what payment3 has around this project: ProcessPaidOrder with its notes, the secret, the mail identity."""
+    key = {"orderId": ("HASH", "S"), "pass": ("RANGE", "N")}
     stack.client("dynamodb").create_table(
         TableName=CALLS,
         BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "call", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "call", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, (kind, _) in key.items()],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": of} for name, (_, of) in key.items()],
     )
     stack.client("lambda").create_function(
         FunctionName=f"payment3-process-paid-order-{BRANCH}",
