@@ -1,1 +1,1 @@
-"""The operators' tools: what failed, and the way back. They act on the account that the environment names."""
+"""The operators' command line and page: what became of an order, what failed, and how to repair it."""

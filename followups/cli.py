@@ -1,4 +1,4 @@
-"""The operators' command line: where is this order, what failed, and the way back."""
+"""The operators' command line."""
 
 import json
 import sys
@@ -12,19 +12,13 @@ from followups.operator import Operator
 
 NAME = "followups"
 _INTERRUPTED, _NOT_TRIED = 130, 2
-_HELP = """Answer "this customer paid, where is the order?", and bring back what failed.
-
-Each command acts on one deployed stack, in the account and region that the environment or the options name. None prints
-card data, keys or payloads. On a terminal there are tables and colours (not with NO_COLOR); into a pipe goes one line
-for each thing, and with --json what programs read, with the names that the record has. COMMAND --help is its manual."""
 
 
 @click.group(
     NAME,
     cls=ManualGroup,
-    help=_HELP,
     lazy={
-        "show": "What became of an order, a charge or a delivery.",
+        "show": "What became of an order, a charge or a notification.",
         "list": "What is overdue, failed or pending.",
         "watch": "What waits, is late or failed, live.",
         "board": "The same as a web page on 127.0.0.1.",
@@ -33,7 +27,7 @@ for each thing, and with --json what programs read, with the names that the reco
         "dead-letters": "What could not be saved: list it, redrive it, or discard it.",
         "forget": "Erase a customer's data, keep what accounting needs.",
         "verify": "Does the checksum of a notification hold?",
-        "preflight": "Would what is deployed work in this account?",
+        "preflight": "Would a deployment work in this account?",
     },
     examples={
         "followups show ORDER-1001": "where is this order?",
@@ -52,33 +46,41 @@ for each thing, and with --json what programs read, with the names that the reco
 )
 @click.version_option(package_name="delayednotify", prog_name=NAME, message="%(prog)s %(version)s")
 def cli() -> None:
-    """Hold the commands."""
+    """Answer "this customer paid, where is the order?", and repair what failed.
+
+    Each command acts on one deployed stack, in the account and region of the environment or the options. None prints
+    card data, keys or payloads. A terminal gets tables and colours (not with NO_COLOR), a pipe one line per item, and
+    --json prints what programs read, by the record's own names. COMMAND --help is the manual of a command.
+    """
 
 
 def main(given: Sequence[str] | None = None, operator: Operator | None = None) -> int:
     """Run one command and return its exit code."""
     operator = operator or Operator()
     streams: Any = (sys.stdout, sys.stderr)
-    for stream in streams:  # what a terminal cannot show is replaced, and the work goes on
+    for stream in streams:  # a letter that a terminal cannot show is replaced
         stream.reconfigure(errors="replace")
     try:
         return int(cli.main(given, prog_name=NAME, standalone_mode=False, obj=operator) or 0)
-    except click.ClickException as error:
-        if not operator.given.get("as_json"):
-            error.show()
-            return _NOT_TRIED
-        what, todo = error.format_message(), ""
     except click.Abort:
         print(operator.when_stopped, file=sys.stderr)
         return _INTERRUPTED
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - an unknown one is raised again
+        _print_error(error, as_json=bool(operator.given.get("as_json")))
+        return _NOT_TRIED
+
+
+def _print_error(error: Exception, *, as_json: bool) -> None:
+    if isinstance(error, click.ClickException):
+        if not as_json:
+            error.show()
+            return
+        what, todo = error.format_message(), ""
+    else:
         from followups.stack import explain  # noqa: PLC0415 - boto3, which --help does not need
 
         if (known := explain(error)) is None:
-            raise
+            raise error
         what, todo = known.what, known.advice
-    if operator.given.get("as_json"):
-        print(json.dumps({"version": 1, "error": what, "todo": todo}), file=sys.stderr)
-    else:
-        print(*filter(None, (what, todo)), sep="\n", file=sys.stderr)
-    return _NOT_TRIED
+    text = json.dumps({"version": 1, "error": what, "todo": todo}) if as_json else f"{what}\n{todo}".strip()
+    print(text, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The stack's queues and what lies in them: who drains each, and the way back or out.
+"""`followups dead-letters`: what could not be saved is in one of three queues; list it, send it back, delete it.
 
 Two writers, two forms:
 
@@ -33,18 +33,17 @@ from callback.schema import Schema
 from callback.timer import TimerInput
 from followups.manual import ManualGroup
 from followups.operator import Operator, rate_option
-from followups.output import Column, Sheet
+from followups.output import DONE, FAILED, LEFT, PLANNED, Row, Sheet, column
 from followups.records import CHECKSUMS
-from followups.stack import FAILURE, QUEUES, REFUSED, RETRY, Stack, error_line
-from followups.text import printable, span, visible
+from followups.stack import FAILURE, QUEUES, REFUSED, RETRY, Stack
+from followups.text import error_line, printable, span, visible
 
 if TYPE_CHECKING:
     from click.decorators import FC
-    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-# What waits there waits for a person.
+# What is there waits for a person.
 FOR_A_PERSON = (REFUSED, FAILURE)
-# As many as SQS hands out at once, hidden from others for as long as they take at most.
+# As many as SQS returns at once, and for how long they are hidden from others at most.
 _AT_ONCE, _HIDDEN_SECONDS = 10, 300
 # Any wait makes SQS ask all its servers; without one it may miss what is there.
 _WAIT_SECONDS = 1
@@ -52,10 +51,10 @@ _WAIT_SECONDS = 1
 
 @dataclass(frozen=True)
 class Letter:
-    """A message of a queue: whose it is and why it is there; a `refusal` says why it cannot go back.
+    """A message of a queue: what it is about and why it is there; a `refusal` says why it cannot go back.
 
-    Of all this only the body may not be printed: it holds card data. `sent_at` is when it came into the queue;
-    `checksum` the verdict, as far as it is known without the merchant's key.
+    Only the body may not be printed: it holds card data. `checksum` is the verdict, as far as it is known without the
+    merchant's key.
     """
 
     queue: str
@@ -73,14 +72,14 @@ class Letter:
         about = {"checksumStatus": self.checksum, "messageId": self.message_id, "error": self.error}
         return {"queue": self.queue, "kind": self.kind, **self.ids, **about, "sentAt": format_utc(self.sent_at)}
 
-    def masked(self) -> object:
-        """The event, with what is secret masked; of what is no letter the text."""
+    def with_event(self) -> dict[str, object]:
+        """For programs, with the event, or the text of what is no event; what is secret is masked."""
         try:
             content = json.loads(self.body)
             event: object = json.loads(redacted_event(content.get("requestPayload", content)))
         except (ValueError, AttributeError, RecursionError):
-            return redacted_text(self.body)
-        return event
+            event = redacted_text(self.body)
+        return self.as_data() | {"event": event}
 
 
 class InvalidLetter(BadInput):
@@ -99,7 +98,7 @@ class _OnFailure(Schema):
 
 
 class Queue:
-    """One queue of the stack. Used with `with`, it shows again in the end what it has received and not deleted."""
+    """One queue of the stack. At the end of `with`, others can receive again what was received and not deleted."""
 
     def __init__(self, stack: Stack, name: str) -> None:
         self.name, self._stack, self._url = name, stack, stack.output(name)
@@ -110,9 +109,9 @@ class Queue:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let others receive what is left."""
+        """Make what is left visible."""
         for handle in self._held.values():
-            with suppress(ClientError, BotoCoreError):  # it shows again by itself, some minutes later
+            with suppress(ClientError, BotoCoreError):  # it is visible again some minutes later
                 self._stack.sqs.change_message_visibility(QueueUrl=self._url, ReceiptHandle=handle, VisibilityTimeout=0)
 
     def __iter__(self) -> Iterator[Letter]:
@@ -120,7 +119,7 @@ class Queue:
         while messages := self._receive():
             new = [message for message in messages if message["MessageId"] not in self._held]
             self._held |= {message["MessageId"]: message["ReceiptHandle"] for message in messages}
-            if not new:  # in a long run the first ones show again: all were seen
+            if not new:  # in a long run the first ones are visible again: all were seen
                 return
             yield from (_letter(self._stack, self.name, message) for message in new)
 
@@ -129,18 +128,7 @@ class Queue:
         self._stack.sqs.delete_message(QueueUrl=self._url, ReceiptHandle=self._held[letter.message_id])
         del self._held[letter.message_id]
 
-    def counts(self) -> tuple[int, int, timedelta]:
-        """How many letters can be received; how many are in somebody's hands or wait for their next try, and how long.
-
-        The numbers are SQS's estimates.
-        """
-        number = "ApproximateNumberOfMessages"
-        names: Any = [number, f"{number}NotVisible", "VisibilityTimeout"]
-        about = self._stack.sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)["Attributes"]
-        there, hidden, wait = (int(about[name]) for name in names)
-        return there, hidden, timedelta(seconds=wait)
-
-    def _receive(self) -> "list[MessageTypeDef]":
+    def _receive(self) -> list[Any]:
         answer = self._stack.sqs.receive_message(
             QueueUrl=self._url,
             MaxNumberOfMessages=_AT_ONCE,
@@ -149,27 +137,11 @@ class Queue:
             MessageAttributeNames=["All"],
             MessageSystemAttributeNames=["SentTimestamp"],
         )
-        messages: list[MessageTypeDef] = answer.get("Messages", [])
+        messages: list[Any] = answer.get("Messages", [])
         return messages
 
 
-def send_back(stack: Stack, queue: Queue, letter: Letter) -> tuple[bool, str]:
-    """Send a letter to the retry queue, which delivers it at once; return whether it went, and what to say.
-
-    It is sent, *then* deleted: a process that dies in between leaves the letter where it was. One that goes back twice
-    is harmless, since the record knows which passes are done.
-    """
-    if letter.refusal:
-        return False, f"stays: {letter.refusal}"
-    try:
-        stack.sqs.send_message(QueueUrl=stack.output(RETRY), MessageBody=letter.body)
-        queue.delete(letter)
-    except (ClientError, BotoCoreError) as error:
-        return False, f"stays: {printable(str(error))}"
-    return True, "went back to the retry queue"
-
-
-def _letter(stack: Stack, queue: str, message: "MessageTypeDef") -> Letter:
+def _letter(stack: Stack, queue: str, message: Any) -> Letter:  # noqa: ANN401 - SQS's
     said = {name: about.get("StringValue", "") for name, about in message.get("MessageAttributes", {}).items()}
     sent_at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
     letter = Letter(queue, message["MessageId"], message["Body"], sent_at, _reason(said))
@@ -201,7 +173,7 @@ def _of_lambda(stack: Stack, letter: Letter, record: _OnFailure) -> Letter:
         kind="on-failure",
         ids=ids,
         error=letter.error or (error_line(record.answer) if record.answer else printable(record.context.condition)),
-        refusal="" if function == stack.delayed_notify else foreign,
+        refusal="" if function == stack.output("DelayedNotifyFunctionArn") else foreign,
         checksum=next((word for word in CHECKSUMS if f"Rejected: checksum {word}" in letter.error), checksum),
     )
 
@@ -216,22 +188,19 @@ def _notification(event: object) -> tuple[dict[str, str], str]:
     return ids, "unchecked" if verdict.retryable else verdict.status
 
 
-_COLUMNS = (Column("", 1), Column("queue", 25), Column("of", ratio=1), Column("what", ratio=1))
+_COLUMNS = (column("", 1), column("queue", 25), column("of", ratio=1), column("what", ratio=1))
 Result = Literal["went back", "stays", "would go back", "lies there"]
 _MARKS: dict[Result, tuple[str, str]] = {
-    "went back": ("✓", "green"),
-    "stays": ("✗", "bold red"),
-    "would go back": ("→", "yellow"),
-    "lies there": ("·", "yellow"),
+    "went back": DONE,
+    "stays": FAILED,
+    "would go back": PLANNED,
+    "lies there": LEFT,
 }
 _DRAINS = {
-    "RetryQueue": "It drains by itself: each letter is delivered again every {}.",
-    "RefusedQueue": "No retry helps: `followups dead-letters discard`, or `redrive` once its cause is gone.",
-    "FailureQueue": "Nothing tries again: `followups dead-letters redrive` once the cause is gone.",
+    RETRY: "It drains by itself: each letter is delivered again every {}.",
+    REFUSED: "No retry helps: `followups dead-letters discard`, or `redrive` once its cause is gone.",
+    FAILURE: "Nothing tries again: `followups dead-letters redrive` once the cause is gone.",
 }
-_SHORTEST = 6
-_LIMITED = "no more than so many of each queue"
-_STOPPED = "Stopped. What is not said to have gone back is where it was; the same command goes on."
 _LOOKING = [
     "cloudformation:DescribeStacks the stack",
     "sqs:ReceiveMessage the queues",
@@ -239,120 +208,29 @@ _LOOKING = [
 ]
 
 
-def _chosen(names: tuple[str, ...], *, may_be_all: bool = True) -> Callable[["FC"], "FC"]:
-    """Add --queue, and the letters by the beginning of their message ids, to a command."""
-    help_ = f"only this one of {', '.join(names)}; may be given several times"
-    kind = click.Choice(names, case_sensitive=False)
-    queue = click.option("--queue", "queues", type=kind, multiple=True, metavar="QUEUE", help=help_)
-    metavar = "[LETTER]..." if may_be_all else "LETTER..."
-    letters = click.argument("letters", nargs=-1, required=not may_be_all, type=_Prefix(), metavar=metavar)
-    return lambda function: queue(letters(function))
-
-
 class _Prefix(click.ParamType):
     """The beginning of a message id, long enough to mean one."""
 
-    name = "letter"
+    name, shortest = "letter", 6
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if len(value) < _SHORTEST:
-            self.fail(f"name a letter by at least {_SHORTEST} characters of its message id", param, ctx)
+        if len(value) < self.shortest:
+            self.fail(f"name a letter by at least {self.shortest} characters of its message id", param, ctx)
         return value
+
+
+def _chosen(names: tuple[str, ...], metavar: str = "[LETTER]...") -> Callable[["FC"], "FC"]:
+    """Add --queue, and the letters by the beginnings of their message ids, to a command."""
+    help_ = f"only this one of {', '.join(names)}; may be given several times"
+    kind = click.Choice(names, case_sensitive=False)
+    queue = click.option("--queue", "queues", type=kind, multiple=True, metavar="QUEUE", help=help_)
+    is_required = not metavar.startswith("[")
+    letters = click.argument("letters", nargs=-1, required=is_required, type=_Prefix(), metavar=metavar)
+    return lambda function: queue(letters(function))
 
 
 def _those(queue: Iterable[Letter], wanted: tuple[str, ...]) -> Iterator[Letter]:
     return (letter for letter in queue if not wanted or letter.message_id.startswith(wanted))
-
-
-@click.group(
-    "dead-letters",
-    cls=ManualGroup,
-    help="""What could not be saved is kept in one of the stack's three queues, for at most 14 days: in RetryQueue while
-it is tried again, in RefusedQueue where no retry can help, in FailureQueue after its last try.""",
-)
-def command() -> None:
-    """Look at letters, redrive or discard them."""
-
-
-@command.command(
-    "list",
-    help="""Say what is in the queues: of which notification, since when and why, and who drains the queue. Each letter
-is received, hidden for a moment from others, and shown again; none is moved.
-
-A letter that is hidden cannot be looked at, and is only counted: RetryFunction or another redrive has it, or it waits
-for its next try.""",
-    short_help="What lies there, and why.",
-    examples={
-        "followups dead-letters list": "all three queues",
-        "followups dead-letters list --queue RefusedQueue --json": "one of them, as JSON lines",
-    },
-    exits={0: "listed, even if there is nothing", 2: "it could not be listed"},
-    permissions=[*_LOOKING, "sqs:GetQueueAttributes the queues"],
-)
-@_chosen(QUEUES)
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help=_LIMITED)
-@click.pass_obj
-def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], limit: int) -> int:
-    """Print a row for each letter, and a line for each queue."""
-    _ = operator.stack.outputs, operator.stack.sqs  # made here: boto3 cannot make clients in two threads at once
-
-    def read(name: str) -> tuple[tuple[int, int, timedelta], list[Letter]]:
-        with Queue(operator.stack, name) as queue:
-            return queue.counts(), list(islice(_those(queue, letters), limit))
-
-    names = queues or QUEUES
-    with ThreadPoolExecutor(len(names)) as pool:
-        looked = list(pool.map(read, names))
-    for name, ((there, hidden, wait), found) in zip(names, looked, strict=True):
-        seen = _show(operator, found)
-        if operator.output.is_table or seen or hidden:
-            of = f" of about {there}" if there > len(seen) == limit else ""
-            counts = f"{len(seen)}{of} to look at, {hidden} hidden." if hidden else f"{len(seen)}{of}."
-            operator.output.note(f"{name}: {counts}", _DRAINS[name].format(span(wait)) if seen or hidden else "")
-    return 0
-
-
-@command.command(
-    "show",
-    help="""Say all that is known of a letter: of which notification, since when, why, and the event itself. Card data,
-tokens and keys are masked in it.""",
-    short_help="All of a letter, its event masked.",
-    examples={"followups dead-letters show 1f0c5a55": "the one whose message id begins so"},
-    exits={0: "shown", 1: "no letter has that id"},
-    permissions=_LOOKING,
-)
-@_chosen(QUEUES, may_be_all=False)
-@click.pass_obj
-def show(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
-    """Print each letter and its event."""
-    found = 0
-    for letter in _received(operator, queues, letters):
-        about = letter.as_data() | {"event": letter.masked()}
-        found += 1
-        for name, value in about.items() if not operator.output.as_json else ():
-            operator.output.line(f"{name}:", str(value))
-        operator.output.document(about) if operator.output.as_json else operator.output.line("")
-    return 0 if found else 1
-
-
-@command.command(
-    "export",
-    help="""Print letters as JSON lines, each with its event, in which card data, tokens and keys are masked: for a
-ticket, or to look through many. No letter is moved; what is raw stays in the queue.""",
-    short_help="Letters as JSON lines, their events masked.",
-    examples={"followups dead-letters export --queue RefusedQueue > letters.jsonl": "all of a queue"},
-    exits={0: "exported", 1: "there was nothing"},
-    permissions=_LOOKING,
-)
-@_chosen(QUEUES)
-@click.pass_obj
-def export(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
-    """Print a JSON line for each letter."""
-    count = 0
-    for letter in _received(operator, queues, letters):
-        operator.output.document(letter.as_data() | {"event": letter.masked()})
-        count += 1
-    return 0 if count else 1
 
 
 def _received(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> Iterator[Letter]:
@@ -361,64 +239,189 @@ def _received(operator: Operator, queues: tuple[str, ...], letters: tuple[str, .
             yield from _those(queue, letters)
 
 
+@click.group("dead-letters", cls=ManualGroup)
+def command() -> None:
+    """List, redrive or discard what could not be saved.
+
+    It is kept in one of the stack's three queues, for at most 14 days: in RetryQueue while it is tried again, in
+    RefusedQueue where no retry can help, in FailureQueue after its last try.
+    """
+
+
+@command.command(
+    "list",
+    short_help="What is in the queues, and why.",
+    examples={
+        "followups dead-letters list": "all three queues",
+        "followups dead-letters list --queue RefusedQueue --json": "one of them, as JSON lines",
+    },
+    exits={0: "listed, even if there is nothing", 2: "it could not be listed"},
+    permissions=[*_LOOKING, "sqs:GetQueueAttributes the queues"],
+)
+@_chosen(QUEUES)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="at most so many a queue"
+)
+@click.pass_obj
+def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], limit: int) -> int:
+    """List each letter: of which notification, since when and why, and what drains its queue.
+
+    Each letter is received, hidden from others for a moment, and made visible again; none is moved. A letter that is
+    hidden cannot be read, and is only counted: RetryFunction or another redrive has it, or it waits for its next try.
+    """
+    stack, output = operator.stack, operator.output
+    _ = stack.output(RETRY), stack.sqs  # made here: boto3 cannot make clients in two threads at once
+
+    def read(name: str) -> tuple[tuple[int, int, timedelta], list[Letter]]:
+        with Queue(stack, name) as queue:
+            return stack.queue_counts(name), list(islice(_those(queue, letters), limit))
+
+    names = queues or QUEUES
+    with ThreadPoolExecutor(len(names)) as pool:
+        looked = list(pool.map(read, names))
+    for name, ((there, hidden, wait), found) in zip(names, looked, strict=True):
+        _list(operator, found)
+        if output.is_table or found or hidden:
+            of = f" of about {there}" if there > len(found) == limit else ""
+            counts = f"{len(found)}{of} to look at, {hidden} hidden." if hidden else f"{len(found)}{of}."
+            output.note(f"{name}: {counts}", _DRAINS[name].format(span(wait)) if found or hidden else "")
+    return 0
+
+
+@command.command(
+    "show",
+    short_help="All of a letter, its event masked.",
+    examples={"followups dead-letters show 1f0c5a55": "the one whose message id begins so"},
+    exits={0: "shown", 1: "no letter has that id"},
+    permissions=_LOOKING,
+)
+@_chosen(QUEUES, "LETTER...")
+@click.pass_obj
+def show(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
+    """Print all that is known of a letter: of which notification, since when, why, and the event itself.
+
+    Card data, tokens and keys are masked in it.
+    """
+    code = 1
+    for letter in _received(operator, queues, letters):
+        code, about = 0, letter.with_event()
+        if operator.output.as_json:
+            operator.output.document(about)
+            continue
+        for name, value in about.items():
+            operator.output.line(f"{name}:", str(value))
+        operator.output.line("")
+    return code
+
+
+@command.command(
+    "export",
+    short_help="Letters as JSON lines, their events masked.",
+    examples={"followups dead-letters export --queue RefusedQueue > letters.jsonl": "all of a queue"},
+    exits={0: "exported", 1: "there was nothing"},
+    permissions=_LOOKING,
+)
+@_chosen(QUEUES)
+@click.pass_obj
+def export(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
+    """Print letters as JSON lines, each with its event: for a ticket, or to search many.
+
+    Card data, tokens and keys are masked. No letter is moved; what is raw stays in the queue.
+    """
+    code = 1
+    for letter in _received(operator, queues, letters):
+        operator.output.document(letter.with_event())
+        code = 0
+    return code
+
+
 @command.command(
     "redrive",
-    help="""Send letters back to the retry queue, and delete them where they were: those whose message ids are named, or
-all of both queues that wait for a person. RetryFunction delivers each within seconds, and again and again while it
-cannot be saved.
-
-Without a letter's id nothing is done before --yes: what would go back is printed, and the command that does it. What is
-refused once more is in RefusedQueue again. Nothing is lost if it is stopped, and a pass that is done is not run again:
-the record knows.""",
-    short_help="Send what lies there back to where it is delivered.",
+    short_help="Send letters back to where they are delivered.",
     examples={
-        "followups dead-letters redrive": "say what would go back",
+        "followups dead-letters redrive": "print what would go back",
         "followups dead-letters redrive --yes --rate 2": "send it back, two a second at most",
         "followups dead-letters redrive 1f0c5a55": "the one whose message id begins so",
         "followups dead-letters redrive --queue FailureQueue --yes": "one of the queues",
     },
     exits={
-        0: "all went back, or nothing was there; --dry-run: said",
+        0: "all went back, or nothing was there; --dry-run: printed",
         1: "something stays: it cannot go back, or --yes was not given",
     },
     permissions=[*_LOOKING, "sqs:DeleteMessage RefusedQueue, FailureQueue", "sqs:SendMessage RetryQueue"],
 )
 @_chosen(FOR_A_PERSON)
-@click.option("--dry-run", is_flag=True, help="only say what lies there and what would go back")
+@click.option("--dry-run", is_flag=True, help="only print what would go back")
 @click.option("--yes", is_flag=True, help="send back what is not named by its id, too")
 @rate_option
 @click.pass_obj
 def redrive(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, ...], **how: Any) -> int:  # noqa: ANN401
-    """Send the letters back, or say which would go."""
+    """Send letters back to the retry queue, and delete them where they were.
+
+    Those whose message ids are named, or all of both queues that wait for a person. RetryFunction delivers each within
+    seconds, and again and again while it cannot be saved.
+
+    Without a letter's id it prints what would go back and the command that sends it, and sends nothing before --yes.
+    What is refused once more is in RefusedQueue again. Nothing is lost if it is stopped, and a pass that is done is not
+    run again: the record knows.
+    """
+    is_done = not how["dry_run"] and bool(how["yes"] or letters)
+    if is_done:
+        operator.when_stopped = "Stopped. What is not listed as gone back is where it was; the same command continues."
+    counts = _redrive(operator, queues or FOR_A_PERSON, letters, how["rate"] if is_done else None)
+    advice = "See the lines above, then redrive again, or discard." if counts["stays"] and is_done else ""
+    operator.output.note(f"Dead letters: {counts.total()}, staying: {counts['stays']}.", advice)
+    if counts["would go back"]:
+        operator.print_command("dead-letters", "redrive", "--yes", *(f"--queue={name}" for name in queues), ids=letters)
+    is_unknown = bool(letters) and not counts.total()
+    return 1 if counts["stays"] or is_unknown or (counts["would go back"] and not how["dry_run"]) else 0
+
+
+def _redrive(
+    operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], rate: float | None
+) -> Counter[Result]:
+    """Send the letters back, at most `rate` a second; without a rate print which would go."""
     counts: Counter[Result] = Counter()
     sent: set[int] = set()
-    does = not how["dry_run"] and (how["yes"] or bool(letters))
-    operator.when_stopped = _STOPPED if does else operator.when_stopped
-    for name in queues or FOR_A_PERSON:
-        with Queue(operator.stack, name) as queue, Sheet(operator.output, *_COLUMNS) as sheet:
+    for name in queues:
+        sheet = Sheet(operator.output, *_COLUMNS)
+        with Queue(operator.stack, name) as queue:
             those = _those(queue, letters)
-            for letter in operator.paced(those, how["rate"], lambda _: True) if does else those:
-                result, text = _send_back(operator, queue, letter, sent) if does else _plan(letter)
+            for letter in operator.paced(those, rate) if rate else those:
+                result, text = _send_back(operator.stack, queue, letter, sent) if rate else _plan(letter)
                 sent.add(hash(letter.body))
                 counts[result] += 1
-                _add(operator, sheet, letter, result, text)
-    advice = "Look at what the lines above say, then redrive again, or discard." if counts["stays"] and does else ""
-    operator.output.note(f"Dead letters: {counts.total()}, staying: {counts['stays']}.", advice)
-    if not does and counts["would go back"]:
-        words = ("dead-letters", "redrive", "--yes", *(f"--queue={name}" for name in queues))
-        operator.output.note(f"Nothing was changed. To do it:  {operator.stack.command(*words, ids=letters)}")
-    is_missing = bool(letters) and not counts.total()
-    return 1 if counts["stays"] or is_missing or (counts["would go back"] and not how["dry_run"]) else 0
+                sheet.add(_row(operator, letter, result, text))
+    return counts
+
+
+def _plan(letter: Letter) -> tuple[Result, str]:
+    if letter.refusal:
+        return "stays", f"stays: {letter.refusal}"
+    return "would go back", f"would go back to the retry queue; {letter.error}"
+
+
+def _send_back(stack: Stack, queue: Queue, letter: Letter, sent: set[int]) -> tuple[Result, str]:
+    """Send a letter, *then* delete it: a process that dies in between leaves it where it was.
+
+    One that goes back twice is harmless, since the record knows which passes are done.
+    """
+    if letter.refusal:
+        return "stays", f"stays: {letter.refusal}"
+    # What is refused again comes back at once, as a new message of the same body: once is enough.
+    if hash(letter.body) in sent:
+        return "stays", f"stays: refused again: {letter.error}"
+    try:
+        stack.sqs.send_message(QueueUrl=stack.output(RETRY), MessageBody=letter.body)
+        queue.delete(letter)
+    except (ClientError, BotoCoreError) as error:
+        return "stays", f"stays: {printable(str(error))}"
+    return "went back", "went back to the retry queue"
 
 
 @command.command(
     "discard",
-    help="""Delete letters for good: those whose message ids are named (or what these begin with, as `list` shows it),
-else every letter of the queue. They are shown first, and you are asked; without a terminal only --yes deletes.
-
-Without --queue it is RefusedQueue, in which anybody's nonsense ends. What is in FailureQueue was accepted, and is
-nowhere else: redrive it, if you can.""",
-    short_help="Delete what is nonsense, for good.",
+    short_help="Delete letters for good.",
     examples={
         "followups dead-letters discard": "every letter of RefusedQueue, after a question",
         "followups dead-letters discard 1f0c5a55": "the one letter whose id begins so",
@@ -434,7 +437,13 @@ nowhere else: redrive it, if you can.""",
 @click.option("--yes", is_flag=True, help="do not ask")
 @click.pass_obj
 def discard(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], *, yes: bool) -> int:
-    """Delete the letters, once a person has agreed."""
+    """Delete letters for good: those whose message ids are named, else every letter of the queue.
+
+    It lists them and asks; without a terminal only --yes deletes.
+
+    Without --queue it is RefusedQueue, in which anybody's nonsense ends. What is in FailureQueue was accepted, and is
+    nowhere else: redrive it, if you can.
+    """
     results = [_discard(operator, name, letters, yes=yes) for name in queues or (REFUSED,)]
     found, deleted = (sum(column) for column in zip(*results, strict=True))
     operator.output.note(f"Letters: {found}, deleted: {deleted}.")
@@ -443,10 +452,11 @@ def discard(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...
 
 def _discard(operator: Operator, name: str, wanted: tuple[str, ...], *, yes: bool) -> tuple[int, int]:
     with Queue(operator.stack, name) as queue:
-        letters = _show(operator, _those(queue, wanted))
+        letters = list(_those(queue, wanted))
+        _list(operator, letters)
         words = ("dead-letters", "discard", "--yes", f"--queue={name}")
         question = f"Delete {len(letters)} of {name} for good?"
-        if letters and not (yes or operator.agrees(question, *words, ids=wanted)):
+        if letters and not (yes or operator.confirms(question, *words, ids=wanted)):
             return len(letters), 0
         operator.when_stopped = "Stopped. Some letters may have been deleted; the others are where they were."
         return len(letters), sum(_delete(operator, queue, letter) for letter in letters)
@@ -461,39 +471,22 @@ def _delete(operator: Operator, queue: Queue, letter: Letter) -> bool:
     return True
 
 
-def _show(operator: Operator, queue: Iterable[Letter]) -> list[Letter]:
-    letters = []
-    with Sheet(operator.output, *_COLUMNS) as sheet:
-        for letter in queue:
-            _add(operator, sheet, letter, "lies there", letter.error or letter.refusal)
-            letters.append(letter)
-    return letters
+def _list(operator: Operator, letters: list[Letter]) -> None:
+    if letters:
+        rows = (_row(operator, letter, "lies there", letter.error or letter.refusal) for letter in letters)
+        Sheet(operator.output, *_COLUMNS).add(*rows)
 
 
-def _plan(letter: Letter) -> tuple[Result, str]:
-    if letter.refusal:
-        return "stays", f"stays: {letter.refusal}"
-    return "would go back", f"would go back to the retry queue; {letter.error}"
-
-
-def _send_back(operator: Operator, queue: Queue, letter: Letter, sent: set[int]) -> tuple[Result, str]:
-    # What is refused again comes back at once, as a new message of the same body: once is enough.
-    if hash(letter.body) in sent:
-        return "stays", f"stays: refused again: {letter.error}"
-    went, text = send_back(operator.stack, queue, letter)
-    return "went back" if went else "stays", text
-
-
-def _add(operator: Operator, sheet: Sheet, letter: Letter, result: Result, text: str) -> None:
+def _row(operator: Operator, letter: Letter, result: Result, text: str) -> Row:
     # Clocks differ: nothing was sent after now.
     age = f"{span(max(timedelta(0), operator.clock() - letter.sent_at))} old"
     of = [visible(f"{name.removesuffix('Id')} {value}") for name, value in letter.ids.items()]
     of += [f"checksum {letter.checksum}"] if letter.checksum else []
-    ids = " ".join(f"{name}={value}" for name, value in letter.ids.items())
+    ids = [f"{name}={value}" for name, value in ({"messageId": letter.message_id} | dict(letter.ids)).items()]
+    ids += [f"checksum={letter.checksum}"] if letter.checksum else []
     short = letter.message_id.partition("-")[0]
-    ids += f" checksum={letter.checksum}" if letter.checksum else ""
-    sheet.add(
+    return Row(
         (_MARKS[result], f"{letter.queue}\n{letter.kind}, {age}\n{short}", "\n".join(of), text),
-        (letter.queue, letter.kind, f"messageId={letter.message_id} {ids}", age, text),
+        (letter.queue, letter.kind, " ".join(ids), age, text),
         letter.as_data() | {"result": result, "text": text},
     )

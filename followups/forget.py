@@ -1,6 +1,6 @@
-"""Forget: erase a customer's data from the records of an order, and from their rows of the error log.
+"""`followups forget`: erase a customer's data from the records of an order and their rows of the error log.
 
-What is kept is named, and all else is erased: an attribute that nobody thought of cannot stay behind.
+What is kept is named and all else is erased, so that an unforeseen attribute cannot stay behind.
 """
 
 from collections import Counter
@@ -13,24 +13,23 @@ from callback.clock import format_utc
 from callback.table import Item
 from followups.manual import READ, ManualCommand
 from followups.operator import Operator
-from followups.output import Column, Sheet
-from followups.records import (
+from followups.outcome import Outcome, sheet
+from followups.records import Notification, status
+from followups.stack import Stack
+from followups.tables import (
     ATTRIBUTES,
     ERROR_ATTRIBUTES,
+    ERRORS,
     KEY,
-    Notification,
-    Outcome,
+    RECORDS,
     error_keys,
+    find,
     get_all,
-    of_order,
-    status,
     update,
+    whole,
 )
-from followups.stack import Stack
-from followups.text import visible
 
-RECORDS, ERRORS = "CreditCardNotifyTable", "CallbackErrorLogTable"
-# What accounting needs, and what finds, shows, replays and expires a record. The digest tells a repeat of the delivery.
+# What accounting needs, and what finds, shows, replays and expires a record. The digest recognizes a repeated delivery.
 _KEPT = {
     RECORDS: {*ATTRIBUTES, "note", "bodyDigest", "sweepShard", "failedShard", "expiresAt", "claimId", "erasedAt"}
     - {"lastError", "passes", "resolvedReason"},
@@ -41,23 +40,18 @@ _KEPT_OF_PASS = ("number", "at", "attempt", "durationMs")
 
 
 def planned(stack: Stack, one: Notification, now: datetime) -> Outcome:
-    """Say what would be erased. What is still followed up is left: its passes run on, and would write again."""
+    """Return what would be erased. What is still followed up is left: its passes would write again."""
     word = status(one, now).word
     if word == "foreign":
         return Outcome(one, "left", "left: a row of another function's")
     if one.item.get("state") not in ("DONE", "FAILED") or word == "running":
         return Outcome(one, "left", f"left: {word}, so it is still followed up; forget it once it is done or failed")
-    names = sorted(
-        name
-        for record in get_all(stack, RECORDS, [{name: one.item[name] for name in KEY}])
-        for name in _changes(RECORDS, record)
-    )
+    names = sorted(name for record in whole(stack, one) for name in _changes(RECORDS, record))
     errors = sum(bool(_changes(ERRORS, row)) for row in _rows(stack, one))
     if not names and not errors:
         return Outcome(one, "nothing", "nothing is left to erase")
-    return Outcome(
-        one, "would erase", f"{', '.join(names) or 'nothing'} of the record; rows of the error log: {errors}"
-    )
+    text = f"{', '.join(names) or 'nothing'} of the record; rows of the error log: {errors}"
+    return Outcome(one, "would erase", text)
 
 
 def erased(stack: Stack, plan: Outcome, now: datetime) -> Outcome:
@@ -66,7 +60,7 @@ def erased(stack: Stack, plan: Outcome, now: datetime) -> Outcome:
     for row in _rows(stack, one):
         if changes := _changes(ERRORS, row):
             update(stack, ERRORS, row, ("errorId",), changes | at)
-    for record in get_all(stack, RECORDS, [{name: one.item[name] for name in KEY}]):
+    for record in whole(stack, one):
         changes = _changes(RECORDS, record)
         if changes and not update(stack, RECORDS, one.item, KEY, changes | at):
             return Outcome(one, "left", "left: it moved on meanwhile; try again")
@@ -81,7 +75,7 @@ def _changes(table: str, item: Item) -> Item:
     }
     if isinstance(item.get("passes"), list) and table == RECORDS:
         passes = [_without_outcome(done) for done in item["passes"]]
-        changes = {name: value for name, value in changes.items() if name != "passes"}
+        del changes["passes"]
         changes |= {"passes": passes} if passes != item["passes"] else {}
     return changes
 
@@ -96,70 +90,66 @@ def _rows(stack: Stack, one: Notification) -> list[Item]:
     return list(get_all(stack, ERRORS, [{"errorId": id_} for id_ in ids]))
 
 
-_HELP = """Erase a customer's data from the notifications of an order, and from their rows of the error log.
-
-Gone are the body, what ProcessPaidOrder answered, and every free text: last error, message, traceback, event. Kept are
-what accounting needs: ids, amount, currency, status, verdict, state, the passes and their times.
-
-What would be erased is shown first, and you are asked; without a terminal only --yes erases. What is still followed up
-is left, since its passes would write again: forget it once it is done or failed. It may be run twice.
-
-It does not reach messages in the queues (`followups dead-letters`), rows of the error log of what was never saved, log
-lines, mails and backups: docs/data.md says when each is gone."""
-_COLUMNS = (Column("", 1), Column("charge, notification", ratio=2), Column("what", ratio=3))
-_MARKS = {"erased": ("✓", "green"), "nothing": ("·", "dim"), "left": ("✗", "bold red"), "would erase": ("→", "yellow")}
-
-
 @click.command(
     "forget",
     cls=ManualCommand,
-    help=_HELP,
     examples={
-        "followups forget ORDER-1001": "say what would be erased, and ask",
-        "followups forget ORDER-1001 --dry-run": "only say it",
+        "followups forget ORDER-1001": "print what would be erased, and ask",
+        "followups forget ORDER-1001 --dry-run": "only print it",
         "followups forget ORDER-1001 --yes": "erase it without a question",
     },
     exits={
-        0: "erased, or nothing is left to erase; --dry-run: said",
+        0: "erased, or nothing is left to erase; --dry-run: printed",
         1: "something stays: it is still followed up, you said no, --yes was not given, or nothing was saved",
     },
     permissions=[*READ, "dynamodb:UpdateItem CreditCardNotifyTable, CallbackErrorLogTable"],
 )
 @click.argument("order", metavar="ORDER")
-@click.option("--dry-run", is_flag=True, help="only say what would be erased")
+@click.option("--dry-run", is_flag=True, help="only print what would be erased")
 @click.option("--yes", is_flag=True, help="do not ask")
 @click.pass_obj
 def command(operator: Operator, order: str, *, dry_run: bool, yes: bool) -> int:
-    """Erase, or say what would be erased."""
-    stack, output, now = operator.stack, operator.output, operator.clock()
-    found = of_order(stack, order)
-    plans = [planned(stack, one, now) for one in found]
+    """Erase a customer's data from the notifications of an order, and from their rows of the error log.
+
+    It erases the body, what ProcessPaidOrder answered, and every free text: last error, message, traceback, event. It
+    keeps what accounting needs: ids, amount, currency, status, verdict, state, the passes and their times.
+
+    It prints what would be erased and asks; without a terminal only --yes erases. What is still followed up is left,
+    since its passes would write again: forget it once it is done or failed. It may be run twice.
+
+    It does not reach messages in the queues (`followups dead-letters`), rows of the error log about what was never
+    saved, log lines, mails and backups: docs/data.md says when each is gone.
+    """
+    stack, output = operator.stack, operator.output
+    found = find(stack, order, every=True)
+    plans = [planned(stack, one, operator.clock()) for one in found.rows if one.order_id == order]
     if not plans:
         output.note(f"{order}: no notification was saved in stack {stack.name}.")
         return 1
     todo = [plan for plan in plans if plan.result == "would erase"]
-    if dry_run or not todo:
-        return _tell(operator, plans, more=found.more, stays=0 if dry_run else 1)
-    if not yes:
-        _tell(operator, plans, more=found.more)
-        if not operator.agrees(f"Erase this of {order} for good?", "forget", "--yes", ids=(order,)):
+    if todo and yes and not dry_run:
+        plans = _erase(operator, plans)
+    is_left = _print(operator, plans, more=found.more)
+    if dry_run:
+        return 0
+    if todo and not yes:
+        if not operator.confirms(f"Erase this of {order} for good?", "forget", "--yes", ids=(order,)):
             return 1
-    operator.when_stopped = "Stopped. Some of it may have been erased; the same command goes on."
-    done = [erased(stack, plan, operator.clock()) if plan in todo else plan for plan in plans]
-    return _tell(operator, done, more=found.more)
+        is_left = _print(operator, _erase(operator, plans), more=found.more)
+    return is_left
 
 
-def _tell(operator: Operator, erasures: list[Outcome], *, more: bool, stays: int = 1) -> int:
-    counts: Counter[str] = Counter()
-    with Sheet(operator.output, *_COLUMNS) as sheet:
-        for one in erasures:
-            ids = one.notification.ids
-            named = " ".join(f"{name}={value}" for name, value in ids.items())
-            cells = (_MARKS[one.result], "\n".join(visible(ids[name]) for name in ("chargeId", "notificationId")))
-            sheet.add((*cells, one.text), (named, one.text), ids | {"result": one.result, "text": one.text})
-            counts[one.result] += 1
+def _erase(operator: Operator, plans: list[Outcome]) -> list[Outcome]:
+    operator.when_stopped = "Stopped. Some of it may have been erased; the same command continues."
+    stack, now = operator.stack, operator.clock()
+    return [erased(stack, plan, now) if plan.result == "would erase" else plan for plan in plans]
+
+
+def _print(operator: Operator, outcomes: list[Outcome], *, more: bool) -> int:
+    sheet(operator).add(*(outcome.row() for outcome in outcomes))
+    counts = Counter(outcome.result for outcome in outcomes)
     erasing = f"to erase: {counts['would erase']}" if counts["would erase"] else f"erased: {counts['erased']}"
-    operator.output.note(f"Notifications: {len(erasures)}, {erasing}, left: {counts['left']}.")
+    operator.output.note(f"Notifications: {len(outcomes)}, {erasing}, left: {counts['left']}.")
     if more:
         operator.output.warn("There are more than one run reads: run forget again.")
-    return stays if counts["left"] or more else 0
+    return 1 if counts["left"] or more else 0

@@ -1,7 +1,7 @@
 """`followups list`: what waits, is late or failed."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,52 +9,18 @@ import click
 
 from followups.manual import LETTERS, READ, ManualCommand
 from followups.operator import Operator
-from followups.output import STYLES, Cell, Column, Sheet
-from followups.records import (
-    CHECKSUMS,
-    MOST_LISTED,
-    STATES,
-    Found,
-    Listing,
-    Notification,
-    State,
-    Status,
-    grouped,
-    listed,
-    status,
-)
+from followups.output import STYLES, Row, Sheet, column
+from followups.records import CHECKSUMS, STATES, Found, Notification, State, grouped, status
 from followups.stack import Stack
+from followups.tables import MOST_LISTED, Listing, listed
 from followups.text import EXPECTED, clock_time, parse_when
 
-EVER = Listing("pending")
-_LIMIT, _FOLDED = 1000, 3
-_LIMITED = f"no more than so many of each state (default: {_LIMIT}); it is said where there are more"
+_FOLDED, _WIDE = 3, 110
+_LIMITED = "at most so many of each state (default: 1000); a line says if there are more"
 _CHECKSUM = f"only those with this verdict: {', '.join(CHECKSUMS)}"
-_COLUMNS = (
-    Column("due or failed (UTC)", 19),
-    Column("status", 8),
-    Column("pass", 4),
-    Column("checksum", 8),
-    Column("order", ratio=3),
-    Column("charge", ratio=3),
-    Column("notification", ratio=3, beyond=110),
-    Column("last error", ratio=4, beyond=110),
-)
-_HELP = f"""List the notifications that wait, or that failed.
-
-pending is all that waits. overdue is what of it should have moved on: its pass was first due more than two minutes ago.
-Its status says more: retrying (its last attempt failed, and it is due again), running, or overdue itself. Both come in
-the order in which the sweep looks at them. failed waits for a person, and comes latest first. Without --state: what
-needs somebody, that is overdue and failed.
-
-What is done is in no list: find it by its order or charge with `followups show`.
-
-What the bank vouches for (checksum valid) comes before what it does not. A forged notification never has that, and
-never holds up one that has.
-
-On a terminal those of one cause fold into three rows, their number, and the commands for all of them; --all unfolds.
-
---since and --until bound when the pass was first due, or when it failed, the second excluded. WHEN is {EXPECTED}."""
+_COLUMNS = [column("due or failed (UTC)", 19), column("status", 8), column("pass", 4), column("checksum", 8)]
+_COLUMNS += [column("order", ratio=3), column("charge", ratio=3)]
+_WIDE_COLUMNS = [*_COLUMNS, column("notification", ratio=3), column("last error", ratio=4)]
 
 
 class When(click.ParamType):
@@ -63,10 +29,9 @@ class When(click.ParamType):
     name = "when"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Read it by the operator's clock; a wrong one is a usage error that says what is expected."""
-        operator = ctx.find_object(Operator) if ctx else None
+        """Parse a time by the operator's clock and zone."""
+        operator = (ctx.find_object(Operator) if ctx else None) or Operator()
         try:
-            operator = operator or Operator()
             return parse_when(str(value), operator.clock(), operator.zone)
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time: expected {EXPECTED}", param, ctx)
@@ -79,17 +44,17 @@ class StateChoice(click.Choice):
         super().__init__(states or STATES)
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
-        """Say of `done` why there is no such list."""
+        """Explain why there is no list of what is done, and suggest a state for a misspelt one."""
         if value == "done":
             self.fail("what is done is in no list: find it by its order or charge with `followups show`", param, ctx)
-        if close := difflib.get_close_matches(str(value), self.choices, 1) if value not in self.choices else []:
+        if value not in self.choices and (close := difflib.get_close_matches(str(value), self.choices, 1)):
             self.fail(f"{value!r} is none of {', '.join(self.choices)}: did you mean {close[0]}?", param, ctx)
         found: object = super().convert(value, param, ctx)
         return found
 
 
 def period(command: "click.decorators.FC") -> "click.decorators.FC":
-    """Add --since, --until and --limit to a command."""
+    """Add the options that choose among the notifications of a state."""
     bounds = (
         click.option("--since", type=When(), metavar="WHEN", help="from then on"),
         click.option("--until", type=When(), metavar="WHEN", help="before then"),
@@ -103,35 +68,20 @@ def period(command: "click.decorators.FC") -> "click.decorators.FC":
 
 
 def chosen(operator: Operator, states: Iterable[State], asked: Mapping[str, Any]) -> Found:
-    """Stream what is in one of the states, one state after the other; `asked` are the options of `period`."""
-    found = Found()
-    found.rows = _chosen(operator, states, asked, found)
-    return found
-
-
-def _chosen(
-    operator: Operator, states: Iterable[State], asked: Mapping[str, Any], found: Found
-) -> Iterator[Notification]:
-    now, since, until = operator.clock(), asked["since"] or EVER.since, asked["until"] or EVER.until
-    for state in states:
-        part = listed(
-            operator.stack,
-            Listing(state, since, until, asked["limit"] or _LIMIT, asked["checksum"], asked["cause"]),
-            now,
-        )
-        yield from part
-        found.more |= part.more
+    """Read what is in some states, one after the other; `asked` are the options of `period`."""
+    given, now = {name: value for name, value in asked.items() if value}, operator.clock()
+    parts = [listed(operator.stack, Listing(state, **given), now) for state in states]
+    return Found(tuple(one for part in parts for one in part.rows), any(part.more for part in parts))
 
 
 @click.command(
     "list",
     cls=ManualCommand,
-    help=_HELP,
     examples={
         "followups list": "what needs somebody",
         "followups list --state failed --since 24h": "what failed since yesterday",
         "followups list --state pending --since 10m": "what became due in the last ten minutes, or is due later",
-        "followups list --checksum invalid": "only what matches no key of the merchant's",
+        "followups list --checksum invalid": "only what matches none of the merchant's keys",
         "followups list --state overdue --json": "as JSON lines",
     },
     exits={0: "listed, even if there is nothing", 2: "it could not be listed"},
@@ -149,29 +99,40 @@ def command(
     unfold: bool,
     **asked: Any,  # noqa: ANN401 - what `period` adds
 ) -> int:
-    """Print a row for each notification that is asked for, or for each cause."""
-    output, now, count = operator.output, operator.clock(), 0
-    states = states or ("overdue", "failed")
+    """List the notifications that wait, or that failed.
+
+    pending is all that waits. overdue is what of it should have moved on: its pass was first due more than two minutes
+    ago. Its status says more: retrying (its last attempt failed, and it is due again), running, or overdue itself. Both
+    are in the order in which the sweep takes them. failed waits for a person, latest first. Without --state it lists
+    what needs somebody: overdue and failed.
+
+    What is done is in no list: find it by its order or charge with `followups show`.
+
+    What the bank vouches for (checksum valid) comes before what it does not: a forged notification never has that, and
+    never holds up one that has.
+
+    On a terminal those of one cause fold into three rows, their number, and the commands for all of them; --all unfolds
+    them.
+
+    --since and --until bound when the pass was first due, or when it failed, the second excluded. WHEN is a date
+    (2026-11-22), a time (2026-11-22T09:30, or 09:30 today), today, yesterday, 90m, 2h, 3d or 1w ago, or +10m ahead; in
+    your zone on a terminal, else in UTC, unless it names its own.
+    """
+    output, now, states = operator.output, operator.clock(), states or ("overdue", "failed")
+    found = chosen(operator, states, asked)
+    sheet = Sheet(output, *(_WIDE_COLUMNS if output.console.width >= _WIDE else _COLUMNS))
     folds = output.is_table and not unfold and not asked["cause"]
-    with Sheet(output, *_COLUMNS, at_once=50) as sheet:
-        found = chosen(operator, states, asked)
-        for group in grouped(found) if folds else ((one,) for one in found):
-            shown = group[:_FOLDED] if len(group) > _FOLDED + 1 else group
-            for one in shown:
-                sheet.add(
-                    _cells(one, status(one, now)),
-                    _line(one, status(one, now)),
-                    one.as_data(now) if output.as_json else {},
-                )
-            if len(shown) < len(group):
-                sheet.flush()
-                output.warn(f"… and {len(group) - len(shown)} more, {extent(group, now)}: {group[0].cause}", "bold")
-                for word in ("list", "replay"):
-                    output.line(f"    {command_of(operator.stack, group[0], now, word)}")
-            count += len(group)
+    for group in grouped(found.rows) if folds else filter(None, [found.rows]):
+        shown = group[:_FOLDED] if folds and len(group) > _FOLDED + 1 else group
+        sheet.add(*(_row(operator, one, now) for one in shown))
+        if more := len(group) - len(shown):
+            output.warn(f"… and {more} more, {extent(group, now)}: {group[0].cause}", "bold")
+            for word in ("list", "replay"):
+                output.line(f"    {command_of(operator.stack, group[0], now, word)}")
     for line in operator.stack.about_letters():
         output.warn(line, "bold red")
     if output.is_table:
+        count = len(found.rows)
         output.note(f"{count} {' or '.join(states)}.", "`followups show ORDER` shows one in detail." if count else "")
     if found.more:
         output.warn("There are more: --limit, --since, --until, --checksum and --cause choose among them.")
@@ -185,19 +146,20 @@ def extent(group: Sequence[Notification], now: datetime) -> str:
 
 
 def command_of(stack: Stack, one: Notification, now: datetime, word: str) -> str:
-    """Return the command that lists or replays all of one's cause and state."""
+    """Return the command that lists or replays all with the cause and state of a notification."""
     state = "failed" if status(one, now).word == "failed" else "overdue"
     return stack.command(word, f"--state={state}", f"--cause={one.cause_id}")
 
 
-def _cells(one: Notification, current: Status) -> tuple[Cell, ...]:
-    at = f"{current.at:%Y-%m-%d %H:%M:%S}" if current.at else ""
-    ids = (one.order_id, one.ids["chargeId"], one.ids["notificationId"])
-    proof = (one.checksum, "" if one.checksum == "valid" else "yellow")
-    return (at, (current.word, STYLES[current.level]), str(one.next_pass), proof, *ids, one.reason)
-
-
-def _line(one: Notification, current: Status) -> tuple[str, ...]:
+def _row(operator: Operator, one: Notification, now: datetime) -> Row:
+    current, passes, ids = status(one, now), f"passes={max(one.next_pass - 1, 0)}", one.ids
+    cells = (
+        f"{current.at:%Y-%m-%d %H:%M:%S}" if current.at else "",
+        (current.word, STYLES[current.level]),
+        str(one.next_pass),
+        (one.checksum, "" if one.checksum == "valid" else "yellow"),
+        *(ids["orderId"], ids["chargeId"], ids["notificationId"], one.reason),
+    )
     at = f"{current.at:%Y-%m-%dT%H:%M:%SZ}" if current.at else "-"
-    ids = " ".join(f"{name}={value}" for name, value in one.ids.items())
-    return (at, current.word, f"passes={max(one.next_pass - 1, 0)}", f"checksum={one.checksum}", ids, one.reason)
+    line = (at, current.word, passes, f"checksum={one.checksum}", one.names, one.reason)
+    return Row(cells, line, one.as_data(now) if operator.output.as_json else {})

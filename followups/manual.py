@@ -1,6 +1,6 @@
-"""Commands whose --help is their manual: what they do, examples, exit codes, permissions.
+"""Commands whose --help is a manual: what they do, examples, exit codes and permissions.
 
-The options that say where the stack is and how to print may come before or after the command.
+The options that name the stack and the output format may come before or after the command.
 """
 
 import difflib
@@ -22,38 +22,37 @@ READ = (
 )
 LETTERS = ("sqs:GetQueueAttributes the queues (without: a line says so)",)
 TIMERS = ("scheduler:GetSchedule the schedule group (without: a line says so)",)
-_WHERE = "Where, and how to print (before or after the command)"
 
 
-class CommonOption(click.Option):
+class _CommonOption(click.Option):
     """An option that every command takes."""
+
+    def __init__(self, *names: str, **attributes: Any) -> None:  # noqa: ANN401 - click's own
+        super().__init__(names, callback=_keep, expose_value=False, **attributes)
 
 
 def _keep(context: click.Context, option: click.Parameter, value: object) -> None:
-    # Given twice, the one nearer to the command counts: it is read last.
+    # If it is given twice, the one after the command counts: it is read last.
     if value and not context.resilient_parsing:
         context.ensure_object(Operator).given[str(option.name)] = value
 
 
-def _common(*names: str, **attributes: Any) -> CommonOption:  # noqa: ANN401 - click's own keywords
-    return CommonOption(names, callback=_keep, expose_value=False, **attributes)
-
-
-def common_options(*, with_environment: bool) -> list[click.Parameter]:
-    """Return the options; only the outermost command looks at the environment, which would override it else."""
-    variable = "FOLLOWUPS_STACK" if with_environment else None
+def _common_options(variable: str | None) -> list[click.Parameter]:
     stack = f"the deployed stack (default: $FOLLOWUPS_STACK, else {DEFAULT})"
+    region = "the AWS region (default: $AWS_DEFAULT_REGION, or the profile's)"
     return [
-        _common("--stack", metavar="NAME", envvar=variable, help=stack),
-        _common("--profile", metavar="NAME", help="the AWS profile (default: $AWS_PROFILE)"),
-        _common("--region", metavar="NAME", help="the AWS region (default: $AWS_DEFAULT_REGION, or the profile's)"),
-        _common("--local", is_flag=True, help="the local stack that `make up` started"),
-        _common("--tz", metavar="ZONE", help="the zone of times, such as Asia/Bangkok (default on a terminal: yours)"),
-        _common("--json", "as_json", is_flag=True, help="print JSON: a document, or a line for each thing listed"),
+        _CommonOption("--stack", metavar="NAME", envvar=variable, help=stack),
+        _CommonOption("--profile", metavar="NAME", help="the AWS profile (default: $AWS_PROFILE)"),
+        _CommonOption("--region", metavar="NAME", help=region),
+        _CommonOption("--local", is_flag=True, help="the local stack that `make up` started"),
+        _CommonOption("--tz", metavar="ZONE", help="the time zone, e.g. Asia/Bangkok (default on a terminal: yours)"),
+        _CommonOption("--json", "as_json", is_flag=True, help="print JSON: a document, or one line per item"),
     ]
 
 
-class _Manual(click.Command):
+class ManualCommand(click.Command):
+    """A command whose --help has examples, exit codes and permissions."""
+
     def __init__(
         self,
         *arguments: Any,  # noqa: ANN401 - click's own
@@ -64,33 +63,30 @@ class _Manual(click.Command):
     ) -> None:
         super().__init__(*arguments, **attributes)
         self.context_settings = {"help_option_names": ["--help", "-h"], "max_content_width": 100}
-        self.params += common_options(with_environment=attributes.get("name") == "followups")
+        # Only the outermost command reads the environment, or it would override an option given before the command.
+        self.params += _common_options("FOLLOWUPS_STACK" if self.name == "followups" else None)
         self.permissions = dict(part.partition(" ")[::2] for part in permissions)
         exits = {2: "it could not be tried", 130: "stopped"} | dict(exits or {})
         codes = {str(code): meaning for code, meaning in sorted(exits.items())}
         self._sections = {"Examples": dict(examples or {}), "Exit codes": codes, "Permissions": self.permissions}
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        own = [p.get_help_record(context) for p in self.get_params(context) if not isinstance(p, CommonOption)]
-        common = [p.get_help_record(context) for p in self.params if isinstance(p, CommonOption)]
-        for title, records in (("Options", own), (_WHERE, common)):
+        """List the command's own options, then the common ones."""
+        for is_common, title in ((False, "Options"), (True, "Stack and output (before or after the command)")):
+            options = [one for one in self.get_params(context) if isinstance(one, _CommonOption) == is_common]
             with formatter.section(title):
-                formatter.write_dl([record for record in records if record])
+                formatter.write_dl([record for one in options if (record := one.get_help_record(context))])
 
-    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        """List the examples, the exit codes and the permissions."""
         for title, lines in self._sections.items():
             if lines:
                 with formatter.section(title):
                     formatter.write_dl(list(lines.items()), col_max=40)
-        super().format_epilog(context, formatter)
 
 
-class ManualCommand(_Manual):
-    """One command."""
-
-
-class ManualGroup(_Manual, click.Group):
-    """Commands under one name. Those that are `lazy` are imported when they are asked for: a name and a short help."""
+class ManualGroup(ManualCommand, click.Group):
+    """Commands under one name. A `lazy` one is imported when it is used: until then it is a name and a short help."""
 
     command_class = ManualCommand
 
@@ -99,7 +95,7 @@ class ManualGroup(_Manual, click.Group):
         self.lazy = dict(lazy or {})
 
     def invoke(self, context: click.Context) -> Any:  # noqa: ANN401 - click's own
-        """Run the command; the reader of a pipe may have read enough, which click takes for a failure."""
+        """Run the command. A reader that closes the pipe early is no failure, though click takes it for one."""
         try:
             return super().invoke(context)
         except BrokenPipeError:
@@ -111,15 +107,15 @@ class ManualGroup(_Manual, click.Group):
         return [*self.lazy, *super().list_commands(context)]
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """Import one."""
-        if name in self.lazy:
-            module = {"list": "listing"}.get(name, name.replace("-", "_"))
-            command: click.Command = import_module(f"followups.{module}").command
-            return command
-        return super().get_command(context, name)
+        """Import a command."""
+        if name not in self.lazy:
+            return super().get_command(context, name)
+        module = {"list": "listing"}.get(name, name.replace("-", "_"))
+        command: click.Command = import_module(f"followups.{module}").command
+        return command
 
     def resolve_command(self, context: click.Context, words: list[str]) -> tuple[Any, Any, list[str]]:
-        """Find a command, or say which one was perhaps meant."""
+        """Find a command, or suggest the one that was perhaps meant."""
         try:
             return super().resolve_command(context, words)
         except click.UsageError as error:
@@ -128,13 +124,13 @@ class ManualGroup(_Manual, click.Group):
             raise
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """Name the commands after the options."""
+        """List the commands after the options, without importing any."""
         super().format_options(context, formatter)
+        own = {name: command.get_short_help_str(90) for name, command in self.commands.items()}
         with formatter.section("Commands"):
-            own = {name: command.get_short_help_str(90) for name, command in self.commands.items()}
             formatter.write_dl([*self.lazy.items(), *own.items()])
 
     def shell_complete(self, context: click.Context, incomplete: str) -> list[Any]:
         """Complete names without an import."""
-        found = [click.shell_completion.CompletionItem(name, help=said) for name, said in self.lazy.items()]
+        found = [click.shell_completion.CompletionItem(name, help=text) for name, text in self.lazy.items()]
         return [one for one in found if one.value.startswith(incomplete)] or super().shell_complete(context, incomplete)

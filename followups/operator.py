@@ -1,4 +1,4 @@
-"""Who runs a command: what was asked for beside it, and the clock and the patience that tests bring their own of."""
+"""What every command gets: the common options, the stack, the output, and a clock that tests replace."""
 
 import sys
 import time
@@ -19,19 +19,13 @@ if TYPE_CHECKING:
 
 DEFAULT = "payment3-follow-up-dev"
 T = TypeVar("T")
-rate_option = option(
-    "--rate",
-    type=FloatRange(min=0, min_open=True, max=50),
-    default=5,
-    show_default=True,
-    metavar="N",
-    help="no more than so many a second",
-)
+_RATE = FloatRange(min=0, min_open=True, max=50)
+rate_option = option("--rate", type=_RATE, default=5, show_default=True, metavar="N", help="at most so many a second")
 
 
 @dataclass
 class Operator:
-    """The options that every command takes are in `given`, by name; unset ones are not."""
+    """`given` holds the common options that are set, by name."""
 
     clock: Clock = utc_now
     monotonic: Callable[[], float] = time.monotonic
@@ -42,13 +36,13 @@ class Operator:
     @cached_property
     def output(self) -> "Output":
         """Where to print."""
-        from followups.output import Output  # noqa: PLC0415 - heavy, and --help needs none
+        from followups.output import Output  # noqa: PLC0415 - rich, which --help does not need
 
         return Output(as_json=bool(self.given.get("as_json")))
 
     @cached_property
     def zone(self) -> tzinfo:
-        """The zone of times that are typed and shown to a person: --tz, else the machine's on a terminal, else UTC."""
+        """The zone of times that a person types and reads: --tz, else the machine's on a terminal, else UTC."""
         if name := self.given.get("tz"):
             try:
                 return ZoneInfo(name)
@@ -56,31 +50,35 @@ class Operator:
                 raise UsageError(f"--tz {name}: no such zone; name one such as Asia/Bangkok") from error
         return (self.clock().astimezone().tzinfo or UTC) if self.output.is_table else UTC
 
-    def agrees(self, question: str, *words: str, ids: tuple[str, ...] = ()) -> bool:
-        """Ask, where somebody can answer; else print the command that needs no answer."""
+    def confirms(self, question: str, *words: str, ids: tuple[str, ...] = ()) -> bool:
+        """Ask on a terminal; elsewhere print the command that does it without a question."""
         if self.output.is_table and sys.stdin.isatty():
             return confirm("".join(letter if letter.isprintable() else "?" for letter in question))
-        self.output.note(f"Nothing was changed. To do it:  {self.stack.command(*words, ids=ids)}")
+        self.print_command(*words, ids=ids)
         return False
 
-    def paced(self, things: Iterable[T], rate: float, is_work: Callable[[T], bool]) -> Iterator[T]:
-        """Hand out things; what is work begins no sooner than 1/rate seconds after the one before."""
+    def print_command(self, *words: str, ids: tuple[str, ...] = ()) -> None:
+        """Print the command that does what was only planned."""
+        self.output.note(f"Nothing was changed. To do it:  {self.stack.command(*words, ids=ids)}")
+
+    def paced(self, items: Iterable[T], rate: float, is_work: Callable[[T], bool] = lambda _: True) -> Iterator[T]:
+        """Yield items; one that is work starts no sooner than 1/rate seconds after the one before."""
         earliest = self.monotonic()
-        for thing in things:
-            if is_work(thing):
+        for item in items:
+            if is_work(item):
                 self.sleep(max(0.0, earliest - self.monotonic()))
                 earliest = self.monotonic() + 1 / rate
-            yield thing
+            yield item
 
     @cached_property
     def stack(self) -> "Stack":
-        """The stack that was asked for. Raises `StackError` where it is a local one and none is up."""
-        from followups.stack import Stack  # noqa: PLC0415 - heavy, and --help needs none
+        """The stack that was named. Raises `StackError` where it is the local one and that is not up."""
+        from followups.stack import Stack  # noqa: PLC0415 - boto3, which --help does not need
 
         return Stack(self.given.get("stack", DEFAULT), self._account())
 
     def _account(self) -> "Account":
-        from followups.stack import Account, local_account  # noqa: PLC0415 - heavy, and --help needs none
+        from followups.stack import Account, local_account  # noqa: PLC0415 - boto3, which --help does not need
 
         named = {name: self.given[name] for name in ("profile", "region") if name in self.given}
         if not self.given.get("local"):

@@ -1,4 +1,4 @@
-"""`followups preflight`: what CloudFormation cannot see, and a deployment would fail of later. Nothing is changed."""
+"""`followups preflight`: what CloudFormation cannot check, and a deployment would fail of later. It only reads."""
 
 import json
 import re
@@ -7,23 +7,25 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import click
 import yaml
+from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
 from callback.checksum import merchant_keys
 from followups.manual import ManualCommand
 from followups.operator import Operator
-from followups.output import STYLES, Cell, Column, Sheet
+from followups.output import STYLES, Row, Sheet, column
 from followups.stack import Stack
 from followups.text import printable
 
-T = TypeVar("T")
-Found = Mapping[str, Any]
-# The key of each table, its indexes, and whether what we write there has to expire.
+Item = Mapping[str, Any]
+Level = Literal["ok", "warn", "stop"]
+# The key of each table, its indexes, and whether what is written there has to expire.
 TABLES: dict[str, tuple[str, dict[str, str], bool]] = {
     "CreditCardNotifyTable": (
         "chargeId (S) + notificationId (S)",
@@ -45,44 +47,35 @@ PERMISSIONS = (
     "ses:GetAccount",
     "ses:GetEmailIdentity",
 )
-_SHAPE = '{"secretKey": "...", "previousSecretKey": "..."}'
+_STORE = 'store {"secretKey": "...", "previousSecretKey": "..."}'
 _INDEXES = "docs/adopting.md, Add the indexes"
 _ASSIGNED = re.compile(r"(?:ParameterKey=([A-Za-z0-9]+),ParameterValue=(.*)|([A-Za-z0-9]+)=(.*))", re.DOTALL)
-_ABSENT = {"ResourceNotFoundException", "NotFoundException"}
 _STYLES = {"ok": "ok", "warn": "warn", "stop": "bad"}
-_COLUMNS = (Column("", 4), Column("what", ratio=2), Column("found, and what to do", ratio=3))
-_HELP = """Check, before `sam deploy`, what CloudFormation cannot see: the tables that are there already,
-ProcessPaidOrder, the secret's shape, SES. Nothing is changed: every call only reads, and nothing of the secret is
-printed.
-
-The parameters are those that `sam deploy` would give: samconfig.toml's for the environment, else what the stack was
-deployed with, else the template's defaults. The stack is the environment's stack_name, unless --stack names another.
-
-ok: as it should be. warn: it works, or could not be looked at, and somebody should know. stop: what is deployed would
-not keep its promise. Each denied call has its own line, with the permission."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, what was found, and what to do about it ("" where nothing is to be done)."""
+    """What was checked, what was found, and what to do about it ("" where there is nothing to do)."""
 
-    level: Literal["ok", "warn", "stop"]
+    level: Level
     subject: str
     text: str
     todo: str = ""
 
+    def row(self) -> Row:
+        """Return it in each form."""
+        text = f"{self.text}\n→ {self.todo}" if self.todo else self.text
+        cells = ((self.level, STYLES[_STYLES[self.level]]), self.subject, text)
+        line = (self.level, self.subject, self.text, f"-> {self.todo}" if self.todo else "")
+        return Row(cells, line, asdict(self))
+
+
+Found = Iterator[tuple[Level, str, str]]
+"""What one check finds about its subject: level, text, and what to do."""
+
 
 class Unread(Exception):
-    """AWS did not answer a question."""
-
-
-@dataclass(frozen=True)
-class Environment:
-    """One environment of samconfig.toml: its stack, the parameters that it gives, its profile and region."""
-
-    stack: str
-    given: Mapping[str, str]
-    session: Mapping[str, str]
+    """AWS did not answer."""
 
 
 @dataclass(frozen=True)
@@ -93,130 +86,141 @@ class Preflight:
     parameters: Mapping[str, str]
 
     def findings(self) -> Iterator[Finding]:
-        """Look at one thing after the other; a question without an answer ends its own part alone."""
-        parts: dict[str, Iterator[Finding]] = {
-            name: self._table(logical, name) for logical in TABLES if (name := self.parameters[f"Existing{logical}"])
+        """Run each check; one that AWS does not answer ends alone."""
+        given = self.parameters
+        tables = {logical: name for logical in TABLES if (name := given[f"Existing{logical}"])}
+        process = given["ProcessPaidOrderFunction"] or f"payment3-process-paid-order-{given['Branch']}"
+        secret, identity = given["KBankSecretId"], given["ErrorMailIdentity"] or given["ErrorMailFrom"]
+        checks: dict[str, Callable[[], Found]] = {
+            f"{logical} {name}": partial(self._table, logical, name) for logical, name in tables.items()
         }
-        for name, check in (parts | {"": self._process_paid_order(), " ": self._secret(), "  ": self._mail()}).items():
+        checks |= {
+            f"ProcessPaidOrder {process}": partial(self._process_paid_order, process),
+            f"secret {secret}": partial(self._secret, secret),
+            f"SES identity {identity}": partial(self._sender, identity),
+            "SES": self._recipients,
+        }
+        for subject, check in checks.items():
             try:
-                yield from check
+                for level, text, todo in check():
+                    yield Finding(level, subject, text, todo)
             except Unread as error:
-                yield Finding("warn", name.strip() or "account", str(error), "allow it, or look by hand")
+                yield Finding("warn", subject, str(error), "allow it, or look by hand")
 
-    def _table(self, logical: str, name: str) -> Iterator[Finding]:
+    def _ask(self, permission: str, **request: str) -> Item | None:
+        """Return AWS's answer to the call that a permission is for; None where there is no such thing."""
+        service, _, operation = permission.replace("ses:", "sesv2:").partition(":")
+        try:
+            answer: Item = getattr(self.client(service), xform_name(operation))(**request)
+        except (ClientError, BotoCoreError) as error:
+            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+            if code in {"ResourceNotFoundException", "NotFoundException"}:
+                return None
+            raise Unread(f"not readable: {permission}: {printable(str(error))}") from error
+        return answer
+
+    def _table(self, logical: str, name: str) -> Found:
         key, indexes, expires = TABLES[logical]
-        subject, client = f"{logical} {name}", self.client("dynamodb")
-        answer = ask("dynamodb:DescribeTable", client.describe_table, TableName=name)
+        answer = self._ask("dynamodb:DescribeTable", TableName=name)
         if answer is None:
-            yield Finding("stop", subject, "there is no such table", f"correct Existing{logical}, or leave it empty")
+            yield "stop", "there is no such table", f"correct Existing{logical}, or leave it empty"
             return
         table = answer["Table"]
         if table["TableStatus"] != "ACTIVE":
-            yield Finding("warn", subject, f"{table['TableStatus']}, not ACTIVE", "wait until it is ACTIVE")
-        found, todo = key_text(table, table), "a key cannot be changed: name another table, or none, and one is made"
-        yield (
-            Finding("ok", subject, f"its key is {found}")
-            if found == key
-            else Finding("stop", subject, f"its key is {found}; expected {key}", todo)
-        )
+            yield "warn", f"{table['TableStatus']}, not ACTIVE", "wait until it is ACTIVE"
+        todo = "a key cannot be changed: name another table, or none, and one is made"
+        yield _compared("its key is", key_text(table, table), key, todo)
         there = {index["IndexName"]: index for index in table.get("GlobalSecondaryIndexes", [])}
-        yield from (_index(subject, index, on, there.get(index), table) for index, on in indexes.items())
-        yield from self._expiry(subject, name) if expires else ()
-        yield from self._key(subject, table.get("SSEDescription", {}).get("KMSMasterKeyArn"))
+        for index, expected in indexes.items():
+            yield _index(index, expected, there.get(index), table)
+        if expires:
+            yield self._expiry(name)
+        yield from self._key(table.get("SSEDescription", {}).get("KMSMasterKeyArn"))
 
-    def _expiry(self, subject: str, name: str) -> Iterator[Finding]:
-        answer = ask("dynamodb:DescribeTimeToLive", self.client("dynamodb").describe_time_to_live, TableName=name)
-        about = (answer or {}).get("TimeToLiveDescription", {})
+    def _expiry(self, name: str) -> tuple[Level, str, str]:
+        about = (self._ask("dynamodb:DescribeTimeToLive", TableName=name) or {}).get("TimeToLiveDescription", {})
         by = about.get("AttributeName") if about.get("TimeToLiveStatus") in {"ENABLED", "ENABLING"} else None
         if by == "expiresAt":
-            yield Finding("ok", subject, "what has expired by expiresAt is deleted")
-        else:
-            text = f"its time to live is on {by}; ours is expiresAt" if by else "it has no time to live"
-            yield Finding("warn", subject, text, "enable it on expiresAt, or what we write stays for ever")
+            return "ok", "what has expired by expiresAt is deleted", ""
+        text = f"its time to live is on {by}; ours is expiresAt" if by else "it has no time to live"
+        return "warn", text, "enable it on expiresAt, or what we write stays for ever"
 
-    def _key(self, subject: str, key: str | None) -> Iterator[Finding]:
+    def _key(self, key: str | None) -> Found:
         if not key or key == self.parameters["KmsKeyArn"]:
             return
-        about = (ask("kms:DescribeKey", self.client("kms").describe_key, KeyId=key) or {}).get("KeyMetadata", {})
+        about = (self._ask("kms:DescribeKey", KeyId=key) or {}).get("KeyMetadata", {})
         if about.get("KeyManager") != "AWS":
             todo = "name it as KmsKeyArn, or allow the functions' roles kms:Decrypt in that key's policy"
-            yield Finding("warn", subject, f"encrypted under a key of your own, {key}", todo)
+            yield "warn", f"encrypted under a key of your own, {key}", todo
 
-    def _process_paid_order(self) -> Iterator[Finding]:
-        branch, client = self.parameters["Branch"], self.client("lambda")
-        name = self.parameters["ProcessPaidOrderFunction"] or f"payment3-process-paid-order-{branch}"
-        subject = f"ProcessPaidOrder {name}"
-        about = ask("lambda:GetFunctionConfiguration", client.get_function_configuration, FunctionName=name)
+    def _process_paid_order(self, name: str) -> Found:
+        about = self._ask("lambda:GetFunctionConfiguration", FunctionName=name)
+        allowed = int(self.parameters["PassTimeoutSeconds"])
         if about is None:
-            todo = "deploy it, or name it: ProcessPaidOrderFunction"
-            yield Finding("stop", subject, "there is no such function", todo)
+            yield "stop", "there is no such function", "deploy it, or name it: ProcessPaidOrderFunction"
         elif about.get("State", "Active") in {"Failed", "Pending"}:
-            yield Finding("stop", subject, f"its state is {about['State']}", "repair it: each pass would fail")
-        elif (takes := about["Timeout"]) > (allowed := int(self.parameters["PassTimeoutSeconds"])):
+            yield "stop", f"its state is {about['State']}", "repair it: each pass would fail"
+        elif (takes := about["Timeout"]) > allowed:
             text = f"it may run {takes} s, a pass only {allowed}: what takes longer counts as failed, and is run again"
-            yield Finding("warn", subject, text, "raise PassTimeoutSeconds (at most 120), or lower its timeout")
+            yield "warn", text, "raise PassTimeoutSeconds (at most 120), or lower its timeout"
         else:
-            yield Finding("ok", subject, f"its timeout of {takes} s fits PassTimeoutSeconds={allowed}")
+            yield "ok", f"its timeout of {takes} s fits PassTimeoutSeconds={allowed}", ""
 
-    def _secret(self) -> Iterator[Finding]:
-        name, client = self.parameters["KBankSecretId"], self.client("secretsmanager")
-        subject = f"secret {name}"
-        answer = ask("secretsmanager:GetSecretValue", client.get_secret_value, SecretId=name)
+    def _secret(self, name: str) -> Found:
+        answer = self._ask("secretsmanager:GetSecretValue", SecretId=name)
         if answer is None:
-            yield Finding("stop", subject, "there is no such secret", f"make it, or name it: KBankSecretId; {_SHAPE}")
+            yield "stop", "there is no such secret", f"make it, or name it: KBankSecretId; {_STORE}"
+            return
+        try:
+            text = answer.get("SecretString", "")
+            keys, content = merchant_keys(text), json.loads(text)
+        except (ValueError, RecursionError):  # not printed: the error of a JSON text quotes it
+            yield "stop", "it is no JSON text", _STORE
+            return
+        if "current" not in keys:
+            yield "stop", "it has no secretKey that is a text", _STORE
+        elif len(content) > len(keys):
+            yield "warn", "it has fields that nobody reads, or that are no text", _STORE
         else:
-            yield _shape(subject, answer.get("SecretString", ""))
+            yield "ok", f"it has secretKey{', and previousSecretKey' if 'previous' in keys else ''}", ""
 
-    def _mail(self) -> Iterator[Finding]:
-        sender = self.parameters["ErrorMailFrom"]
-        identity = self.parameters["ErrorMailIdentity"] or sender
-        subject, about = f"SES identity {identity}", self._identity(identity)
+    def _sender(self, identity: str) -> Found:
+        sender, about = self.parameters["ErrorMailFrom"], self._identity(identity)
         if identity != sender and not f".{sender.rpartition('@')[2]}".lower().endswith(f".{identity.lower()}"):
             text = f"it does not cover the sender {sender}"
-            yield Finding("stop", subject, text, "ErrorMailIdentity is the sender's address or its domain")
+            yield "stop", text, "ErrorMailIdentity is the sender's address or its domain"
         elif about.get("VerifiedForSendingStatus"):
             # The functions may use any configuration set of the account's.
             by = f", by its configuration set {name}" if (name := about.get("ConfigurationSetName")) else ""
-            yield Finding("ok", subject, f"verified for sending{by}")
+            yield "ok", f"verified for sending{by}", ""
         else:
             todo = "verify it in SES, in this region, or name its domain: ErrorMailIdentity"
-            yield Finding("stop", subject, "not verified for sending", todo)
-        account = ask("ses:GetAccount", self.client("sesv2").get_account) or {}
+            yield "stop", "not verified for sending", todo
+
+    def _recipients(self) -> Found:
+        account = self._ask("ses:GetAccount") or {}
         if not account.get("SendingEnabled", True):
-            yield Finding("warn", "SES", "sending is paused in this account and region", "enable it")
-        yield from () if account.get("ProductionAccessEnabled") else self._sandbox()
+            yield "warn", "sending is paused in this account and region", "enable it"
+        if account.get("ProductionAccessEnabled"):
+            return
+        all_ = [one.strip() for one in self.parameters["ErrorMailTo"].split(",")]
+        if deaf := [
+            one for one in all_ if not self._is_verified(one) and not self._is_verified(one.rpartition("@")[2])
+        ]:
+            text = f"in the sandbox only verified recipients get mails, and {len(deaf)} of {len(all_)} are not"
+            yield "warn", text, f"verify {', '.join(deaf)}, or ask for production access"
+        if len(all_) > 1:  # IAM asks for each recipient's identity there, and the template can name one
+            text = f"in the sandbox one recipient can be allowed, and ErrorMailTo has {len(all_)}"
+            yield "warn", text, "name one address, such as a list's, or ask for production access"
 
-    def _sandbox(self) -> Iterator[Finding]:
-        recipients = [one.strip() for one in self.parameters["ErrorMailTo"].split(",")]
-        places = {one: (one, one.rpartition("@")[2]) for one in recipients}
-        deaf = [
-            one
-            for one, names in places.items()
-            if not any(self._identity(name).get("VerifiedForSendingStatus") for name in names)
-        ]
-        text = f"in the sandbox only verified recipients get mails, and {len(deaf)} of {len(recipients)} are not"
-        if deaf:
-            yield Finding("warn", "SES", text, f"verify {', '.join(deaf)}, or ask for production access")
-        if len(recipients) > 1:  # IAM asks for each recipient's identity there, and the template can name one
-            text = f"in the sandbox one recipient can be allowed, and ErrorMailTo has {len(recipients)}"
-            yield Finding("warn", "SES", text, "name one address, such as a list's, or ask for production access")
+    def _is_verified(self, identity: str) -> bool:
+        return bool(self._identity(identity).get("VerifiedForSendingStatus"))
 
-    def _identity(self, identity: str) -> Found:
-        return ask("ses:GetEmailIdentity", self.client("sesv2").get_email_identity, EmailIdentity=identity) or {}
+    def _identity(self, identity: str) -> Item:
+        return self._ask("ses:GetEmailIdentity", EmailIdentity=identity) or {}
 
 
-def ask(permission: str, call: Callable[..., T], **request: object) -> T | None:
-    """Return AWS's answer, or None where there is no such thing; raises `Unread` where there is no answer."""
-    try:
-        return call(**request)
-    except (ClientError, BotoCoreError) as error:
-        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
-        if code in _ABSENT:
-            return None
-        raise Unread(f"not readable: {permission}: {printable(str(error))}") from error
-
-
-def key_text(keyed: Found, table: Found) -> str:
+def key_text(keyed: Item, table: Item) -> str:
     """Return a key as people write it, `chargeId (S) + notificationId (S)`, by the table's attribute types."""
     types = {one["AttributeName"]: one["AttributeType"] for one in table["AttributeDefinitions"]}
     # HASH comes before RANGE, in whatever order they are listed.
@@ -224,31 +228,22 @@ def key_text(keyed: Found, table: Found) -> str:
     return " + ".join(f"{name} ({types[name]})" for name in names)
 
 
-def _index(subject: str, name: str, expected: str, index: Found | None, table: Found) -> Finding:
+def _compared(what: str, found: str, expected: str, todo: str) -> tuple[Level, str, str]:
+    text = f"{what} {found}"
+    return ("ok", text, "") if found == expected else ("stop", f"{text}; expected {expected}", todo)
+
+
+def _index(name: str, expected: str, index: Item | None, table: Item) -> tuple[Level, str, str]:
     if index is None:
-        return Finding("stop", subject, f"it has no index {name}; expected one on {expected}", _INDEXES)
-    if (found := key_text(index, table)) != expected:
-        text = f"its index {name} is on {found}; expected {expected}"
-        return Finding("stop", subject, text, f"delete that index, then: {_INDEXES}")
-    if (status := index.get("IndexStatus", "ACTIVE")) != "ACTIVE":
-        return Finding("warn", subject, f"its index {name} is {status}", "wait until it is ACTIVE")
-    return Finding("ok", subject, f"its index {name} is on {found}")
-
-
-def _shape(subject: str, text: str) -> Finding:
-    try:
-        keys, content = merchant_keys(text), json.loads(text)
-    except (ValueError, RecursionError):  # not shown: the error of a JSON text quotes it
-        return Finding("stop", subject, "it is no JSON text", f"store {_SHAPE}")
-    if "current" not in keys:
-        return Finding("stop", subject, "it has no secretKey that is a text", f"store {_SHAPE}")
-    if len(content) > len(keys):
-        return Finding("warn", subject, "it has fields that nobody reads, or that are no text", f"store {_SHAPE}")
-    return Finding("ok", subject, f"it has secretKey{', and previousSecretKey' if 'previous' in keys else ''}")
+        return "stop", f"it has no index {name}; expected one on {expected}", _INDEXES
+    found = key_text(index, table)
+    if found == expected and (status := index.get("IndexStatus", "ACTIVE")) != "ACTIVE":
+        return "warn", f"its index {name} is {status}", "wait until it is ACTIVE"
+    return _compared(f"its index {name} is on", found, expected, f"delete that index, then: {_INDEXES}")
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads a template's parameters; what its short forms stand for is not asked."""
+    """Reads a template's parameters, and nothing of its short forms."""
 
 
 _Loader.add_multi_constructor("!", lambda *_: None)
@@ -261,6 +256,15 @@ def declared_parameters(template: Path) -> dict[str, str]:
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
         raise click.ClickException(f"{template} is no template: {error}") from error
     return {name: str(about.get("Default", "")) for name, about in parameters.items()}
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One environment of samconfig.toml: its stack, the parameters that it gives, its profile and region."""
+
+    stack: str
+    given: Mapping[str, str]
+    session: Mapping[str, str]
 
 
 def read_environment(file: Path, name: str) -> Environment:
@@ -278,7 +282,7 @@ def read_environment(file: Path, name: str) -> Environment:
     session = {f"{key}_name": str(options[key]) for key in ("profile", "region") if options.get(key)}
     overrides = options.get("parameter_overrides", [])
     if isinstance(overrides, Mapping):
-        return Environment(str(options.get("stack_name", "")), {k: str(v) for k, v in overrides.items()}, session)
+        overrides = [f"{key}={value}" for key, value in overrides.items()]
     words = shlex.split(overrides) if isinstance(overrides, str) else map(str, overrides)
     return Environment(str(options.get("stack_name", "")), assigned(words), session)
 
@@ -298,10 +302,8 @@ def assigned(texts: Iterable[str]) -> dict[str, str]:
 @click.command(
     "preflight",
     cls=ManualCommand,
-    help=_HELP,
     examples={
-        "followups preflight": "development's environment",
-        "followups preflight --config-env prod": "production's",
+        "followups preflight --config-env prod": "production's environment",
         "followups preflight --config-env prod --parameter ExistingOrderTable=orders": "with a parameter to try",
     },
     exits={0: "nothing stops", 1: "something stops"},
@@ -313,17 +315,28 @@ def assigned(texts: Iterable[str]) -> dict[str, str]:
 @click.option("--template", type=click.Path(path_type=Path), default="template.yaml", help="or another file")
 @click.pass_obj
 def command(operator: Operator, config_env: str, parameters: tuple[str, ...], config_file: Path, template: Path) -> int:
-    """Print each finding as it is made."""
+    """Check, before `sam deploy`, what CloudFormation cannot.
+
+    That is the tables that exist already, ProcessPaidOrder, the secret's shape, and SES. Every call only reads, and
+    nothing of the secret is printed.
+
+    The parameters are those that `sam deploy` would give: samconfig.toml's for the environment, else what the stack was
+    deployed with, else the template's defaults. The stack is the environment's stack_name, unless --stack names
+    another.
+
+    ok: as it should be. warn: it works, or could not be read, and somebody should know. stop: what is deployed would
+    not keep its promise. Each denied call has its own line, with the permission.
+    """
     environment = read_environment(config_file, config_env)
     stack = operator.given.get("stack") or environment.stack
     if not stack:
         raise click.ClickException(f"{config_file} gives {config_env} no stack_name: name the stack (--stack)")
     given, declared = {**environment.given, **assigned(parameters)}, declared_parameters(template)
     counts: Counter[str] = Counter()
-    with Sheet(operator.output, *_COLUMNS) as sheet:
-        for finding in _all(_client(operator, environment), stack, declared, given):
-            counts[finding.level] += 1
-            sheet.add(_cells(finding), _line(finding), asdict(finding))
+    sheet = Sheet(operator.output, column("", 4), column("what", ratio=2), column("found, and what to do", ratio=3))
+    for finding in _all(_client(operator, environment), stack, declared, given):
+        counts[finding.level] += 1
+        sheet.add(finding.row())
     stops = f"{counts['stop']} stop" if counts["stop"] else "Nothing stops"
     operator.output.note(f"{stops}, {counts['warn']} to know, {counts['ok']} as they should be.")
     return 1 if counts["stop"] else 0
@@ -357,12 +370,3 @@ def _deployed(client: Callable[[str], Any], stack: str) -> dict[str, str]:
             raise
         return {}
     return {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", [])}
-
-
-def _cells(finding: Finding) -> tuple[Cell, ...]:
-    text = f"{finding.text}\n→ {finding.todo}" if finding.todo else finding.text
-    return ((finding.level, STYLES[_STYLES[finding.level]]), finding.subject, text)
-
-
-def _line(finding: Finding) -> tuple[str, ...]:
-    return (finding.level, finding.subject, finding.text, f"-> {finding.todo}" if finding.todo else "")

@@ -1,4 +1,4 @@
-"""Replay: the missing pass of a notification, run now by Recheck."""
+"""`followups replay`: Recheck runs the missing pass of a notification now."""
 
 import json
 from collections import Counter
@@ -7,21 +7,23 @@ from datetime import datetime
 from typing import Any
 
 import click
+from botocore.exceptions import BotoCoreError, ClientError
 
 from callback.clock import format_utc
-from callback.record import Record
 from callback.timer import timer_input
 from followups.listing import StateChoice, chosen, period
 from followups.manual import READ, ManualCommand
 from followups.operator import Operator, rate_option
-from followups.output import Column, Sheet
-from followups.records import MOST_FOUND, Notification, Outcome, find, get, status
-from followups.stack import Stack, StillFails, invoke
-from followups.text import printable, visible
+from followups.outcome import Outcome, sheet
+from followups.output import FAILED, Row
+from followups.records import Notification, status
+from followups.stack import Stack
+from followups.tables import find, get
+from followups.text import error_line, printable
 
 
 def planned(notification: Notification, now: datetime) -> Outcome:
-    """Say what a replay would do: run the pass that is missing, or leave the notification alone, and why."""
+    """Return what a replay would do: run the missing pass, or leave the notification alone, and why."""
     current, number = status(notification, now), notification.next_pass
     at = format_utc(current.at) if current.at else ""
     if current.word == "spoilt":
@@ -37,58 +39,53 @@ def planned(notification: Notification, now: datetime) -> Outcome:
         left |= {"waiting": f"pass {number} is due at {at}", "retrying": f"pass {number} is due again at {at}"}
     if current.word in left:
         return Outcome(notification, "left", f"left: {left[current.word]}")
-    return Outcome(notification, "planned", f"pass {number} is missing")
+    return Outcome(notification, "planned", f"would be run: pass {number} is missing")
 
 
 def replayed(stack: Stack, seen: Notification, now: datetime) -> Outcome:
     """Run what is missing now, whatever was missing when it was seen. Recheck itself decides by the record."""
-    notification = get(stack, seen.ids["chargeId"], seen.ids["notificationId"])
-    if notification is None:
+    one = get(stack, seen.ids["chargeId"], seen.ids["notificationId"])
+    if one is None:
         return Outcome(seen, "left", "left: it is in the table no longer")
-    plan, record = planned(notification, now), notification.record
-    return _run_pass(stack, notification, record, now) if record and plan.result == "planned" else plan
-
-
-def _run_pass(stack: Stack, notification: Notification, record: Record, now: datetime) -> Outcome:
-    number, asked = record.next_pass, timer_input(record)
+    plan, record = planned(one, now), one.record
+    if record is None or plan.result != "planned":
+        return plan
     # A failed notification is due no longer: its pass is due now.
+    asked = timer_input(record)
     asked["dueAt"] = asked["dueAt"] or format_utc(now)
+    result, text = _invoke_recheck(stack, json.dumps(asked))
+    return Outcome(one, result, f"pass {record.next_pass} {text}")
+
+
+def _invoke_recheck(stack: Stack, payload: str) -> tuple[str, str]:
+    """Return the result, and what to print."""
     try:
-        answer = invoke(stack, stack.recheck, json.dumps(asked))
-    except StillFails as error:
-        return Outcome(notification, "failed", f"pass {number} failed again: {error}")
-    answered = answer if isinstance(answer, Mapping) else {}
-    state, done = (printable(str(answered.get(name))) for name in ("state", "passesDone"))
-    text = f"pass {number} was run: now {state}, passes completed: {done}"
-    return Outcome(notification, "run", text)
-
-
-_HELP = """Run the missing pass of each notification now, by Recheck, one after the other.
-
-Name orders, or let --state choose. What is DONE, claimed by somebody, or due (again) later is left alone: Recheck
-decides by the record, so that a replay may be run twice, or stopped at any time, and loses nothing. A notification that
-is FAILED goes on from where it was: if its plan has more passes, their timers are created.
-
-Where the passes of more than one notification would be run, nothing is, without --yes: what would be done is printed,
-and the command that does it."""
-_COLUMNS = (Column("", 1), Column("order", ratio=2), Column("charge, notification", ratio=3), Column("what", ratio=3))
-_MARKS = {"run": ("✓", "green"), "left": ("·", "dim"), "failed": ("✗", "bold red"), "planned": ("→", "yellow")}
-_OF = ("chargeId", "notificationId")
-_STOPPED = "Stopped. What is not said to have been run is as it was; the same command goes on."
+        answer = stack.functions.invoke(FunctionName=stack.output("RecheckFunctionArn"), Payload=payload)
+        body = answer["Payload"].read()
+    except (ClientError, BotoCoreError) as error:
+        return "failed", printable(f"failed again: {type(error).__name__}: {error}")
+    try:
+        result = json.loads(body)
+    except ValueError:
+        result = None
+    if "FunctionError" in answer:  # comes with HTTP 200 and raises nothing by itself
+        return "failed", f"failed again: {error_line(result)}"
+    about = result if isinstance(result, Mapping) else {}
+    state, done = (printable(str(about.get(name))) for name in ("state", "passesDone"))
+    return "run", f"was run: now {state}, passes completed: {done}"
 
 
 @click.command(
     "replay",
     cls=ManualCommand,
-    help=_HELP,
     examples={
         "followups replay ORDER-1001": "one order",
-        "followups replay --state failed --since 2h": "say what would be run of what failed since",
+        "followups replay --state failed --since 2h": "print what would be run of what failed since",
         "followups replay --state failed --since 2h --yes --rate 2": "and run it, two a second at most",
     },
     exits={
-        0: "every pass that was missing has been run, or none was; --dry-run: said",
-        1: "a pass is missing still (it failed again, or --yes was not given), or an order has no notification",
+        0: "every pass that was missing has been run, or none was; --dry-run: printed",
+        1: "a pass is still missing (it failed again, or --yes was not given), or an order has no notification",
     },
     permissions=[*READ, "lambda:InvokeFunction the function Recheck"],
 )
@@ -97,7 +94,7 @@ _STOPPED = "Stopped. What is not said to have been run is as it was; the same co
     "--state", "states", type=StateChoice("failed", "overdue"), multiple=True, help="what failed, or is overdue"
 )
 @period
-@click.option("--dry-run", is_flag=True, help="only say what would be run")
+@click.option("--dry-run", is_flag=True, help="only print what would be run")
 @click.option("--yes", is_flag=True, help="run the passes of more than one notification")
 @rate_option
 @click.pass_obj
@@ -111,35 +108,56 @@ def command(
     rate: float,
     **asked: Any,  # noqa: ANN401 - --state, and what `period` adds
 ) -> int:
-    """Run what is missing, or say what would be run."""
-    if bool(orders) == bool(asked["states"]):
+    """Run the missing pass of each notification now, by Recheck, one after the other.
+
+    Name orders, or choose by --state. What is DONE, claimed, or due (again) later is left alone: Recheck decides by the
+    record, so a replay may be run twice, or stopped at any time, and loses nothing. A notification that is FAILED
+    continues from where it was: if its plan has more passes, their timers are created.
+
+    With more than one notification to run, it prints a plan and the command that runs it, and runs nothing without
+    --yes.
+    """
+    states = asked.pop("states")
+    if bool(orders) == bool(states):
         raise click.UsageError("name orders, or choose by --state failed or --state overdue")
     if orders and any(asked.values()):
         raise click.UsageError("--since, --until, --checksum, --cause and --limit go with --state")
     # The command that is printed is to mean the same ones, whenever it is run.
     asked["until"] = asked["until"] or operator.clock()
-    of_orders = {order_id: find(operator.stack, order_id, MOST_FOUND) for order_id in dict.fromkeys(orders)}
-    parts = [*of_orders.values(), chosen(operator, asked["states"], asked)]
-    seen = [one for part in parts for one in part]
-    unknown = [order_id for order_id, found in of_orders.items() if not found.rows]
+    of_orders = {order_id: find(operator.stack, order_id, every=True) for order_id in dict.fromkeys(orders)}
+    parts = [*of_orders.values(), chosen(operator, states, asked)]
+    plans = [planned(one, operator.clock()) for part in parts for one in part.rows]
     if any(part.more for part in parts):
         operator.output.warn("There are more than one run reads: run replay again.")
-    plans = [planned(one, operator.clock()) for one in seen]
-    if asked["states"] and not plans:
+    if states and not plans:
         operator.output.note("Nothing is in that state, or was in that time: nothing to replay.")
+    unknown = [order_id for order_id, found in of_orders.items() if not found.rows]
+    _print_unknown(operator, unknown)
     many = sum(plan.result == "planned" for plan in plans) > 1
-    with Sheet(operator.output, *_COLUMNS) as sheet:
-        _tell_unknown(operator, sheet, unknown)
-        if dry_run or (many and not yes):
-            missing = _foretold(operator, sheet, plans, _again(operator, orders, asked))
-            return 1 if unknown or (missing and not dry_run) else 0
-        missing = _run(operator, sheet, plans, rate)
-    return 1 if unknown or missing else 0
+    if dry_run or (many and not yes):
+        words = [] if orders else [f"--state={state}" for state in states] + _words(asked)
+        missing = _print_plans(operator, plans, operator.stack.command("replay", "--yes", *words, ids=orders))
+        return 1 if unknown or (missing and not dry_run) else 0
+    return 1 if _run(operator, plans, rate) or unknown else 0
 
 
-def _foretold(operator: Operator, sheet: Sheet, plans: list[Outcome], command: str) -> int:
-    for plan in plans:
-        _tell(sheet, plan)
+def _words(asked: Mapping[str, Any]) -> list[str]:
+    texts = {name: format_utc(value) if isinstance(value, datetime) else value for name, value in asked.items()}
+    return [f"--{name}={texts[name]}" for name in ("since", "until", "checksum", "cause", "limit") if texts[name]]
+
+
+def _print_unknown(operator: Operator, orders: list[str]) -> None:
+    for order_id in orders:
+        text = f"no notification was saved in stack {operator.stack.name}."
+        advice = f"Try: {operator.stack.command('dead-letters', 'list')}"
+        record = {"orderId": order_id, "result": "unknown", "text": text}
+        cells = (FAILED, order_id, "", f"{text} {advice}")
+        sheet(operator).add(Row(cells, (f"orderId={order_id}", text, advice), record))
+
+
+def _print_plans(operator: Operator, plans: list[Outcome], command: str) -> int:
+    if plans:
+        sheet(operator).add(*(plan.row() for plan in plans))
     missing = sum(plan.result == "planned" for plan in plans)
     operator.output.note(f"Notifications: {len(plans)}, passes to run: {missing}. Nothing was run.")
     if missing:
@@ -147,47 +165,19 @@ def _foretold(operator: Operator, sheet: Sheet, plans: list[Outcome], command: s
     return missing
 
 
-def _run(operator: Operator, sheet: Sheet, plans: list[Outcome], rate: float) -> int:
-    operator.when_stopped = _STOPPED
+def _run(operator: Operator, plans: list[Outcome], rate: float) -> int:
+    operator.when_stopped = "Stopped. What is not listed as run is unchanged; the same command continues."
     results: Counter[str] = Counter()
+    rows = sheet(operator)
     with operator.output.progress("replaying", len(plans)) as advance:
         for plan in operator.paced(plans, rate, lambda plan: plan.result == "planned"):
-            now = operator.clock()
-            outcome = replayed(operator.stack, plan.notification, now) if plan.result == "planned" else plan
-            _tell(sheet, outcome)
+            is_work = plan.result == "planned"
+            outcome = replayed(operator.stack, plan.notification, operator.clock()) if is_work else plan
+            rows.add(outcome.row())
             results[outcome.result] += 1
             advance()
     if len(plans) > 1:
-        counted = f"run: {results['run']}, left alone: {results['left']}, failed again: {results['failed']}"
+        counts = f"run: {results['run']}, left alone: {results['left']}, failed again: {results['failed']}"
         advice = "Remove the cause that the lines above name, then replay again." if results["failed"] else ""
-        operator.output.note(f"Notifications: {len(plans)}, {counted}.", advice)
+        operator.output.note(f"Notifications: {len(plans)}, {counts}.", advice)
     return results["failed"]
-
-
-def _again(operator: Operator, orders: tuple[str, ...], asked: Mapping[str, Any]) -> str:
-    if orders:
-        return operator.stack.command("replay", "--yes", ids=orders)
-    words = [f"--state={state}" for state in asked["states"]]
-    words += [f"--{name}={format_utc(asked[name])}" for name in ("since", "until") if asked[name]]
-    words += [f"--{name}={asked[name]}" for name in ("checksum", "cause", "limit") if asked[name]]
-    return operator.stack.command("replay", "--yes", *words)
-
-
-def _tell(sheet: Sheet, outcome: Outcome) -> None:
-    one, text = outcome.notification, outcome.text
-    text = f"would be run: {text}" if outcome.result == "planned" else text
-    ids = " ".join(f"{name}={value}" for name, value in one.ids.items())
-    cells = (_MARKS[outcome.result], one.order_id, "\n".join(visible(one.ids[name]) for name in _OF), text)
-    sheet.add(
-        cells,
-        (ids, text),
-        one.ids | {"checksumStatus": one.checksum, "pass": one.next_pass, "result": outcome.result, "text": text},
-    )
-
-
-def _tell_unknown(operator: Operator, sheet: Sheet, unknown: list[str]) -> None:
-    for order_id in unknown:
-        text = f"no notification was saved in stack {operator.stack.name}."
-        advice = f"Try: {operator.stack.command('dead-letters', 'list')}"
-        record = {"orderId": order_id, "result": "unknown", "text": text}
-        sheet.add((_MARKS["failed"], order_id, "", f"{text} {advice}"), (f"orderId={order_id}", text, advice), record)

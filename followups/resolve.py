@@ -1,4 +1,4 @@
-"""`followups resolve`: close what was settled by hand, so that it needs nobody any more."""
+"""`followups resolve`: close what was settled by hand."""
 
 from datetime import datetime
 
@@ -7,23 +7,16 @@ import click
 from callback.clock import format_utc
 from followups.manual import READ, ManualCommand
 from followups.operator import Operator
-from followups.output import Column, Sheet
-from followups.records import KEY, MOST_FOUND, Notification, find, status, update
+from followups.outcome import Outcome, sheet
+from followups.records import Notification, status
 from followups.stack import Stack
-from followups.text import printable, visible
-
-_HELP = """Close the failed notifications of an order that was settled by hand, with the reason.
-
-The record keeps the reason and the time: `show` prints both, and the notification leaves every list and count of what
-failed. Only what is FAILED, or is overdue and claimed by nobody, can be resolved: neither the sweep nor `replay` runs
-its passes any more. The others are left, with a line that says why."""
-_COLUMNS = (Column("", 1), Column("charge, notification", ratio=2), Column("what", ratio=3))
+from followups.tables import KEY, RECORDS, find, update
+from followups.text import printable
 
 
 @click.command(
     "resolve",
     cls=ManualCommand,
-    help=_HELP,
     examples={'followups resolve ORDER-1001 --reason "refunded by hand, ticket 4711"': "close it"},
     exits={0: "resolved, or it was", 1: "something was left, or nothing was saved"},
     permissions=[*READ, "dynamodb:UpdateItem CreditCardNotifyTable"],
@@ -32,34 +25,36 @@ _COLUMNS = (Column("", 1), Column("charge, notification", ratio=2), Column("what
 @click.option("--reason", required=True, metavar="TEXT", help="what was done, for later readers")
 @click.pass_obj
 def command(operator: Operator, word: str, reason: str) -> int:
-    """Close each notification under an id."""
+    """Close the failed notifications of an order that was settled by hand, with the reason.
+
+    The record keeps the reason and the time: `show` prints both, and the notification leaves every list and count of
+    what failed. Only what is FAILED, or is overdue and not claimed, can be resolved: after that neither the sweep nor
+    `replay` runs its passes. The others are left, with a line that says why.
+    """
     if not (reason := printable(reason)):
         raise click.UsageError("--reason needs a text")
-    found, left = find(operator.stack, word, MOST_FOUND), 0
-    with Sheet(operator.output, *_COLUMNS) as sheet:
-        for one in found:
-            text, is_closed = resolve(operator.stack, one, reason, operator.clock())
-            left += not is_closed
-            ids = " ".join(f"{name}={value}" for name, value in one.ids.items())
-            mark = ("✓", "green") if is_closed else ("✗", "bold red")
-            names = "\n".join(visible(one.ids[name]) for name in ("chargeId", "notificationId"))
-            sheet.add((mark, names, text), (ids, text), one.ids | {"resolved": is_closed, "text": text})
+    found, rows, is_left = find(operator.stack, word, every=True), sheet(operator), False
+    for one in found.rows:
+        outcome = resolve(operator.stack, one, reason, operator.clock())
+        row, is_closed = outcome.row(), outcome.result != "left"
+        rows.add(row._replace(record={**row.record, "resolved": is_closed}))
+        is_left |= not is_closed
     if not found.rows:
         operator.output.note(f"{word}: no notification was saved in stack {operator.stack.name}.")
-    return 1 if left or found.more or not found.rows else 0
+    return 1 if is_left or found.more or not found.rows else 0
 
 
-def resolve(stack: Stack, one: Notification, reason: str, now: datetime) -> tuple[str, bool]:
-    """Close a notification as it was seen; say what became of it, and whether it is closed."""
+def resolve(stack: Stack, one: Notification, reason: str, now: datetime) -> Outcome:
+    """Close a notification as it was seen."""
     current = status(one, now)
     if current.word in {"done", "resolved"}:
-        return f"{current.word} already", True
+        return Outcome(one, "nothing", f"{current.word} already")
     is_failed = one.item.get("state") == "FAILED" and current.word != "running"
     if not is_failed and not (current.word in {"overdue", "retrying"} and current.is_late):
-        return f"left: {current.word}, which is followed up or for another to mend", False
+        return Outcome(one, "left", f"left: {current.word}, which is followed up, or has to be corrected first")
     at = format_utc(now)
     changes = {"state": "FAILED", "resolvedAt": at, "resolvedReason": reason, "failedAt": one.item.get("failedAt", at)}
     changes |= dict.fromkeys(("failedShard", "sweepShard", "sweepAt", "nextPassDue", "leaseUntil", "claimId"))
-    if not update(stack, "CreditCardNotifyTable", one.item, KEY, changes):
-        return "left: it moved on meanwhile; try again", False
-    return f"resolved: {reason}", True
+    if not update(stack, RECORDS, one.item, KEY, changes):
+        return Outcome(one, "left", "left: it moved on meanwhile; try again")
+    return Outcome(one, "resolved", f"resolved: {reason}")

@@ -1,4 +1,4 @@
-"""A deployed stack, found by its name; the local one; and what AWS's errors mean.
+"""A deployed stack and its account, the local stack, and advice for AWS's errors.
 
 Profile, region and endpoint come from the environment, as for any AWS tool, unless they are named.
 """
@@ -18,22 +18,7 @@ from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    HTTPClientError,
-    InvalidRegionError,
-    NoCredentialsError,
-    NoRegionError,
-    PartialCredentialsError,
-    ProfileNotFound,
-    SSOError,
-    TokenRetrievalError,
-)
-from botocore.exceptions import (
-    ConnectionError as Unreachable,
-)
+from botocore.exceptions import BotoCoreError, ClientError
 
 from callback.settings import MARGIN_SECONDS
 from followups.operator import DEFAULT
@@ -45,7 +30,7 @@ LONGEST_SECONDS = 120 + MARGIN_SECONDS
 PATIENCE_SECONDS = LONGEST_SECONDS + 30
 RETRY, REFUSED, FAILURE = "RetryQueue", "RefusedQueue", "FailureQueue"
 QUEUES = (RETRY, REFUSED, FAILURE)
-QUICK = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
+_QUICK = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
 # No second attempt: botocore would invoke the function again while it still runs.
 _PATIENT = Config(
     connect_timeout=5, read_timeout=PATIENCE_SECONDS, retries={"total_max_attempts": 1}, tcp_keepalive=True
@@ -53,7 +38,7 @@ _PATIENT = Config(
 
 
 class StackError(Exception):
-    """The stack is not what was asked for; the message says what to do."""
+    """The stack is not what was expected; the message says what to do."""
 
 
 ERRORS = (StackError, ClientError, BotoCoreError)
@@ -61,51 +46,64 @@ ERRORS = (StackError, ClientError, BotoCoreError)
 
 @dataclass(frozen=True)
 class Account:
-    """Where the stack is: boto3.Session's own keywords, and the endpoint where it is not AWS's. Empty: as ever.
-
-    `options` are those that lead another command there.
-    """
+    """boto3.Session's keywords, an endpoint that is not AWS's, and the options that lead another command there."""
 
     session: Mapping[str, str] = field(default_factory=dict)
     endpoint_url: str | None = None
     options: tuple[str, ...] = ()
 
 
-def _service(name: str, config: Config = QUICK) -> cached_property[Any]:
+def _service(name: str, config: Config = _QUICK) -> cached_property[Any]:
     return cached_property(lambda stack: stack.client(name, config))
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A deployed stack; nothing is asked of AWS before it is needed."""
+    """A deployed stack; CloudFormation describes it when that is first needed."""
 
     name: str = DEFAULT
     account: Account = field(default_factory=Account)
 
-    def command(self, *words: str, ids: tuple[str, ...] = ()) -> str:
-        """Return a command of these tools' for this very stack, fit to be pasted into a shell."""
-        where = ("--stack", self.name, *self.account.options)
-        return " ".join(map(_quoted, ["followups", *words, *where, *(["--", *ids] if ids else [])]))
+    dynamodb, sqs, scheduler = _service("dynamodb"), _service("sqs"), _service("scheduler")
+    secrets = _service("secretsmanager")
+    # Waits for the longest invocation.
+    functions = _service("lambda", _PATIENT)
 
     @cached_property
-    def session(self) -> boto3.Session:
-        """The account and region that were named, or those of the environment."""
+    def _session(self) -> boto3.Session:
         named: Any = self.account.session
         return boto3.Session(**named)
 
-    @property
-    def outputs(self) -> dict[str, str]:
-        """What template.yaml says of itself. Raises `StackError` where there is no such stack."""
-        return {output["OutputKey"]: output["OutputValue"] for output in self._described.get("Outputs", [])}
+    def client(self, service: str, config: Config = _QUICK) -> Any:  # noqa: ANN401 - one of many clients
+        """Make the client of a service."""
+        make: Any = self._session.client
+        if not (url := self.account.endpoint_url):
+            return make(service, config=config)
+        # HTTP_PROXY is for other machines.
+        return make(service, config=config.merge(Config(proxies={})), endpoint_url=url)
 
-    @property
-    def parameters(self) -> dict[str, str]:
-        """What it was deployed with. Raises `StackError` where there is no such stack."""
-        given = self._described.get("Parameters", [])
-        return {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in given}
+    def command(self, *words: str, ids: tuple[str, ...] = ()) -> str:
+        """Return a command for this stack, fit to be pasted into a shell."""
+        where = ("--stack", self.name, *self.account.options)
+        return " ".join(map(_quoted, ["followups", *words, *where, *(["--", *ids] if ids else [])]))
+
+    def output(self, key: str) -> str:
+        """Return an output. Raises `StackError` where there is no such stack or output."""
+        return self._named("Output", key)
+
+    def parameter(self, key: str) -> str:
+        """Return a parameter. Raises `StackError` where there is no such stack or parameter."""
+        return self._named("Parameter", key)
+
+    def _named(self, kind: str, key: str) -> str:
+        values = {one[f"{kind}Key"]: one[f"{kind}Value"] for one in self._description.get(f"{kind}s", [])}
+        if key not in values:
+            what = f"stack {self.name} has no {kind.lower()} {key}"
+            raise StackError(f"{what}; name another (--stack), or deploy it anew")
+        return str(values[key])
 
     @cached_property
-    def _described(self) -> dict[str, Any]:
+    def _description(self) -> dict[str, Any]:
         client = self.client("cloudformation")
         try:
             [stack] = client.describe_stacks(StackName=self.name)["Stacks"]
@@ -118,77 +116,31 @@ class Stack:
         found: dict[str, Any] = stack
         return found
 
-    def output(self, key: str) -> str:
-        """Return one output, or raise `StackError`: the stack is another one's, or older than these tools."""
-        if key not in self.outputs:
-            raise StackError(f"stack {self.name} has no output {key}; name another (--stack), or deploy it anew")
-        return self.outputs[key]
-
-    def parameter(self, key: str) -> str:
-        """Return one parameter, or raise `StackError` as `output` does."""
-        if key not in self.parameters:
-            raise StackError(f"stack {self.name} has no parameter {key}; name another (--stack), or deploy it anew")
-        return self.parameters[key]
-
     @property
     def delays(self) -> tuple[int, ...]:
         """Seconds from each pass to the next: one less than there are passes."""
         return tuple(int(delay) for delay in self.parameter("RecheckDelays").split(","))
 
-    def give_up_after(self, *, proved: bool) -> timedelta:
-        """How long a pass is tried again, from when it was first due, before its notification is FAILED."""
-        return timedelta(hours=int(self.parameter("GiveUpAfterHours" if proved else "UnprovedGiveUpAfterHours")))
-
-    @property
-    def settled_statuses(self) -> tuple[str, ...]:
-        """The statuses of an order that end its follow-up before the plan does; none where the plan alone ends it."""
-        return tuple(status.strip() for status in self.parameter("SettledOrderStatuses").split(",") if status.strip())
-
-    @property
-    def delayed_notify(self) -> str:
-        """DelayedNotify's ARN."""
-        return self.output("DelayedNotifyFunctionArn")
-
-    @property
-    def recheck(self) -> str:
-        """Recheck's ARN."""
-        return self.output("RecheckFunctionArn")
-
-    def letters(self) -> dict[str, int]:
-        """How many messages are in each queue that is not empty, by SQS's estimate."""
-        names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        urls, client = {name: self.output(name) for name in QUEUES}, self.sqs
-
-        def count(name: str) -> int:
-            about = client.get_queue_attributes(QueueUrl=urls[name], AttributeNames=names)["Attributes"]
-            return sum(int(about[name]) for name in names)
-
-        with ThreadPoolExecutor(len(QUEUES)) as pool:
-            counts = dict(zip(QUEUES, pool.map(count, QUEUES), strict=True))
-        return {name: number for name, number in counts.items() if number}
+    def queue_counts(self, name: str) -> tuple[int, int, timedelta]:
+        """Return SQS's estimates: how many messages can be received, how many are hidden, and for how long."""
+        number = "ApproximateNumberOfMessages"
+        names: Any = [number, f"{number}NotVisible", "VisibilityTimeout"]
+        about = self.sqs.get_queue_attributes(QueueUrl=self.output(name), AttributeNames=names)["Attributes"]
+        there, hidden, wait = (int(about[name]) for name in names)
+        return there, hidden, timedelta(seconds=wait)
 
     def about_letters(self) -> list[str]:
-        """Say for each queue that is not empty how many letters it has, and the command that repairs."""
+        """Return a line for each queue that is not empty: how many messages, and the command that repairs."""
+        _ = self.output(RETRY), self.sqs  # made here: boto3 cannot make clients in two threads at once
         try:
-            letters = self.letters()
+            with ThreadPoolExecutor(len(QUEUES)) as pool:
+                counts = [there + hidden for there, hidden, _ in pool.map(self.queue_counts, QUEUES)]
         except ClientError as error:  # a role that may read the records may not be allowed this
             return [f"How many were not saved is unknown: {printable(str(error))}"]
         redrive, look = (self.command("dead-letters", word) for word in ("redrive", "list"))
-        todo = {RETRY: "tried again by themselves", REFUSED: look, FAILURE: f"once the cause is gone: {redrive}"}
-        return [f"{number} not saved, in {name}: {todo[name]}" for name, number in letters.items()]
-
-    dynamodb, sqs, scheduler = _service("dynamodb"), _service("sqs"), _service("scheduler")
-    secrets = _service("secretsmanager")
-    # Waits for the longest invocation, and never makes a second.
-    functions = _service("lambda", _PATIENT)
-
-    def client(self, service: str, config: Config = QUICK) -> Any:  # noqa: ANN401 - one of many clients
-        """Make the client of a service."""
-        make: Any = self.session.client
-        if not (url := self.account.endpoint_url):
-            return make(service, config=config)
-        # The way to this machine is through no proxy.
-        return make(service, config=config.merge(Config(proxies={})), endpoint_url=url)
+        todo = ("tried again by themselves", look, f"once the cause is gone: {redrive}")
+        queues = zip(QUEUES, counts, todo, strict=True)
+        return [f"{count} not saved, in {name}: {text}" for name, count, text in queues if count]
 
 
 def _others(client: Any) -> str:  # noqa: ANN401 - CloudFormation's
@@ -196,19 +148,15 @@ def _others(client: Any) -> str:  # noqa: ANN401 - CloudFormation's
         stacks = client.describe_stacks()["Stacks"]
     except (ClientError, BotoCoreError):  # a role that may read one stack may not be allowed to list them
         return ""
-    ours = [one["StackName"] for one in stacks if {"RetryQueue"} & {o["OutputKey"] for o in one.get("Outputs", [])}]
+    ours = [one["StackName"] for one in stacks if RETRY in {output["OutputKey"] for output in one.get("Outputs", [])}]
     return f"; there are {', '.join(ours)}" if ours else ""
 
 
 def _quoted(word: str) -> str:
-    # A clipboard and a terminal obey control characters: they are written out, as bash and zsh read them.
+    # A clipboard and a terminal obey control characters: they are written as escapes that bash and zsh read.
     if word.isprintable():
         return shlex.quote(word)
-    codes = ((letter, ord(letter)) for letter in word)
-    inner = (
-        f"\\{letter}" if letter in "\\'" else letter if letter.isprintable() else f"\\U{code:08x}"
-        for letter, code in codes
-    )
+    inner = (c if c.isprintable() and c not in "\\'" else f"\\U{ord(c):08x}" for c in word)
     return f"$'{''.join(inner)}'"
 
 
@@ -218,7 +166,7 @@ _TO_DO = "`make up` starts the local stack; without --local the environment's ac
 
 
 def local_account(folder: Path | None = None) -> Account:
-    """Return the way to the local stack of this folder or of this program's own checkout; raises `StackError`."""
+    """Return the account of the local stack of this folder or of this program's checkout. Raises `StackError`."""
     places = [(folder or Path.cwd()) / UP, _CHECKOUT / UP]
     kept = next((place for place in places if place.is_file()), None)
     if kept is None:
@@ -242,71 +190,28 @@ def _answers(endpoint: str) -> bool:
         return False
 
 
-class StillFails(Exception):
-    """The function failed, or could not be reached; the message is the error's type and text, scrubbed."""
-
-
-def invoke(stack: Stack, function: str, payload: str) -> object:
-    """Invoke a function, wait for its end and return what it answered, or raise `StillFails`."""
-    try:
-        answer = stack.functions.invoke(FunctionName=function, Payload=payload)
-        body = answer["Payload"].read()
-    except (ClientError, BotoCoreError) as error:
-        raise StillFails(printable(f"{type(error).__name__}: {error}")) from error
-    result = _json(body)
-    if "FunctionError" in answer:  # comes with HTTP 200 and raises nothing by itself
-        raise StillFails(error_line(result))
-    return result
-
-
-def error_line(answer: object) -> str:
-    """Return what Lambda says of a function's error: its type and message, never its payload."""
-    about = answer if isinstance(answer, Mapping) else {}
-    return printable(f"{about.get('errorType', 'an error')}: {about.get('errorMessage', 'without a text')}")
-
-
-def _json(body: bytes) -> object:
-    try:
-        answer: object = json.loads(body)
-    except ValueError:
-        return None
-    return answer
-
-
 _SIGN_IN = "Sign in again (for example `aws sso login`), or set AWS_PROFILE."
-_WAIT = "AWS asks for patience: try again in a moment."
-_DEPLOY = "The stack is older than these tools, or not theirs: deploy it anew, or name another (--stack)."
-_ALLOW = "Ask for {}: docs/operations.md, What operators may do."
-_CHECK = "Check profile, region and permissions (--profile, --region; COMMAND --help names the permissions)."
 _ENDPOINT = (
     "Check AWS_DEFAULT_REGION, which may not be empty, and AWS_ENDPOINT_URL, which begins with http:// or https://."
 )
-# By what the error's code contains.
+_CHECK = "Check profile, region and permissions (--profile, --region; COMMAND --help names the permissions)."
+# By parts of the error's code, or of its classes' names where it is botocore's own.
 _ADVICE = {
-    "AccessDenied": _ALLOW,
-    "Unauthorized": _ALLOW,
-    "ExpiredToken": _SIGN_IN,
-    "InvalidClientTokenId": _SIGN_IN,
-    "UnrecognizedClient": _SIGN_IN,
-    "InvalidSignature": _SIGN_IN,
-    "Throttl": _WAIT,
-    "ThroughputExceeded": _WAIT,
-    "LimitExceeded": _WAIT,
-    "InternalServerError": _WAIT,
-    "ServiceUnavailable": _WAIT,
-    "ResourceNotFound": _DEPLOY,
-    "NonExistentQueue": _DEPLOY,
-    "ValidationException": _DEPLOY,  # an index that is not there
+    "AccessDenied Unauthorized": "Ask for {}: docs/operations.md, What operators may do.",
+    "ExpiredToken InvalidClientTokenId UnrecognizedClient InvalidSignature": _SIGN_IN,
+    "NoCredentialsError PartialCredentialsError CredentialRetrieval TokenRetrieval SSOError": _SIGN_IN,
+    "Throttl ThroughputExceeded LimitExceeded InternalServerError ServiceUnavailable": (
+        "AWS asks for patience: try again in a moment."
+    ),
+    "ResourceNotFound NonExistentQueue ValidationException": (  # the last where an index is not there
+        "The stack is older than these tools, or not theirs: deploy it anew, or name another (--stack)."
+    ),
+    "ProfileNotFound": "Set AWS_PROFILE to one of the profiles that `aws configure list-profiles` shows.",
+    "NoRegionError": "Set AWS_DEFAULT_REGION, or name a profile that has a region.",
+    "InvalidRegionError": _ENDPOINT,
+    "ConnectionError HTTPClientError": "AWS cannot be reached: check network, proxy, region and AWS_ENDPOINT_URL.",
+    "StackError": "",  # says itself what to do
 }
-_OF_BOTO: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
-    ((NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, TokenRetrievalError, SSOError), _SIGN_IN),
-    (ProfileNotFound, "Set AWS_PROFILE to one of the profiles that `aws configure list-profiles` shows."),
-    (NoRegionError, "Set AWS_DEFAULT_REGION, or name a profile that has a region."),
-    (InvalidRegionError, _ENDPOINT),
-    ((Unreachable, HTTPClientError), "AWS cannot be reached: check network, proxy, region and AWS_ENDPOINT_URL."),
-    (StackError, ""),  # says by itself what to do
-    (BotoCoreError, _CHECK),
-)
 
 
 @dataclass(frozen=True)
@@ -318,13 +223,15 @@ class Problem:
 
 
 def explain(error: Exception) -> Problem | None:
-    """Word an error of AWS's or of ours; None where it is neither."""
+    """Return the advice for an error of AWS's or of a stack's; None for any other."""
     text = printable(str(error))
-    if isinstance(error, ClientError):
-        code = error.response.get("Error", {}).get("Code", "")
-        advice = next((advice for part, advice in _ADVICE.items() if part in code), _CHECK)
-        denied = re.search(r"perform: ([a-z-]+:\w+)", text)
-        return Problem(text, advice.format(denied[1] if denied else "what the command's --help names"))
     if isinstance(error, ValueError) and str(error).startswith("Invalid endpoint"):  # botocore's, which has no class
         return Problem(text, _ENDPOINT)
-    return next((Problem(text, advice) for kinds, advice in _OF_BOTO if isinstance(error, kinds)), None)
+    if not isinstance(error, ERRORS):
+        return None
+    names = " ".join(kind.__name__ for kind in type(error).__mro__)
+    if isinstance(error, ClientError):
+        names = error.response.get("Error", {}).get("Code", "")
+    fits = (advice for parts, advice in _ADVICE.items() if any(part in names for part in parts.split()))
+    denied = re.search(r"perform: ([a-z-]+:\w+)", text)
+    return Problem(text, next(fits, _CHECK).format(denied[1] if denied else "what the command's --help names"))

@@ -1,6 +1,7 @@
-"""Texts and times as people read them: on one line, without what a terminal obeys, to the second, in UTC."""
+"""Texts and times as people read and type them: one line, without control characters or secrets, times in UTC."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from callback.redact import scrub
@@ -16,13 +17,13 @@ EXPECTED = (
 
 
 def clock_time(moment: datetime, now: datetime) -> str:
-    """Write a moment in UTC, without its date where that is today's."""
+    """Format a time in UTC, without its date if that is today."""
     moment, today = moment.astimezone(UTC), now.astimezone(UTC).date()
     return f"{moment:%H:%M:%S} UTC" if moment.date() == today else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def span(length: timedelta) -> str:
-    """Write a length of time by its two largest units (`2 h 10 min`); a negative one as its size."""
+    """Format a duration by its two largest units (`2 h 10 min`), without its sign."""
     left, parts = round(abs(length.total_seconds())), []
     for seconds, unit in _STEPS:
         if left >= seconds:
@@ -32,13 +33,13 @@ def span(length: timedelta) -> str:
 
 
 def relative(moment: datetime, now: datetime) -> str:
-    """Write a moment and how far from now it lies: `09:31:17 UTC, in 43 s` or `09:28:17 UTC, 2 min ago`."""
+    """Format a time and its distance from now: `09:31:17 UTC, in 43 s` or `09:28:17 UTC, 2 min ago`."""
     distance = f"in {span(moment - now)}" if moment > now else f"{span(now - moment)} ago"
     return f"{clock_time(moment, now)}, {distance}"
 
 
 def parse_when(text: str, now: datetime, zone: tzinfo = UTC) -> datetime:
-    """Read a time of a zone, or raise `ValueError`."""
+    """Parse a time that was typed in a zone. Raises `ValueError`."""
     text, today = text.strip().lower(), now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
     if text in {"today", "yesterday"}:
         return today - timedelta(days=text == "yesterday")
@@ -52,24 +53,30 @@ def parse_when(text: str, now: datetime, zone: tzinfo = UTC) -> datetime:
 
 
 def visible(text: str) -> str:
-    """Return a text on one line, without what a terminal would obey."""
+    """Replace line ends and control characters."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def with_command(line: str) -> list[str]:
-    """Put the command that a line ends with on a line of its own, so that it can be pasted whole."""
+    """Split off the command that ends a line, so that it can be pasted whole."""
     text, found, command = line.partition("followups ")
     return [text.rstrip(" :;"), f"  {found}{command}"] if found else [line]
 
 
 def shortened(text: str, width: int) -> str:
-    """Keep both ends of a long id, the more of its end, which is where ids differ."""
+    """Shorten a long id, and keep more of its end, where ids differ."""
     clean = visible(text)
     start = (width - 1) // 3
     return clean if len(clean) <= width else f"{clean[:start]}…{clean[start + 1 - width :]}"
 
 
 def printable(text: str) -> str:
-    """Put a text that others wrote on one line: nothing secret, no control characters, not endless."""
+    """Put a text that others wrote on one line, without secrets and control characters, and cut it."""
     visible = "".join(letter if letter.isprintable() else " " for letter in scrub(text))
     return " ".join(visible.split())[:_MAX_LINE]
+
+
+def error_line(answer: object) -> str:
+    """Return the type and the message of a function's error as Lambda reports it, never its payload."""
+    about = answer if isinstance(answer, Mapping) else {}
+    return printable(f"{about.get('errorType', 'an error')}: {about.get('errorMessage', 'without a text')}")

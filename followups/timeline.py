@@ -1,7 +1,4 @@
-"""What became of a notification: one line for each thing that is known, in order of time, then what comes.
-
-The record is the truth and is handed in; the timer and the error log are asked for, and what may not be asked is said.
-"""
+"""The timeline of a notification: what is known of it, in order of time, then what happens next."""
 
 import json
 from collections.abc import Iterator
@@ -16,15 +13,16 @@ from callback.record import Record
 from callback.schema import PROVED
 from callback.table import Item
 from callback.timer import schedule_name
-from followups.records import Level, Notification, Status, error_rows, status
-from followups.stack import Stack, error_line
-from followups.text import clock_time, printable, relative, span
+from followups.records import MOST_PASSES, Level, Notification, Status, status
+from followups.stack import Stack
+from followups.tables import error_rows
+from followups.text import clock_time, error_line, printable, relative, span
 
-# Scheduler's precision (docs/decisions/02), and the sweep's rhythm (template.yaml).
+# Scheduler's precision (docs/decisions/02), and the sweep's interval (template.yaml).
 TIMER_LATE = timedelta(seconds=60)
 _SWEEP_EVERY = timedelta(minutes=1)
-_MOST_PASSES, _MOST_DIGITS = 100, 20
-# What reading a part that another hand has spoilt may raise.
+_MOST_DIGITS = 20
+# What reading a spoilt part may raise.
 _UNREADABLE = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
 _CHECKSUMS: dict[str, tuple[str, Level]] = {
     "valid": ("the bank vouches for all but the order id", "ok"),
@@ -36,9 +34,9 @@ _CHECKSUMS: dict[str, tuple[str, Level]] = {
 
 @dataclass(frozen=True)
 class Event:
-    """What happened, or will, at a time; `at` is None where that is unknown or none.
+    """What happened, or will; `at` is None where no time is known.
 
-    `what` is a word of the field: received, checksum, pass 1, schedule, error, claim, ended, waits, next. `text` is one
+    `what` is one word: received, checksum, pass 1, schedule, error, claim, ended, resolved, waits, next. `text` is one
     line, scrubbed and fit to print.
     """
 
@@ -49,29 +47,28 @@ class Event:
 
 
 def timeline(stack: Stack, notification: Notification, now: datetime) -> list[Event]:
-    """Tell a notification's story, oldest first; the last lines say what it waits for and what happens next.
+    """Return the events of a notification, oldest first.
 
-    Asks Scheduler for its timer and CallbackErrorLogTable for its errors. Raises `StackError`, and `BotoCoreError` or
-    `ClientError` where AWS cannot be reached. A missing permission is a line of the story, and so is a record that
-    another hand has spoilt.
+    It asks Scheduler for the timer and CallbackErrorLogTable for errors; a missing permission is an event. Raises
+    `followups.stack.ERRORS` where AWS cannot be reached.
     """
     record = notification.record
-    if notification.fault or record is None:
+    if record is None:
         foreign = Event(None, "received", "by another function, which shares the table: it has no passes here")
         return [_spoilt(notification.fault) if notification.fault else foreign, *_ended(notification)]
+    current = status(notification, now)
     timer_at, timer = _timer(stack, record, now)
     known = [*_received(notification), *_passes(record), *_claim(record, now), *_ended(notification)]
-    known += [*timer, *_errors(stack, notification, now)]
+    known += [*timer, *_errors(stack, notification, current, now)]
     timed = sorted((event for event in known if event.at), key=lambda event: event.at or now)
     untimed = (event for event in known if not event.at)
     swept_at = max(notification.time("sweepAt") or now, now)
-    outlook = _Outlook(stack, record, status(notification, now), swept_at, now)
-    return [*timed, *untimed, *outlook.next_steps(timer_at)]
+    return [*timed, *untimed, *_Outlook(stack, record, current, swept_at, now).next_steps(timer_at)]
 
 
 @dataclass(frozen=True)
 class _Outlook:
-    """What a notification waits for, and what happens next, by itself or by whom."""
+    """What a notification waits for, and what happens next."""
 
     stack: Stack
     record: Record
@@ -95,8 +92,9 @@ class _Outlook:
 
     def _waits(self) -> str:
         which = f"pass {self.record.next_pass} of {len(self.stack.delays) + 1}"
-        if self.stack.settled_statuses:
-            which += f" or until the order is {' or '.join(self.stack.settled_statuses)}"
+        settled = map(str.strip, self.stack.parameter("SettledOrderStatuses").split(","))
+        if statuses := " or ".join(filter(None, settled)):
+            which += f" or until the order is {statuses}"
         at = self.current.at or self.now
         if self.current.word == "failed":
             return f"for a person: pass {self.record.next_pass} is missing"
@@ -127,7 +125,8 @@ class _Outlook:
 
     @property
     def _limit(self) -> timedelta:
-        return self.stack.give_up_after(proved=self.record.checksum_status == PROVED)
+        kind = "" if self.record.checksum_status == PROVED else "Unproved"
+        return timedelta(hours=int(self.stack.parameter(f"{kind}GiveUpAfterHours")))
 
     def _replay(self) -> str:
         return self.stack.command("replay", ids=(self.record.order_id,))
@@ -161,7 +160,7 @@ def _money(amount: object) -> str:
 
 def _passes(record: Record) -> Iterator[Event]:
     before = 0
-    for done in record.passes[:_MOST_PASSES]:
+    for done in record.passes[:MOST_PASSES]:
         try:
             attempts, before = int(done["attempt"]) - before, int(done["attempt"])
             yield Event(parse_utc(done["at"]), f"pass {int(done['number'])}", _pass(done, attempts), "ok")
@@ -216,32 +215,31 @@ def _fires_at(stack: Stack, record: Record) -> datetime | None:
     return datetime.strptime(found["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
 
 
-def _errors(stack: Stack, notification: Notification, now: datetime) -> Iterator[Event]:
-    texts, done = [], status(notification, now).word == "done"
+def _errors(stack: Stack, notification: Notification, current: Status, now: datetime) -> Iterator[Event]:
+    texts = []
     try:
         rows = error_rows(stack, notification.ids["notificationId"], notification.next_pass)
         for kind, row in sorted(rows.items(), key=lambda pair: str(pair[1].get("lastAt"))):
             texts.append(printable(f"{row.get('errorType')}: {row.get('message')}"))
-            said = (
-                f"{texts[-1]}; it answered {_answer(row['responseData'])}"
-                if row.get("responseData", "{}") != "{}"
-                else texts[-1]
-            )
             level: Level = "bad" if kind.startswith("failed") else "warn"
-            yield _error(row, said, level, now)
+            yield _error(row, texts[-1] + _answered(str(row.get("responseData") or "{}")), level, now)
     except ClientError as refused:
         yield _unknown("error", refused)
     if notification.reason and notification.reason not in texts:
-        yield Event(None, "error", f"of the last failed attempt: {notification.reason}", "info" if done else "warn")
+        level = "info" if current.word == "done" else "warn"
+        yield Event(None, "error", f"of the last failed attempt: {notification.reason}", level)
 
 
-def _answer(text: object) -> str:
-    """What ProcessPaidOrder said: of an error of Lambda's, type and message alone."""
+def _answered(text: str) -> str:
+    """What ProcessPaidOrder answered: of an error of Lambda's, type and message alone."""
+    if text == "{}":
+        return ""
     try:
-        answer = json.loads(str(text))
+        answer = json.loads(text)
     except (ValueError, RecursionError):
         answer = None
-    return error_line(answer) if isinstance(answer, dict) and "errorMessage" in answer else printable(str(text))
+    is_error = isinstance(answer, dict) and "errorMessage" in answer
+    return f"; it answered {error_line(answer) if is_error else printable(text)}"
 
 
 def _error(row: Item, text: str, level: Level, now: datetime) -> Event:

@@ -12,19 +12,9 @@ from callback.notification import Notification, parse_notification
 from followups.manual import ManualCommand
 from followups.operator import Operator
 from followups.output import STYLES
-from followups.records import KEY, find, get_all
+from followups.tables import find, whole
 from followups.text import printable
 
-_HELP = """Say whether the checksum of a notification holds, and under which of the merchant's keys.
-
-FILE is what Notify handed on (an API Gateway proxy event, v1 or v2), or the bank's bare JSON; `-` is standard input.
-ORDER, a charge or a notification's id is looked for in the table: each of its notifications is verified by the body
-that was kept, and the verdict of then stands beside. The keys are those of the stack's secret, the current one and,
-during a rotation, the previous one; or --secret-file, which holds the same JSON:
-{"secretKey": "skey_…", "previousSecretKey": "…"}.
-
-A checksum covers the charge's id, amount, currency, status and transaction state. It does not cover the order id: a
-valid one does not prove which order was paid. Neither a key nor the checksum that would be right is ever printed."""
 _CODES = {"valid": 0, "invalid": 1, "missing": 1, "unverifiable": 2}
 _NOT_COVERED = ("orderId", "source", "description")
 
@@ -32,7 +22,6 @@ _NOT_COVERED = ("orderId", "source", "description")
 @click.command(
     "verify",
     cls=ManualCommand,
-    help=_HELP,
     examples={
         "followups verify event.json": "with the stack's secret",
         "followups verify ORDER-1001": "what is stored of an order",
@@ -54,7 +43,17 @@ _NOT_COVERED = ("orderId", "source", "description")
 @click.option("--secret-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="the keys, as JSON")
 @click.pass_obj
 def command(operator: Operator, what: str, secret_file: Path | None) -> int:
-    """Print the verdict on a file, or on each notification of an order."""
+    """Say whether the checksum of a notification holds, and under which of the merchant's keys.
+
+    FILE is what Notify handed on (an API Gateway proxy event, v1 or v2), or the bank's bare JSON; `-` is standard
+    input. ORDER, a charge or a notification's id is looked up in the table: each of its notifications is verified by
+    the body that was kept, and the verdict of that time is printed beside. The keys are those of the stack's secret,
+    the current one and, during a rotation, the previous one; or --secret-file, which holds the same JSON: {"secretKey":
+    "skey_…", "previousSecretKey": "…"}.
+
+    A checksum covers the charge's id, amount, currency, status and transaction state. It does not cover the order id: a
+    valid one does not prove which order was paid. Neither a key nor the right checksum is ever printed.
+    """
     if what == "-" or Path(what).is_file():
         with click.open_file(what, "rb") as file:
             notifications = [(_notification(file.read()), "")]
@@ -66,50 +65,37 @@ def command(operator: Operator, what: str, secret_file: Path | None) -> int:
         operator.output.note(f"{what} is neither a file, nor was a notification saved under it.")
         return 1
     keys = _keys(operator, secret_file)
-    return max(_tell(operator, one, verify(one, keys), stored) for one, stored in notifications)
+    return max(_print(operator, one, verify(one, keys), stored) for one, stored in notifications)
 
 
 def _stored(operator: Operator, word: str) -> Iterator[tuple[Notification, str]]:
-    for one in find(operator.stack, word):
-        for item in get_all(operator.stack, "CreditCardNotifyTable", [{name: one.item[name] for name in KEY}]):
+    for one in find(operator.stack, word).rows:
+        for item in whole(operator.stack, one):
             event = {"body": item.get("body"), "requestContext": {"requestId": one.ids["notificationId"]}}
             try:
                 yield parse_notification(event), one.checksum
             except InvalidNotification:
-                text = (
-                    f"{one.ids['notificationId']}: {one.checksum} when it came; nothing is kept that could be verified"
-                )
-                operator.output.note(text)
+                text = f"{one.checksum} when it came; nothing is kept that could be verified"
+                operator.output.note(f"{one.ids['notificationId']}: {text}")
 
 
-def _tell(operator: Operator, notification: Notification, verdict: Verdict, stored: str) -> int:
-    about = {
-        "notificationId": notification.notification_id,
-        "checksumStatus": verdict.status,
-        "stored": stored or None,
-        "reason": verdict.error,
-        "key": verdict.key,
-        "checksumForm": verdict.form,
-        "covered": _covered(notification),
-        "notCovered": list(_NOT_COVERED),
-    }
-    if operator.output.as_json:
-        operator.output.document(about)
-    else:
-        _print(operator, notification, verdict)
-        if stored:
-            operator.output.line(f"{'when it came:':<16}{stored}")
-    return _CODES[verdict.status]
-
-
-def _print(operator: Operator, notification: Notification, verdict: Verdict) -> None:
-    output = operator.output
+def _print(operator: Operator, notification: Notification, verdict: Verdict, stored: str) -> int:
+    output, covered = operator.output, _covered(notification)
+    if output.as_json:
+        about = {"checksumStatus": verdict.status, "stored": stored or None, "reason": verdict.error}
+        about |= {"key": verdict.key, "checksumForm": verdict.form}
+        ids = {"notificationId": notification.notification_id}
+        output.document({**ids, **about, "covered": covered, "notCovered": list(_NOT_COVERED)})
+        return _CODES[verdict.status]
     how = f"with the {verdict.key} key, {verdict.form} form" if verdict.valid else str(verdict.error)
-    output.styled(f"{verdict.status}: {how}", STYLES["ok" if verdict.valid else "bad"])
-    covered = " ".join(f"{name}={value or '-'}" for name, value in _covered(notification).items())
-    output.line(f"{'covered:' if verdict.valid else 'it would cover:':<16}{covered}")
+    output.line(f"{verdict.status}: {how}", style=STYLES["ok" if verdict.valid else "bad"])
+    fields = " ".join(f"{name}={value or '-'}" for name, value in covered.items())
+    output.line(f"{'covered:' if verdict.valid else 'it would cover:':<16}{fields}")
     order = f"orderId={printable(notification.order_id)}" if notification.order_id else "the order id"
     output.line(f"{'not covered:':<16}{order}, {', '.join(_NOT_COVERED[1:])}")
+    if stored:
+        output.line(f"{'when it came:':<16}{stored}")
+    return _CODES[verdict.status]
 
 
 def _covered(n: Notification) -> dict[str, str | None]:
@@ -130,17 +116,13 @@ def _notification(content: bytes) -> Notification:
 
 
 def _keys(operator: Operator, secret_file: Path | None) -> MerchantKeys:
-    if secret_file:
-        return _read_keys(secret_file)
-    secret_id = operator.stack.parameter("KBankSecretId")
     try:
+        if secret_file:
+            return merchant_keys(secret_file.read_text())
+        secret_id = operator.stack.parameter("KBankSecretId")
         return read_keys(operator.stack.secrets, secret_id)
-    except ValueError as error:
-        raise click.ClickException(f"the secret {secret_id} holds no merchant key") from error
-
-
-def _read_keys(secret_file: Path) -> MerchantKeys:
-    try:
-        return merchant_keys(secret_file.read_text())
     except (OSError, ValueError) as error:
-        raise click.ClickException(f"{secret_file} cannot be read as JSON") from error
+        what = (
+            f"{secret_file} cannot be read as JSON" if secret_file else f"the secret {secret_id} holds no merchant key"
+        )
+        raise click.ClickException(what) from error

@@ -1,14 +1,14 @@
-"""`followups board`: the same picture as a read-only web page on 127.0.0.1.
+"""`followups board`: what `watch` shows, as a read-only web page on 127.0.0.1.
 
-A page elsewhere can send a browser to 127.0.0.1, and by DNS rebinding under a name of its own: what a page other than
-ours asks for is refused, as is a Host that is not this machine's, and no answer may be framed, embedded or kept.
+A page elsewhere can send a browser to 127.0.0.1, and by DNS rebinding under a name of its own: requests from any other
+page are refused, as is a Host that is not this machine's, and no answer may be framed, embedded or stored.
 """
 
 import socket
 import webbrowser
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -21,11 +21,12 @@ from callback.schema import MAX_ID_BYTES, MAX_SORT_ID_BYTES
 from followups.listing import command_of, extent
 from followups.manual import LETTERS, READ, TIMERS, ManualCommand
 from followups.operator import Operator
-from followups.records import Found, Notification, find, get, grouped, status
-from followups.stack import ERRORS, Problem, Stack, explain
+from followups.records import Found, Notification, grouped, status
+from followups.snapshot import Poller
+from followups.stack import ERRORS, Stack, explain
+from followups.tables import find, get
 from followups.text import clock_time, shortened, span, visible
-from followups.timeline import Event, timeline
-from followups.watch import Part, Poller, wait_of
+from followups.timeline import timeline
 
 HOST = "127.0.0.1"
 HEADERS = {
@@ -39,39 +40,16 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_UNAVAILABLE, _MISDIRECTED, _SHORT = 503, 421, 18
+# However many pages are open: they share a snapshot.
+AT_MOST_EVERY = timedelta(seconds=2)
+_HOURS, _SHORT, _UNAVAILABLE, _MISDIRECTED = 24, 18, 503, 421
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the address asks for beside the board: a word to find, or one notification by its key; a text to match."""
-
-    word: str = ""
-    charge: str = ""
-    notification: str = ""
-    text: str = ""
-
-    def matching(self, part: Part) -> list[Notification]:
-        """Return the rows that have the text in an id, the verdict or the reason."""
-        wanted = self.text.lower()
-        return [row for row in part.rows if wanted in " ".join([*row.ids.values(), row.checksum, row.reason]).lower()]
-
-
-@dataclass(frozen=True)
-class Panel:
-    """The notifications that were asked for, each with its timeline, or what was in the way."""
-
-    asked: Asked
-    stories: Sequence[tuple[Notification, Sequence[Event]]] = ()
-    more: bool = False
-    problem: Problem | None = None
-
-
-def application(poller: Poller, replay: Callable[[str], str]) -> Flask:
-    """Return the application over one stack; `replay` words the command that replays an order."""
+def application(poller: Poller) -> Flask:
+    """Return the application over one stack."""
     app = Flask(__name__)
-    known = {"replay": replay, "status": status, "wait_of": wait_of, "extent": extent, "grouped": grouped}
-    app.jinja_env.globals |= known | {"group_command": partial(command_of, poller.stack)}
+    known = {"status": status, "extent": extent, "grouped": grouped, "per_hour": per_hour}
+    app.jinja_env.globals |= known | {"group_command": partial(command_of, poller.stack), "stack": poller.stack}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters |= {"visible": visible, "shortened": lambda text: shortened(text, _SHORT), "span": span}
     app.before_request(_refuse)
@@ -81,8 +59,19 @@ def application(poller: Poller, replay: Callable[[str], str]) -> Flask:
     @app.get("/")
     def board() -> tuple[str, int]:
         """Show the board, and beside it what is asked for."""
-        html = render_template("board.html", **_about(poller, request.args))
-        return html, 200 if poller.seen.snapshot else _UNAVAILABLE
+        poll, now = poller.poll(), poller.clock()
+        asked = {name: value.strip() for name, value in request.args.items()}
+        chosen = {name: asked[name] for name in ("text", "state") if asked.get(name)}
+        about: dict[str, object] = {
+            "seen": poll,
+            "snapshot": poll.snapshot,
+            "asked": asked,
+            "chosen": chosen,
+            "now": now,
+        }
+        about |= {"matching": partial(_matching, asked), "clock": partial(clock_time, now=now)}
+        about["panel"] = _panel(poller.stack, asked, now)
+        return render_template("board.html", **about), 200 if poll.snapshot else _UNAVAILABLE
 
     return app
 
@@ -91,7 +80,7 @@ def _refuse() -> None:
     host = request.environ.get("HTTP_HOST", "")
     if host.partition(":")[0] not in {HOST, "localhost"}:
         abort(_MISDIRECTED)
-    # A browser says both by itself, and no page can change them. Another program says neither.
+    # A browser sends both by itself, and no page can change them. Another program sends neither.
     if request.headers.get("Origin", f"http://{host}") != f"http://{host}":
         abort(403)
     if request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
@@ -113,44 +102,42 @@ def _refused(error: HTTPException) -> tuple[str, int]:
     return render_template("board.html", error=error), error.code or 500
 
 
-def _about(poller: Poller, given: Mapping[str, str]) -> dict[str, object]:
-    asked = Asked(*(given.get(name, "").strip() for name in ("find", "charge", "notification", "text")))
-    seen, now = poller.poll(), poller.clock()
-    about: dict[str, object] = {"stack": poller.stack.name, "seen": seen, "snapshot": seen.snapshot, "asked": asked}
-    about |= {"now": now, "clock": partial(clock_time, now=now), "matching": asked.matching}
-    return about | {"panel": _panel(poller.stack, asked, now)}
+def per_hour(rows: Iterable[Notification], now: datetime) -> list[int]:
+    """Count what failed in each of the last 24 hours, the oldest first."""
+    failed = (one.time("failedAt") for one in rows)
+    hours = Counter(int((now - at) / timedelta(hours=1)) for at in failed if at)
+    return [hours[hour] for hour in reversed(range(_HOURS))]
 
 
-def _panel(stack: Stack, asked: Asked, now: datetime) -> Panel | None:
-    """Tell the stories that are asked for, the newest first."""
-    # No id of ours is longer, and DynamoDB refuses much longer ones.
-    charge, notification = asked.charge[:MAX_ID_BYTES], asked.notification[:MAX_SORT_ID_BYTES]
-    if not asked.word and not (charge and notification):
+def _matching(asked: Mapping[str, str], found: Found) -> list[Notification]:
+    """Return the rows that have the text that is asked for in an id, the verdict or the reason."""
+    wanted = asked.get("text", "").lower()
+    return [row for row in found.rows if wanted in f"{row.names} {row.checksum} {row.reason}".lower()]
+
+
+def _panel(stack: Stack, asked: Mapping[str, str], now: datetime) -> dict[str, object] | None:
+    """Return the timelines of what is asked for, the newest first, or what was in the way."""
+    # No id is longer, and DynamoDB refuses much longer ones.
+    word, charge = asked.get("find", "")[:MAX_ID_BYTES], asked.get("charge", "")[:MAX_ID_BYTES]
+    notification = asked.get("notification", "")[:MAX_SORT_ID_BYTES]
+    if not word and not (charge and notification):
         return None
     try:
-        found = find(stack, asked.word[:MAX_ID_BYTES]) if asked.word else Found(_one(stack, charge, notification))
-        stories = [(one, timeline(stack, one, now)) for one in found]
+        one = None if word else get(stack, charge, notification)
+        found = find(stack, word) if word else Found((one,) if one else ())
+        timelines = [(one, timeline(stack, one, now)) for one in found.rows]
     except ERRORS as error:
-        return Panel(asked, problem=explain(error))
-    return Panel(asked, stories[::-1], found.more)
-
-
-def _one(stack: Stack, charge: str, notification: str) -> list[Notification]:
-    one = get(stack, charge, notification)
-    return [one] if one else []
-
-
-# However many pages are open: they share a snapshot.
-AT_MOST_EVERY = timedelta(seconds=2)
+        return {"problem": explain(error)}
+    return {"timelines": timelines[::-1], "more": found.more}
 
 
 class _Quiet(WSGIRequestHandler):
-    """Says nothing of its making, and prints no line for each request."""
+    """Says nothing about its software, and logs errors alone."""
 
     server_version, sys_version = "followups", ""
 
     def log_request(self, *_: object) -> None:
-        """Keep quiet; errors are still logged."""
+        """Log nothing."""
 
 
 def server(app: Flask, port: int) -> BaseWSGIServer:
@@ -160,33 +147,20 @@ def server(app: Flask, port: int) -> BaseWSGIServer:
         return make_server(HOST, port, app, threaded=True, request_handler=_Quiet, fd=bound.fileno())
 
 
-def serve(app: Flask, port: int, tell: Callable[[str], None], *, browser: bool) -> None:
-    """Serve until Ctrl-C; tell the address, and show it in the browser."""
+def serve(app: Flask, port: int, note: Callable[[str], None], *, browser: bool) -> None:
+    """Serve until Ctrl-C; print the address, and open it in the browser."""
     with server(app, port) as listening, suppress(KeyboardInterrupt):
         address = f"http://{HOST}:{listening.port}/"
-        tell(f"The board is at {address} until Ctrl-C.")
+        note(f"The board is at {address} until Ctrl-C.")
         if browser:
             webbrowser.open(address)
         listening.serve_forever()
 
 
-_HELP = """Show the board as a web page on 127.0.0.1, until Ctrl-C.
-
-What `followups watch` shows, with the timeline of each notification, and a search by order, charge or notification.
-
-The page only reads. It is served to this machine alone: anyone logged in here can open it; a page elsewhere cannot
-read it. It needs no network but AWS, which is asked every 2 seconds
-at most, however many pages are open."""
-
-
 @click.command(
     "board",
     cls=ManualCommand,
-    help=_HELP,
-    examples={
-        "followups board": "on a free port, and open it in the browser",
-        "followups board --port 8080 --no-browser": "on a port of one's own",
-    },
+    examples={"followups board --port 8080 --no-browser": "on a port of one's own"},
     exits={0: "ended by Ctrl-C", 2: "the port is taken"},
     permissions=[*READ, *LETTERS, *TIMERS],
 )
@@ -194,11 +168,16 @@ at most, however many pages are open."""
 @click.option("--browser/--no-browser", default=True, help="open it in the browser, or only print the address")
 @click.pass_obj
 def command(operator: Operator, port: int, *, browser: bool) -> int:
-    """Serve the page until Ctrl-C."""
+    """Show what `followups watch` shows as a web page on 127.0.0.1, until Ctrl-C.
+
+    It adds the timeline of each notification, a search by order, charge or notification, and filters by state and text.
+
+    The page only reads. It is served to this machine alone: anyone logged in here can open it; a page elsewhere cannot
+    read it. It needs no network but AWS, which is asked every 2 seconds at most, however many pages are open.
+    """
     poller = Poller(operator.stack, clock=operator.clock, at_most_every=AT_MOST_EVERY)
-    app = application(poller, lambda order: operator.stack.command("replay", ids=(order,)))
     try:
-        serve(app, port, operator.output.note, browser=browser)
+        serve(application(poller), port, operator.output.note, browser=browser)
     except OSError as error:
         raise click.ClickException(f"port {port} cannot be had: {error.strerror}") from error
     return 0

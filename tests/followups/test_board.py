@@ -16,8 +16,8 @@ from werkzeug.test import Client
 
 from callback.clock import format_utc
 from followups.board import HEADERS, HOST, application, serve, server
+from followups.snapshot import Poller
 from followups.stack import Stack
-from followups.watch import Poller
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
 from tests.support.busy_stack import FAILED_ORDER, LATE_ORDER, make_busy, use_few_shards
 from tests.support.deployed import Deployed
@@ -42,7 +42,7 @@ def poller(deployed: Deployed) -> Iterator[Poller]:
 @pytest.fixture
 def client(poller: Poller) -> FlaskClient:
     """A browser without scripts, on this machine."""
-    app = application(poller, lambda order: poller.stack.command("replay", ids=(order,)))
+    app = application(poller)
     app.testing = True
     client = app.test_client()
     client.environ_base["HTTP_HOST"] = f"{HOST}:1234"
@@ -74,7 +74,7 @@ def test_page_says_what_is_late_what_failed_and_what_waits(client: FlaskClient, 
     assert busy
     html = page(client)
     assert section(html, "totals") == "1 late 2 failed 8 waiting"
-    late = rf"{LATE_ORDER} valid PassFailed: pass 2: .+ chrg_…\S+ 2 2 7 min 19 s retrying, again in 2 min$"
+    late = rf"{LATE_ORDER} valid chrg_…\S+ 2 2 7 min 19 s retrying, again in 2 min PassFailed: pass 2: .+$"
     assert re.search(late, section(html, "late"))
     assert "GaveUp: pass 2 is given up: pass 2: ProcessPaidOrder failed (Unhandled)" in section(html, "failed")
     assert f"followups replay --stack payment3-follow-up-dev -- {FAILED_ORDER}" in section(html, "failed")
@@ -242,8 +242,8 @@ def test_what_may_not_be_read_costs_only_its_part(client: FlaskClient, busy: Dep
 
 def test_more_than_is_read_is_said(client: FlaskClient, deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A count whose bound was reached has a plus, and its list says that it goes on."""
-    monkeypatch.setattr("followups.watch.BOUND", 2)
-    monkeypatch.setattr("followups.watch.FAILED_BOUND", 2)
+    monkeypatch.setattr("followups.snapshot.BOUND", 2)
+    monkeypatch.setattr("followups.snapshot.FAILED_BOUND", 2)
     for number in range(4):
         deployed.put_waiting(f"late {number}")
         deployed.put_failed(f"failed {number}")
@@ -254,7 +254,7 @@ def test_more_than_is_read_is_said(client: FlaskClient, deployed: Deployed, monk
     assert "None of what was read." in section(html, "waiting")
 
 
-def test_text_chooses_what_is_shown(client: FlaskClient, busy: Deployed) -> None:
+def test_text_and_state_choose_what_is_shown(client: FlaskClient, busy: Deployed) -> None:
     """By an id, a verdict or a reason; how many of the others there are is said, and the totals stay."""
     assert busy
     html = page(client, "?text=order-2004")
@@ -262,7 +262,21 @@ def test_text_chooses_what_is_shown(client: FlaskClient, busy: Deployed) -> None
     assert "1 of 8 match." in section(html, "waiting")
     assert "0 of 2 match." in section(html, "failed")
     assert section(html, "totals") == "1 late 2 failed 8 waiting"
+    html = page(client, "?state=failed")
+    hidden = re.findall(r'<section id="(\w+)"[^>]* hidden>', html)
+    assert hidden == ["late", "waiting"]
+    assert re.search(r'href="/\?charge=[^"]+&amp;state=failed"', html)
     assert "did not answer" in section(page(client, "?text=DID+NOT+answer"), "failed")
+
+
+def test_plot_counts_what_failed_each_hour(client: FlaskClient, busy: Deployed) -> None:
+    """The last 24 hours, above the lists, with the numbers for those who cannot see it."""
+    assert busy
+    html = page(client)
+    hours = ["0"] * 18 + ["1"] + ["0"] * 4 + ["1"]
+    assert f'aria-label="Failed in each of the last 24 hours: {", ".join(hours)}"' in html
+    assert section(html, "plot") == "Failed per hour, the last 24 hours: 2"
+    assert html.index('id="plot"') < html.index('id="late"')
 
 
 def test_causes_and_letters_are_shown(client: FlaskClient, deployed: Deployed) -> None:
@@ -283,7 +297,7 @@ def test_causes_and_letters_are_shown(client: FlaskClient, deployed: Deployed) -
 @pytest.mark.enable_socket
 def test_board_listens_on_this_machine_only(poller: Poller) -> None:
     """It is bound to 127.0.0.1, says nothing of what it is made of, and a port that is taken is an error."""
-    app = application(poller, str)
+    app = application(poller)
     with server(app, 0) as listening:
         assert listening.socket.getsockname() == (HOST, listening.port)
         assert listening.port
@@ -295,7 +309,7 @@ def test_board_listens_on_this_machine_only(poller: Poller) -> None:
 @pytest.mark.filterwarnings("error")
 def test_browser_that_hangs_up_leaves_nothing_open(poller: Poller) -> None:
     """Whenever a connection is reset, no file stays open: a leak would show as a warning when it is collected."""
-    with server(application(poller, str), 0) as listening:
+    with server(application(poller), 0) as listening:
         thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         before = set(threading.enumerate())
@@ -324,7 +338,7 @@ def test_board_says_its_address_until_it_is_stopped(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(BaseWSGIServer, "serve_forever", stopped)
-    serve(application(poller, str), 0, said.append, browser=browser)
+    serve(application(poller), 0, said.append, browser=browser)
     [line] = said
     assert (found := re.fullmatch(r"The board is at (http://127\.0\.0\.1:\d+/) until Ctrl-C\.", line))
     assert opened == ([found[1]] if browser else [])

@@ -14,8 +14,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from followups.board import HOST, application, server
+from followups.snapshot import Poller
 from followups.stack import Stack
-from followups.watch import Poller
 from tests.support.aws import World, made
 from tests.support.busy_stack import FAILED_ORDER, LATE_ORDER, OLD_ORDER, make_busy, use_few_shards
 from tests.support.deployed import Deployed
@@ -74,7 +74,7 @@ def board() -> Iterator[Board]:
 
 @contextmanager
 def _served(poller: Poller) -> Iterator[str]:
-    with server(application(poller, lambda order: f"followups replay -- {order}"), 0) as served:
+    with server(application(poller), 0) as served:
         thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
@@ -168,7 +168,7 @@ def test_command_is_copied_as_it_stands(page: Page, board: Board) -> None:
     page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
     page.evaluate("document.querySelectorAll('.copy')[1].click()")
     page.wait_for_function("() => document.querySelectorAll('.copy')[1].innerText === 'Copied'")
-    assert page.evaluate("window.copied") == f"followups replay -- {HOSTILE}"
+    assert page.evaluate("window.copied") == board.poller.stack.command("replay", ids=(HOSTILE,))
 
 
 def test_pause_and_silence_are_said(page: Page, board: Board) -> None:

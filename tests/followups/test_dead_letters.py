@@ -210,7 +210,7 @@ def test_what_is_refused_again_is_said_and_not_sent_for_ever(deployed: Deployed,
     assert said[1].endswith(
         "stays: refused again: InvalidNotification: body: expected a JSON object, or a form that says so"
     )
-    assert said[-1].startswith("Dead letters: 3, staying: 1.  Look at what the lines above say, then redrive again")
+    assert said[-1].startswith("Dead letters: 3, staying: 1.  See the lines above, then redrive again")
 
 
 def test_pass_that_fails_brings_no_letter_back(deployed: Deployed) -> None:
@@ -474,7 +474,7 @@ def test_ctrl_c_shows_the_letters_again_and_says_so(
         deployed.world.wire.before[name] = press
     assert deployed.run("dead-letters", *command) == 130
     assert (deployed.left(), deployed.hidden()) == ({REFUSED: 1, FAILURE: 1}, 0)
-    said = {"redrive": "What is not said to have gone back is where it was", "list": "Stopped; nothing was changed."}
+    said = {"redrive": "What is not listed as gone back is where it was", "list": "Stopped; nothing was changed."}
     assert said.get(command[0], "Stopped") in capsys.readouterr().err
 
 

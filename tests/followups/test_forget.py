@@ -158,7 +158,7 @@ def test_json_lines_are_for_programs(done: Deployed, capsys: Print) -> None:
 
 def test_more_than_are_looked_at_is_said(deployed: Deployed, capsys: Print, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody thinks that all was erased where it was not."""
-    monkeypatch.setattr("followups.records.MOST_FOUND", 2)
+    monkeypatch.setattr("followups.tables.MOST_FOUND", 2)
     for number in range(3):
         deployed.put_failed(str(number), body=NAME)
     assert deployed.run("forget", ORDER, "--yes") == 1

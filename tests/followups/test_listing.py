@@ -146,7 +146,7 @@ def test_list_looks_through_a_bounded_number(
     deployed: Deployed, capsys: Print, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What does not match is read, too, but not without end; that the list was cut is said."""
-    monkeypatch.setattr("followups.records.MOST_LISTED", 10)
+    monkeypatch.setattr("followups.tables.MOST_LISTED", 10)
     for number in range(30):
         deployed.put_waiting(f"f{number}", 90, checksumStatus="missing")
     assert deployed.run("list", "--checksum", "valid") == 0

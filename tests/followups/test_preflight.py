@@ -140,7 +140,7 @@ def test_service_that_does_not_answer_is_a_finding(account: Account) -> None:
         raise EndpointConnectionError(endpoint_url="https://email.nowhere")
 
     account.wire.before["sesv2.GetEmailIdentity"] = unreachable
-    [said] = account.said("account")
+    [said] = account.said("SES identity")
     assert said.startswith("warn: not readable: ses:GetEmailIdentity: Could not connect")
 
 
@@ -367,7 +367,7 @@ def test_secret_that_is_not_there_stops(account: Account) -> None:
     [said] = account.said("secret nowhere", "--parameter", "KBankSecretId=nowhere")
     assert said.startswith("stop: there is no such")
     account.client("secretsmanager").delete_secret(SecretId="payment3/kbank")
-    assert "marked" in account.said("account")[0]
+    assert "marked" in account.said("secret payment3")[0]
 
 
 @pytest.mark.parametrize(

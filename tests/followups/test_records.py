@@ -9,8 +9,9 @@ import pytest
 from callback.clock import format_utc
 from callback.record import SWEEP_SHARDS
 from callback.report import error_id
-from followups.records import Found, Listing, State, find, get, listed, of_order, read, status
+from followups.records import State, read, status
 from followups.stack import Stack
+from followups.tables import Listing, find, get, listed
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
 from tests.support.deployed import Deployed, notification
 from tests.support.recorded_calls import Answer, Call
@@ -20,13 +21,13 @@ def names(deployed: Deployed, state: State, **bounds: Any) -> list[str]:
     """Which notifications are listed, in order."""
     with deployed.world.wire:
         found = listed(Stack(), Listing(state, **bounds), deployed.world.now)
-        return [one.ids["notificationId"] for one in found]
+        return [one.ids["notificationId"] for one in found.rows]
 
 
-def ask(deployed: Deployed, query: Callable[[Stack, str], Found], word: str) -> list[str]:
-    """What a query finds."""
+def ask(deployed: Deployed, word: str) -> list[str]:
+    """What is found by an id."""
     with deployed.world.wire:
-        return [one.ids["notificationId"] for one in query(Stack(), word)]
+        return [one.ids["notificationId"] for one in find(Stack(), word).rows]
 
 
 @pytest.mark.parametrize(
@@ -69,8 +70,8 @@ def test_one_is_found_by_each_of_its_ids(deployed: Deployed) -> None:
     """By the order, the charge and the bank's delivery: the same notification, once, without its body."""
     deployed.world.deliver()
     for word in (ORDER, CHARGE, NOTIFICATION):
-        assert ask(deployed, find, word) == [NOTIFICATION]
-    assert ask(deployed, find, "unknown") == []
+        assert ask(deployed, word) == [NOTIFICATION]
+    assert ask(deployed, "unknown") == []
     with deployed.world.wire:
         found = get(Stack(), CHARGE, NOTIFICATION)
         assert get(Stack(), CHARGE, "unknown") is None
@@ -84,16 +85,16 @@ def test_delivery_is_found_while_it_waits_or_failed_or_by_its_error(deployed: De
     deployed.put_waiting("waits")
     deployed.put_failed("failed")
     deployed.put_waiting("done", state="DONE", sweepShard=None, sweepAt=None)
-    assert [ask(deployed, find, word) for word in ("waits", "failed", "done")] == [["waits"], ["failed"], []]
+    assert [ask(deployed, word) for word in ("waits", "failed", "done")] == [["waits"], ["failed"], []]
     row = {"errorId": error_id("done", "failed", 2), "chargeId": CHARGE}
     deployed.world.table("CALLBACK_ERROR_LOG_TABLE").put_item(Item=row)
-    assert ask(deployed, find, "done") == ["done"]
+    assert ask(deployed, "done") == ["done"]
 
 
 def test_one_whose_ids_are_all_the_same_is_found_once(deployed: Deployed) -> None:
     """An order id may be another's charge id."""
     deployed.put_waiting("same", chargeId="same", orderId="same")
-    assert ask(deployed, find, "same") == ["same"]
+    assert ask(deployed, "same") == ["same"]
 
 
 def test_several_are_found_oldest_first(deployed: Deployed) -> None:
@@ -101,8 +102,7 @@ def test_several_are_found_oldest_first(deployed: Deployed) -> None:
     for number in (3, 1, 2):
         deployed.world.deliver(notification(number))
         deployed.world.wait(1)
-    for query in (find, of_order):
-        assert [id_.removeprefix(NOTIFICATION) for id_ in ask(deployed, query, ORDER)] == ["-3", "", "-2"]
+    assert [id_.removeprefix(NOTIFICATION) for id_ in ask(deployed, ORDER)] == ["-3", "", "-2"]
 
 
 def test_read_is_consistent_and_reads_what_did_not_fit(deployed: Deployed) -> None:
@@ -120,7 +120,7 @@ def test_read_is_consistent_and_reads_what_did_not_fit(deployed: Deployed) -> No
         return effect() | {"UnprocessedKeys": {table: rest}}
 
     deployed.world.wire.around = leave_one
-    assert ask(deployed, of_order, ORDER) == ["n0", "n1", "n2"]
+    assert ask(deployed, ORDER) == ["n0", "n1", "n2"]
     asked = [
         table for call in deployed.world.wire.of("dynamodb.BatchGetItem") for table in call["RequestItems"].values()
     ]

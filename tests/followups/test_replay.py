@@ -431,7 +431,7 @@ def test_ctrl_c_says_what_it_means(several: Deployed, capsys: Print) -> None:
     assert several.run("replay", "--yes", ORDER) == 130
     said = capsys.readouterr()
     assert said.out.count("was run: now PENDING") == 2
-    assert "What is not said to have been run is as it was; the same command goes on." in said.err
+    assert "What is not listed as run is unchanged; the same command continues." in said.err
 
 
 def own(call: Call) -> bool:

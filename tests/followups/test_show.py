@@ -162,8 +162,8 @@ def test_many_notifications_are_cut_and_the_proved_are_shown(
     deployed: Deployed, capsys: Print, monkeypatch: pytest.MonkeyPatch, word: str
 ) -> None:
     """A stranger's notifications of one order or charge: few stories, the proved one among them, and a line says so."""
-    monkeypatch.setattr("followups.records.MOST_FOUND", 30)
-    monkeypatch.setattr("followups.records.MOST_SHOWN", 3)
+    monkeypatch.setattr("followups.tables.MOST_FOUND", 30)
+    monkeypatch.setattr("followups.tables.MOST_SHOWN", 3)
     for number in range(40 if word == CHARGE else 25):
         deployed.put_waiting(f"f{number}", 9 - number / 10, checksumStatus="invalid")
     deployed.put_waiting("zz-paid", 60)

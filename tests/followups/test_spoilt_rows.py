@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from callback.record import Record
 from callback.report import error_id
 from followups.board import application
+from followups.snapshot import Poller
 from followups.stack import Stack
-from followups.watch import Poller
 from tests.support.aws import CHARGE, ORDER
 from tests.support.busy_stack import use_few_shards
 from tests.support.deployed import Deployed
@@ -75,7 +75,7 @@ def test_spoilt_rows_are_survived_everywhere(
         _runs(deployed, capsys, *command.split(), ORDER)
     with deployed.world.wire:
         poller = Poller(Stack(), clock=lambda: deployed.world.now)
-        client = application(poller, lambda order: Stack().command("replay", ids=(order,))).test_client()
+        client = application(poller).test_client()
         for page in ("/", f"/?find={CHARGE}", f"/?charge={CHARGE}&notification=0"):
             answer = client.get(page)
             assert answer.status_code == 200
@@ -95,7 +95,7 @@ def test_spoilt_row_is_shown_as_spoilt_everywhere(deployed: Deployed, capsys: Pr
         deployed.run(*command)
         assert '"status": "spoilt"' in json.dumps(json.loads(capsys.readouterr().out))
     with deployed.world.wire:
-        page = application(Poller(Stack(), clock=lambda: deployed.world.now), str).test_client().get("/").text
+        page = application(Poller(Stack(), clock=lambda: deployed.world.now)).test_client().get("/").text
     assert "spoilt: leaseUntil: expected a UTC time" in page
 
 

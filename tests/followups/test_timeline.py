@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from followups.records import find
 from followups.stack import Stack
+from followups.tables import find
 from followups.timeline import Event, timeline
 from tests.support.aws import CHARGE, ORDER, sample
 from tests.support.deployed import PROCESS, Deployed
@@ -19,7 +19,7 @@ REPLAY = f"followups replay --stack payment3-follow-up-dev -- {ORDER}"
 def events(deployed: Deployed) -> list[Event]:
     """The timeline of the only notification, now."""
     with deployed.world.wire:
-        [one] = find(Stack(), ORDER)
+        [one] = find(Stack(), ORDER).rows
         found = timeline(Stack(), one, deployed.world.now)
     times = [event.at for event in found if event.at]
     assert times == sorted(times)

@@ -20,10 +20,11 @@ from botocore.exceptions import (
 from rich.console import Console
 
 from callback.clock import format_utc, parse_utc
-from followups import watch as watching
-from followups.records import STATES, State, read
+from followups import snapshot as snapshots
+from followups.records import STATES, Found, State, read
+from followups.snapshot import Poller, Snapshot
 from followups.stack import Stack, StackError, explain
-from followups.watch import Part, Poller, Snapshot, WatchView, as_data, show_once, watch
+from followups.watch import WatchView, show_once, watch
 from tests.support.aws import ORDER
 from tests.support.busy_stack import LATE_ORDER, make_busy, use_few_shards
 from tests.support.deployed import Deployed, unstyled
@@ -92,7 +93,7 @@ def test_only_the_states_asked_for_are_read(poller: Poller, deployed: Deployed) 
 
 def test_look_reads_no_more_than_its_bound(bare: Poller, deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     """However much there is, its counts say that there is more; what was not read is not said to be nothing."""
-    monkeypatch.setattr(watching, "BOUND", 5)
+    monkeypatch.setattr(snapshots, "BOUND", 5)
     for number in range(12):
         deployed.put_waiting(f"n{number}")
     found = bare.start()
@@ -116,15 +117,15 @@ def test_what_does_not_fit_is_counted(deployed: Deployed) -> None:
         cause = "E: " + "x" * number  # each has one of its own
         deployed.put_waiting(f"n{number}", number + 3, orderId=f"ORDER-{number}", lastError=cause)
     rows = tuple(map(read, deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")))
-    look = Snapshot(NOW, (60,), {"overdue": Part(rows, cut=True), "failed": Part(), "pending": Part(rows)})
+    look = Snapshot(NOW, (60,), {"overdue": Found(rows, more=True), "failed": Found(), "pending": Found(rows)})
     for height in (16, 24, 40, 60):
-        text = _drawn(WatchView("stack", look, NOW, STATES), height)
+        text = _drawn(WatchView(Stack(), look, NOW, STATES), height)
         lines = text.splitlines()
         assert len(lines) <= height
         late, waiting = (int(more) for more in re.findall(r"… and (?:more than )?(\d+) more", text))
         assert sum(line.startswith("ORDER-") for line in lines) == 100 - late - waiting
     assert "… and more than " in text
-    assert "… and more than " not in _drawn(WatchView("stack", look, NOW, ("pending",)), 24)
+    assert "… and more than " not in _drawn(WatchView(Stack(), look, NOW, ("pending",)), 24)
 
 
 def test_picture_fits_narrow_terminals(poller: Poller) -> None:
@@ -276,7 +277,7 @@ def test_many_of_one_cause_are_one_row_with_one_command(bare: Poller, deployed: 
     assert re.fullmatch(
         r"  followups replay --state=failed --cause=\w{6} --stack payment3-follow-up-dev", lines[place + 1]
     )
-    found: Any = as_data(bare.start())
+    found: Any = bare.start().as_data()
     assert [cause["count"] for cause in found["failed"]["causes"]] == [40, 1]
 
 
@@ -284,7 +285,7 @@ def test_letters_and_all_that_waits_are_counted(
     bare: Poller, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What could not be saved is in red, with the command; beyond the bound what waits is counted without a read."""
-    monkeypatch.setattr(watching, "BOUND", 5)
+    monkeypatch.setattr(snapshots, "BOUND", 5)
     with deployed.world.wire.aside():
         deployed.put_each_kind()
     for number in range(12):

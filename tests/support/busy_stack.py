@@ -33,5 +33,5 @@ def make_busy(deployed: Deployed) -> None:
 
 def use_few_shards(patch: pytest.MonkeyPatch) -> None:
     """Spread the indexes over four: a view asks for each shard of each part, and moto takes its time for each."""
-    for module in ("callback.record", "followups.records"):
+    for module in ("callback.record", "followups.tables"):
         patch.setattr(f"{module}.SWEEP_SHARDS", 4)

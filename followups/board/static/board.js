@@ -1,84 +1,47 @@
-// Keeps the page as it is now: asks for it again, and puts in only what has changed. Without this the page is the same,
-// and its links work.
+// Renews the page without losing the place. Without this the page is the same, and its links work.
 "use strict";
 
 const EVERY = 3000;
-const LIVE = ["problem", "summary", "totals", "letters", "late", "failed", "waiting", "panel"];
-const served = new Map(); // as the server sent it: countdowns change what is in the page
+const byId = (id, within = document) => within.getElementById(id);
 let ahead = 0; // the server's clock before ours, in milliseconds
 let paused = false;
 let latest = 0;
-let opener = null; // the link that opened the panel: closing it leads back there
+let opener = null; // the key of the link that opened the panel: closing it leads back there
 
-function byId(id, within = document) {
-  return within.getElementById(id);
+function keyed(key) {
+  return [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === key);
 }
 
-function keyed(key, within) {
-  return [...within.querySelectorAll("[data-key], [id]")].find((one) => (one.dataset.key || one.id) === key);
-}
-
-// Where the focus goes when what had it is gone.
-function headingOf(part) {
-  const heading = part.querySelector("h2");
-  if (heading) heading.tabIndex = -1;
-  return heading;
-}
-
-function setClock(page) {
+// Puts in what the server sent; focus, open lists and the panel's scrolling outlive it.
+function show(page) {
+  document.title = page.title;
   ahead = Number(byId("looked", page).dataset.now) - Date.now();
-}
-
-function remember() {
-  for (const id of LIVE) served.set(id, byId(id)?.innerHTML);
-}
-
-// The focus outlives the exchange.
-function exchange(part, html) {
-  const key = part.contains(document.activeElement) ? document.activeElement.dataset.key || document.activeElement.id : null;
-  const open = [...part.querySelectorAll("details[open]")].map((one) => one.dataset.key);
-  part.innerHTML = html;
-  for (const key of open) keyed(key, part)?.setAttribute("open", "");
-  if (key) {
-    (keyed(key, part) || headingOf(part))?.focus({ preventScroll: true });
-  }
-}
-
-function apply(page) {
-  if (!byId("panel") !== !byId("panel", page) || !byId("totals") !== !byId("totals", page)) {
-    document.body.replaceWith(page.body);
-    remember();
-    begin();
-    return;
-  }
-  for (const id of LIVE) {
-    const html = byId(id, page)?.innerHTML;
-    if (html !== undefined && html !== served.get(id)) {
-      served.set(id, html);
-      exchange(byId(id), html);
-    }
-  }
   byId("looked").textContent = byId("looked", page).textContent;
+  for (const id of ["problem", "summary"]) {
+    // A screen reader reads these when they change.
+    if (byId(id).innerHTML !== byId(id, page).innerHTML) byId(id).innerHTML = byId(id, page).innerHTML;
+  }
+  const board = byId("board");
+  const focused = board.contains(document.activeElement) && document.activeElement;
+  const open = [...board.querySelectorAll("details[open]")].map((one) => one.dataset.key);
+  const scrolled = byId("panel")?.scrollTop ?? 0;
+  board.innerHTML = byId("board", page).innerHTML;
+  for (const key of open) keyed(key)?.setAttribute("open", "");
+  if (byId("panel")) byId("panel").scrollTop = scrolled;
+  if (focused) (keyed(focused.dataset.key) ?? byId(focused.id) ?? board.querySelector("h2"))?.focus({ preventScroll: true });
+  complete();
 }
 
 async function refresh() {
   const mine = (latest += 1);
-  let page;
   try {
     const answer = await fetch(location.href, { cache: "no-store" });
-    page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    if (!byId("looked", page)) throw new Error("no board");
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    byId("silence").hidden = Boolean(byId("looked", page));
+    if (byId("looked", page) && mine === latest) show(page); // else another page was asked for meanwhile
   } catch {
     byId("silence").hidden = false;
-    return;
   }
-  if (mine !== latest) return; // another page was asked for meanwhile
-  byId("silence").hidden = true;
-  document.title = page.title;
-  setClock(page);
-  apply(page);
-  offer();
-  tick();
 }
 
 // A click leads where the link does, without leaving the place in a long list.
@@ -87,15 +50,13 @@ async function go(link) {
   history.pushState(null, "", link.href);
   await refresh();
   const opened = byId("panel-title");
-  if (opened) opened.focus({ preventScroll: innerWidth > 1024 });
-  else keyed(opener, document)?.focus({ preventScroll: true });
+  (opened ?? keyed(opener))?.focus({ preventScroll: !opened || innerWidth > 1024 });
 }
 
 function spanOf(seconds) {
-  const whole = Math.round(seconds);
   const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
   const parts = [];
-  let left = whole;
+  let left = Math.round(seconds);
   for (const [size, unit] of units) {
     if (left >= size) parts.push(`${Math.floor(left / size)} ${unit}`);
     left %= size;
@@ -104,60 +65,45 @@ function spanOf(seconds) {
 }
 
 function tick() {
-  const now = Date.now() + ahead;
   for (const left of document.querySelectorAll("[data-due]")) {
-    const seconds = (Number(left.dataset.due) - now) / 1000;
+    const seconds = (Number(left.dataset.due) - Date.now() - ahead) / 1000;
     left.textContent = seconds > 0 ? spanOf(seconds) : "due";
     const bar = left.nextElementSibling;
     if (bar?.max) bar.value = Math.max(bar.max - seconds, 0);
   }
 }
 
-// Beside UTC, the reader's own time.
-function localize() {
-  for (const at of document.querySelectorAll("time:not([data-local])")) {
-    at.dataset.local = new Date(at.dateTime).toLocaleTimeString();
-    if (new Date().getTimezoneOffset() && !at.title) at.append(` (${at.dataset.local} here)`);
+// Adds what only a script can: the reader's own time beside UTC, and buttons.
+function complete() {
+  for (const at of document.querySelectorAll("#board time:not([title])")) {
+    if (new Date().getTimezoneOffset()) at.append(` (${new Date(at.dateTime).toLocaleTimeString()} here)`);
   }
-}
-
-function offer() {
-  localize();
-  for (const button of document.querySelectorAll(".copy[hidden]")) button.hidden = false;
-}
-
-async function copy(button) {
-  await navigator.clipboard.writeText(button.previousElementSibling.textContent);
-  button.textContent = "Copied";
-}
-
-function begin() {
-  byId("pause").hidden = false;
+  for (const button of document.querySelectorAll("button[hidden]")) button.hidden = false;
   byId("pause").setAttribute("aria-pressed", String(paused));
-  offer();
   tick();
 }
 
-document.addEventListener("click", (event) => {
+document.addEventListener("click", async (event) => {
   const link = event.target.closest("a[data-key]");
+  const button = event.target.closest("button");
   if (link && event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey)) {
     event.preventDefault();
     go(link);
-  }
-  const button = event.target.closest("button");
-  if (button?.classList.contains("copy")) copy(button);
-  if (button?.id === "pause") {
+  } else if (button?.classList.contains("copy")) {
+    await navigator.clipboard.writeText(button.previousElementSibling.textContent);
+    button.textContent = "Copied";
+  } else if (button?.id === "pause") {
     paused = !paused;
-    begin();
+    complete();
     if (!paused) refresh();
   }
 });
 
 addEventListener("popstate", refresh);
-setClock(document);
-remember();
-begin();
+ahead = Number(byId("looked").dataset.now) - Date.now();
+complete();
 setInterval(tick, 1000);
+// Who marks a text to copy it is not disturbed.
 setInterval(() => {
-  if (!paused && !document.hidden) refresh();
+  if (!paused && !document.hidden && getSelection().isCollapsed) refresh();
 }, EVERY);

@@ -1,0 +1,284 @@
+"""Reads and writes of CreditCardNotifyTable and CallbackErrorLogTable.
+
+The indexes hold keys, and only of what waits (`due`), what failed (`failed`) and each order (`order`); every item is
+then read by its key, as it is now. Anybody can send notifications: every read has a bound, and what a checksum proves
+is read first.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from callback.clock import format_utc
+from callback.record import FIRST_UNPROVED, SWEEP_SHARDS, Record
+from callback.report import error_id
+from callback.table import Item, deserialize, serialize
+from followups.records import IDS, MOST_PASSES, Found, Notification, State, read, status
+from followups.stack import Stack
+
+RECORDS, ERRORS = "CreditCardNotifyTable", "CallbackErrorLogTable"
+KEY = IDS[:2]
+# Not the body: nobody here needs it.
+_RECORD = [str(field.alias) for name, field in Record.model_fields.items() if name not in {"ours", "claim_id"}]
+_OF_ENDS = ("failedAt", "failedShard", "resolvedAt", "resolvedReason")
+_OF_PAYMENT = ("receivedAt", "status", "transactionState", "amount", "currency", "checksumForm")
+ATTRIBUTES = (*_RECORD, *_OF_ENDS, *_OF_PAYMENT)
+_OF_ERROR = ("errorId", "errorType", "message", "chargeId", "responseData")
+ERROR_ATTRIBUTES = (*_OF_ERROR, "occurrences", "firstAt", "lastAt", "mailedAt")
+# Of one order or charge, items that are read and those that are shown; of a list, items that are looked through.
+MOST_FOUND, MOST_SHOWN, MOST_LISTED, MOST_PREFIXED = 300, 20, 10_000, 1_000
+# Pages of one query, and as many items as BatchGetItem takes.
+_MOST_PAGES, _AT_ONCE = 100, 100
+_EVER = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
+# The sweep looks at what is late again after 10 minutes at most, and at a pass in time 2 minutes after it was due.
+_SWEPT_WITHIN = timedelta(minutes=15)
+# The keys of the indexes.
+_SHARD = {"due": "sweepShard", "failed": "failedShard"}
+_AT = {"due": "sweepAt", "failed": "failedAt"}
+# Whatever runs on a record, or counts an error, changes at least one of them.
+_MOVING = ("state", "attempts", "leaseUntil", "occurrences")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A state and perhaps a verdict or a cause, in [since, until), at most `limit`.
+
+    What failed is bounded by when it failed, latest first; what waits by when its pass was first due, in the sweep's
+    order. What is proved comes before what is not.
+    """
+
+    state: State
+    since: datetime = _EVER[0]
+    until: datetime = _EVER[1]
+    limit: int = 1_000
+    checksum: str | None = None
+    cause: str | None = None
+
+    def has(self, one: Notification, now: datetime) -> bool:
+        """Whether a notification that an index named is asked for."""
+        if (self.checksum or one.checksum) != one.checksum or (self.cause or one.cause_id) != one.cause_id:
+            return False
+        if self.state == "failed" or one.record is None:  # the times of a spoilt one cannot be read
+            return True
+        first_due = one.record.first_due or one.record.next_pass_due or now
+        return self.since <= first_due < self.until and (self.state == "pending" or status(one, now).is_late)
+
+
+def listed(stack: Stack, asked: Listing, now: datetime) -> Found:
+    """Read what is asked for."""
+    if asked.since >= asked.until:
+        return Found()
+    # One more than is asked for tells whether there are more.
+    is_exact = asked.state == "failed" and not (asked.checksum or asked.cause)
+    most = asked.limit + 1 if is_exact else MOST_LISTED
+    rows: list[Notification] = []
+    looked = 0
+    for one in read_all(stack, islice(_keys_of_state(stack, asked, now), most)):
+        looked += 1
+        if asked.has(one, now):
+            if len(rows) == asked.limit:
+                return Found(tuple(rows), more=True)
+            rows.append(one)
+    return Found(tuple(rows), more=looked >= MOST_LISTED)
+
+
+def _keys_of_state(stack: Stack, asked: Listing, now: datetime) -> Iterator[Item]:
+    if asked.state == "failed":
+        return _merged(stack, "failed", asked.since, asked.until)
+    # The index does not say when a pass was first due: the sweep looks at none sooner, and at each soon after.
+    until = min(max(asked.until, now), _EVER[1] - _SWEPT_WITHIN)
+    return _merged(stack, "due", asked.since, (min(until, now) if asked.state == "overdue" else until) + _SWEPT_WITHIN)
+
+
+def _merged(stack: Stack, index: str, since: datetime, until: datetime) -> Iterator[Item]:
+    """Read the shards of an index in one order: the latest first of what failed."""
+    condition, latest_first = f"{_SHARD[index]} = :shard AND {_AT[index]} BETWEEN :since AND :until", index == "failed"
+    # BETWEEN includes both its ends, [since, until) does not.
+    bounds = {"since": format_utc(since), "until": format_utc(until - timedelta(microseconds=1))}
+    how = {"IndexName": index, "ScanIndexForward": not latest_first, "Limit": _AT_ONCE}
+    _ = stack.output(RECORDS), stack.dynamodb  # made here: boto3 cannot make clients in two threads at once
+    parts = [query(stack, condition, bounds | {"shard": shard}, **how) for shard in range(SWEEP_SHARDS)]
+    with ThreadPoolExecutor(SWEEP_SHARDS) as pool:  # the first page of each at once
+        firsts = list(pool.map(lambda part: list(islice(part, 1)), parts))
+    ahead = [chain(first, part) for first, part in zip(firsts, parts, strict=True)]
+
+    def place(key: Item) -> str:
+        return str(key[_AT[index]])
+
+    groups = (ahead[:FIRST_UNPROVED], ahead[FIRST_UNPROVED:])
+    return chain.from_iterable(heapq.merge(*group, key=place, reverse=latest_first) for group in groups)
+
+
+def find(stack: Stack, word: str, *, every: bool = False) -> Found:
+    """Return the notifications of an order, a charge or a notification's id, oldest first: some, or `every` one read.
+
+    A notification's own id is in no index: it finds what waits, what failed, and what the error log names.
+    """
+    keys = [*_keys_of_charge(stack, word), *_keys_of_order(stack, word)] or _keys_of_notification(stack, word)
+    rows = sorted(islice(read_all(stack, keys), MOST_FOUND + 1), key=_received, reverse=True)
+    return _chosen(rows, MOST_FOUND if every else MOST_SHOWN)
+
+
+def find_by_prefix(stack: Stack, word: str, now: datetime) -> Found:
+    """Return what waits or failed and has an id that begins so, oldest first."""
+    states: tuple[State, ...] = ("failed", "pending")
+    read = [one for state in states for one in listed(stack, Listing(state, limit=MOST_PREFIXED), now).rows]
+    return _chosen([one for one in read if any(id_.startswith(word) for id_ in one.ids.values())], MOST_SHOWN)
+
+
+def _chosen(rows: list[Notification], most: int) -> Found:
+    """Take what is proved, then the first of the others; sort them by their age."""
+    chosen = sorted(rows, key=lambda one: one.checksum != "valid")[:most]
+    return Found(tuple(sorted(chosen, key=_received)), len(rows) > len(chosen))
+
+
+def _received(one: Notification) -> str:
+    return str(one.item.get("receivedAt", ""))
+
+
+def _keys_of_order(stack: Stack, order_id: str) -> Iterable[Item]:
+    return islice(query(stack, "orderId = :word", {"word": order_id}, IndexName="order"), MOST_FOUND + 1)
+
+
+def _keys_of_charge(stack: Stack, charge_id: str) -> Iterable[Item]:
+    asked: dict[str, Any] = {"ProjectionExpression": "chargeId, notificationId"}
+    every = islice(query(stack, "chargeId = :word", {"word": charge_id}, **asked), MOST_FOUND + 1)
+    keys = {key["notificationId"]: key for key in every}
+    if len(keys) > MOST_FOUND:  # what is proved may be among the rest
+        proved = {"word": charge_id, "proved": "valid"}
+        asked |= {"FilterExpression": "checksumStatus = :proved"}
+        few = islice(query(stack, "chargeId = :word", proved, **asked), MOST_SHOWN)
+        keys = {key["notificationId"]: key for key in few} | keys
+    return keys.values()
+
+
+def _keys_of_notification(stack: Stack, notification_id: str) -> list[Item]:
+    def search(part: tuple[str, int]) -> list[Item]:
+        filtered = {"FilterExpression": "notificationId = :word", "IndexName": part[0]}
+        return [*query(stack, f"{_SHARD[part[0]]} = :shard", {"shard": part[1], "word": notification_id}, **filtered)]
+
+    rows = error_rows(stack, notification_id, len(stack.delays) + 1).values()
+    logged = [row | {"notificationId": notification_id} for row in rows if isinstance(row.get("chargeId"), str)]
+    parts = [(index, shard) for index in _SHARD for shard in range(SWEEP_SHARDS)]
+    with ThreadPoolExecutor(SWEEP_SHARDS) as pool:
+        return [*logged, *chain.from_iterable(pool.map(search, parts))]
+
+
+def get(stack: Stack, charge_id: str, notification_id: str) -> Notification | None:
+    """Read one notification."""
+    return next(read_all(stack, [{"chargeId": charge_id, "notificationId": notification_id}]), None)
+
+
+def whole(stack: Stack, one: Notification) -> list[Item]:
+    """Read all attributes of a notification, its body too; nothing where it is gone."""
+    return [*get_all(stack, RECORDS, [{name: one.item[name] for name in KEY}])]
+
+
+def read_all(stack: Stack, keys: Iterable[Item]) -> Iterator[Notification]:
+    """Read notifications in the order of their keys; what is gone is left out."""
+    left = iter(keys)
+    while asked := {(key["chargeId"], key["notificationId"]): None for key in islice(left, _AT_ONCE)}:
+        wanted = (dict(zip(KEY, key, strict=True)) for key in asked)
+        items = get_all(stack, RECORDS, wanted, ATTRIBUTES)
+        found = {(item["chargeId"], item["notificationId"]): item for item in items}
+        yield from (read(found[key]) for key in asked if key in found)
+
+
+def count_waiting(stack: Stack) -> int:
+    """Count what is in the index `due`, without reading it."""
+
+    def counted(shard: int) -> int:
+        asked: dict[str, Any] = {"IndexName": "due", "Select": "COUNT"}
+        return sum(page["Count"] for page in _pages(stack, "sweepShard = :shard", {"shard": shard}, **asked))
+
+    with ThreadPoolExecutor(SWEEP_SHARDS) as pool:
+        return sum(pool.map(counted, range(SWEEP_SHARDS)))
+
+
+def error_rows(stack: Stack, notification_id: str, passes: int) -> dict[str, Item]:
+    """Return a notification's rows of the error log, by the kind of error and the pass that it ended at."""
+    kinds = error_keys(notification_id, passes)
+    rows = get_all(stack, ERRORS, [{"errorId": id_} for id_ in kinds], ERROR_ATTRIBUTES)
+    return {kinds[row["errorId"]]: row for row in rows}
+
+
+def error_keys(notification_id: str, passes: int) -> dict[str, str]:
+    """Return the ids that a notification's rows of the error log may have, and the kind of each."""
+    kinds = {error_id(notification_id, kind): kind for kind in ("retried", "refused", "contradicted", "failed")}
+    numbers = range(1, min(passes, MOST_PASSES) + 1)
+    return kinds | {error_id(notification_id, "failed", number): f"failed {number}" for number in numbers}
+
+
+def _pages(stack: Stack, condition: str, values: Item, **request: Any) -> Iterator[Any]:  # noqa: ANN401 - typed keywords
+    found = stack.dynamodb.get_paginator("query").paginate(
+        TableName=stack.output(RECORDS),
+        KeyConditionExpression=condition,
+        ExpressionAttributeValues={f":{name}": serialize(value) for name, value in values.items()},
+        **request,
+    )
+    return islice(found, _MOST_PAGES)
+
+
+def query(stack: Stack, condition: str, values: Item, **request: Any) -> Iterator[Item]:  # noqa: ANN401 - typed keywords
+    """Read keys of CreditCardNotifyTable or one of its indexes, page by page as they are needed."""
+    for page in _pages(stack, condition, values, **request):
+        yield from map(_item, page["Items"])
+
+
+def get_all(stack: Stack, table: str, keys: Iterable[Item], attributes: Iterable[str] = ()) -> Iterator[Item]:
+    """Read items as they are now, in any order, whole or some attributes; what is not there is left out."""
+    names, left = {f"#{name}": name for name in attributes}, iter(keys)
+    asked: Any = {"ConsistentRead": True}
+    asked |= {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names} if names else {}
+    while chunk := [_written(key) for key in islice(left, _AT_ONCE)]:
+        request: Any = {stack.output(table): asked | {"Keys": chunk}}
+        while request:  # an answer that would be too large leaves the rest for another call
+            answer = stack.dynamodb.batch_get_item(RequestItems=request)
+            for items in answer["Responses"].values():
+                yield from map(_item, items)
+            request = answer["UnprocessedKeys"]
+
+
+def update(stack: Stack, table: str, seen: Item, key: tuple[str, ...], changes: Item) -> bool:
+    """Change attributes, None removes one, if nothing has run since the item was seen; return whether it was changed.
+
+    Names may hold any letters: each goes by an alias. Raises `ClientError`.
+    """
+    was = {name: seen.get(name) for name in _MOVING}
+    alias = {name: f"n{number}" for number, name in enumerate({**changes, **was})}
+    sets = [f"#{alias[name]} = :{alias[name]}" for name, value in changes.items() if value is not None]
+    gone = [f"#{alias[name]}" for name, value in changes.items() if value is None]
+    condition = [
+        f"attribute_not_exists(#{alias[name]})" if value is None else f"#{alias[name]} = :was{alias[name]}"
+        for name, value in was.items()
+    ]
+    values = {f":{alias[name]}": value for name, value in changes.items() if value is not None}
+    values |= {f":was{alias[name]}": value for name, value in was.items() if value is not None}
+    try:
+        stack.dynamodb.update_item(
+            TableName=stack.output(table),
+            Key=_written({name: seen[name] for name in key}),
+            UpdateExpression=f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(gone)}" if gone else ""),
+            ConditionExpression=" AND ".join(condition),
+            ExpressionAttributeNames={f"#{short}": name for name, short in alias.items()},
+            ExpressionAttributeValues=_written(values),
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            raise
+        return False
+    return True
+
+
+def _item(attributes: Any) -> Item:  # noqa: ANN401 - botocore's union of what an attribute may be
+    return {name: deserialize(value) for name, value in attributes.items()}
+
+
+def _written(item: Item) -> Item:
+    return {name: serialize(value) for name, value in item.items()}
