@@ -16,9 +16,9 @@ from botocore.client import BaseClient
 from moto.backends import get_backend
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
 
-from bench.expressions import Typed, condition, updated
 from local.emulator import ACCOUNT, REGION
 from local.stack import SECRET
+from tests.support.expressions import Typed, condition, updated
 from tests.support.recorded_calls import Answer, Wire, by_http
 
 _FAILED = "ConditionalCheckFailedException"

@@ -1,29 +1,32 @@
-"""The pictures under docs/images: the operators' tools on a local stack in which much has happened."""
+"""`make pictures`: docs/images, the operators' tools on a stack in which much has happened."""
 
-import json
+import io
 import logging
 import os
+import random
 import re
 import shutil
-import signal
-import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import contextmanager, redirect_stdout
 from typing import Literal
 
-from playwright.sync_api import Browser, sync_playwright
+import pytest
+from playwright.sync_api import sync_playwright
 from rich.console import Console
+from rich.terminal_theme import TerminalTheme
+from rich.text import Text
 
 from callback.settings import read_settings
-from local import emulator
-from local.emulator import ROOT, StackError
-from local.samples import EVENTS
-from local.stack import Options, Stack, running
+from followups.board import HOST, application, server
+from followups.snapshot import Poller
+from followups.stack import Stack
+from local.emulator import REGION, ROOT
+from tests.support.aws import made
 from tests.support.demo_data import FAILED_ORDER, LATE_ORDER, DemoData
-from tests.support.terminal import capture, draw
+from tests.support.deployed import Deployed
+from tests.support.recorded_calls import listening
 
 IMAGES = ROOT / "docs" / "images"
 # A picture's name, and the command in it.
@@ -42,101 +45,73 @@ PAGES: dict[str, tuple[Literal["light", "dark"], int, int, str]] = {
     "board-timeline": ("light", 1080, 640, f"?find={FAILED_ORDER}"),
     "board-phone": ("light", 360, 760, ""),
 }
-_PATIENCE = 30
 COLUMNS = 120
+_TERMINAL = {"FORCE_COLOR": "1", "COLUMNS": str(COLUMNS), "COLORTERM": "truecolor", "TERM": "xterm-256color"}
+_INK, _GREY, _PAPER = (40, 46, 54), (125, 133, 144), (222, 227, 233)
+_HUES = [(255, 133, 124), (99, 195, 137), (224, 179, 70), (116, 165, 240), (198, 146, 233), (92, 190, 200)]
+_THEME = TerminalTheme((24, 28, 34), _PAPER, [_INK, *_HUES, _PAPER], [_GREY, *_HUES, _PAPER])
+_FONTS = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
 
 def main() -> int:
-    """Make the pictures; exit code 2 where one could not be made."""
-    console = Console()
-    logging.disable()  # the functions' own lines
-    program = _chromium()
+    """Make the pictures; exit code 2 where they could not be made."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
-        console.print("Chromium is not installed: apt-get install chromium")
+        print("Chromium is not installed: apt-get install chromium")
         return 2
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    with _local_stack(console) as deployed:
-        environment = {**os.environ, **_reach(deployed)}
-        _play(deployed)
+    logging.disable()  # the functions' own lines
+    os.environ |= _TERMINAL | {"AWS_DEFAULT_REGION": REGION}
+    with _busy_stack() as deployed:
         for name, command in COMMANDS.items():
-            console.print(f"docs/images/{name}.svg", highlight=False)
-            _terminal(name, command, environment)
-        with sync_playwright() as playwright, playwright.chromium.launch(executable_path=program) as started:
-            _play(deployed)
-            _board(console, started, environment)
+            (IMAGES / f"{name}.svg").write_text(draw(name, f"followups {' '.join(command)}", _run(deployed, *command)))
+        with deployed.world.wire:
+            _photograph_board(Poller(Stack(), clock=lambda: deployed.world.now), program)
     return 0
 
 
-def _chromium() -> str | None:
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
 @contextmanager
-def _local_stack(console: Console) -> Iterator[Stack]:
-    with running(console, Options(), sweep_every=86_400) as deployed:  # nobody tidies up what is shown
-        # The functions' own code reads them where it writes the past.
-        os.environ |= _reach(deployed)
-        with console.status("letting much happen"):
-            _dead_letters(deployed)
+def _busy_stack() -> Iterator[Deployed]:
+    with pytest.MonkeyPatch.context() as patch, made(listening(patch), patch) as world:
+        random.seed(1)  # the jitter of the waits
+        deployed = Deployed(world)
+        deployed.put_each_kind()
+        with world.wire:
+            DemoData(read_settings(world.environment), world.now).play()
         yield deployed
 
 
-def _reach(deployed: Stack) -> dict[str, str]:
-    keys = {"AWS_ACCESS_KEY_ID": emulator.ACCOUNT, "AWS_SECRET_ACCESS_KEY": emulator.ACCOUNT}
-    return keys | {"AWS_DEFAULT_REGION": emulator.REGION, "AWS_ENDPOINT_URL": deployed.emulator.url}
+def _run(deployed: Deployed, *command: str) -> str:
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    with redirect_stdout(terminal):
+        deployed.run(*command)
+    terminal.seek(0)
+    return terminal.read()
 
 
-def _play(deployed: Stack) -> None:
-    """Let it happen anew: what waits for a minute is done a minute later."""
-    for name, key in {"CreditCardNotifyTable": "chargeId, notificationId", "CallbackErrorLogTable": "errorId"}.items():
-        table = deployed.table(deployed.outputs[name])
-        for item in table.scan(ProjectionExpression=key)["Items"]:
-            table.delete_item(Key=item)
-    DemoData(read_settings(deployed.variables("RecheckFunction")), datetime.now(UTC)).play()
+def draw(name: str, title: str, written: str) -> str:
+    """Return what a program wrote as an SVG that fetches nothing from anywhere."""
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console.print(Text.from_ansi(written.rstrip()))
+    svg = console.export_svg(title=title, theme=_THEME, unique_id=name)
+    # Rich's own would fetch its font from a web site, and names another.
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL).replace(" https://www.textualize.io", "")
+    return re.sub(r"font-family: [^;]+;", f"font-family: {_FONTS};", svg)
 
 
-def _dead_letters(deployed: Stack) -> None:
-    # One without its charge, which RetryFunction refuses; and one that was not saved within its 72 hours.
-    event = json.loads((EVENTS / "authorized.json").read_text())
-    broken = json.dumps(event | {"body": json.dumps({"object": "charge"})})
-    function = deployed.outputs["DelayedNotifyFunction"]
-    deployed.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=broken)
-    [record] = json.loads((EVENTS / "retry.json").read_text())["Records"]
-    deployed.client("sqs").send_message(QueueUrl=deployed.outputs["FailureQueue"], MessageBody=record["body"])
-    deadline = time.monotonic() + _PATIENCE
-    while deployed.messages()["RefusedQueue"] == 0:
-        if time.monotonic() > deadline:
-            raise StackError("the refused notification did not arrive")
-        time.sleep(0.2)  # a queue has no event for an arrival; this is a tool, not a test
-
-
-def _terminal(name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
-    written = capture([sys.executable, "-m", "followups", *command], environment, COLUMNS)
-    draw(written, f"followups {' '.join(command)}", IMAGES / f"{name}.svg", COLUMNS)
-
-
-def _board(console: Console, started: Browser, environment: Mapping[str, str]) -> None:
-    with _served(environment) as address:
+def _photograph_board(poller: Poller, program: str) -> None:
+    with (
+        server(application(poller), 0) as served,
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=program) as started,
+    ):
+        threading.Thread(target=served.serve_forever, daemon=True).start()
         for name, (scheme, width, height, query) in PAGES.items():
-            console.print(f"docs/images/{name}.png", highlight=False)
             with started.new_context(color_scheme=scheme, reduced_motion="reduce") as context:
                 page = context.new_page()
                 page.set_viewport_size({"width": width, "height": height})
-                page.goto(f"{address}{query}")
+                page.goto(f"http://{HOST}:{served.port}/{query}")
                 page.screenshot(path=IMAGES / f"{name}.png")
-
-
-@contextmanager
-def _served(environment: Mapping[str, str]) -> Iterator[str]:
-    command = [sys.executable, "-m", "followups", "board", "--no-browser"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            line = process.stdout.readline() if process.stdout else ""
-            if not (found := re.search(r"http://\S+/", line)):
-                raise StackError(f"the board did not start: {line}")
-            yield found[0]
-        finally:
-            process.send_signal(signal.SIGINT)
+        served.shutdown()
 
 
 if __name__ == "__main__":

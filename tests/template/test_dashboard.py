@@ -5,11 +5,13 @@ import re
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from callback.log import NAMESPACE
-from tests.support.aws import World, made, sample
-from tests.support.recorded_calls import Call, listening, refuse
+from tests.functions.test_strangers import ALL, MINUTE, Shop, posts
+from tests.support.aws import made
+from tests.support.fault_scenarios import SCENARIOS, Story
+from tests.support.outages import outage, worlds
+from tests.support.recorded_calls import listening
 from tests.template.test_template import ALARMS, FUNCTIONS, QUEUES, RESOURCES, properties
 
 WIDGETS: list[dict[str, Any]] = json.loads(properties("Dashboard")["DashboardBody"])["widgets"]
@@ -19,6 +21,9 @@ _WORDS = set(
     re.findall(r"\w+", "fields filter sort stats limit by as desc and in count latest pct max bin ispresent or")
 )
 _OWN = {"@timestamp"}
+DOWN = ["CreditCardNotifyTable", "CardPaymentRecordTable", "CallbackErrorLogTable", "order table"]
+DOWN += ["Secrets Manager", "SES", "Scheduler"]
+RECORD_FAILS = ("DelayedNotify", "record the failed pass", 0)
 
 
 def metrics() -> list[list[Any]]:
@@ -33,83 +38,20 @@ def expressions() -> list[str]:
 
 @pytest.fixture(scope="module")
 def lines() -> list[dict[str, Any]]:
-    """The log lines of notifications that go well, that go wrong in every step, and that end badly."""
-    with pytest.MonkeyPatch.context() as patch, made(listening(patch), patch) as world:
-        for number, story in enumerate(
-            (_goes_well, _steps_fail, _record_fails, _is_given_up, _mails_are_held, _unsaved)
-        ):
-            world.wait(number * 7200)
-            story(world)
-            world.wire.before.clear()
-        return world.log()
+    """The log lines of outages of every step, of a stranger's day, and of a failure that cannot be recorded."""
+    found = []
+    with worlds() as world:
+        for name in DOWN:
+            fails = "fails" if name in {"SES", "CallbackErrorLogTable"} else ""
+            outage(world, {name: "server error", "ProcessPaidOrder": fails}, 10 * MINUTE, MINUTE)
+            found += world.lines
+        Shop(world).play(posts(ALL, 6))
+        found += world.lines
+        Story(world, SCENARIOS["each pass fails once"], (True, "once")).cell(RECORD_FAILS, "server error")
+        return [line for *_, line in found + world.lines]
 
 
-def _event(name: str, number: int) -> dict[str, Any]:
-    event = sample(name)
-    event["requestContext"]["requestId"] = f"{name}-{number}"
-    return event
-
-
-def _goes_well(world: World) -> None:
-    world.pay(amount=1, currency="THB")
-    world.deliver()
-    world.deliver(_event("missing-checksum", 1))
-    world.wait(200)
-    world.sweep()
-    world.recheck()
-
-
-def _steps_fail(world: World) -> None:
-    def fail(call: Call) -> None:
-        if call.operation == "GetItem" or "payment-record" in call.request["TableName"]:
-            raise ClientError({"Error": {"Code": "InternalServerError"}}, call.operation)
-
-    world.cold_start()
-    world.wire.before |= {f"dynamodb.{operation}": fail for operation in ("GetItem", "UpdateItem")}
-    world.wire.before["secretsmanager.GetSecretValue"] = refuse("InternalServiceError", times=9)
-    world.wire.before["scheduler.CreateSchedule"] = refuse("InternalServerException")
-    world.deliver(_event("authorized", 2))
-
-
-def _record_fails(world: World) -> None:
-    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
-    world.wire.before["dynamodb.UpdateItem"] = refuse("InternalServerError", times=9)
-    world.wire.before["ses.SendEmail"] = refuse("Throttling")
-    with pytest.raises(Exception, match="could not be invoked"):
-        world.deliver(_event("authorized", 3))
-
-
-def _is_given_up(world: World) -> None:
-    for number, name in enumerate(("authorized", "missing-checksum"), 4):
-        world.deliver(_event(name, number))
-    world.wait(73 * 3600)
-    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException", times=2)
-    for number, name in enumerate(("authorized", "missing-checksum"), 4):
-        charge = json.loads(sample(name)["body"])["id"]
-        with pytest.raises(Exception, match="could not be invoked"):
-            world.recheck(chargeId=charge, notificationId=f"{name}-{number}")
-
-
-def _mails_are_held(world: World) -> None:
-    for _ in range(5):
-        with pytest.raises(Exception, match="JSON"):
-            world.deliver({"body": "nonsense", "requestContext": {"requestId": str(world.now)}})
-        world.wait(1)
-    for number, name in enumerate(("authorized", "wrong-checksum"), 6):
-        world.pay(chargeId=json.loads(sample(name)["body"])["id"], amount=1, currency="THB")
-        world.deliver(_event(name, number))
-
-
-def _unsaved(world: World) -> None:
-    for number, name in enumerate(("authorized", "missing-checksum"), 8):
-        world.wire.before["dynamodb.PutItem"] = refuse("InternalServerError")
-        world.retry(_event(name, number))
-    conflict = _event("authorized", 6)
-    conflict["body"] += " "
-    world.retry(conflict)
-
-
-def test_every_metric_of_ours_is_in_such_lines(lines: list[dict[str, Any]]) -> None:
+def test_every_metric_is_in_such_lines(lines: list[dict[str, Any]]) -> None:
     """What is plotted or rings is counted under that very name, and what is counted is plotted or rings."""
     counted = {metric["Name"] for line in lines for declared in _declared(line) for metric in declared["Metrics"]}
     plotted = {line[1] for line in metrics() if line[0] == NAMESPACE}
