@@ -13,13 +13,13 @@ def without_coverage() -> Iterator[None]:
     """Measure no coverage: stories reach no line that other tests do not."""
     tracer, of_threads = sys.gettrace(), threading.gettrace()
     sys.settrace(None)
-    threading.settrace(None)  # type: ignore[arg-type] # as CPython's own `settrace_all_threads` has it
+    threading.settrace(None)
     gc.freeze()  # botocore's models are large, and none of them is ever garbage
     try:
         yield
     finally:
         gc.unfreeze()
-        threading.settrace(of_threads)  # type: ignore[arg-type]
+        threading.settrace(of_threads)
         sys.settrace(tracer)
 
 
