@@ -10,7 +10,7 @@ from local.emulator import REGION
 from tests.support.aws import World, made
 from tests.support.deployed import Deployed
 from tests.support.moto_in_process import directly
-from tests.support.recorded_calls import Wire, listening
+from tests.support.recorded_calls import RecordedCalls, listening
 
 # No test may find an account of the machine's.
 for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -23,7 +23,7 @@ hypothesis.settings.load_profile("repeatable")
 
 
 @pytest.fixture
-def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
+def wire(monkeypatch: pytest.MonkeyPatch) -> RecordedCalls:
     """Every AWS call from here on; the functions' calls of DynamoDB go the short way to moto."""
     made = listening(monkeypatch)
     made.moto = directly
@@ -31,7 +31,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
 
 
 @pytest.fixture
-def world(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(wire: RecordedCalls, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A fresh world, with the handlers in it."""
     with made(wire, monkeypatch) as world:
         yield world

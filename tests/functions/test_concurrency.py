@@ -16,7 +16,7 @@ from tests.support.aws import CHARGE, NOTIFICATION, World
 from tests.support.call_purposes import purpose
 from tests.support.fault_scenarios import START
 from tests.support.moto_in_process import asked_directly
-from tests.support.recorded_calls import Answer, Call, Wire, payload
+from tests.support.recorded_calls import Answer, Call, RecordedCalls, payload
 from tests.support.without_coverage import without_coverage
 
 Story = Callable[[], Any]
@@ -115,7 +115,7 @@ def _orders(first: int, second: int, *, alike: bool) -> Iterator[list[int]]:
 
 
 @pytest.fixture(autouse=True)
-def _fast(wire: Wire) -> Iterator[None]:
+def _fast(wire: RecordedCalls) -> Iterator[None]:
     with without_coverage(), asked_directly(wire):
         yield
 

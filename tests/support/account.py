@@ -16,7 +16,7 @@ from followups.cli import main
 from local.emulator import ROOT
 from local.stack import SECRET
 from tests.support.aws import World, _Session
-from tests.support.recorded_calls import Answer, Call, Wire
+from tests.support.recorded_calls import Answer, Call, RecordedCalls
 from tests.support.template import source
 
 STACK = "payment3-follow-up-test"
@@ -31,7 +31,7 @@ PROCESS = "payment3-process-paid-order-test"
 
 @contextmanager
 def made(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
+    wire: RecordedCalls, monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> Iterator["Account"]:
     """Make the account."""
     monkeypatch.setattr(boto3, "Session", _Session)
@@ -43,7 +43,7 @@ def made(
 class Account:
     """What a test holds in its hands; what preflight is to find is set here."""
 
-    wire: Wire
+    wire: RecordedCalls
     folder: Path
     capsys: pytest.CaptureFixture[str]
     given: dict[str, str] = field(default_factory=lambda: dict(GIVEN))

@@ -24,7 +24,7 @@ from local.emulator import ACCOUNT, REGION, ROOT
 from local.stack import SECRET
 from tests.support.call_purposes import dependency
 from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, RETRY, SWEEP, Handler, Model, read_rules
-from tests.support.recorded_calls import Answer, Call, Wire, payload
+from tests.support.recorded_calls import Answer, Call, RecordedCalls, payload
 from tests.support.template import resolved
 from tests.support.without_coverage import roomily
 
@@ -60,7 +60,7 @@ class _Session:
 
 
 @contextmanager
-def made(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Iterator["World"]:
+def made(wire: RecordedCalls, monkeypatch: pytest.MonkeyPatch) -> Iterator["World"]:
     """Make a world, with the handlers in it."""
     monkeypatch.setattr(boto3, "Session", _Session)
     printed = io.StringIO()
@@ -82,7 +82,7 @@ def sample(name: str) -> dict[str, Any]:
 class World:
     """Tables, clock, handlers, log."""
 
-    wire: Wire
+    wire: RecordedCalls
     printed: io.StringIO
     lines: list[tuple[datetime, str, dict[str, Any]]] = field(default_factory=list)
     now: datetime = datetime(2026, 11, 22, 9, 30, 17, 250_000, tzinfo=UTC)

@@ -19,13 +19,13 @@ from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from local.emulator import ACCOUNT, REGION
 from local.stack import SECRET
 from tests.support.expressions import Typed, condition, updated
-from tests.support.recorded_calls import Answer, Wire, by_http
+from tests.support.recorded_calls import Answer, RecordedCalls, by_http
 
 _FAILED = "ConditionalCheckFailedException"
 
 
 @contextmanager
-def asked_directly(wire: Wire) -> Iterator[None]:
+def asked_directly(wire: RecordedCalls) -> Iterator[None]:
     """Answer what passes this wire with `directly`, and the merchant's key and the mails without moto."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wire, "moto", directly)

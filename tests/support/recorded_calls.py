@@ -47,7 +47,7 @@ class Call:
 
 
 @dataclass(repr=False)  # a failing test would print every call there was
-class Wire:
+class RecordedCalls:
     """What is sent while it is listened to; `before[name]` and `after[name]` run around calls of that name.
 
     `around`, if set, is given every call and its effect, which it may prevent, repeat or fail.
@@ -111,9 +111,9 @@ class Wire:
         return [call.request for call in self.calls if call.name == name]
 
 
-def listening(monkeypatch: pytest.MonkeyPatch) -> Wire:
+def listening(monkeypatch: pytest.MonkeyPatch) -> RecordedCalls:
     """Return a wire that every client of boto3's goes through."""
-    wire = Wire()
+    wire = RecordedCalls()
 
     def send(client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
         return wire.send(client, operation, request)

@@ -13,7 +13,7 @@ from local.emulator import ACCOUNT, REGION
 from tests.support.aws import World
 from tests.support.fault_scenarios import SCENARIOS, Story
 from tests.support.moto_in_process import OPERATIONS, asked_directly, directly, typed
-from tests.support.recorded_calls import Answer, Wire, by_http
+from tests.support.recorded_calls import Answer, RecordedCalls, by_http
 from tests.support.without_coverage import without_coverage
 
 # Measuring doubles the time, and what the stories go through is measured elsewhere.
@@ -49,7 +49,7 @@ def test_calls_of_the_stories_are_answered_alike(world: World) -> None:
         by_the_long_way = _outcome(lambda: by_http(client, operation, request))
         for name, table in _tables().items():
             table.items = copy.deepcopy(before[name])
-        with asked_directly(Wire()):
+        with asked_directly(RecordedCalls()):
             assert _outcome(lambda: directly(client, operation, request)) == by_the_long_way
             kinds.add((operation, by_the_long_way[0]))
             for name, table in _tables().items():
