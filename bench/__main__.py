@@ -1,8 +1,6 @@
 """`make bench`: measure everything in one run, write docs/benchmarks.md, and print each target beside it."""
 
 import argparse
-import json
-import os
 import pprint
 import shutil
 import signal
@@ -11,7 +9,7 @@ import sys
 import time
 
 from bench import page, report, worker
-from bench.facts import ROOM, ROOT
+from bench.facts import ROOT
 from bench.run import Run
 from bench.standins import serving
 
@@ -36,8 +34,6 @@ def main() -> int:
     # Ends by an exception, so that what was started is stopped.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     subprocess.run([worker.PYTHON, "-m", "bench.facts"], cwd=ROOT, check=True)
-    os.environ["RECORDED_CALLS"] = str(ROOM / "recorded.json")
-    (ROOM / "recorded.json").write_text(json.dumps(worker.run("handlers.study", "ours")["recorded"]))
     try:
         with serving() as url:
             run = Run(url, quick=given.quick)

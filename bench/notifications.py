@@ -5,7 +5,7 @@ import json
 from functools import cache
 from typing import Any
 
-from bench.facts import ROOM, ROOT, template
+from bench.facts import ROOT, template
 
 KEY = "skey_bench_not_a_real_key"
 # Charges whose second pass is due from the beginning, for a cold Recheck.
@@ -20,23 +20,18 @@ def variables(latency_ms: int, url: str) -> dict[str, str]:
     reach |= {"AWS_DEFAULT_REGION": "ap-southeast-1", "AWS_ENDPOINT_URL": url}
     own = {"PROCESS_PAID_ORDER_FUNCTION": f"process-paid-order-{latency_ms}"}
     environment: dict[str, str] = template()["environment"]
-    return environment | reach | own | {"RECORDED_CALLS": str(ROOM / "recorded.json")}
+    return environment | reach | own
 
 
 def notification(number: int) -> dict[str, Any]:
     """Return Notify's event for the charge of a number: a sample of events/, signed anew."""
     event: dict[str, Any] = json.loads(_sample())
     body = json.loads(event["body"]) | {"id": charge_id(number), "reference_order": order_id(number)}
-    body["checksum"] = checksum(body)
+    covered = f"{body['id']}{body['amount']:.4f}{body['currency']}{body['status']}{body['transaction_state']}{KEY}"
+    body["checksum"] = hashlib.sha256(covered.encode()).hexdigest()
     event["body"] = json.dumps(body, separators=(",", ":"))
     event["requestContext"]["requestId"] = notification_id(number)
     return event
-
-
-def checksum(body: dict[str, Any]) -> str:
-    """Return the checksum of a charge."""
-    text = f"{body['id']}{body['amount']:.4f}{body['currency']}{body['status']}{body['transaction_state']}{KEY}"
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @cache

@@ -1,10 +1,8 @@
 """The measurements of one run; each is made when a section first asks for it."""
 
-import re
-import shutil
 import statistics
+import subprocess
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,10 +10,14 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from bench import cold, worker
-from bench.subjects import SLEEP_SECONDS, TITLES
 
 LATENCIES = (50, 300, 2000)
-_WARM = ("floor", "ours", "sleeping")
+TITLES = {
+    "sleeping": "sleeping function",
+    "durable": "durable functions, bare",
+    "ours": "this project",
+    "floor": "floor: bare boto3, the same calls",
+}
 Later = dict[Any, "Future[Any]"]
 
 
@@ -50,7 +52,7 @@ class Run:
     def __init__(self, url: str, *, quick: bool) -> None:
         self.url, self.quick = url, quick
         self._next_number = 0
-        # What goes by CPU time, by instructions or by virtual time may run beside others.
+        # What goes by virtual time may run beside others.
         self._threads = ThreadPoolExecutor(2)
 
     def _numbers(self, count: int) -> int:
@@ -59,28 +61,32 @@ class Run:
 
     @cached_property
     def counts(self) -> dict[str, Any]:
-        """What is counted of one notification of each subject; `default` is with the template's parameters."""
-        found = {subject: worker.run("handlers.study", subject) for subject in TITLES}
-        return found | {"default": worker.run("handlers.study", "ours", REDIRECT_ALLOWED_ORIGINS="")}
+        """What is counted of one notification, as it is measured and with the template's default parameters."""
+        default = worker.run("handlers.study", REDIRECT_ALLOWED_ORIGINS="")
+        return {"ours": worker.run("handlers.study"), "default": default}
 
     @cached_property
-    def billed(self) -> dict[tuple[str, int], Spread]:
-        """Milliseconds of every subject at every latency, in rounds, so that all share the machine's quiet minutes."""
-        counts = {50: 4, 300: 2, 2000: 1} if self.quick else {50: 12, 300: 6, 2000: 1}
-        found: dict[tuple[str, int], list[float]] = defaultdict(list)
+    def billed(self) -> dict[str, dict[int, Spread]]:
+        """Billed milliseconds by latency; alternatives are reckoned from this project's calls to AWS."""
+        found: dict[str, dict[int, list[float]]] = {name: {t: [] for t in LATENCIES} for name in TITLES}
         with logged("billed compute"):
-            for subject in list(TITLES) * (1 if self.quick else 3):
+            for _ in range(1 if self.quick else 4):
                 # Nearly all of their time is waiting, so the three latencies run at once.
-                started = {
-                    latency: worker.start(
-                        "subjects.measure", subject, self._numbers(count), count, 1, latency_ms=latency, url=self.url
-                    )
-                    for latency, count in counts.items()
-                }
-                for latency, process in started.items():
-                    found[subject, latency] += worker.finish(process)[0]["ms"]
-        slept = {"sleeping": SLEEP_SECONDS * 1000}
-        return {key: spread([ms + slept.get(key[0], 0) for ms in each]) for key, each in found.items()}
+                processes = {t: self._start(t, 4 if self.quick else n) for t, n in ((50, 30), (300, 20), (2000, 6))}
+                for t, process in processes.items():
+                    one = worker.finish(process)
+                    found["ours"][t] += one["ms"]
+                    found["floor"][t] += one["calls_ms"]
+            for t in LATENCIES:
+                # A notification makes 10 calls, two of them of ProcessPaidOrder; these two make 5.
+                calls_ms = (statistics.median(found["floor"][t]) - 2 * t) / 2
+                sdk_ms = worker.run("durable.measure", t, 2 if self.quick else 8)
+                found["durable"][t] = [ms + calls_ms for ms in sdk_ms]
+                found["sleeping"][t] = [60_000 + 2 * t + calls_ms]
+        return {name: {t: spread(ms) for t, ms in each.items()} for name, each in found.items()}
+
+    def _start(self, latency_ms: int, count: int) -> "subprocess.Popen[str]":
+        return worker.start("handlers.measure", self._numbers(count), count, 2, latency_ms=latency_ms, url=self.url)
 
     @cached_property
     def starts(self) -> dict[str, list[cold.Start]]:
@@ -89,16 +95,14 @@ class Run:
             return cold.measure(self.url, self._numbers(1_000), quick=self.quick)
 
     @cached_property
-    def warm(self) -> dict[str, dict[str, float]]:
-        """What a warm notification takes, ProcessPaidOrder answering at once; the median of rounds in turn."""
-        rounds, count = (1, 60) if self.quick else (4, 150)
-        found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    def warm(self) -> dict[str, float]:
+        """What a warm notification takes, ProcessPaidOrder answering at once."""
+        count = 60 if self.quick else 1_000
         with logged("warm invocations"):
-            for subject in _WARM * rounds:
-                given = subject, self._numbers(count), count, 20
-                found[subject].append(worker.run("subjects.measure", *given, latency_ms=0, url=self.url))
-        names = ("cpu_ms", "log_bytes")
-        return {s: {n: statistics.median(one[n] for one in each) for n in names} for s, each in found.items()}
+            found = worker.run("handlers.measure", self._numbers(count), count, 20, latency_ms=0, url=self.url)
+        return {name: statistics.median(found[name]) for name in ("cpu_ms", "calls_cpu_ms")} | {
+            "log_bytes": found["log_bytes"]
+        }
 
     @cached_property
     def sweep(self) -> dict[str, float]:
@@ -120,24 +124,10 @@ class Run:
         cpu_ms = self.sweep["cpu_ms"]
         return {s: self._later(f"backlog, {s}", "simulation.backlog", s, n, cpu_ms) for s, n in sizes.items()}
 
-    @cached_property
-    def instructions(self) -> Later:
-        """Instructions by callgrind, if it is installed, of runs of 4 and of 24 notifications."""
-        if self.quick or shutil.which("valgrind") is None:
-            return {}
-        return {(s, n): self._threads.submit(self._instructions, s, n) for s in ("floor", "ours") for n in (4, 24)}
-
     def start_all(self) -> None:
         """Measure what needs the machine for itself, then start the rest."""
         _ = self.billed, self.starts, self.warm, self.sweep
-        _ = self.backlogs, self.bursts, self.instructions
-
-    def _instructions(self, subject: str, count: int) -> int:
-        tool = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
-        how: dict[str, Any] = {"prefix": tool, "latency_ms": 0, "url": self.url, "PYTHONMALLOC": "malloc"}
-        with logged(f"instructions of {count}, {subject}"):
-            process = worker.start("subjects.measure", subject, self._numbers(count), count, 2, **how)
-            return int(re.findall(r"Collected : (\d+)", worker.finish(process)[1])[-1])
+        _ = self.backlogs, self.bursts
 
     def _later(self, what: str, function: str, *given: object) -> "Future[Any]":
         def job() -> object:

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
+from statistics import median, quantiles
 from typing import Any
 
-from bench.expressions import Typed
 from bench.facts import PARAMETERS, limits
 from bench.handlers import log_to, use
 from bench.notifications import charge_id, notification, notification_id
@@ -19,6 +19,7 @@ from bench.standins import Answer, Standins, in_process, waiting_record
 from bench.tables import LAST, Refused
 from callback.clock import format_utc, parse_utc
 from callback.record import sweep_shard, wait_after_failure
+from tests.support.expressions import Typed
 from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, RETRY, SWEEP, Handler, Model, read_rules
 from tests.support.template import resolved
 
@@ -54,15 +55,11 @@ class Storm(Standins):
         event = notification(number)
         self.model.at(START + timedelta(seconds=seconds), lambda: self.model.accept(DELAYED_NOTIFY, event, "Notify"))
 
-    def pass_seconds(self) -> dict[str, list[float]]:
-        """Return the time of each completed pass of each charge."""
+    def ends(self) -> dict[str, list[float]]:
+        """Return the seconds after which each pass of each charge ended."""
         items = [json.loads(text) for text in self.records.items.values()]
         times = {item["chargeId"]["S"]: [done["M"]["at"]["S"] for done in item["passes"]["L"]] for item in items}
         return {charge: [(parse_utc(at) - START).total_seconds() for at in each] for charge, each in times.items()}
-
-    def count(self, state: str) -> int:
-        """Count the records in a state."""
-        return sum(f'"state":{{"S":"{state}"}}' in text for text in self.records.items.values())
 
     def answer(self, service: str, operation: str, request: dict[str, Any]) -> Answer:
         """Answer as the services do, within the quotas."""
@@ -97,9 +94,11 @@ class Storm(Standins):
 
     def _fire_later(self, request: Mapping[str, Any]) -> None:
         at = datetime.strptime(request["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
-        at += timedelta(seconds=self.random.uniform(0, 60))
         given = json.loads(request["Target"]["Input"])
-        self.model.at(at, lambda: self.model.accept(RECHECK, given, "timer"))
+        # Somewhere in its minute: all at once at its end would be a burst of the model's own.
+        self.model.at(
+            at + timedelta(seconds=self.random.uniform(0, 60)), lambda: self.model.accept(RECHECK, given, "timer")
+        )
 
     @property
     def _second(self) -> int:
@@ -154,14 +153,13 @@ def burst(rate: int, seconds: int) -> dict[str, Any]:
     for number in range(sent):
         storm.send(number / rate, number)
     storm.model.run(START + 120 * _MINUTE)
-    times = storm.pass_seconds()
-    ends = [(number, times.get(charge_id(number), [])) for number in range(sent)]
-    took = sorted(each[1] - number / rate for number, each in ends if len(each) == 2)
-    parts = {f"p{part}": took[min(len(took) * part // 100, len(took) - 1)] for part in (50, 99, 100)}
-    in_queues = sum(map(len, storm.model.queues.values()))
-    lost = sent - len(took) - in_queues - storm.count("PENDING") - storm.count("FAILED")
+    ends = storm.ends()
+    each = [(number, ends.get(charge_id(number), [])) for number in range(sent)]
+    took = [times[1] - number / rate for number, times in each if len(times) == 2]
+    kept = len(storm.records.items) + sum(map(len, storm.model.queues.values()))
     held = sum(metric == "NumberOfMessagesSent" for _, metric, _ in storm.model.counts)
-    return {"sent": sent, "done": len(took), "held": held, "lost": lost, "throttles": storm.throttles} | parts
+    counts = {"sent": sent, "done": len(took), "held": held, "lost": sent - kept, "throttles": storm.throttles}
+    return counts | {"p50": median(took), "p99": quantiles(took, n=100)[-1], "p100": max(took)}
 
 
 def backlog(scenario: str, count: int, cpu_ms: float) -> dict[str, Any]:
@@ -169,25 +167,30 @@ def backlog(scenario: str, count: int, cpu_ms: float) -> dict[str, Any]:
     storm, fresh, minutes = Storm(cpu_ms / 1000), 0, 0
     for number in range(count):
         storm.records.answer("PutItem", {"Item": _overdue(number, storm.random, waits=scenario == "waiting")})
-    while storm.count("PENDING") > FRESH_PER_SECOND * 125 and minutes < 120:
+    # Those that arrived last wait for their second pass.
+    while _pending(storm) > FRESH_PER_SECOND * 125 and minutes < 120:
         minutes += 1
         for _ in range(60 * FRESH_PER_SECOND):
             storm.send(fresh / FRESH_PER_SECOND, count + fresh)
             fresh += 1
         storm.model.run(START + minutes * _MINUTE)
     storm.model.run(START + (minutes + 3) * _MINUTE)
-    times = storm.pass_seconds()
-    ended = sorted(times[charge_id(number)][-1] for number in range(count))
-    delays = [[at - number / FRESH_PER_SECOND for at in times[charge_id(count + number)]] for number in range(fresh)]
+    ends = storm.ends()
+    overdue = [ends[charge_id(number)][-1] / 60 for number in range(count)]
+    delays = [[at - number / FRESH_PER_SECOND for at in ends[charge_id(count + number)]] for number in range(fresh)]
     return {
         "count": count,
-        "half": ended[count // 2] / 60,
-        "all": ended[-1] / 60,
+        "half": median(overdue),
+        "all": max(overdue),
         "first": max(each[0] for each in delays),
         "last": max(each[-1] for each in delays),
-        "by_minute": [sum(end <= 60 * minute for end in ended) for minute in range(1, minutes + 4)],
+        "by_minute": [sum(end <= minute for end in overdue) for minute in range(1, minutes + 4)],
         "throttles": storm.throttles,
     }
+
+
+def _pending(storm: Storm) -> int:
+    return sum('"state":{"S":"PENDING"}' in text for text in storm.records.items.values())
 
 
 def _overdue(number: int, chance: random.Random, *, waits: bool) -> Typed:

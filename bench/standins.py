@@ -15,11 +15,10 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 
-from bench.expressions import Typed
 from bench.facts import template
-from bench.notifications import KEY, WAITING, WARMING, order_id
-from bench.replay import find, renumbered
+from bench.notifications import KEY, WAITING, WARMING, charge_id, notification, notification_id, order_id
 from bench.tables import Refused, Table
+from tests.support.expressions import Typed
 
 Answer = dict[str, Any]
 _PREFIXES = {"DynamoDB_20120810": "dynamodb", "secretsmanager": "secretsmanager", "AmazonSQS": "sqs"}
@@ -48,17 +47,17 @@ class Standins:
 
 def waiting_record(number: int) -> Typed:
     """Return a notification's record after its first pass: its second pass is due."""
-    item, due, once = renumbered(find("put_item")[2], number)["Item"], {"S": "2026-01-01T00:00:00.000000Z"}, {"N": "1"}
-    done = {"M": {"number": once, "at": due, "outcome": {"S": "{}"}}}
-    item |= {"passesDone": once, "passes": {"L": [done]}, "attemptsBefore": once, "nextPassDue": due, "firstDue": due}
-    return {name: value for name, value in item.items() if name not in {"claimId", "leaseUntil"}}
+    due, body = "2026-01-01T00:00:00.000000Z", notification(number)["body"]
+    texts = {"chargeId": charge_id(number), "notificationId": notification_id(number), "orderId": order_id(number)}
+    texts |= {"state": "PENDING", "checksumStatus": "valid", "nextPassDue": due, "firstDue": due, "body": body}
+    done = {"M": {"number": {"N": "1"}, "at": {"S": due}, "outcome": {"S": "{}"}}}
+    counts = {name: {"N": "1"} for name in ("passesDone", "attempts", "attemptsBefore", "sweepShard")}
+    return {name: {"S": text} for name, text in texts.items()} | counts | {"passes": {"L": [done]}}
 
 
 def _waiting(charge: str) -> Typed:
-    if _number(charge) not in WAITING:
-        return {}
-    # Not in the index, so that no sweep finds it.
-    return {name: value for name, value in waiting_record(_number(charge)).items() if not name.startswith("sweep")}
+    # Not in the index, since it has no `sweepAt`, so that no sweep finds it.
+    return waiting_record(_number(charge)) if _number(charge) in WAITING else {}
 
 
 def _payment(charge: str) -> Typed:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from math import ceil
 from typing import Any
 
-from bench.expressions import Typed, condition, updated
 from bench.facts import template
+from tests.support.expressions import Typed, condition, updated
 
 Key = tuple[str, ...]
 LAST: Key = ("\uffff",)

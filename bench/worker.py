@@ -19,14 +19,13 @@ _started: "list[subprocess.Popen[str]]" = []
 def start(
     function: str,
     *given: object,
-    prefix: tuple[str, ...] = (),
     latency_ms: int = 300,
     url: str = _UNREACHABLE,
     **changes: str,
 ) -> "subprocess.Popen[str]":
     """Start a process that calls a function with what is given, which is JSON; nothing else of this one reaches it."""
     python = PYTHON if function.startswith("simulation.") else sys.executable
-    words = [*prefix, python, "-m", "bench.worker", function, json.dumps(given)]
+    words = [python, "-m", "bench.worker", function, json.dumps(given)]
     own = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT}", "PYTHONHASHSEED": "0"}
     environment, pipe = variables(latency_ms, url) | own | changes, subprocess.PIPE
     process = subprocess.Popen(words, env=environment, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
@@ -34,17 +33,17 @@ def start(
     return process
 
 
-def finish(process: "subprocess.Popen[str]") -> tuple[Any, str]:
-    """Wait for a process, and return its function's result and what it wrote to its errors' stream."""
+def finish(process: "subprocess.Popen[str]") -> Any:  # noqa: ANN401 - the function's result
+    """Wait for a process, and return its function's result."""
     out, error = process.communicate(timeout=1200)
     if process.returncode:
         raise RuntimeError(f"{process.args!r} ended with {process.returncode}:\n{error[-3000:]}")
-    return json.loads(out.splitlines()[-1]), error
+    return json.loads(out.splitlines()[-1])
 
 
 def run(function: str, *given: object, **how: Any) -> Any:  # noqa: ANN401 - the function's result
     """Call a function in a process of its own, and return its result."""
-    return finish(start(function, *given, **how))[0]
+    return finish(start(function, *given, **how))
 
 
 def stop() -> None:

@@ -69,7 +69,7 @@ def test_no_client_is_made_before_it_is_needed(world: World) -> None:
 def test_a_notification_is_billed_no_more_table_units_than_recorded() -> None:
     """The tables are most of the bill (docs/benchmarks.md): their units and the record's size are counted."""
     facts.write_template()
-    counted, ceilings = worker.run("handlers.study", "ours"), CEILINGS["tables"]
+    counted, ceilings = worker.run("handlers.study"), CEILINGS["tables"]
     assert {name: most for name, most in ceilings.items() if counted[name] > most} == {}
 
 

@@ -54,7 +54,7 @@ def updated(item: Typed, text: str, values: Typed) -> Typed:
     return new
 
 
-def _value(item: Typed, text: str, values: Typed) -> Any:  # noqa: ANN401 - one typed value
+def _value(item: Typed, text: str, values: Typed) -> Any:
     if text.startswith(":"):
         return values[text]
     function, first, second = re.findall(r"\w+|#\w+|:\w+", text.replace("#", "").replace(":", ""))
