@@ -29,20 +29,12 @@ _INTERRUPTED, _NOT_TRIED = 130, 2
         "verify": "Does the checksum of a notification hold?",
         "preflight": "Would a deployment work in this account?",
     },
-    examples={
-        "followups show ORDER-1001": "where is this order?",
-        "followups list": "what is overdue or failed",
-        "followups replay ORDER-1001": "run what is missing of it",
-        "followups dead-letters list": "what could not be saved",
-        "followups --local show ORDER-1001": "on the local stack that `make up` keeps",
-        'eval "$(_FOLLOWUPS_COMPLETE=bash_source followups)"': "completion for this bash (or zsh_source; fish_source)",
-    },
-    exits={
-        0: "done; nothing is missing",
-        1: "something stays, is missing, or was not found",
-        2: "it could not be tried: a wrong option, no such stack, no permission, no network",
-        130: "stopped by Ctrl-C; nothing is lost",
-    },
+    examples=(
+        "followups show ORDER-1001",
+        "followups replay ORDER-1001",
+        "followups --local show ORDER-1001",
+        'eval "$(_FOLLOWUPS_COMPLETE=bash_source followups)"',
+    ),
 )
 @click.version_option(package_name="delayednotify", prog_name=NAME, message="%(prog)s %(version)s")
 def cli() -> None:

@@ -1,13 +1,8 @@
 """`followups dead-letters`: what could not be saved is in one of three queues; list it, send it back, delete it.
 
-Two writers, two forms:
-
-- Lambda's record of an asynchronous event that failed or grew too old (Lambda developer guide, "Capturing records
-  of Lambda asynchronous invocations"): JSON with `requestContext.functionArn`, `requestContext.condition`
-  (`RetriesExhausted`, `EventAgeExceeded`), `requestPayload`, and, where the function answered, `responsePayload`.
-  The refused queue has it with the message attributes `errorType` and `reason`.
-- Scheduler's dead letter (EventBridge Scheduler user guide, "Retrieve the dead-letter event"): the body is the
-  target's `Input` itself, with message attributes such as ERROR_CODE, ERROR_MESSAGE and SCHEDULE_ARN.
+Lambda's record of a failed event is JSON (Lambda developer guide, "Capturing records of Lambda asynchronous
+invocations"); in the refused queue it has the message attributes `errorType` and `reason`. Scheduler's dead letter is
+the target's `Input`, with message attributes such as ERROR_CODE (EventBridge Scheduler user guide).
 """
 
 import json
@@ -31,7 +26,7 @@ from callback.notification import parse_notification
 from callback.redact import redacted_event, redacted_text
 from callback.schema import Schema
 from callback.timer import TimerInput
-from followups.manual import ManualGroup
+from followups.manual import ManualGroup, manual
 from followups.operator import Operator, rate_option
 from followups.output import DONE, FAILED, LEFT, PLANNED, Row, Sheet, column
 from followups.records import CHECKSUMS
@@ -80,10 +75,6 @@ class Letter:
         except (ValueError, AttributeError, RecursionError):
             event = redacted_text(self.body)
         return self.as_data() | {"event": event}
-
-
-class InvalidLetter(BadInput):
-    """A message is no record of Lambda's."""
 
 
 class _Context(Schema):
@@ -150,11 +141,12 @@ def _letter(stack: Stack, queue: str, message: Any) -> Letter:  # noqa: ANN401 -
     except (ValueError, RecursionError):
         return letter
     with suppress(BadInput):
-        return _of_lambda(stack, letter, _OnFailure.parse(content, InvalidLetter))
+        return _of_lambda(stack, letter, _OnFailure.parse(content, InvalidTimer))
     with suppress(BadInput):
         timer = TimerInput.parse(content, InvalidTimer)
         ids = {"chargeId": timer.charge_id, "notificationId": timer.notification_id, "orderId": timer.order_id}
-        return replace(letter, kind="scheduler", ids=ids | {"pass": str(timer.number)}, refusal="")
+        ids["pass"] = str(timer.number)
+        return replace(letter, kind="scheduler", ids=ids, refusal="")
     return letter
 
 
@@ -190,12 +182,7 @@ def _notification(event: object) -> tuple[dict[str, str], str]:
 
 _COLUMNS = (column("", 1), column("queue", 25), column("of", ratio=1), column("what", ratio=1))
 Result = Literal["went back", "stays", "would go back", "lies there"]
-_MARKS: dict[Result, tuple[str, str]] = {
-    "went back": DONE,
-    "stays": FAILED,
-    "would go back": PLANNED,
-    "lies there": LEFT,
-}
+_MARKS = {"went back": DONE, "stays": FAILED, "would go back": PLANNED, "lies there": LEFT}
 _DRAINS = {
     RETRY: "It drains by itself: each letter is delivered again every {}.",
     REFUSED: "No retry helps: `followups dead-letters discard`, or `redrive` once its cause is gone.",
@@ -233,12 +220,6 @@ def _those(queue: Iterable[Letter], wanted: tuple[str, ...]) -> Iterator[Letter]
     return (letter for letter in queue if not wanted or letter.message_id.startswith(wanted))
 
 
-def _received(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> Iterator[Letter]:
-    for name in queues or QUEUES:
-        with Queue(operator.stack, name) as queue:
-            yield from _those(queue, letters)
-
-
 @click.group("dead-letters", cls=ManualGroup)
 def command() -> None:
     """List, redrive or discard what could not be saved.
@@ -248,21 +229,18 @@ def command() -> None:
     """
 
 
-@command.command(
+@manual(
     "list",
+    *_LOOKING,
+    "sqs:GetQueueAttributes the queues",
+    examples=("followups dead-letters list --queue RefusedQueue --json",),
     short_help="What is in the queues, and why.",
-    examples={
-        "followups dead-letters list": "all three queues",
-        "followups dead-letters list --queue RefusedQueue --json": "one of them, as JSON lines",
-    },
-    exits={0: "listed, even if there is nothing", 2: "it could not be listed"},
-    permissions=[*_LOOKING, "sqs:GetQueueAttributes the queues"],
+    group=command,
 )
 @_chosen(QUEUES)
 @click.option(
     "--limit", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="at most so many a queue"
 )
-@click.pass_obj
 def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], limit: int) -> int:
     """List each letter: of which notification, since when and why, and what drains its queue.
 
@@ -288,73 +266,69 @@ def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str
     return 0
 
 
-@command.command(
+@manual(
     "show",
+    *_LOOKING,
+    examples=("followups dead-letters show 1f0c5a55",),
     short_help="All of a letter, its event masked.",
-    examples={"followups dead-letters show 1f0c5a55": "the one whose message id begins so"},
-    exits={0: "shown", 1: "no letter has that id"},
-    permissions=_LOOKING,
+    group=command,
 )
 @_chosen(QUEUES, "LETTER...")
-@click.pass_obj
 def show(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
     """Print all that is known of a letter: of which notification, since when, why, and the event itself.
 
     Card data, tokens and keys are masked in it.
     """
-    code = 1
-    for letter in _received(operator, queues, letters):
-        code, about = 0, letter.with_event()
-        if operator.output.as_json:
-            operator.output.document(about)
-            continue
-        for name, value in about.items():
-            operator.output.line(f"{name}:", str(value))
-        operator.output.line("")
-    return code
+    return _print_events(operator, queues, letters, as_json=operator.output.as_json)
 
 
-@command.command(
+@manual(
     "export",
+    *_LOOKING,
+    examples=("followups dead-letters export --queue RefusedQueue > letters.jsonl",),
     short_help="Letters as JSON lines, their events masked.",
-    examples={"followups dead-letters export --queue RefusedQueue > letters.jsonl": "all of a queue"},
-    exits={0: "exported", 1: "there was nothing"},
-    permissions=_LOOKING,
+    group=command,
 )
 @_chosen(QUEUES)
-@click.pass_obj
 def export(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
     """Print letters as JSON lines, each with its event: for a ticket, or to search many.
 
     Card data, tokens and keys are masked. No letter is moved; what is raw stays in the queue.
     """
+    return _print_events(operator, queues, letters, as_json=True)
+
+
+def _print_events(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], *, as_json: bool) -> int:
     code = 1
-    for letter in _received(operator, queues, letters):
-        operator.output.document(letter.with_event())
-        code = 0
+    for name in queues or QUEUES:
+        with Queue(operator.stack, name) as queue:
+            for letter in _those(queue, letters):
+                code, about = 0, letter.with_event()
+                if as_json:
+                    operator.output.document(about)
+                    continue
+                for key, value in about.items():
+                    operator.output.line(f"{key}:", str(value))
+                operator.output.line("")
     return code
 
 
-@command.command(
+@manual(
     "redrive",
+    *_LOOKING,
+    "sqs:DeleteMessage RefusedQueue, FailureQueue",
+    "sqs:SendMessage RetryQueue",
+    examples=(
+        "followups dead-letters redrive 1f0c5a55",
+        "followups dead-letters redrive --yes --rate 2",
+    ),
     short_help="Send letters back to where they are delivered.",
-    examples={
-        "followups dead-letters redrive": "print what would go back",
-        "followups dead-letters redrive --yes --rate 2": "send it back, two a second at most",
-        "followups dead-letters redrive 1f0c5a55": "the one whose message id begins so",
-        "followups dead-letters redrive --queue FailureQueue --yes": "one of the queues",
-    },
-    exits={
-        0: "all went back, or nothing was there; --dry-run: printed",
-        1: "something stays: it cannot go back, or --yes was not given",
-    },
-    permissions=[*_LOOKING, "sqs:DeleteMessage RefusedQueue, FailureQueue", "sqs:SendMessage RetryQueue"],
+    group=command,
 )
 @_chosen(FOR_A_PERSON)
 @click.option("--dry-run", is_flag=True, help="only print what would go back")
 @click.option("--yes", is_flag=True, help="send back what is not named by its id, too")
 @rate_option
-@click.pass_obj
 def redrive(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, ...], **how: Any) -> int:  # noqa: ANN401
     """Send letters back to the retry queue, and delete them where they were.
 
@@ -419,23 +393,16 @@ def _send_back(stack: Stack, queue: Queue, letter: Letter, sent: set[int]) -> tu
     return "went back", "went back to the retry queue"
 
 
-@command.command(
+@manual(
     "discard",
+    *_LOOKING,
+    "sqs:DeleteMessage RefusedQueue, FailureQueue",
+    examples=("followups dead-letters discard 1f0c5a55", "followups dead-letters discard --queue FailureQueue --yes"),
     short_help="Delete letters for good.",
-    examples={
-        "followups dead-letters discard": "every letter of RefusedQueue, after a question",
-        "followups dead-letters discard 1f0c5a55": "the one letter whose id begins so",
-        "followups dead-letters discard --queue FailureQueue --yes": "of the other queue, without a question",
-    },
-    exits={
-        0: "deleted, or nothing was there",
-        1: "something stays: you said no, --yes was not given, no letter has that id, or it could not be deleted",
-    },
-    permissions=[*_LOOKING, "sqs:DeleteMessage RefusedQueue, FailureQueue"],
+    group=command,
 )
 @_chosen(FOR_A_PERSON)
 @click.option("--yes", is_flag=True, help="do not ask")
-@click.pass_obj
 def discard(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], *, yes: bool) -> int:
     """Delete letters for good: those whose message ids are named, else every letter of the queue.
 

@@ -11,7 +11,7 @@ import click
 
 from callback.clock import format_utc
 from callback.table import Item
-from followups.manual import READ, ManualCommand
+from followups.manual import READ, manual
 from followups.operator import Operator
 from followups.outcome import Outcome, sheet
 from followups.records import Notification, status
@@ -90,24 +90,15 @@ def _rows(stack: Stack, one: Notification) -> list[Item]:
     return list(get_all(stack, ERRORS, [{"errorId": id_} for id_ in ids]))
 
 
-@click.command(
+@manual(
     "forget",
-    cls=ManualCommand,
-    examples={
-        "followups forget ORDER-1001": "print what would be erased, and ask",
-        "followups forget ORDER-1001 --dry-run": "only print it",
-        "followups forget ORDER-1001 --yes": "erase it without a question",
-    },
-    exits={
-        0: "erased, or nothing is left to erase; --dry-run: printed",
-        1: "something stays: it is still followed up, you said no, --yes was not given, or nothing was saved",
-    },
-    permissions=[*READ, "dynamodb:UpdateItem CreditCardNotifyTable, CallbackErrorLogTable"],
+    *READ,
+    "dynamodb:UpdateItem CreditCardNotifyTable, CallbackErrorLogTable",
+    examples=("followups forget ORDER-1001", "followups forget ORDER-1001 --yes"),
 )
 @click.argument("order", metavar="ORDER")
 @click.option("--dry-run", is_flag=True, help="only print what would be erased")
 @click.option("--yes", is_flag=True, help="do not ask")
-@click.pass_obj
 def command(operator: Operator, order: str, *, dry_run: bool, yes: bool) -> int:
     """Erase a customer's data from the notifications of an order, and from their rows of the error log.
 

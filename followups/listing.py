@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from followups.manual import LETTERS, READ, ManualCommand
+from followups.manual import LETTERS, READ, manual
 from followups.operator import Operator
 from followups.output import STYLES, Row, Sheet, column
 from followups.records import CHECKSUMS, STATES, Found, Notification, State, grouped, status
@@ -74,23 +74,15 @@ def chosen(operator: Operator, states: Iterable[State], asked: Mapping[str, Any]
     return Found(tuple(one for part in parts for one in part.rows), any(part.more for part in parts))
 
 
-@click.command(
+@manual(
     "list",
-    cls=ManualCommand,
-    examples={
-        "followups list": "what needs somebody",
-        "followups list --state failed --since 24h": "what failed since yesterday",
-        "followups list --state pending --since 10m": "what became due in the last ten minutes, or is due later",
-        "followups list --checksum invalid": "only what matches none of the merchant's keys",
-        "followups list --state overdue --json": "as JSON lines",
-    },
-    exits={0: "listed, even if there is nothing", 2: "it could not be listed"},
-    permissions=[*READ, *LETTERS],
+    *READ,
+    *LETTERS,
+    examples=("followups list --state failed --since 24h", "followups list --checksum invalid --json"),
 )
 @click.option("--state", "states", type=StateChoice(), multiple=True, help="may be given several times")
 @click.option("--all", "unfold", is_flag=True, help="on a terminal: print each, instead of a few of each cause")
 @period
-@click.pass_obj
 def command(
     operator: Operator,
     /,

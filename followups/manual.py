@@ -6,7 +6,7 @@ The options that name the stack and the output format may come before or after t
 import difflib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -22,6 +22,14 @@ READ = (
 )
 LETTERS = ("sqs:GetQueueAttributes the queues (without: a line says so)",)
 TIMERS = ("scheduler:GetSchedule the schedule group (without: a line says so)",)
+
+
+_EXITS = {
+    0: "done; nothing is missing",
+    1: "something stays, is missing, or was not found",
+    2: "it could not be tried: a wrong option, no such stack, no permission, no network",
+    130: "stopped by Ctrl-C; nothing is lost",
+}
 
 
 class _CommonOption(click.Option):
@@ -56,7 +64,7 @@ class ManualCommand(click.Command):
     def __init__(
         self,
         *arguments: Any,  # noqa: ANN401 - click's own
-        examples: Mapping[str, str] | None = None,
+        examples: Sequence[str] = (),
         exits: Mapping[int, str] | None = None,
         permissions: Sequence[str] = (),
         **attributes: Any,  # noqa: ANN401 - click's own
@@ -66,9 +74,8 @@ class ManualCommand(click.Command):
         # Only the outermost command reads the environment, or it would override an option given before the command.
         self.params += _common_options("FOLLOWUPS_STACK" if self.name == "followups" else None)
         self.permissions = dict(part.partition(" ")[::2] for part in permissions)
-        exits = {2: "it could not be tried", 130: "stopped"} | dict(exits or {})
-        codes = {str(code): meaning for code, meaning in sorted(exits.items())}
-        self._sections = {"Examples": dict(examples or {}), "Exit codes": codes, "Permissions": self.permissions}
+        codes = {str(code): meaning for code, meaning in ({**_EXITS, **(exits or {})}).items()}
+        self._sections = {"Examples": dict.fromkeys(examples, ""), "Exit codes": codes, "Permissions": self.permissions}
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """List the command's own options, then the common ones."""
@@ -134,3 +141,20 @@ class ManualGroup(ManualCommand, click.Group):
         """Complete names without an import."""
         found = [click.shell_completion.CompletionItem(name, help=text) for name, text in self.lazy.items()]
         return [one for one in found if one.value.startswith(incomplete)] or super().shell_complete(context, incomplete)
+
+
+def manual(
+    name: str,
+    *permissions: str,
+    group: click.Group | None = None,
+    **attributes: Any,  # noqa: ANN401 - ManualCommand's
+) -> Callable[[Callable[..., int]], click.Command]:
+    """Make a function a command, of a group or to be imported by its name; its docstring is the manual's text."""
+
+    def decorate(function: Callable[..., int]) -> click.Command:
+        command = click.command(name, ManualCommand, permissions=permissions, **attributes)(click.pass_obj(function))
+        if group:
+            group.add_command(command)
+        return command
+
+    return decorate

@@ -17,7 +17,7 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
 from callback.checksum import merchant_keys
-from followups.manual import ManualCommand
+from followups.manual import manual
 from followups.operator import Operator
 from followups.output import STYLES, Row, Sheet, column
 from followups.stack import Stack
@@ -299,21 +299,16 @@ def assigned(texts: Iterable[str]) -> dict[str, str]:
     return values
 
 
-@click.command(
+@manual(
     "preflight",
-    cls=ManualCommand,
-    examples={
-        "followups preflight --config-env prod": "production's environment",
-        "followups preflight --config-env prod --parameter ExistingOrderTable=orders": "with a parameter to try",
-    },
+    *PERMISSIONS,
+    examples=("followups preflight --config-env prod --parameter ExistingOrderTable=orders",),
     exits={0: "nothing stops", 1: "something stops"},
-    permissions=PERMISSIONS,
 )
 @click.option("--config-env", default="default", metavar="NAME", help="samconfig.toml's environment (default: default)")
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="instead of samconfig.toml's")
 @click.option("--config-file", type=click.Path(path_type=Path), default="samconfig.toml", help="or another file")
 @click.option("--template", type=click.Path(path_type=Path), default="template.yaml", help="or another file")
-@click.pass_obj
 def command(operator: Operator, config_env: str, parameters: tuple[str, ...], config_file: Path, template: Path) -> int:
     """Check, before `sam deploy`, what CloudFormation cannot.
 

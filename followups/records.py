@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Literal, get_args
 
 from callback.clock import parse_utc
@@ -28,55 +29,25 @@ MOST_PASSES = 100  # in a plan; a spoilt record may say more
 _VARIES = re.compile(r"(?<=pass )\d+|\d{4,}|(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{8,}")
 
 
-@dataclass(frozen=True)
 class Notification:
     """One notification as it was read.
 
     `record` is None where the item is not what the functions write: with a `fault` it is spoilt, without one it is
-    another function's row in a shared table.
+    another function's row in a shared table. `next_pass` is 0 where it cannot be read.
     """
 
-    item: Item
-    record: Record | None = None
-    fault: str = ""
+    def __init__(self, item: Item, record: Record | None = None, fault: str = "") -> None:
+        self.item, self.record, self.fault = item, record, fault
+        self.ids = {name: str(item.get(name, "")) for name in IDS}
+        self.order_id = self.ids["orderId"]
+        self.names = " ".join(f"{name}={value}" for name, value in self.ids.items())
+        self.checksum = next((word for word in CHECKSUMS if word == item.get("checksumStatus")), "unknown")
+        self.next_pass = record.next_pass if record else 0
+        self.attempts_made = record.attempts_made if record else 0
+        # Why it is not done, as far as is known.
+        self.reason = f"spoilt: {fault}" if fault else printable(str(item.get("lastError", "")))
 
-    @property
-    def ids(self) -> dict[str, str]:
-        """The ids by their names."""
-        return {name: str(self.item.get(name, "")) for name in IDS}
-
-    @property
-    def names(self) -> str:
-        """The ids in a printed line."""
-        return " ".join(f"{name}={value}" for name, value in self.ids.items())
-
-    @property
-    def order_id(self) -> str:
-        """The shop's order."""
-        return self.ids["orderId"]
-
-    @property
-    def checksum(self) -> str:
-        """The verdict on its checksum."""
-        word = str(self.item.get("checksumStatus"))
-        return word if word in CHECKSUMS else "unknown"
-
-    @property
-    def next_pass(self) -> int:
-        """The number of the pass after the last completed one; 0 where that cannot be read."""
-        return self.record.next_pass if self.record else 0
-
-    @property
-    def attempts_made(self) -> int:
-        """How often that pass was tried."""
-        return self.record.attempts_made if self.record else 0
-
-    @property
-    def reason(self) -> str:
-        """Why it is not done, as far as is known."""
-        return f"spoilt: {self.fault}" if self.fault else printable(str(self.item.get("lastError", "")))
-
-    @property
+    @cached_property
     def cause(self) -> str:
         """The reason without what differs between notifications: those of one cause are repaired at once."""
         text = self.reason or "no reason is known"

@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from callback.clock import format_utc
 from callback.timer import timer_input
 from followups.listing import StateChoice, chosen, period
-from followups.manual import READ, ManualCommand
+from followups.manual import READ, manual
 from followups.operator import Operator, rate_option
 from followups.outcome import Outcome, sheet
 from followups.output import FAILED, Row
@@ -75,19 +75,11 @@ def _invoke_recheck(stack: Stack, payload: str) -> tuple[str, str]:
     return "run", f"was run: now {state}, passes completed: {done}"
 
 
-@click.command(
+@manual(
     "replay",
-    cls=ManualCommand,
-    examples={
-        "followups replay ORDER-1001": "one order",
-        "followups replay --state failed --since 2h": "print what would be run of what failed since",
-        "followups replay --state failed --since 2h --yes --rate 2": "and run it, two a second at most",
-    },
-    exits={
-        0: "every pass that was missing has been run, or none was; --dry-run: printed",
-        1: "a pass is still missing (it failed again, or --yes was not given), or an order has no notification",
-    },
-    permissions=[*READ, "lambda:InvokeFunction the function Recheck"],
+    *READ,
+    "lambda:InvokeFunction the function Recheck",
+    examples=("followups replay ORDER-1001", "followups replay --state failed --since 2h --yes --rate 2"),
 )
 @click.argument("orders", nargs=-1, metavar="[ORDER]...")
 @click.option(
@@ -97,7 +89,6 @@ def _invoke_recheck(stack: Stack, payload: str) -> tuple[str, str]:
 @click.option("--dry-run", is_flag=True, help="only print what would be run")
 @click.option("--yes", is_flag=True, help="run the passes of more than one notification")
 @rate_option
-@click.pass_obj
 def command(
     operator: Operator,
     /,

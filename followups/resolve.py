@@ -5,7 +5,7 @@ from datetime import datetime
 import click
 
 from callback.clock import format_utc
-from followups.manual import READ, ManualCommand
+from followups.manual import READ, manual
 from followups.operator import Operator
 from followups.outcome import Outcome, sheet
 from followups.records import Notification, status
@@ -14,16 +14,14 @@ from followups.tables import KEY, RECORDS, find, update
 from followups.text import printable
 
 
-@click.command(
+@manual(
     "resolve",
-    cls=ManualCommand,
-    examples={'followups resolve ORDER-1001 --reason "refunded by hand, ticket 4711"': "close it"},
-    exits={0: "resolved, or it was", 1: "something was left, or nothing was saved"},
-    permissions=[*READ, "dynamodb:UpdateItem CreditCardNotifyTable"],
+    *READ,
+    "dynamodb:UpdateItem CreditCardNotifyTable",
+    examples=('followups resolve ORDER-1001 --reason "refunded by hand, ticket 4711"',),
 )
 @click.argument("word", metavar="ORDER|CHARGE|NOTIFICATION")
 @click.option("--reason", required=True, metavar="TEXT", help="what was done, for later readers")
-@click.pass_obj
 def command(operator: Operator, word: str, reason: str) -> int:
     """Close the failed notifications of an order that was settled by hand, with the reason.
 

@@ -3,7 +3,7 @@
 import click
 
 from callback.clock import format_utc
-from followups.manual import LETTERS, READ, TIMERS, ManualCommand
+from followups.manual import LETTERS, READ, TIMERS, manual
 from followups.operator import Operator
 from followups.output import STYLES, Row, Sheet, column
 from followups.records import Notification, status
@@ -18,19 +18,14 @@ not be saved lies in a queue:
     {}"""
 
 
-@click.command(
+@manual(
     "show",
-    cls=ManualCommand,
-    examples={
-        "followups show ORDER-1001": "by the shop's order id",
-        "followups show chrg_test_2250…": "by the bank's charge id",
-        "followups show 8f0c5a55-… --json": "one notification, by its request id; as JSON",
-    },
-    exits={0: "found", 1: "nothing was saved under that id", 2: "it could not be looked up"},
-    permissions=[*READ, *LETTERS, *TIMERS],
+    *READ,
+    *LETTERS,
+    *TIMERS,
+    examples=("followups show ORDER-1001", "followups show chrg_test_2250… --json"),
 )
 @click.argument("word", metavar="ORDER|CHARGE|NOTIFICATION")
-@click.pass_obj
 def command(operator: Operator, word: str) -> int:
     """Answer "this customer paid, where is the order?".
 

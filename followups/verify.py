@@ -9,7 +9,7 @@ import click
 from callback.checksum import MerchantKeys, Verdict, merchant_keys, read_keys, verify
 from callback.errors import InvalidNotification
 from callback.notification import Notification, parse_notification
-from followups.manual import ManualCommand
+from followups.manual import manual
 from followups.operator import Operator
 from followups.output import STYLES
 from followups.tables import find, whole
@@ -19,29 +19,21 @@ _CODES = {"valid": 0, "invalid": 1, "missing": 1, "unverifiable": 2}
 _NOT_COVERED = ("orderId", "source", "description")
 
 
-@click.command(
+@manual(
     "verify",
-    cls=ManualCommand,
-    examples={
-        "followups verify event.json": "with the stack's secret",
-        "followups verify ORDER-1001": "what is stored of an order",
-        "followups verify --secret-file keys.json - < body.json": "without asking AWS",
-    },
+    "cloudformation:DescribeStacks the stack (not with --secret-file)",
+    "dynamodb:Query CreditCardNotifyTable and its indexes (for ORDER)",
+    "dynamodb:BatchGetItem CreditCardNotifyTable, its bodies, too (for ORDER)",
+    "secretsmanager:GetSecretValue the secret (not with --secret-file)",
+    examples=("followups verify ORDER-1001", "followups verify --secret-file keys.json - < body.json"),
     exits={
         0: "valid",
         1: "not valid: it matches no key, or there is none",
         2: "it could not be checked: no notification, a field is absent, no key, or the secret could not be read",
     },
-    permissions=[
-        "cloudformation:DescribeStacks the stack (not with --secret-file)",
-        "dynamodb:Query CreditCardNotifyTable and its indexes (for ORDER)",
-        "dynamodb:BatchGetItem CreditCardNotifyTable, its bodies, too (for ORDER)",
-        "secretsmanager:GetSecretValue the secret (not with --secret-file)",
-    ],
 )
 @click.argument("what", metavar="FILE|-|ORDER")
 @click.option("--secret-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="the keys, as JSON")
-@click.pass_obj
 def command(operator: Operator, what: str, secret_file: Path | None) -> int:
     """Say whether the checksum of a notification holds, and under which of the merchant's keys.
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from followups.listing import StateChoice, command_of, extent
-from followups.manual import LETTERS, READ, ManualCommand
+from followups.manual import LETTERS, READ, manual
 from followups.operator import Operator
 from followups.output import STYLES
 from followups.records import STATES, Notification, State, grouped, status
@@ -172,21 +172,17 @@ def _line(*cells: RenderableType, width: int, style: str = "") -> Table:
     return line
 
 
-@click.command(
+@manual(
     "watch",
-    cls=ManualCommand,
-    examples={
-        "followups watch --state overdue --state failed": "only what needs somebody, until Ctrl-C",
-        "followups watch --once --json": "one snapshot, as JSON",
-    },
-    permissions=[*READ, *LETTERS],
+    *READ,
+    *LETTERS,
+    examples=("followups watch --state overdue --state failed", "followups watch --once --json"),
 )
 @click.option("--state", "states", type=StateChoice(), multiple=True, help="may be given several times")
 @click.option(
     "--every", type=click.FloatRange(min=1), default=2, metavar="SECONDS", help="between refreshes (default: 2)"
 )
 @click.option("--once", is_flag=True, help="print one picture and end")
-@click.pass_obj
 def command(operator: Operator, states: tuple[State, ...], every: float, *, once: bool) -> int:
     """Watch what waits, what is late and what failed, until Ctrl-C.
 

@@ -19,7 +19,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from callback.schema import MAX_ID_BYTES, MAX_SORT_ID_BYTES
 from followups.listing import command_of, extent
-from followups.manual import LETTERS, READ, TIMERS, ManualCommand
+from followups.manual import LETTERS, READ, TIMERS, manual
 from followups.operator import Operator
 from followups.records import Found, Notification, grouped, status
 from followups.snapshot import Poller
@@ -157,16 +157,15 @@ def serve(app: Flask, port: int, note: Callable[[str], None], *, browser: bool) 
         listening.serve_forever()
 
 
-@click.command(
+@manual(
     "board",
-    cls=ManualCommand,
-    examples={"followups board --port 8080 --no-browser": "on a port of one's own"},
-    exits={0: "ended by Ctrl-C", 2: "the port is taken"},
-    permissions=[*READ, *LETTERS, *TIMERS],
+    *READ,
+    *LETTERS,
+    *TIMERS,
+    examples=("followups board --port 8080 --no-browser",),
 )
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, metavar="N", help="the port (default: a free one)")
 @click.option("--browser/--no-browser", default=True, help="open it in the browser, or only print the address")
-@click.pass_obj
 def command(operator: Operator, port: int, *, browser: bool) -> int:
     """Show what `followups watch` shows as a web page on 127.0.0.1, until Ctrl-C.
 
