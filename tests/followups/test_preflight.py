@@ -21,7 +21,7 @@ from local.emulator import REGION, ROOT
 from tests.support.account import PROCESS, STACK, Account, made
 from tests.support.aws import _Session
 from tests.support.documents import aws_request, commands
-from tests.support.recorded_calls import Call, Wire, refuse
+from tests.support.recorded_calls import Call, RecordedCalls, refuse
 from tests.support.template import source
 
 NOTIFY = "CreditCardNotifyTable orders-paid"
@@ -30,7 +30,7 @@ Print = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def account(wire: Wire, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Print) -> Iterator[Account]:
+def account(wire: RecordedCalls, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Print) -> Iterator[Account]:
     """An account before a deployment."""
     with made(wire, monkeypatch, tmp_path, capsys) as account:
         yield account
