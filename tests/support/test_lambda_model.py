@@ -32,14 +32,6 @@ def test_failed_event_is_tried_twice_more_and_then_delivered_by_the_retry_queue(
     assert not any(model.queues.values())
 
 
-def test_event_without_retries_goes_straight_to_the_retry_queue(world: World) -> None:
-    """L3: an event that grew too old has one attempt or none."""
-    world.wire.before["dynamodb.PutItem"] = refuse("InternalServerError")
-    began = world.now
-    delivered(world, redelivers=False)
-    assert [when - began for when, name, _ in world.lines if name == RETRY] == [timedelta(seconds=0.3)]
-
-
 def test_letter_that_no_receive_helps_goes_to_the_failure_queue(world: World) -> None:
     """Q1, Q2: as often as the redrive policy says, a visibility timeout apart; the whole request is kept."""
     down = {"CreditCardNotifyTable": "denied", SWEEP: "down"}
@@ -71,13 +63,6 @@ def test_timer_fires_within_its_minute_and_frees_its_name(world: World) -> None:
     due = first.began + timedelta(seconds=61.3)
     assert due <= second.began <= due + timedelta(seconds=2) + PRECISION
     assert world.schedules() == []
-
-
-def test_sweep_comes_as_late_as_it_may(world: World) -> None:
-    """E1: with no timer the notification waits for the grace and a whole minute more."""
-    first, second = delivered(world, timer="never").runs
-    grace = timedelta(seconds=61 + 120)
-    assert timedelta() <= second.began - first.began - grace - timedelta(minutes=1) < timedelta(seconds=1)
 
 
 def test_throttled_function_runs_its_events_once_it_may(world: World) -> None:
