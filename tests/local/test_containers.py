@@ -1,4 +1,4 @@
-"""`sam local`: what can be told of it without a container engine; `make sam-local` is the test that runs containers."""
+"""`sam local`, as far as it can be tested without a container engine; `make sam-local` runs the containers."""
 
 import io
 import json
@@ -38,7 +38,7 @@ class Images:
         return [image for image in self.there if image == name]
 
     def pull(self, repository: str, tag: str) -> None:
-        """Take it from the registry, which this test stands for."""
+        """Pull it from the registry, which this class plays."""
         if f"{repository}:{tag}" not in self._pullable:
             raise APIError("no such host")
 
@@ -58,7 +58,7 @@ def an_engine(images: Images | None = None, **client: object) -> Engine:
 
 
 def test_missing_engine_is_exit_2_with_what_to_install() -> None:
-    """Where no engine answers the command says where it asked and what to install, before it starts anything."""
+    """Where no engine answers, the command prints where it asked and what to install, before it starts anything."""
     done = subprocess.run(
         [sys.executable, "-m", "local", "stand-in"],
         cwd=ROOT,
@@ -76,7 +76,7 @@ def test_missing_engine_is_exit_2_with_what_to_install() -> None:
 def test_engine_behind_tls_is_found_as_docker_s_client_finds_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DOCKER_TLS_VERIFY and DOCKER_CERT_PATH count; where they lead nowhere, it is said like any other absence."""
+    """DOCKER_TLS_VERIFY and DOCKER_CERT_PATH count; where they lead nowhere, the error is that of a missing engine."""
     monkeypatch.setattr("docker.APIClient._retrieve_server_version", lambda _: "1.41")
     monkeypatch.setattr("docker.DockerClient.ping", lambda _: True)
     for name in ("ca", "cert", "key"):
@@ -99,7 +99,7 @@ def test_engine_behind_tls_is_found_as_docker_s_client_finds_it(
         ({"Version": "4.3.1", "Components": [{"Name": "Podman Engine"}]}, "Podman Engine 4.3.1"),
     ],
 )
-def test_engine_says_whose_it_is(version: dict[str, Any], name: str) -> None:
+def test_report_names_the_engine(version: dict[str, Any], name: str) -> None:
     """The report names the engine and its version."""
     assert an_engine(version=lambda: version).name == name
 
@@ -112,7 +112,7 @@ def test_engine_says_whose_it_is(version: dict[str, Any], name: str) -> None:
         ({"Name": "host", "IPAM": {"Config": []}}, None),
     ],
 )
-def test_engine_says_where_containers_find_this_machine(
+def test_containers_find_this_machine_at_the_engine_s_gateway(
     network: dict[str, Any], address: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On Linux it is the gateway of the engine's own network, whatever its numbers."""
@@ -137,7 +137,7 @@ OURS = f"{engine.AWS}:3.12-{engine.ARCHITECTURE}"
     ids=["aws-there", "aws-pulled", "stand-in", "named"],
 )
 def test_image_is_aws_s_own_where_it_can_be_had(images: Images, named: str | None, chosen: str) -> None:
-    """The stand-in is the last resort, and who names an image gets it."""
+    """A named image comes first, the stand-in last."""
     assert an_engine(images).base_image(QUIET, named) == chosen
 
 
@@ -175,16 +175,16 @@ def test_stand_in_is_never_taken_for_aws_s() -> None:
     ],
     ids=["pulled", "stand-in", "not-listed", "pinned"],
 )
-def test_base_without_a_digest_is_told(base: str, digests: list[str] | None, pins: str | None) -> None:
-    """`make image` says so in one line, with the digest to name if the engine knows one (docs/decisions/22)."""
+def test_base_without_a_digest_is_reported(base: str, digests: list[str] | None, pins: str | None) -> None:
+    """`make image` prints one line, with the digest to name if the engine knows one (docs/decisions/22)."""
     there = [] if digests is None else [base]
     images = SimpleNamespace(get=lambda _: SimpleNamespace(attrs={"RepoDigests": digests}), list=lambda **_: there)
-    told = an_engine(images).unpinned(base)  # type: ignore[arg-type]
-    assert told is None if pins is None else str(told).startswith("base is not pinned: ") and str(told).endswith(pins)
+    line = an_engine(images).unpinned(base)  # type: ignore[arg-type]
+    assert line is None if pins is None else str(line).startswith("base is not pinned: ") and str(line).endswith(pins)
 
 
-def test_stand_in_says_what_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without debootstrap, say, nothing is begun, and what is missing is named."""
+def test_stand_in_names_what_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without debootstrap, for example, nothing is started, and the error names what is missing."""
     for program in ("bash", "dirname", "id", "sh", "python3.12"):
         (tmp_path / program).symlink_to(shutil.which(program) or sys.executable)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -217,7 +217,7 @@ def test_sam_has_no_way_to_a_real_account(monkeypatch: pytest.MonkeyPatch) -> No
     ],
     ids=["zip-on-linux", "image-elsewhere"],
 )
-def test_image_and_address_are_handed_to_sam(image: bool, address: str | None, more: list[str]) -> None:  # noqa: FBT001 - a table's column
+def test_sam_gets_image_and_address(image: bool, address: str | None, more: list[str]) -> None:  # noqa: FBT001 - a table's column
     """A zip runs in the chosen image, an image in itself; nothing is pulled meanwhile."""
     sam = SamLocal(Stack(Emulator(1, 4566)), an_engine(), "base:1", address, image)
     command = sam.command("invoke", "RecheckFunction")
@@ -226,8 +226,8 @@ def test_image_and_address_are_handed_to_sam(image: bool, address: str | None, m
 
 
 @pytest.mark.parametrize(("version", "folder"), [("3.12", "local"), ("3.11", "containers")])
-def test_container_runs_what_stands_there_now(version: str, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each command builds what changed since `make up`, for Lambda's Python; apart, where the emulator's is another."""
+def test_container_runs_the_current_sources(version: str, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command builds what changed since `make up` for Lambda's Python, apart where the emulator has another."""
     built: list[tuple[Path, str]] = []
     monkeypatch.setattr(containers, "emulators_python", lambda: version)
     monkeypatch.setattr(containers, "build", lambda *of: built.append(of))
@@ -249,7 +249,7 @@ def test_editor_attaches_where_the_debugger_listens(monkeypatch: pytest.MonkeyPa
     assert f"--listen 0.0.0.0:{DEBUG_PORT} --wait-for-client" in debugging()[-1]
 
 
-def test_image_is_told_what_the_debugger_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debugger_starts_the_same_in_both_flavours(monkeypatch: pytest.MonkeyPatch) -> None:
     """The SAM CLI puts Python and the runtime around the debugger for a zip; for an image it takes what it is given."""
     monkeypatch.setattr("local.containers.install_wheels", lambda *_: None)
     of_zip, of_image = (debugging(as_image=image)[-1] for image in (False, True))
@@ -266,17 +266,17 @@ def test_image_is_told_what_the_debugger_starts(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_failing_check_is_marked_at_any_width(width: int) -> None:
-    """In CI's log, too, which has 80 columns: the mark is no less there than the words."""
-    told = Console(record=True, width=width, file=io.StringIO())
-    print_checks(told, [Check("layers beyond its base's: ours alone, no tool's" * 2, "2", holds=False)])
-    assert "✗" in told.export_text()
+    """The mark is there in CI's log, too, which has 80 columns."""
+    shown = Console(record=True, width=width, file=io.StringIO())
+    print_checks(shown, [Check("layers beyond those of its base, none of them a tool's" * 2, "2", holds=False)])
+    assert "✗" in shown.export_text()
 
 
 # --- what the document says ---
 
 
 def test_document_shows_both_flavours_and_nothing_of_a_machine() -> None:
-    """docs/sam-local.md shows what was printed, every step passed, and says what stood in for AWS's image."""
+    """docs/sam-local.md shows what was printed, with every step passed, and names what replaced AWS's image."""
     text = (ROOT / "docs" / "sam-local.md").read_text()
     for flavour, steps in (("zip", 15), ("image", 16)):
         assert len(re.findall(rf"^Docker Engine \S+, {flavour}, in ", text, re.MULTILINE)) == 1
@@ -302,8 +302,8 @@ def test_document_shows_both_flavours_and_nothing_of_a_machine() -> None:
     ],
     ids=["skipped", "run"],
 )
-def test_ci_says_loudly_what_it_skipped(host: str, code: int, says: str) -> None:
-    """Where no engine can be had the containers' run is skipped with its reason; else its exit code counts."""
+def test_ci_reports_what_it_skipped(host: str, code: int, says: str) -> None:
+    """Without an engine the command is skipped with a reason; otherwise its exit code counts."""
     done = subprocess.run(
         [ROOT / ".ci" / "with-engine", "sh", "-c", "exit 3"],
         env={**os.environ, "DOCKER_HOST": host},

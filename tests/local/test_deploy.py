@@ -41,7 +41,7 @@ class Project:
     stack: Stack
 
     def sam(self, *arguments: str, says: str = "") -> subprocess.CompletedProcess[str]:
-        """Run the SAM CLI as a person does, who may be asked and then `says` something."""
+        """Run the SAM CLI as a person does; `says` answers its question."""
         program = Path(sys.executable).parent / "sam"
         return subprocess.run(
             [program, *arguments],
@@ -154,7 +154,7 @@ def test_logs_are_found_by_the_functions_name(project: Project) -> None:
 
 
 def test_production_shows_its_changes_and_asks(project: Project) -> None:
-    """`sam deploy --config-env prod`, once filled in, lists what would change; who says no has changed nothing."""
+    """`sam deploy --config-env prod`, once filled in, lists what would change; the answer no changes nothing."""
     config = project.folder / "samconfig.toml"
     config.write_text(_filled_in(config.read_text()))
     done = project.sam("deploy", "--config-env", "prod", says="n\n")
@@ -174,7 +174,7 @@ def _filled_in(config: str) -> str:
 
 
 def test_delete_leaves_what_must_be_kept(project: Project) -> None:
-    """`sam delete` takes the functions, and the timers with their group; tables and dead letters stay."""
+    """`sam delete` deletes the functions, and the timers with their group; tables and dead letters are kept."""
     outputs = project.stack.outputs
     done = project.sam("delete", "--stack-name", NAME, "--no-prompts")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -192,7 +192,7 @@ def test_delete_leaves_what_must_be_kept(project: Project) -> None:
 
 @pytest.mark.parametrize(("environment", "asks"), [("default", False), ("staging", True), ("prod", True)])
 def test_each_environment_is_one_command(environment: str, asks: bool) -> None:  # noqa: FBT001 - a table's column
-    """Stack and branch go together, and only dev is deployed without a look at the change set."""
+    """Stack and branch go together, and only dev is deployed without a question."""
     deployment = CONFIG[environment]["deploy"]["parameters"]
     branch = "dev" if environment == "default" else environment
     assert deployment["stack_name"] == f"payment3-follow-up-{branch}"

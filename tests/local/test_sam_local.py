@@ -75,9 +75,9 @@ class Flow:
         """What a function answers to an event of events/, in a container of its own."""
         command = ("invoke", function, "--event", str(EVENTS / f"{event}.json"))
         with self.sam.started(*command, stdout=subprocess.PIPE) as process:
-            said, log = process.communicate(timeout=LIMIT)
-        print(said, log)  # noqa: T201 - shown where the test fails
-        return json.loads(said.splitlines()[-1])
+            printed, log = process.communicate(timeout=LIMIT)
+        print(printed, log)  # noqa: T201 - shown where the test fails
+        return json.loads(printed.splitlines()[-1])
 
     def wait_until(self, holds: Callable[[], bool], seconds: int) -> None:
         """Watch until something holds, where any function works at all."""
@@ -200,7 +200,7 @@ def test_what_comes_twice_runs_nothing(flow: Flow) -> None:
 
 
 def test_function_waits_for_a_debugger(flow: Flow) -> None:
-    """What `make debug` starts speaks to whoever attaches, and runs nothing before."""
+    """What `make debug` starts answers a debugger that attaches, and runs nothing before."""
     port, event = free_port(), str(EVENTS / "authorized.json")
     command = ("invoke", FUNCTIONS[0], "--event", event, *debugging(port, as_image=AS_IMAGE))
     with flow.sam.started(*command, stdout=subprocess.DEVNULL) as process:
@@ -213,8 +213,8 @@ def _first_word(port: int) -> str:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=10) as connection:
-            if said := connection.recv(14):
-                return said.decode(errors="replace")
+            if received := connection.recv(14):
+                return received.decode(errors="replace")
     return "nothing"
 
 
@@ -228,7 +228,7 @@ def test_everything_ran_in_containers(flow: Flow) -> None:
     assert {name: counted[name] for name in FUNCTIONS if counted[name] < least[name]} == {}
 
 
-@pytest.mark.skipif(not AS_IMAGE, reason="IMAGE=1 looks at the image")
+@pytest.mark.skipif(not AS_IMAGE, reason="only with IMAGE=1")
 def test_image_can_be_read_by_a_user_without_rights(flow: Flow) -> None:
     """As Lambda runs it, on a file system that cannot be written to: all compiled, and of no tool but the base's."""
     client = flow.sam.engine.client

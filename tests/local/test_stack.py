@@ -75,8 +75,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Program
     """Whole runs, which mostly wait: they start before all other tests here, and are read after them."""
     commands = {
         "failures": ("--delay", "5", "--failures", "1"),
-        "outage": ("--delay", "3", "--latency", "50", "--outage", "10", *DECLINED),
-        "cut short": ("--failures", "9", "--limit", "20", *DECLINED),
+        "outage": ("--delay", "5", "--latency", "50", "--outage", "10", *DECLINED),
+        "cut short": ("--failures", "9", "--limit", "30", *DECLINED),
     }
     started = {name: start(tmp_path_factory.mktemp("run"), "run", *words) for name, words in commands.items()}
     yield started
@@ -290,13 +290,14 @@ def test_what_no_retry_can_help_goes_to_the_refused_queue(up: Up) -> None:
     """Lambda's tries, OnFailure, the retry queue and RetryFunction, all as deployed; the message says why."""
     broken, sqs = SAMPLE.event | {"body": "{}"}, up.stack.client("sqs")
     up.stack.notify(broken)
-    [message] = sqs.receive_message(
-        QueueUrl=up.stack.outputs["RefusedQueue"], WaitTimeSeconds=20, MessageAttributeNames=["All"]
-    )["Messages"]
+    asked = {"QueueUrl": up.stack.outputs["RefusedQueue"], "WaitTimeSeconds": 20, "MessageAttributeNames": ["All"]}
+    while not (found := sqs.receive_message(**asked).get("Messages")):
+        pass  # pytest's caller has the patience, not this test
+    [message] = found
     assert message["MessageAttributes"]["errorType"]["StringValue"] == "InvalidNotification"
     assert json.loads(message["Body"])["requestPayload"] == broken
     while up.stack.messages() != {"RetryQueue": 0, "RefusedQueue": 1, "FailureQueue": 0}:
-        pass  # pytest's caller has the patience, not this test
+        pass
 
 
 def test_what_is_up_is_found_whatever_happens_to_it(up: Up) -> None:
@@ -317,10 +318,10 @@ def test_command_without_up_says_so(command: str, code: int, tmp_path: Path) -> 
     """It may be called at any time, also after a crash that left an empty note; `eval` gets nothing to run."""
     (tmp_path / "up.json").touch()
     with start(tmp_path, command, stderr=subprocess.PIPE) as process:
-        printed, said = process.communicate(timeout=60)
+        printed, error = process.communicate(timeout=60)
     assert process.returncode == code
-    assert (printed + said).count("\n") == 1
-    assert (printed, said) == ("nothing was up\n", "") if code == 0 else not printed and "`make up` first" in said
+    assert (printed + error).count("\n") == 1
+    assert (printed, error) == ("nothing was up\n", "") if code == 0 else not printed and "`make up` first" in error
 
 
 def test_function_that_sleeps_through_the_wait_is_seen() -> None:

@@ -1,4 +1,4 @@
-"""The workflow of the usual host: it runs what everyone runs, and may do nothing else."""
+"""The workflow runs the same commands as everyone, and has no other rights."""
 
 import re
 import subprocess
@@ -61,13 +61,13 @@ def test_containers_are_run_where_an_engine_can_be_had() -> None:
     ]
 
 
-def test_newcomer_types_what_the_readme_tells() -> None:
+def test_newcomer_types_what_the_readme_shows() -> None:
     """Nothing but its commands."""
     walk = NEWCOMER.read_text()
     typed = re.findall(r"^step (?:attached )?(make .+)$", walk, re.MULTILINE)
     assert typed == ["make run", "make up", "make debug EVENT=events/wrong-checksum.json", "make down"]
-    told = {command.text for command in commands() if command.document == "README.md"}
-    assert set(typed) <= told
+    documented = {command.text for command in commands() if command.document == "README.md"}
+    assert set(typed) <= documented
 
 
 def test_no_registry_is_named() -> None:

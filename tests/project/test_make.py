@@ -1,4 +1,4 @@
-"""What a person gives to `make` is a text: an argument of the program that it calls, and nothing that anybody runs."""
+"""Whatever a person gives to `make` becomes an argument of the program that it calls, and is never run."""
 
 import os
 import re
@@ -113,14 +113,14 @@ def test_whatever_is_given_is_an_argument(checkout: Path, value: str, by: str) -
 
 @pytest.mark.parametrize("name", ["ORDER", "UNKNOWN"])
 def test_a_make_that_another_program_starts_runs_nothing_either(checkout: Path, name: str) -> None:
-    """`sam build` runs make itself: what was given to ours, known or not, is no program there."""
+    """`sam build` runs make itself: what a person gave to the first make is no program there, whether known or not."""
     done = make(checkout, "build", f"{name}=$(shell touch mark)")
     assert done.returncode == 0, done.stderr
     assert not (checkout / "mark").exists()
 
 
 def test_replay_says_that_it_needs_an_order(checkout: Path) -> None:
-    """Nothing is run for nobody: one line, and exit code 2."""
+    """Without one it prints one line and exits with 2."""
     done = make(checkout, "replay")
     assert done.returncode == 2
     assert done.stderr.startswith("say which order: make replay ORDER=...\n")
@@ -130,8 +130,8 @@ def test_scripts_keep_their_line_ends_on_every_machine(tmp_path: Path) -> None:
     """With `core.autocrlf=true`, Git for Windows' default, a script names a shell that is nowhere."""
 
     def git(*words: str) -> None:
-        ours = ("-c", "core.autocrlf=true", "-c", "user.name=n", "-c", "user.email=e")
-        subprocess.run(["git", *ours, *words], cwd=tmp_path, check=True, capture_output=True)  # noqa: S607
+        settings = ("-c", "core.autocrlf=true", "-c", "user.name=n", "-c", "user.email=e")
+        subprocess.run(["git", *settings, *words], cwd=tmp_path, check=True, capture_output=True)  # noqa: S607
 
     scripts = ("Makefile", "local/find-python", "requirements/lock", ".ci/run", "functions/requirements.txt")
     git("init")
@@ -146,7 +146,7 @@ def test_scripts_keep_their_line_ends_on_every_machine(tmp_path: Path) -> None:
 
 
 def test_who_ends_make_ends_the_program(checkout: Path) -> None:
-    """A `kill` of make reaches the program, which ends its emulator and containers: no shell stands between them."""
+    """A `kill` of make reaches the program, which ends its emulator and containers: there is no shell between them."""
     (checkout / ".venv" / "bin" / "python").write_text('#!/bin/sh\nprintf %s "$PPID" > parent\n')
     with subprocess.Popen(["make", "-o", ".venv/installed", "debug"], cwd=checkout) as process:  # noqa: S607
         process.wait()
