@@ -34,6 +34,7 @@ def main() -> int:
     # Ends by an exception, so that what was started is stopped.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     subprocess.run([worker.PYTHON, "-m", "bench.facts"], cwd=ROOT, check=True)
+    shutil.rmtree(page.WRITTEN, ignore_errors=True)
     try:
         with serving() as url:
             run = Run(url, quick=given.quick)

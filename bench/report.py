@@ -12,7 +12,6 @@ from bench.run import LATENCIES, TITLES, Run, spread
 
 Figures = dict[str, Any]
 _LATENCY_S = 0.3
-_RATES = (10, 100, 1_000, 5_000)
 # The previous edition's sweep handed over 100 for each of 16 shards, every 5 minutes.
 _PREVIOUS_PER_HOUR = 16 * 100 * 12
 # The latest second pass of a quiet day: a timer fires within its minute, and each pass takes its time.
@@ -122,30 +121,31 @@ def memory(run: Run) -> Figures:
 
 def quotas(run: Run) -> Figures:
     """Section 6, on paper."""
-    published, counts = read("quotas"), run.counts["ours"]
-    billed_ms = run.billed["ours"][300].median
-    busy = billed_ms / 1000 + 2 * _LATENCY_S
+    billed_s, counts = run.billed["ours"][300].median / 1000, run.counts["ours"]
+    places = billed_s + 2 * _LATENCY_S
     needs = {
-        "lambda_concurrency": busy,
-        "lambda_scaling": busy / 2 / 2,
+        "lambda_concurrency": places,
+        "lambda_scaling": places / 2 / 2,
         "create_schedule": 1,
         "scheduler_invocations": 1,
         "table_writes": counts["writes"] - 1,  # one is the payment record's
         # Fresh notifications of proved payments are in 4 of the index's shards.
         "partition_writes": counts["due_writes"] / 4,
     }
-    rows, shares = [], {}
-    for name, quota in sorted(published.items(), key=lambda pair: pair[1]["limit"] / needs[pair[0]]):
-        limit = quota["limit"]
-        needed = [rate * needs[name] for rate in _RATES]
-        cells = [f"**{need:,.0f}**" if need > limit else f"{need:,.0f}" for need in needed]
-        most = f"{limit / needs[name]:,.0f}/s"
-        rows.append((_title(name), f"{limit:,}", *cells, most, f"[{quota['per']}]({quota['source']})", quota["raise"]))
-        shares[_title(name)] = (_RATES, [need / limit for need in needed])
-    axes = {"xlabel": "notifications a second", "ylabel": "share of the quota", "xscale": "log", "yscale": "log"}
-    page.lines("quotas.svg", shares, **axes)
-    head = ("", "quota", *(f"{rate:,}/s" for rate in _RATES), "at most", "what it is", "to raise it")
-    return {"billed_ms": billed_ms, "needs": table(head, rows)}
+    rows = [(needs[name], quota["limit"] / needs[name], name, quota) for name, quota in read("quotas").items()]
+    rows.sort(key=lambda row: row[1])
+    cells = [
+        (
+            _title(name),
+            f"{quota['limit']:,} [{quota['per']}]({quota['source']})",
+            f"{need:.2f}",
+            f"{most:,.0f}",
+            quota["raise"],
+        )
+        for need, most, name, quota in rows
+    ]
+    head = ("", "quota", "a notification needs", "notifications a second at most", "to raise it")
+    return {"billed_ms": billed_s * 1000, "needs": table(head, cells)}
 
 
 def bursts(run: Run) -> Figures:
@@ -193,7 +193,8 @@ def money(run: Run) -> Figures:
     return {
         "bills": "\n\n".join(f"ProcessPaidOrder at {t} ms:\n\n{_bill_table(each)}" for t, each in bills.items()),
         "monthly": table(("", "10 thousand", "1 million", "100 million"), monthly),
-        "fixed": table(("", "dollars"), _fixed(run.sweep)),
+        "fixed": _fixed(run.sweep),
+        "template": template(),
         "prices": table(("price", "dollars", "source", "read"), prices),
         "total": {"ours": ours, "sleeping": sleeping, "delay_queue": queue},
         "total_met": _verdict(ours <= 12.5),
@@ -244,20 +245,18 @@ def _bill_table(bills: dict[str, tuple[float, ...]]) -> str:
     return table(("", "compute", "requests", "waiting", "tables", "logs", "**all**", "the sleep costs"), rows)
 
 
-def _fixed(sweep: dict[str, float]) -> list[tuple[str, str]]:
+def _fixed(sweep: dict[str, float]) -> dict[str, float]:
+    """Return the dollars a month that are billed whatever comes."""
     logs = (sweep["log_bytes"] + _OWN_LOG_BYTES) / 1024**3 * price("log_gb")
-    compute = _compute(sweep["idle_ms"], _WHOLE_CORE_MB)
     # 16 queries that find nothing, half a unit each.
-    one = price("lambda_request") + 8 * price("dynamodb_read_unit") + compute + logs
-    sweeps = f"{_SWEEPS:,} sweeps that find nothing, {sweep['idle_ms']:.0f} ms at {_WHOLE_CORE_MB:,} MB"
-    alarms, metrics = template()["alarms"], template()["metrics"]
+    queries, compute = 8 * price("dynamodb_read_unit"), _compute(sweep["idle_ms"], _WHOLE_CORE_MB)
     parts = {
-        f"{alarms} alarms": alarms * price("cloudwatch_alarm"),
-        f"{metrics} metrics, if each is reported all month": metrics * price("cloudwatch_metric"),
-        sweeps: _SWEEPS * one,
-        f"{_POLLS:,} polls of the empty retry queue": _POLLS * price("sqs_request"),
+        "alarms": template()["alarms"] * price("cloudwatch_alarm"),
+        "metrics": template()["metrics"] * price("cloudwatch_metric"),
+        "sweeps": _SWEEPS * (price("lambda_request") + queries + compute + logs),
+        "polls": _POLLS * price("sqs_request"),
     }
-    return [(name, f"{dollars:.2f}") for name, dollars in (parts | {"all": sum(parts.values())}).items()]
+    return parts | {"all": sum(parts.values())}
 
 
 def _compute(ms: float, megabytes: int) -> float:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote
 
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
@@ -21,7 +20,6 @@ from bench.tables import Refused, Table
 from tests.support.expressions import Typed
 
 Answer = dict[str, Any]
-_PREFIXES = {"DynamoDB_20120810": "dynamodb", "secretsmanager": "secretsmanager", "AmazonSQS": "sqs"}
 
 
 class Standins:
@@ -127,13 +125,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _asked(self, body: bytes) -> tuple[str, str, dict[str, Any]]:
         if self.path.startswith("/schedules/"):
-            return "scheduler", "CreateSchedule", json.loads(body) | {"Name": unquote(self.path[len("/schedules/") :])}
+            return "scheduler", "CreateSchedule", {}
         if "/functions/" in self.path:
-            function = unquote(self.path.split("/functions/")[1].split("/", maxsplit=1)[0])
-            about = {"FunctionName": function, "InvocationType": self.headers.get("X-Amz-Invocation-Type")}
-            return "lambda", "Invoke", about | {"Payload": body}
+            about = {"FunctionName": self.path.split("/")[3], "Payload": body}
+            return "lambda", "Invoke", about | {"InvocationType": self.headers.get("X-Amz-Invocation-Type")}
         prefix, _, operation = self.headers.get("X-Amz-Target", "ses.SendEmail").partition(".")
-        return _PREFIXES.get(prefix, prefix), operation, json.loads(body) if prefix in _PREFIXES else {}
+        is_table = prefix == "DynamoDB_20120810"
+        return "dynamodb" if is_table else prefix, operation, json.loads(body) if is_table else {}
 
     def log_message(self, *_: object) -> None:
         """Print nothing."""

@@ -78,7 +78,7 @@ class Table:
                 self.units[f"index {name}"] += ceil(size(entry) / 1024)
 
     def _move(self, key: Key, old: Typed, new: Typed) -> None:
-        before, after = (self.entry(item, "due") if "due" in self.keys else {} for item in (old, new))
+        before, after = (self.entry(item, "due") for item in (old, new))
         if before == after:
             return
         if before:
@@ -89,8 +89,8 @@ class Table:
 
     def entry(self, item: Typed, index: str) -> Typed:
         """Return what an index, which holds keys only, has of an item; nothing if the item is not in it."""
-        names = {*self.keys[""], *self.keys[index]}
-        return {name: item[name] for name in names} if names <= item.keys() else {}
+        names = {*self.keys[""], *self.keys.get(index, ())}
+        return {name: item[name] for name in names} if index in self.keys and names <= item.keys() else {}
 
     def _read(self, key: Key) -> Typed:
         return json.loads(self.items[key]) if key in self.items else self.default(key[0])
