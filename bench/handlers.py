@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,7 +18,7 @@ from botocore.client import BaseClient
 import delayednotify
 import recheck
 from bench.notifications import WARMING, notification, timer
-from bench.standins import Answer, Standins, in_process, waiting_record
+from bench.standins import Standins, in_process, waiting_record
 from bench.tables import size
 from callback.app import Application
 from callback.clock import format_utc
@@ -97,48 +98,37 @@ def measure(first: int, count: int, warm: int) -> dict[str, Any]:
     return columns | {"log_bytes": len(printed.getvalue().encode()) / count}
 
 
-class _Recorder(Standins):
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[str] = []
-
-    def answer(self, service: str, operation: str, request: dict[str, Any]) -> Answer:
-        self.calls.append(f"{service}.{operation}")
-        return super().answer(service, operation, request)
-
-    def run(self, number: int, steps: list[Callable[[int], object]]) -> list[list[str]]:
-        """Run a notification, and return the calls of each invocation."""
-        made = []
-        for step in steps:
-            self.calls = []
-            step(number)
-            made.append(self.calls)
-        return made
-
-
 def study() -> dict[str, Any]:
     """Run a cold notification and a warm one; return the calls, the table units and what is stored in the end."""
-    standins, steps = _Recorder(), _steps(Spent())
+    standins, steps = Standins(), _steps(Spent())
     in_process(standins)
     log_to()
-    cold, _ = standins.run(0, steps)
+    cold_calls, _ = _run(standins, steps, 0)
+    standins.calls.clear()
     for table in standins.tables.values():
         table.units.clear()
-    warm = standins.run(1, steps)
+    warm_calls = _run(standins, steps, 1)
     units = sum((table.units for table in standins.tables.values()), Counter[str]())
     item = json.loads(list(standins.records.items.values())[-1])
-    entries = {name: standins.records.entry(item, name) for name in standins.records.keys if name}
     return {
-        "calls": Counter(name for made in warm for name in made),
-        "cold_calls": len(cold),
-        "warm_calls": [len(made) for made in warm],
+        "calls": standins.calls,
+        "cold_calls": cold_calls,
+        "warm_calls": warm_calls,
         "writes": units["write"],
         "reads": units["read"],
         "index_writes": sum(count for name, count in units.items() if name.startswith("index ")),
         "due_writes": units["index due"],
         "record_bytes": size(item) + _ITEM_OVERHEAD,
-        "index_bytes": {name: size(entry) + _ITEM_OVERHEAD for name, entry in entries.items() if entry},
+        "entry_bytes": size(standins.records.entry(item, "order")) + _ITEM_OVERHEAD,
     }
+
+
+def _run(standins: Standins, steps: list[Callable[[int], object]], number: int) -> list[int]:
+    made = [standins.calls.total()]
+    for step in steps:
+        step(number)
+        made.append(standins.calls.total())
+    return [after - before for before, after in pairwise(made)]
 
 
 def sweep(first: int, count: int) -> dict[str, float]:

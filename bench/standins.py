@@ -5,6 +5,7 @@ import json
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,9 +31,11 @@ class Standins:
         names = ("CREDIT_CARD_NOTIFY_TABLE", "CARD_PAYMENT_RECORD_TABLE", "ORDER_TABLE")
         self.records, payments, orders = (self.tables[template()["environment"][name]] for name in names)
         self.records.default, payments.default, orders.default = _waiting, _payment, _order
+        self.calls: Counter[str] = Counter()
 
     def answer(self, service: str, operation: str, request: dict[str, Any]) -> Answer:
         """Answer a call, with its request as boto3 takes it, or raise `Refused`."""
+        self.calls[f"{service}.{operation}"] += 1
         if service == "dynamodb":
             return self.tables[request["TableName"]].answer(operation, request)
         if request.get("InvocationType") == "Event":

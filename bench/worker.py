@@ -17,11 +17,7 @@ _started: "list[subprocess.Popen[str]]" = []
 
 
 def start(
-    function: str,
-    *given: object,
-    latency_ms: int = 300,
-    url: str = _UNREACHABLE,
-    **changes: str,
+    function: str, *given: object, latency_ms: int = 300, url: str = _UNREACHABLE, **changes: str
 ) -> "subprocess.Popen[str]":
     """Start a process that calls a function with what is given, which is JSON; nothing else of this one reaches it."""
     python = PYTHON if function.startswith("simulation.") else sys.executable
