@@ -80,18 +80,18 @@ class Progress:
 
     def steps(self) -> list[str]:
         """What has happened so far, in order."""
-        failure = self.next_try and f"pass {len(self.passes) + 1} failed, and is due again at {self.next_try:%H:%M:%S}"
+        due = f"{self.next_try:%H:%M:%S}" if self.next_try else ""
         done = {
             "not saved: Lambda tries twice more, then it goes to the retry queue": self.was_unsaved,
             "saved": self.item,
             "pass 1": self.passes,
             "schedule armed": self.schedule_at,
-            failure: failure,
+            f"pass {len(self.passes) + 1} failed, and is due again at {due}": due,
             "pass 2": self.passes[1:],
             "schedule gone": self.schedule_gone,
             "FAILED": self.item.get("state") == "FAILED",
         }
-        return [str(step) for step, is_so in done.items() if is_so]
+        return [step for step, is_so in done.items() if is_so]
 
     def next_step(self, now: datetime) -> str:
         """What comes next, and when."""
