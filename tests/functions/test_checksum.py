@@ -56,6 +56,7 @@ def test_published_vector_verifies() -> None:
 def test_failed_charge_may_hash_with_or_without_its_failure_code() -> None:
     """The bank publishes neither form: either is accepted, and the verdict says which; a blank code adds no form."""
     text = f"{PLAIN}{SECRET['secretKey']}"
+    assert verify(AUTHORIZED, {}).retryable  # without a key nothing is verifiable yet
     for code, hashed, form in (("do not honour", text, "plain"), (" ", text.replace("skey", " skey"), None)):
         verdict = verify(replace(AUTHORIZED, failure_code=code, checksum=sha256(hashed)), KEYS)
         assert (verdict.form, verdict.valid) == (form, bool(form))

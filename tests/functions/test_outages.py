@@ -18,8 +18,6 @@ AN_HOUR = ["CreditCardNotifyTable hangs", "Recheck is throttled"]
 # What nobody need know of for 10 minutes.
 QUIET = ["the order table is throttled", "CallbackErrorLogTable fails", "timers never fire", "the sweep does not run"]
 QUIET += ["Secrets Manager hangs", "SES fails", "SQS is down", "standard output is closed"]
-# Measuring doubles the time, and what this goes through is measured elsewhere.
-pytestmark = pytest.mark.no_cover
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,6 @@ CALL = timedelta(milliseconds=100)
 REFUSED = {"ORDER-OUT-OF-STOCK", "ORDER-CANCELLED"}
 # What is refused, unsaved or not mailed is everybody's; what is proved has alarms of its own: Refused, Unsaved, Failed.
 OF_EVERYBODY = {"RefusedQueue", "RetryQueue", "MailsFailed"}
-# Measuring doubles the time, and what this goes through is measured elsewhere.
-pytestmark = pytest.mark.no_cover
 
 
 @dataclass(frozen=True)
