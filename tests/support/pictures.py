@@ -18,13 +18,12 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from callback.settings import read_settings
 from followups.board import HOST, application, server
 from followups.snapshot import Poller
 from followups.stack import Stack
 from local.emulator import REGION, ROOT
 from tests.support.aws import made
-from tests.support.demo_data import FAILED_ORDER, LATE_ORDER, DemoData
+from tests.support.demo_data import FAILED_ORDER, LATE_ORDER, play
 from tests.support.deployed import Deployed
 from tests.support.recorded_calls import listening
 
@@ -75,8 +74,7 @@ def _busy_stack() -> Iterator[Deployed]:
         random.seed(1)  # the jitter of the waits
         deployed = Deployed(world)
         deployed.put_each_kind()
-        with world.wire:
-            DemoData(read_settings(world.environment), world.now).play()
+        play(world)
         yield deployed
 
 
