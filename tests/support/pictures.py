@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from types import SimpleNamespace
 from typing import Literal
 
 import pytest
@@ -72,6 +73,7 @@ def main() -> int:
 def _busy_stack() -> Iterator[Deployed]:
     with pytest.MonkeyPatch.context() as patch, made(listening(patch), patch) as world:
         random.seed(1)  # the jitter of the waits
+        patch.setattr("callback.passes.time", SimpleNamespace(monotonic=world.monotonic))
         deployed = Deployed(world)
         deployed.put_each_kind()
         play(world)

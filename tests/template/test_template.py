@@ -283,52 +283,49 @@ def test_template_uses_no_yaml_aliases() -> None:
 _ONCE, _SUSTAINED, _HOURLY = (1, 300, 1), (3, 300, 1), (1, 3600, 1)  # periods, their length in seconds, threshold
 
 
-@pytest.mark.parametrize(
-    ("metric", "of", "when"),
-    [
-        ("Failed", "dev", _ONCE),
-        ("FailedUnproved", "dev", _HOURLY),
-        ("ApproximateNumberOfMessagesVisible", "stack-FailureQueue", (1, 60, 1)),
-        ("Refused", "dev", _ONCE),
-        ("NumberOfMessagesSent", "stack-RefusedQueue", _HOURLY),
-        ("Contradictions", "dev", _ONCE),
-        ("ContradictionsUnproved", "dev", _HOURLY),
-        ("ApproximateNumberOfMessagesNotVisible", "stack-RetryQueue", (6, 300, 1)),
-        ("Unsaved", "dev", (2, 900, 1)),
-        ("AsyncEventsDropped", "payment3-delayed-notify-dev", _ONCE),
-        ("AsyncEventAge", "payment3-delayed-notify-dev", (1, 300, 15 * 60 * 1000)),
-        ("DestinationDeliveryFailures", "payment3-delayed-notify-dev", _ONCE),
-        ("Throttles", "payment3-delayed-notify-dev", _SUSTAINED),
-        ("Throttles", "payment3-recheck-dev", _SUSTAINED),
-        ("InvocationDroppedCount", "payment3-recheck-dev", _ONCE),
-        ("InvocationsFailedToBeSentToDeadLetterCount", "payment3-recheck-dev", _ONCE),
-        ("TargetErrorCount", "payment3-recheck-dev", _SUSTAINED),
-        ("TargetErrorThrottledCount", "payment3-recheck-dev", _SUSTAINED),
-        ("InvocationThrottleCount", "payment3-recheck-dev", _SUSTAINED),
-        ("TimerFailed", "dev", _SUSTAINED),
-        ("OldestOverdue", "dev", (1, 900, 900)),
-        ("OldestOverdueUnproved", "dev", (1, 900, 3600)),
-        ("ShardsUnread", "dev", _SUSTAINED),
-        ("SecretFailed", "dev", _SUSTAINED),
-        ("ChecksumsUnverifiable", "dev", (1, 900, 5)),
-        ("ChecksumsInvalid", "dev", (1, 900, 20)),
-        ("MailFailed", "dev", _ONCE),
-    ],
-)
-def test_alarm_rings_when_a_person_is_needed(metric: str, of: str, when: tuple[int, int, int]) -> None:
-    """Once for what does not mend itself, after a while for what might."""
-    [alarm] = [a for a in ALARMS.values() if (a["MetricName"], a["Dimensions"][0]["Value"]) == (metric, of)]
-    assert (alarm["EvaluationPeriods"], alarm["Period"], alarm["Threshold"]) == when
-    is_level = metric.startswith(("OldestOverdue", "AsyncEventAge", "Approximate"))
-    assert alarm["Statistic"] == ("Maximum" if is_level else "Sum")
-    assert alarm["TreatMissingData"] == ("breaching" if metric == "OldestOverdue" else "notBreaching")
+RINGS = {
+    ("Failed", "dev"): _ONCE,
+    ("FailedUnproved", "dev"): _HOURLY,
+    ("ApproximateNumberOfMessagesVisible", "stack-FailureQueue"): (1, 60, 1),
+    ("Refused", "dev"): _ONCE,
+    ("NumberOfMessagesSent", "stack-RefusedQueue"): _HOURLY,
+    ("Contradictions", "dev"): _ONCE,
+    ("ContradictionsUnproved", "dev"): _HOURLY,
+    ("ApproximateNumberOfMessagesNotVisible", "stack-RetryQueue"): (6, 300, 1),
+    ("Unsaved", "dev"): (2, 900, 1),
+    ("AsyncEventsDropped", "payment3-delayed-notify-dev"): _ONCE,
+    ("AsyncEventAge", "payment3-delayed-notify-dev"): (1, 300, 15 * 60 * 1000),
+    ("DestinationDeliveryFailures", "payment3-delayed-notify-dev"): _ONCE,
+    ("Throttles", "payment3-delayed-notify-dev"): _SUSTAINED,
+    ("Throttles", "payment3-recheck-dev"): _SUSTAINED,
+    ("InvocationDroppedCount", "payment3-recheck-dev"): _ONCE,
+    ("InvocationsFailedToBeSentToDeadLetterCount", "payment3-recheck-dev"): _ONCE,
+    ("TargetErrorCount", "payment3-recheck-dev"): _SUSTAINED,
+    ("TargetErrorThrottledCount", "payment3-recheck-dev"): _SUSTAINED,
+    ("InvocationThrottleCount", "payment3-recheck-dev"): _SUSTAINED,
+    ("TimerFailed", "dev"): _SUSTAINED,
+    ("OldestOverdue", "dev"): (1, 900, 900),
+    ("OldestOverdueUnproved", "dev"): (1, 900, 3600),
+    ("ShardsUnread", "dev"): _SUSTAINED,
+    ("SecretFailed", "dev"): _SUSTAINED,
+    ("ChecksumsUnverifiable", "dev"): (1, 900, 5),
+    ("ChecksumsInvalid", "dev"): (1, 900, 20),
+    ("MailFailed", "dev"): _ONCE,
+}
 
 
-def test_there_is_no_other_alarm() -> None:
-    """Each of the 27 is in the table above."""
-    assert len(ALARMS) == len({(a["MetricName"], a["Dimensions"][0]["Value"]) for a in ALARMS.values()}) == 27
+def test_alarms_ring_when_a_person_is_needed() -> None:
+    """Once for what does not mend itself, after a while for what might; there is no other alarm."""
+    found = [(a["MetricName"], a["Dimensions"][0]["Value"]) for a in ALARMS.values()]
+    when = [(a["EvaluationPeriods"], a["Period"], a["Threshold"]) for a in ALARMS.values()]
+    assert dict(zip(found, when, strict=True)) == RINGS
+    assert len(found) == len(RINGS)
     names = {"payment3/follow-up": "Branch", "AWS/SQS": "QueueName", "AWS/Lambda": "FunctionName"}
     for alarm in ALARMS.values():
+        metric = alarm["MetricName"]
+        is_level = metric.startswith(("OldestOverdue", "AsyncEventAge", "Approximate"))
+        assert alarm["Statistic"] == ("Maximum" if is_level else "Sum")
+        assert alarm["TreatMissingData"] == ("breaching" if metric == "OldestOverdue" else "notBreaching")
         assert [d["Name"] for d in alarm["Dimensions"]] == [names.get(alarm["Namespace"], "ScheduleGroup")]
 
 
