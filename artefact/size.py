@@ -15,18 +15,17 @@ def describe(folder: Path) -> str:
     modules = sum(file.suffix == ".pyc" for file in files)
     bytecode = f"bytecode of {modules} modules" if modules else "NO BYTECODE: it starts more slowly"
     verdict = "" if fits(folder) else f", MORE THAN THE {CEILING_MB} MB ALLOWED"
-    sizes = f"{unpacked_bytes(folder) / 1e6:.1f} MB unpacked, {len(zipped(folder)) / 1e6:.1f} MB zipped"
+    sizes = f"{_unpacked_mb(folder):.1f} MB unpacked, {len(zipped(folder)) / 1e6:.1f} MB zipped"
     return f"{folder.name}: {sizes}, {len(files)} files, {bytecode}{verdict}"
 
 
 def fits(folder: Path) -> bool:
     """Whether a built function is under the ceiling."""
-    return unpacked_bytes(folder) < CEILING_MB * 1_000_000
+    return _unpacked_mb(folder) < CEILING_MB
 
 
-def unpacked_bytes(folder: Path) -> int:
-    """Return the size of all files of a built function."""
-    return sum(file.stat().st_size for file in contents(folder))
+def _unpacked_mb(folder: Path) -> float:
+    return sum(file.stat().st_size for file in contents(folder)) / 1e6
 
 
 def contents(folder: Path) -> list[Path]:

@@ -28,7 +28,7 @@ _SECTIONS = {
 def main() -> int:
     """Run, write and print; the exit code does not depend on the targets."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a look at it in two minutes, with few samples")
+    parser.add_argument("--quick", action="store_true", help="a quick look with few samples, in two minutes")
     parser.add_argument("--only", choices=_SECTIONS, help="measure and print one section alone, and write nothing")
     given, began = parser.parse_args(), time.monotonic()
     # Ends by an exception, so that what was started is stopped.
@@ -50,7 +50,7 @@ def main() -> int:
     text = page.page(figures | {"mode": mode, "minutes": minutes, "machine": page.machine()})
     written = page.WRITTEN / "benchmarks.md"
     written.write_text(text)
-    if not given.quick:  # a look with few samples never takes the place of what is published
+    if not given.quick:  # a quick look never replaces what is published
         shutil.copytree(page.WRITTEN, ROOT / "docs", dirs_exist_ok=True)
         written = ROOT / "docs" / written.name
     print(page.verdicts(text), f"{written.relative_to(ROOT)} is written, in {minutes:.1f} minutes", sep="\n")

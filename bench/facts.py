@@ -24,11 +24,6 @@ def price(name: str) -> float:
     return float(read("prices")[name]["price"])
 
 
-def limits() -> dict[str, int]:
-    """Return each quota's number."""
-    return {name: int(quota["limit"]) for name, quota in read("quotas").items()}
-
-
 @cache
 def template() -> dict[str, Any]:
     """Return what `python -m bench.facts` wrote of the template."""
@@ -46,7 +41,7 @@ def write_template() -> None:
     metrics = re.findall(r'payment3/follow-up(?:", "|, MetricName: )(\w+)', (ROOT / "template.yaml").read_text())
     found = {
         "environment": resources["DelayedNotifyFunction"]["Properties"]["Environment"]["Variables"],
-        "tables": {table["TableName"]: {"": _keys(table)} | _index_keys(table) for table in tables},
+        "tables": {table["TableName"]: _keys(table) for table in tables},
         "memory_sizes": size["AllowedValues"],
         "memory_size": size["Default"],
         "alarms": sum(about["Type"] == "AWS::CloudWatch::Alarm" for about in resources.values()),
@@ -56,12 +51,10 @@ def write_template() -> None:
     (ROOM / "template.json").write_text(json.dumps(found))
 
 
-def _index_keys(table: dict[str, Any]) -> dict[str, list[str]]:
-    return {index["IndexName"]: _keys(index) for index in table.get("GlobalSecondaryIndexes", ())}
-
-
-def _keys(about: dict[str, Any]) -> list[str]:
-    return [key["AttributeName"] for key in about["KeySchema"]]
+def _keys(table: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the key attributes of a table, under an empty name, and of each of its indexes."""
+    about = [{"IndexName": ""} | table, *table.get("GlobalSecondaryIndexes", ())]
+    return {one["IndexName"]: [key["AttributeName"] for key in one["KeySchema"]] for one in about}
 
 
 if __name__ == "__main__":

@@ -246,7 +246,7 @@ def _bill_table(bills: dict[str, tuple[float, ...]]) -> str:
 
 
 def _fixed(sweep: dict[str, float]) -> dict[str, float]:
-    """Return the dollars a month that are billed whatever comes."""
+    """Return the dollars a month that are billed however few notifications there are."""
     logs = (sweep["log_bytes"] + _OWN_LOG_BYTES) / 1024**3 * price("log_gb")
     # 16 queries that find nothing, half a unit each.
     queries, compute = 8 * price("dynamodb_read_unit"), _compute(sweep["idle_ms"], _WHOLE_CORE_MB)

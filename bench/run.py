@@ -22,7 +22,7 @@ Later = dict[Any, "Future[Any]"]
 
 
 class Spread(NamedTuple):
-    """The median, and the values that four fifths lie between."""
+    """The median, and the range of the middle four fifths."""
 
     median: float
     low: float
@@ -33,7 +33,7 @@ class Spread(NamedTuple):
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Return the median, and the values that four fifths lie between."""
+    """Return the median, and the range of the middle four fifths."""
     ordered, tenth = sorted(values), len(values) // 10
     return Spread(statistics.median(ordered), ordered[tenth], ordered[-1 - tenth])
 
@@ -52,7 +52,7 @@ class Run:
     def __init__(self, url: str, *, quick: bool) -> None:
         self.url, self.quick = url, quick
         self._next_number = 0
-        # What goes by virtual time may run beside others.
+        # Simulations may run at the same time: their time is virtual.
         self._threads = ThreadPoolExecutor(2)
 
     def _numbers(self, count: int) -> int:
@@ -67,11 +67,11 @@ class Run:
 
     @cached_property
     def billed(self) -> dict[str, dict[int, Spread]]:
-        """Billed milliseconds by latency; alternatives are reckoned from this project's calls to AWS."""
+        """Billed milliseconds by latency; alternatives are calculated from this project's calls to AWS."""
         found: dict[str, dict[int, list[float]]] = {name: {t: [] for t in LATENCIES} for name in TITLES}
         with logged("billed compute"):
             for _ in range(1 if self.quick else 4):
-                # Nearly all of their time is waiting, so the three latencies run at once.
+                # Nearly all of their time is spent waiting, so the three latencies run at once.
                 processes = {t: self._start(t, 4 if self.quick else n) for t, n in ((50, 30), (300, 15), (2000, 3))}
                 for t, process in processes.items():
                     one = worker.finish(process)

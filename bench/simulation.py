@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 from statistics import median, quantiles
 from typing import Any
 
-from bench.facts import PARAMETERS, limits
+from bench.facts import PARAMETERS, read
 from bench.handlers import log_to, use
 from bench.notifications import charge_id, notification, notification_id
 from bench.standins import Answer, Standins, in_process, waiting_record
@@ -36,7 +36,8 @@ class Storm(Standins):
 
     def __init__(self, cpu_s: float = 0) -> None:
         super().__init__()
-        self.now, self.quotas, self.random = START, limits(), random.Random(7)  # noqa: S311 - a simulation
+        self.now, self.random = START, random.Random(7)  # noqa: S311 - a simulation
+        self.quotas: dict[str, int] = {name: quota["limit"] for name, quota in read("quotas").items()}
         self._used: Counter[tuple[str, int]] = Counter()
         self.throttles: Counter[str] = Counter()
         # When each place of Lambda's concurrency is free again.

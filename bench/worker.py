@@ -10,7 +10,7 @@ from typing import Any
 from bench.facts import ROOT
 from bench.notifications import variables
 
-# The simulation runs in .venv, which has what the tests have.
+# The simulation runs in .venv, which has the tests' libraries.
 PYTHON = str(ROOT / ".venv" / "bin" / "python")
 _UNREACHABLE = "http://127.0.0.1:1"
 _started: "list[subprocess.Popen[str]]" = []
@@ -19,7 +19,7 @@ _started: "list[subprocess.Popen[str]]" = []
 def start(
     function: str, *given: object, latency_ms: int = 300, url: str = _UNREACHABLE, **changes: str
 ) -> "subprocess.Popen[str]":
-    """Start a process that calls a function with what is given, which is JSON; nothing else of this one reaches it."""
+    """Start a process that calls a function; its arguments are JSON, and its environment is that of a Lambda function."""
     python = PYTHON if function.startswith("simulation.") else sys.executable
     words = [python, "-m", "bench.worker", function, json.dumps(given)]
     own = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT}", "PYTHONHASHSEED": "0"}
@@ -43,7 +43,7 @@ def run(function: str, *given: object, **how: Any) -> Any:  # noqa: ANN401 - the
 
 
 def stop() -> None:
-    """End what still runs after an error or a Ctrl-C."""
+    """Kill what still runs after an error or a Ctrl-C."""
     for process in _started:
         if process.poll() is None:
             process.kill()
