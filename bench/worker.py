@@ -19,7 +19,7 @@ _started: "list[subprocess.Popen[str]]" = []
 def start(
     function: str, *given: object, latency_ms: int = 300, url: str = _UNREACHABLE, **changes: str
 ) -> "subprocess.Popen[str]":
-    """Start a process that calls a function; its arguments are JSON, and its environment is that of a Lambda function."""
+    """Start a process that calls a function; its arguments are JSON, its environment is a Lambda function's."""
     python = PYTHON if function.startswith("simulation.") else sys.executable
     words = [python, "-m", "bench.worker", function, json.dumps(given)]
     own = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT}", "PYTHONHASHSEED": "0"}
