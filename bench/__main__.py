@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from bench import page, report, worker
 from bench.facts import ROOT
@@ -35,15 +36,17 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     subprocess.run([worker.PYTHON, "-m", "bench.facts"], cwd=ROOT, check=True)
     shutil.rmtree(page.WRITTEN, ignore_errors=True)
+    threads = ThreadPoolExecutor(2)
     try:
         with serving() as url:
-            run = Run(url, quick=given.quick)
+            run = Run(url, threads, quick=given.quick)
             if given.only:
                 pprint.pp(_SECTIONS[given.only](run), width=120)
                 return 0
             run.start_all()
             figures = {name: value for section in _SECTIONS.values() for name, value in section(run).items()}
     finally:
+        threads.shutdown(wait=False, cancel_futures=True)
         worker.stop()
     minutes = (time.monotonic() - began) / 60
     mode = "make bench QUICK=1" if given.quick else "make bench"

@@ -68,17 +68,12 @@ def machine() -> dict[str, Any]:
     } | {name: version(name) for name in _PACKAGES}
 
 
-def bars(name: str, values: Mapping[str, Sequence[float]], latencies: Sequence[int]) -> None:
-    """Draw groups of horizontal bars on a logarithmic axis, one group for each subject."""
+def bars(name: str, values: Mapping[str, float], label: str) -> None:
+    """Draw a horizontal bar for each value, on a logarithmic axis."""
     figure, axes = plt.subplots()
-    height = 0.8 / len(latencies)
-    for place, latency in enumerate(latencies):
-        at = [row + (place - 1) * height for row in range(len(values))]
-        drawn = axes.barh(at, [each[place] for each in values.values()], height, label=f"{latency} ms")
-        axes.bar_label(drawn, fmt="{:,.0f}", fontsize=7, padding=2)
-    axes.set(yticks=range(len(values)), yticklabels=list(values), xscale="log", xlabel="billed ms per notification")
+    axes.bar_label(axes.barh(list(values), list(values.values())), fmt="{:,.0f}", padding=2)
+    axes.set(xscale="log", xlabel=label)
     axes.invert_yaxis()
-    axes.legend(title="ProcessPaidOrder")
     _save(figure, name)
 
 

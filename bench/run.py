@@ -49,11 +49,11 @@ def logged(what: str) -> Iterator[None]:
 class Run:
     """The measurements, in few samples if `quick`."""
 
-    def __init__(self, url: str, *, quick: bool) -> None:
+    def __init__(self, url: str, threads: ThreadPoolExecutor, *, quick: bool) -> None:
         self.url, self.quick = url, quick
         self._next_number = 0
         # Simulations may run at the same time: their time is virtual.
-        self._threads = ThreadPoolExecutor(2)
+        self._threads = threads
 
     def _numbers(self, count: int) -> int:
         self._next_number += count
