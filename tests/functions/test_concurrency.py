@@ -37,7 +37,7 @@ class Two:
     answers: list[Any] = field(default_factory=lambda: [None, None])
 
     def __post_init__(self) -> None:
-        """Take the wire, and ProcessPaidOrder's place."""
+        """Hook into the AWS calls, and into ProcessPaidOrder."""
         self._turn = threading.Condition()
         self._ended = [False, False]
         self._who = threading.local()
@@ -45,7 +45,7 @@ class Two:
         self.world.wire.answers["lambda.Invoke"] = self._pay
 
     def run(self) -> None:
-        """Let both come to their end."""
+        """Run both to their end."""
         threads = [threading.Thread(target=self._live, args=(number,), daemon=True) for number in (0, 1)]
         for thread in threads:
             thread.start()
@@ -123,7 +123,7 @@ def _fast(wire: RecordedCalls) -> Iterator[None]:
 def run_in_every_order(
     world: World, prepare: Story, stories: tuple[Story, Story], counts: tuple[int, int]
 ) -> Iterator[Two]:
-    """Run the two in every order, each time in a world made ready anew."""
+    """Run the two in every order, each time in a fresh world."""
     paid = world.wire.answers["lambda.Invoke"]
     for turns in _orders(*counts, alike=stories[0] == stories[1]):
         world.empty()

@@ -163,7 +163,7 @@ class Story:
         return self
 
     def cell(self, point: Point, fault: str) -> Cell:
-        """Tell the story with this fault in it, repair what waits for a person, and judge the end."""
+        """Play the story with this fault in it, repair what waits for a person, and judge the end."""
         self.fault = (point, fault)
         self.play()
         assert self.remains is not None, f"{point} was not reached"
@@ -254,7 +254,7 @@ class Story:
 
 
 def cells(world: World) -> Iterator[Cell]:
-    """Tell every story there is."""
+    """Play every story there is."""
     known: set[tuple[str, str]] = set()
     for scenario in SCENARIOS.values():
         fresh: set[tuple[str, str]] = set()
@@ -263,7 +263,7 @@ def cells(world: World) -> Iterator[Cell]:
         )
         for crossing in crossings:
             story = Story(world, scenario, crossing).play()
-            # What an earlier scenario went through needs no second telling.
+            # What an earlier scenario went through is not played again.
             new = [point for point in story.points if point[0] in scenario.again or point[:2] not in known]
             new = [point for point in new if point not in story.alike]
             fresh |= {point[:2] for point in new}

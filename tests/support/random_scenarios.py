@@ -48,7 +48,7 @@ class Stories(RuleBasedStateMachine):
         timer=st.sampled_from(["once", "twice", "late", "never", "refused"]), hours=st.sampled_from(["1", "72"])
     )
     def begin(self, timer: str, hours: str) -> None:
-        """A branch with a timer of some temper, and a time after which it gives up."""
+        """A branch whose timer behaves in one way, and a time after which it gives up."""
         random.seed(1)  # the jitter of the waits
         self.world.empty()
         self.world.now = START
@@ -200,8 +200,8 @@ def worlds() -> Iterator[None]:
             yield
 
 
-def tell(examples: int, number: int) -> Counter[str]:
-    """Tell so many stories of up to `STEPS` steps, from this seed; what they counted."""
+def run_stories(examples: int, number: int) -> Counter[str]:
+    """Run so many stories of up to `STEPS` steps, from this seed; return what they counted."""
     Stories.counts.clear()
     how = settings(
         max_examples=examples,
@@ -210,7 +210,7 @@ def tell(examples: int, number: int) -> Counter[str]:
         derandomize=False,
         deadline=None,
         suppress_health_check=list(HealthCheck),
-        # No search for a shorter story: it takes minutes, and the seed tells this one again.
+        # No search for a shorter story: it takes minutes, and the seed repeats this one.
         phases=[Phase.generate],
     )
     run_state_machine_as_test(seed(number)(Stories), settings=how)

@@ -1,6 +1,7 @@
 """template.yaml as CloudFormation sees it: transformed by SAM's own translator, its intrinsics resolved."""
 
 import re
+from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
 from typing import Any
@@ -29,14 +30,23 @@ _REFS = {
     "AWS::IAM::ManagedPolicy": _ARNS["AWS::IAM::ManagedPolicy"],
     "AWS::SQS::Queue": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{{}}",
 }
+# What needs nothing but the values of its arguments.
+_OF_VALUES: dict[str, Callable[..., Any]] = {
+    "Fn::Equals": lambda left, right: str(left) == str(right),
+    "Fn::Not": lambda value: not value,
+    "Fn::Or": lambda *values: any(values),
+    "Fn::Contains": lambda among, wanted: wanted in among,
+    "Fn::EachMemberIn": lambda members, among: set(members) <= set(among),
+    "Fn::Join": lambda delimiter, parts: delimiter.join(parts),
+}
 _NAMES = ("TableName", "FunctionName", "LogGroupName", "TopicName", "Name")
 
 
 class NoPolicies:
-    """None of AWS's managed policies."""
+    """A loader without AWS's managed policies."""
 
     def load(self) -> dict[str, str]:
-        """None."""
+        """Return no policy."""
         return {}
 
 
@@ -111,6 +121,8 @@ class _Resolver:
             [(key, argument)] = node.items()
             if key == "Ref":
                 return self._ref(argument)
+            if key in _OF_VALUES:
+                return _OF_VALUES[key](*self.value(argument))
             if key.startswith("Fn::"):
                 return getattr(self, "_" + key[4:].lower())(argument)
         return {key: found for key, inner in node.items() if (found := self.value(inner)) is not _NO_VALUE}
@@ -149,28 +161,6 @@ class _Resolver:
 
     def _condition(self, name: str) -> bool:
         return bool(self.value(self._template["Conditions"][name]))
-
-    def _equals(self, argument: list[Any]) -> bool:
-        left, right = self.value(argument)
-        return str(left) == str(right)
-
-    def _not(self, argument: list[Any]) -> bool:
-        return not self.value(argument)[0]
-
-    def _or(self, argument: list[Any]) -> bool:
-        return any(self.value(argument))
-
-    def _contains(self, argument: list[Any]) -> bool:
-        among, wanted = self.value(argument)
-        return wanted in among
-
-    def _eachmemberin(self, argument: list[Any]) -> bool:
-        members, among = self.value(argument)
-        return set(members) <= set(among)
-
-    def _join(self, argument: list[Any]) -> str:
-        delimiter, parts = self.value(argument)
-        return str(delimiter.join(parts))
 
     def _findinmap(self, argument: list[Any]) -> Any:
         name, top, second = self.value(argument)

@@ -47,7 +47,7 @@ def test_letter_that_no_receive_helps_goes_to_the_failure_queue(world: World) ->
 
 
 @pytest.mark.parametrize(("timer", "fired"), [("once", 1), ("twice", 2), ("late", 1), ("never", 0), ("refused", 0)])
-def test_timer_fires_as_often_as_its_temper_says(world: World, timer: str, fired: int) -> None:
+def test_timer_fires_as_often_as_it_is_set_to(world: World, timer: str, fired: int) -> None:
     """S2, S3: whatever the timer does the pass runs once, by it or by the sweep; a refused one's letter drains."""
     model = delivered(world, timer=timer)
     assert [run.number for run in model.runs] == [1, 2]

@@ -1,4 +1,4 @@
-"""Makes thousands of stories bearable."""
+"""Makes thousands of stories fast enough."""
 
 import gc
 import sys
@@ -24,7 +24,7 @@ def without_coverage() -> Iterator[None]:
 
 
 def unmeasured(call: Callable[..., Any], *arguments: Any) -> Any:
-    """Call what none of our code runs in, without coverage, which doubles the time; other threads are measured on."""
+    """Call what runs no code of this project without coverage, which doubles the time; other threads go on with it."""
     tracer = sys.gettrace()
     sys.settrace(None)
     try:
@@ -34,7 +34,7 @@ def unmeasured(call: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def roomily(call: Callable[..., Any], *arguments: Any) -> Any:
-    """Call with room on Python's stack.
+    """Call with room on the interpreter's stack.
 
     CPython takes the stack in pieces of 16 KiB and gives each back as soon as it is empty: a loop that crosses the edge
     of one asks the system for memory at every turn. A frame that fits into no piece gets one of 512 KiB, and what is
