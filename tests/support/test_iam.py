@@ -7,7 +7,6 @@ import pytest
 from tests.support.iam import allowed, like, trusted
 
 BUCKET = "arn:aws:s3:::a-bucket"
-ROLE = "arn:aws:iam::123456789012:role/a"
 
 
 def _statement(**elements: Any) -> dict[str, Any]:
@@ -22,7 +21,7 @@ def test_nothing_is_allowed_by_default_and_deny_wins() -> None:
     """An implicit deny, as long as no statement applies; one Deny overrides every Allow; an action has no case."""
     deny = _statement(Effect="Deny", Action="s3:*")
     assert _allows(_statement())
-    assert _allows(_statement(Action=["s3:Put*", "S3:get?bject"]))
+    assert _allows(_statement(Action="S3:get?bject"))
     for statements in ([], [_statement(Resource=BUCKET)], [_statement(), deny], [deny, _statement()]):
         assert not _allows(*statements)
     assert not _allows(_statement(), action="s3:DeleteObject")
@@ -36,33 +35,15 @@ def test_wildcards_are_iams() -> None:
         assert not like(pattern, text)
 
 
-def test_operators_compare_as_documented() -> None:
-    """StringEquals is exact, StringLike knows wildcards; both Arn operators do, component by component."""
-
-    def holds(operator: str, value: object) -> bool:
-        return _allows(_statement(Condition={operator: {"aws:PrincipalArn": value}}), aws_PrincipalArn=ROLE)
-
-    assert holds("StringEquals", ROLE)
-    assert holds("StringEquals", ["other", ROLE])
-    assert holds("StringLike", "arn:aws:iam::*")
-    assert holds("ArnLike", "arn:aws:iam::*:role/*")
-    assert holds("ArnEquals", ROLE.replace("/a", "/?"))
-    assert not holds("StringEquals", ROLE.replace("/a", "/A"))
-    assert not holds("StringEquals", ROLE.replace("/a", "/*"))
-    assert not holds("ArnLike", "arn:aws:*:role/a")
-    assert not holds("ArnEquals", "arn:aws:iam::210987654321:role/a")
-
-
 def test_every_condition_must_hold() -> None:
-    """Operators and keys are joined by AND; a key has no case, and one that the request lacks does not match."""
-    tests = {"StringEquals": {"aws:a": "1", "AWS:B": "2"}, "StringLike": {"aws:c": "*"}}
-    guarded = _statement(Condition=tests)
-    assert _allows(guarded, aws_A="1", aws_b="2", aws_c="3")
-    assert not _allows(guarded, aws_a="1", aws_b="3", aws_c="3")
-    assert not _allows(guarded, aws_a="1", aws_b="2")
+    """Exactly, and joined by AND; a key has no case, and one that the request lacks does not match."""
+    guarded = _statement(Condition={"StringEquals": {"aws:a": "1", "AWS:B": "2"}})
+    assert _allows(guarded, aws_A="1", aws_b="2")
+    assert not _allows(guarded, aws_a="1", aws_b="3")
+    assert not _allows(guarded, aws_a="1")
 
 
-@pytest.mark.parametrize("unknown", [{"NotAction": "s3:*"}, {"Condition": {"StringNotEquals": {"aws:a": "1"}}}])
+@pytest.mark.parametrize("unknown", [{"NotAction": "s3:*"}, {"Condition": {"StringLike": {"aws:a": "1"}}}])
 def test_what_is_not_modelled_raises(unknown: dict[str, Any]) -> None:
     """A statement that the evaluator cannot read is never taken for one that allows, or denies, nothing."""
     with pytest.raises(NotImplementedError):
