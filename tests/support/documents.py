@@ -21,7 +21,6 @@ DOCUMENTS = [
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 _INLINE_MAKE = re.compile(r"`(make [a-z-]+[^`]*)`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-_PROGRAMS = {".venv/bin/followups": ["followups"], ".venv/bin/python -m followups": ["followups"]}
 _OF_EVERY_AWS_COMMAND = {"query", "output", "profile", "region"}
 _ASSIGNMENT = re.compile(r"[A-Z_]+=.*")
 
@@ -41,14 +40,13 @@ class Command:
 
 def commands() -> list[Command]:
     """Every command in a fenced block of the language sh, and each make target that a text or a table names."""
-    found = {command for file in DOCUMENTS for command in _commands(file)}
-    return sorted(found)
+    return sorted({command for file in DOCUMENTS for command in _commands(file)})
 
 
 def _commands(file: Path) -> list[Command]:
     name, text = str(file.relative_to(ROOT)), file.read_text()
-    blocks = [found[3] for found in _FENCE.finditer(text) if found[2] == "sh"]
-    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+    whole = "\n".join(blocks(file, "sh")).replace("\\\n", " ")
+    lines = [line for line in whole.splitlines() if line.strip()]
     inline = _INLINE_MAKE.findall(_FENCE.sub("", text))
     split = [_split(line) for line in [*lines, *inline]]
     return [Command(name, words) for words in split if words]
@@ -58,10 +56,6 @@ def _split(line: str) -> tuple[str, ...]:
     words = shlex.split(line, comments=True)
     while words and _ASSIGNMENT.fullmatch(words[0]):
         words = words[1:]
-    for place, program in _PROGRAMS.items():
-        length = len(place.split())
-        if " ".join(words[:length]) == place:
-            words = program + words[length:]
     redirected = next((at for at, word in enumerate(words) if word in {"<", ">", "|"}), len(words))
     return tuple(words[:redirected])
 
@@ -79,14 +73,9 @@ def links(file: Path) -> list[str]:
 
 def anchors(file: Path) -> set[str]:
     """The anchors of a document's headings, as the usual hosts make them."""
-    found: dict[str, int] = {}
-    for heading in re.findall(r"^#+ +(.+?) *$", _FENCE.sub("", file.read_text()), re.MULTILINE):
-        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
-        anchor = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
-        found[anchor] = found.get(anchor, -1) + 1
-    return {
-        anchor if not number else f"{anchor}-{number}" for anchor, last in found.items() for number in range(last + 1)
-    }
+    headings = re.findall(r"^#+ +(.+?) *$", _FENCE.sub("", file.read_text()), re.MULTILINE)
+    plain = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower() for heading in headings]
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain}
 
 
 def aws_request(command: Command) -> tuple[str, str, dict[str, Any]]:
