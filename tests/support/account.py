@@ -67,6 +67,10 @@ class Account:
         """A client of moto's."""
         return World.client(service)
 
+    def answer(self, call: str, **answer: Any) -> None:
+        """Let a call have this answer."""
+        self.wire.answers[call] = lambda _: dict(answer)
+
     def run(self, *arguments: str) -> int:
         """Run preflight on the environment `test` of a samconfig.toml that gives what is `given`."""
         config = self.folder / "samconfig.toml"
