@@ -42,6 +42,8 @@ FOR_A_PERSON = (REFUSED, FAILURE)
 _AT_ONCE, _HIDDEN_SECONDS = 10, 300
 # Any wait makes SQS ask all its servers; without one it may miss what is there.
 _WAIT_SECONDS = 1
+# Of the beginning of a message id.
+_SHORTEST = 6
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ class _Context(Schema):
     condition: StrictStr
 
 
-class _OnFailure(Schema):
+class _Record(Schema):
+    """What Lambda writes of an event that failed."""
+
     context: _Context = Field(alias="requestContext")
     payload: Any = Field(alias="requestPayload")
     answer: Any = Field(None, alias="responsePayload")
@@ -133,15 +137,15 @@ class Queue:
 
 
 def _letter(stack: Stack, queue: str, message: Any) -> Letter:  # noqa: ANN401 - SQS's
-    said = {name: about.get("StringValue", "") for name, about in message.get("MessageAttributes", {}).items()}
+    attributes = {name: about.get("StringValue", "") for name, about in message.get("MessageAttributes", {}).items()}
     sent_at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
-    letter = Letter(queue, message["MessageId"], message["Body"], sent_at, _reason(said))
+    letter = Letter(queue, message["MessageId"], message["Body"], sent_at, _reason(attributes))
     try:
         content = json.loads(letter.body)
     except (ValueError, RecursionError):
         return letter
     with suppress(BadInput):
-        return _of_lambda(stack, letter, _OnFailure.parse(content, InvalidTimer))
+        return _of_lambda(stack, letter, _Record.parse(content, InvalidTimer))
     with suppress(BadInput):
         timer = TimerInput.parse(content, InvalidTimer)
         ids = {"chargeId": timer.charge_id, "notificationId": timer.notification_id, "orderId": timer.order_id}
@@ -150,12 +154,13 @@ def _letter(stack: Stack, queue: str, message: Any) -> Letter:  # noqa: ANN401 -
     return letter
 
 
-def _reason(said: Mapping[str, str]) -> str:
+def _reason(attributes: Mapping[str, str]) -> str:
     pairs = (("errorType", "reason"), ("ERROR_CODE", "ERROR_MESSAGE"))
-    return next((printable(f"{said[kind]}: {said.get(text, '')}") for kind, text in pairs if kind in said), "")
+    found = (f"{attributes[kind]}: {attributes.get(text, '')}" for kind, text in pairs if kind in attributes)
+    return printable(next(found, ""))
 
 
-def _of_lambda(stack: Stack, letter: Letter, record: _OnFailure) -> Letter:
+def _of_lambda(stack: Stack, letter: Letter, record: _Record) -> Letter:
     # The record names the version too, "...:function:NAME:$LATEST".
     function = ":".join(record.context.function.split(":")[:7])
     foreign = printable(f"{function} is not DelayedNotify of stack {stack.name}")
@@ -195,15 +200,10 @@ _LOOKING = [
 ]
 
 
-class _Prefix(click.ParamType):
-    """The beginning of a message id, long enough to mean one."""
-
-    name, shortest = "letter", 6
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if len(value) < self.shortest:
-            self.fail(f"name a letter by at least {self.shortest} characters of its message id", param, ctx)
-        return value
+def _long_enough(_context: click.Context, _: click.Parameter, letters: tuple[str, ...]) -> tuple[str, ...]:
+    if any(len(word) < _SHORTEST for word in letters):
+        raise click.BadParameter(f"name a letter by at least {_SHORTEST} characters of its message id")
+    return letters
 
 
 def _chosen(names: tuple[str, ...], metavar: str = "[LETTER]...") -> Callable[["FC"], "FC"]:
@@ -212,7 +212,7 @@ def _chosen(names: tuple[str, ...], metavar: str = "[LETTER]...") -> Callable[["
     kind = click.Choice(names, case_sensitive=False)
     queue = click.option("--queue", "queues", type=kind, multiple=True, metavar="QUEUE", help=help_)
     is_required = not metavar.startswith("[")
-    letters = click.argument("letters", nargs=-1, required=is_required, type=_Prefix(), metavar=metavar)
+    letters = click.argument("letters", nargs=-1, required=is_required, callback=_long_enough, metavar=metavar)
     return lambda function: queue(letters(function))
 
 
@@ -256,8 +256,8 @@ def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str
 
     names = queues or QUEUES
     with ThreadPoolExecutor(len(names)) as pool:
-        looked = list(pool.map(read, names))
-    for name, ((there, hidden, wait), found) in zip(names, looked, strict=True):
+        results = list(pool.map(read, names))
+    for name, ((there, hidden, wait), found) in zip(names, results, strict=True):
         _list(operator, found)
         if output.is_table or found or hidden:
             of = f" of about {there}" if there > len(found) == limit else ""
@@ -333,11 +333,8 @@ def redrive(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, 
     """Send letters back to the retry queue, and delete them where they were.
 
     Those whose message ids are named, or all of both queues that wait for a person. RetryFunction delivers each within
-    seconds, and again and again while it cannot be saved.
-
-    Without a letter's id it prints what would go back and the command that sends it, and sends nothing before --yes.
-    What is refused once more is in RefusedQueue again. Nothing is lost if it is stopped, and a pass that is done is not
-    run again: the record knows.
+    seconds. Without a letter's id nothing is sent before --yes: it prints a plan and the command that sends it. What is
+    refused once more is in RefusedQueue again. It may be stopped, and a pass that is done is not run again.
     """
     is_done = not how["dry_run"] and bool(how["yes"] or letters)
     if is_done:
@@ -406,10 +403,8 @@ def _send_back(stack: Stack, queue: Queue, letter: Letter, sent: set[int]) -> tu
 def discard(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], *, yes: bool) -> int:
     """Delete letters for good: those whose message ids are named, else every letter of the queue.
 
-    It lists them and asks; without a terminal only --yes deletes.
-
-    Without --queue it is RefusedQueue, in which anybody's nonsense ends. What is in FailureQueue was accepted, and is
-    nowhere else: redrive it, if you can.
+    It lists them and asks; without a terminal only --yes deletes. Without --queue it is RefusedQueue, in which
+    anybody's nonsense ends. What is in FailureQueue was accepted, and is nowhere else: redrive it, if you can.
     """
     results = [_discard(operator, name, letters, yes=yes) for name in queues or (REFUSED,)]
     found, deleted = (sum(column) for column in zip(*results, strict=True))

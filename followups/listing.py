@@ -23,18 +23,13 @@ _COLUMNS += [column("order", ratio=3), column("charge", ratio=3)]
 _WIDE_COLUMNS = [*_COLUMNS, column("notification", ratio=3), column("last error", ratio=4)]
 
 
-class When(click.ParamType):
-    """The type of --since and --until."""
-
-    name = "when"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Parse a time by the operator's clock and zone."""
-        operator = (ctx.find_object(Operator) if ctx else None) or Operator()
-        try:
-            return parse_when(str(value), operator.clock(), operator.zone)
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no time: expected {EXPECTED}", param, ctx)
+def _when(context: click.Context, _: click.Parameter, value: str | None) -> datetime | None:
+    """Parse a time by the operator's clock and zone."""
+    operator = context.find_object(Operator) or Operator()
+    try:
+        return parse_when(value, operator.clock(), operator.zone) if value else None
+    except (ValueError, OverflowError) as error:
+        raise click.BadParameter(f"{value!r} is no time: expected {EXPECTED}") from error
 
 
 class StateChoice(click.Choice):
@@ -56,8 +51,8 @@ class StateChoice(click.Choice):
 def period(command: "click.decorators.FC") -> "click.decorators.FC":
     """Add the options that choose among the notifications of a state."""
     bounds = (
-        click.option("--since", type=When(), metavar="WHEN", help="from then on"),
-        click.option("--until", type=When(), metavar="WHEN", help="before then"),
+        click.option("--since", callback=_when, metavar="WHEN", help="from then on"),
+        click.option("--until", callback=_when, metavar="WHEN", help="before then"),
         click.option("--checksum", type=click.Choice(CHECKSUMS), metavar="VERDICT", help=_CHECKSUM),
         click.option("--cause", metavar="ID", help="only those of one cause, as `list` and `watch` name it"),
         click.option("--limit", type=click.IntRange(1, MOST_LISTED), metavar="N", help=_LIMITED),
@@ -93,18 +88,12 @@ def command(
 ) -> int:
     """List the notifications that wait, or that failed.
 
-    pending is all that waits. overdue is what of it should have moved on: its pass was first due more than two minutes
-    ago. Its status says more: retrying (its last attempt failed, and it is due again), running, or overdue itself. Both
-    are in the order in which the sweep takes them. failed waits for a person, latest first. Without --state it lists
-    what needs somebody: overdue and failed.
+    pending is all that waits. overdue is what of it was first due more than two minutes ago, even if it runs or is
+    tried again. Both are in the order in which the sweep takes them. failed waits for a person, latest first. Without
+    --state it lists what needs somebody: overdue and failed.
 
-    What is done is in no list: find it by its order or charge with `followups show`.
-
-    What the bank vouches for (checksum valid) comes before what it does not: a forged notification never has that, and
-    never holds up one that has.
-
-    On a terminal those of one cause fold into three rows, their number, and the commands for all of them; --all unfolds
-    them.
+    What is done is in no list: find it with `followups show`. What the bank vouches for (checksum valid) comes before
+    what it does not. On a terminal those of one cause fold into three rows, their number, and the commands for all.
 
     --since and --until bound when the pass was first due, or when it failed, the second excluded. WHEN is a date
     (2026-11-22), a time (2026-11-22T09:30, or 09:30 today), today, yesterday, 90m, 2h, 3d or 1w ago, or +10m ahead; in

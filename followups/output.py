@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -74,7 +73,9 @@ class Output:
     @contextmanager
     def progress(self, what: str, total: int) -> Iterator[Callable[[], None]]:
         """Show a person the progress of a long command; call what it yields after each step."""
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415 - heavy
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         is_hidden = not self.is_table or total <= 1
         with Progress(*columns, console=self.console, transient=True, disable=is_hidden) as bar:
             task = bar.add_task(what, total=total)

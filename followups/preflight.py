@@ -105,7 +105,7 @@ class Preflight:
                 for level, text, todo in check():
                     yield Finding(level, subject, text, todo)
             except Unread as error:
-                yield Finding("warn", subject, str(error), "allow it, or look by hand")
+                yield Finding("warn", subject, str(error), "allow it, or check by hand")
 
     def _ask(self, permission: str, **request: str) -> Item | None:
         """Return AWS's answer to the call that a permission is for; None where there is no such thing."""
@@ -142,8 +142,8 @@ class Preflight:
         by = about.get("AttributeName") if about.get("TimeToLiveStatus") in {"ENABLED", "ENABLING"} else None
         if by == "expiresAt":
             return "ok", "what has expired by expiresAt is deleted", ""
-        text = f"its time to live is on {by}; ours is expiresAt" if by else "it has no time to live"
-        return "warn", text, "enable it on expiresAt, or what we write stays for ever"
+        text = f"its time to live is on {by}; expected expiresAt" if by else "it has no time to live"
+        return "warn", text, "enable it on expiresAt, or what is written is never deleted"
 
     def _key(self, key: str | None) -> Found:
         if not key or key == self.parameters["KmsKeyArn"]:
@@ -312,15 +312,12 @@ def assigned(texts: Iterable[str]) -> dict[str, str]:
 def command(operator: Operator, config_env: str, parameters: tuple[str, ...], config_file: Path, template: Path) -> int:
     """Check, before `sam deploy`, what CloudFormation cannot.
 
-    That is the tables that exist already, ProcessPaidOrder, the secret's shape, and SES. Every call only reads, and
-    nothing of the secret is printed.
+    That is the tables that exist already, ProcessPaidOrder, the secret's shape, and SES. Every call only reads.
 
     The parameters are those that `sam deploy` would give: samconfig.toml's for the environment, else what the stack was
-    deployed with, else the template's defaults. The stack is the environment's stack_name, unless --stack names
-    another.
+    deployed with, else the template's defaults. The stack is the environment's stack_name, unless --stack names one.
 
-    ok: as it should be. warn: it works, or could not be read, and somebody should know. stop: what is deployed would
-    not keep its promise. Each denied call has its own line, with the permission.
+    ok: as it should be. warn: it works, or could not be read, and somebody should know. stop: it would not work.
     """
     environment = read_environment(config_file, config_env)
     stack = operator.given.get("stack") or environment.stack
@@ -339,7 +336,7 @@ def command(operator: Operator, config_env: str, parameters: tuple[str, ...], co
 
 def _client(operator: Operator, environment: Environment) -> Callable[[str], Any]:
     account = operator.stack.account
-    # Like `sam deploy`: what samconfig.toml says of profile and region wins over the environment, an option over both.
+    # Like `sam deploy`: samconfig.toml's profile and region win over the environment, an option over both.
     named = dict(account.session) if account.endpoint_url else {**environment.session, **account.session}
     return Stack(account=replace(account, session=named)).client
 

@@ -102,11 +102,8 @@ def command(
     """Run the missing pass of each notification now, by Recheck, one after the other.
 
     Name orders, or choose by --state. What is DONE, claimed, or due (again) later is left alone: Recheck decides by the
-    record, so a replay may be run twice, or stopped at any time, and loses nothing. A notification that is FAILED
-    continues from where it was: if its plan has more passes, their timers are created.
-
-    With more than one notification to run, it prints a plan and the command that runs it, and runs nothing without
-    --yes.
+    record, so a replay may be run twice, or stopped at any time. A notification that is FAILED continues from where it
+    was. With more than one to run, it prints a plan and the command that runs it, and runs nothing without --yes.
     """
     states = asked.pop("states")
     if bool(orders) == bool(states):

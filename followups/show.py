@@ -14,7 +14,7 @@ from followups.timeline import Event, timeline
 SHORTEST_PREFIX = 6
 _NOT_FOUND = """{}: no notification was saved in stack {}.
 Check the id and the stack. What is done is found by its whole order or charge id alone; what could
-not be saved lies in a queue:
+not be saved is in a queue:
     {}"""
 
 
@@ -29,16 +29,12 @@ not be saved lies in a queue:
 def command(operator: Operator, word: str) -> int:
     """Answer "this customer paid, where is the order?".
 
-    It finds the notifications of an order, a charge or one request id, and prints the timeline of each: when it came,
-    whether its checksum held, each pass of ProcessPaidOrder, the timer of the next one, each error, what it waits for
-    and what happens next. It only reads, and prints no card data.
+    It prints the timeline of each notification: when it came, whether its checksum held, each pass of ProcessPaidOrder,
+    the timer of the next one, each error, what it waits for and what happens next. Of many it shows 20: those with a
+    valid checksum first, then the latest.
 
-    Of many notifications it shows 20 and says so: those with a valid checksum first, then the latest.
-
-    The first six letters or more of an id find what waits or failed.
-
-    A request id finds what waits, what failed, and what the error log names; order and charge find everything that was
-    saved. A notification that could not be saved is in a queue: `followups dead-letters list`.
+    Order and charge find everything that was saved; a request id, or the first six letters of any id, only what waits
+    or failed. What could not be saved is in a queue: `followups dead-letters list`.
     """
     output, now = operator.output, operator.clock()
     found = find(operator.stack, word)

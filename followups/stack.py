@@ -137,8 +137,8 @@ class Stack:
                 counts = [there + hidden for there, hidden, _ in pool.map(self.queue_counts, QUEUES)]
         except ClientError as error:  # a role that may read the records may not be allowed this
             return [f"How many were not saved is unknown: {printable(str(error))}"]
-        redrive, look = (self.command("dead-letters", word) for word in ("redrive", "list"))
-        todo = ("tried again by themselves", look, f"once the cause is gone: {redrive}")
+        redrive, list_ = (self.command("dead-letters", word) for word in ("redrive", "list"))
+        todo = ("tried again by themselves", list_, f"once the cause is gone: {redrive}")
         queues = zip(QUEUES, counts, todo, strict=True)
         return [f"{count} not saved, in {name}: {text}" for name, count, text in queues if count]
 
@@ -148,8 +148,8 @@ def _others(client: Any) -> str:  # noqa: ANN401 - CloudFormation's
         stacks = client.describe_stacks()["Stacks"]
     except (ClientError, BotoCoreError):  # a role that may read one stack may not be allowed to list them
         return ""
-    ours = [one["StackName"] for one in stacks if RETRY in {output["OutputKey"] for output in one.get("Outputs", [])}]
-    return f"; there are {', '.join(ours)}" if ours else ""
+    names = [one["StackName"] for one in stacks if RETRY in {output["OutputKey"] for output in one.get("Outputs", [])}]
+    return f"; there are {', '.join(names)}" if names else ""
 
 
 def _quoted(word: str) -> str:
@@ -210,7 +210,7 @@ _ADVICE = {
     "NoRegionError": "Set AWS_DEFAULT_REGION, or name a profile that has a region.",
     "InvalidRegionError": _ENDPOINT,
     "ConnectionError HTTPClientError": "AWS cannot be reached: check network, proxy, region and AWS_ENDPOINT_URL.",
-    "StackError": "",  # says itself what to do
+    "StackError": "",  # its own text advises
 }
 
 

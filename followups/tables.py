@@ -31,12 +31,12 @@ _OF_PAYMENT = ("receivedAt", "status", "transactionState", "amount", "currency",
 ATTRIBUTES = (*_RECORD, *_OF_ENDS, *_OF_PAYMENT)
 _OF_ERROR = ("errorId", "errorType", "message", "chargeId", "responseData")
 ERROR_ATTRIBUTES = (*_OF_ERROR, "occurrences", "firstAt", "lastAt", "mailedAt")
-# Of one order or charge, items that are read and those that are shown; of a list, items that are looked through.
+# Of one order or charge, items that are read and those that are shown; of a list, items that are read.
 MOST_FOUND, MOST_SHOWN, MOST_LISTED, MOST_PREFIXED = 300, 20, 10_000, 1_000
 # Pages of one query, and as many items as BatchGetItem takes.
 _MOST_PAGES, _AT_ONCE = 100, 100
 _EVER = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
-# The sweep looks at what is late again after 10 minutes at most, and at a pass in time 2 minutes after it was due.
+# The sweep takes what is late again after 10 minutes at most, and a pass in time 2 minutes after it was due.
 _SWEPT_WITHIN = timedelta(minutes=15)
 # The keys of the indexes.
 _SHARD = {"due": "sweepShard", "failed": "failedShard"}
@@ -74,24 +74,24 @@ def listed(stack: Stack, asked: Listing, now: datetime) -> Found:
     """Read what is asked for."""
     if asked.since >= asked.until:
         return Found()
-    # One more than is asked for tells whether there are more.
+    # One more than is asked for shows whether there are more.
     is_exact = asked.state == "failed" and not (asked.checksum or asked.cause)
     most = asked.limit + 1 if is_exact else MOST_LISTED
     rows: list[Notification] = []
-    looked = 0
+    count = 0
     for one in read_all(stack, islice(_keys_of_state(stack, asked, now), most)):
-        looked += 1
+        count += 1
         if asked.has(one, now):
             if len(rows) == asked.limit:
                 return Found(tuple(rows), more=True)
             rows.append(one)
-    return Found(tuple(rows), more=looked >= MOST_LISTED)
+    return Found(tuple(rows), more=count >= MOST_LISTED)
 
 
 def _keys_of_state(stack: Stack, asked: Listing, now: datetime) -> Iterator[Item]:
     if asked.state == "failed":
         return _merged(stack, "failed", asked.since, asked.until)
-    # The index does not say when a pass was first due: the sweep looks at none sooner, and at each soon after.
+    # The index does not say when a pass was first due: the sweep takes none sooner, and each soon after.
     until = min(max(asked.until, now), _EVER[1] - _SWEPT_WITHIN)
     return _merged(stack, "due", asked.since, (min(until, now) if asked.state == "overdue" else until) + _SWEPT_WITHIN)
 

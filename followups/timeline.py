@@ -56,83 +56,66 @@ def timeline(stack: Stack, notification: Notification, now: datetime) -> list[Ev
     if record is None:
         foreign = Event(None, "received", "by another function, which shares the table: it has no passes here")
         return [_spoilt(notification.fault) if notification.fault else foreign, *_ended(notification)]
-    current = status(notification, now)
     timer_at, timer = _timer(stack, record, now)
     known = [*_received(notification), *_passes(record), *_claim(record, now), *_ended(notification)]
-    known += [*timer, *_errors(stack, notification, current, now)]
+    known += [*timer, *_errors(stack, notification, now)]
     timed = sorted((event for event in known if event.at), key=lambda event: event.at or now)
     untimed = (event for event in known if not event.at)
-    swept_at = max(notification.time("sweepAt") or now, now)
-    return [*timed, *untimed, *_Outlook(stack, record, current, swept_at, now).next_steps(timer_at)]
+    return [*timed, *untimed, *_next_steps(stack, notification, record, timer_at, now)]
 
 
-@dataclass(frozen=True)
-class _Outlook:
+def _next_steps(
+    stack: Stack, one: Notification, record: Record, timer_at: datetime | None, now: datetime
+) -> Iterator[Event]:
     """What a notification waits for, and what happens next."""
+    current, replay = status(one, now), stack.command("replay", ids=(record.order_id,))
+    if current.word in {"done", "resolved"}:
+        text = "nothing: no pass is missing" if current.word == "done" else "nothing: it was settled by hand"
+        yield Event(None, "next", text, "ok")
+        return
+    limit = _limit(stack, record)
+    yield Event(None, "waits", _waits(stack, record, current, now) + _tried(record, current, limit, now), current.level)
+    swept_at = max(one.time("sweepAt") or now, now)
+    sweeps, by = f"the sweep starts pass {record.next_pass}", f"by {clock_time(swept_at + _SWEEP_EVERY, now)}"
+    if current.word == "failed":
+        yield Event(None, "next", f"nothing by itself; once the cause is gone: {replay}", "bad")
+    elif timer_at and now <= timer_at + TIMER_LATE:
+        text = f"the timer starts pass {record.next_pass}, by {clock_time(timer_at + TIMER_LATE, now)}"
+        yield Event(max(timer_at, now), "next", text)
+    elif current.word == "running":
+        yield Event(swept_at, "next", f"its end is recorded; should it have died, {sweeps} again, {by}")
+    elif current.late >= limit:
+        yield Event(swept_at, "next", f"{sweeps}, {by}, for the last time, or ends it in FAILED", "bad")
+    else:
+        text = f"{sweeps}, {by}" + (f"; or now: {replay}" if current.word == "overdue" else "")
+        yield Event(swept_at, "next", text, "info" if current.word == "retrying" else "warn")
 
-    stack: Stack
-    record: Record
-    current: Status
-    swept_at: datetime
-    now: datetime
 
-    def next_steps(self, timer_at: datetime | None) -> Iterator[Event]:
-        if self.current.word in {"done", "resolved"}:
-            text = "nothing: no pass is missing" if self.current.word == "done" else "nothing: it was settled by hand"
-            yield Event(None, "next", text, "ok")
-            return
-        yield Event(None, "waits", self._waits() + self._tried(), self.current.level)
-        if self.current.word == "failed":
-            yield Event(None, "next", f"nothing by itself; once the cause is gone: {self._replay()}", "bad")
-        elif timer_at and self.now <= timer_at + TIMER_LATE:
-            text = f"the timer starts pass {self.record.next_pass}, by {self._clock(timer_at + TIMER_LATE)}"
-            yield Event(max(timer_at, self.now), "next", text)
-        else:
-            yield self._sweep()
+def _limit(stack: Stack, record: Record) -> timedelta:
+    kind = "" if record.checksum_status == PROVED else "Unproved"
+    return timedelta(hours=int(stack.parameter(f"{kind}GiveUpAfterHours")))
 
-    def _waits(self) -> str:
-        which = f"pass {self.record.next_pass} of {len(self.stack.delays) + 1}"
-        settled = map(str.strip, self.stack.parameter("SettledOrderStatuses").split(","))
-        if statuses := " or ".join(filter(None, settled)):
-            which += f" or until the order is {statuses}"
-        at = self.current.at or self.now
-        if self.current.word == "failed":
-            return f"for a person: pass {self.record.next_pass} is missing"
-        if self.current.word == "running":
-            return f"for the end of {which}, which is running, until {relative(at, self.now)}"
-        if at <= self.now:
-            return f"for {which}, due since {self._clock(at)} ({span(self.now - at)})"
-        return f"for {which}, due {'again ' if self.current.word == 'retrying' else ''}at {relative(at, self.now)}"
 
-    def _tried(self) -> str:
-        made, first_due = self.record.attempts_made, self.record.first_due
-        if not made or not first_due or self.current.word == "running":
-            return ""
-        tried = f", tried {made} {'time' if made == 1 else 'times'} since {self._clock(first_due)}"
-        ends = f"; it is given up at {self._clock(first_due + self._limit)}"
-        return tried if self.current.word == "failed" else tried + ends
+def _waits(stack: Stack, record: Record, current: Status, now: datetime) -> str:
+    which, at = f"pass {record.next_pass} of {len(stack.delays) + 1}", current.at or now
+    settled = map(str.strip, stack.parameter("SettledOrderStatuses").split(","))
+    if statuses := " or ".join(filter(None, settled)):
+        which += f" or until the order is {statuses}"
+    if current.word == "failed":
+        return f"for a person: pass {record.next_pass} is missing"
+    if current.word == "running":
+        return f"for the end of {which}, which is running, until {relative(at, now)}"
+    if at <= now:
+        return f"for {which}, due since {clock_time(at, now)} ({span(now - at)})"
+    return f"for {which}, due {'again ' if current.word == 'retrying' else ''}at {relative(at, now)}"
 
-    def _sweep(self) -> Event:
-        word, text = self.current.word, f"the sweep starts pass {self.record.next_pass}"
-        level: Level = "info" if word == "retrying" else "warn"
-        by = f"by {self._clock(self.swept_at + _SWEEP_EVERY)}"
-        if word == "running":
-            return Event(self.swept_at, "next", f"its end is recorded; should it have died, {text} again, {by}")
-        if self.current.late >= self._limit:
-            return Event(self.swept_at, "next", f"{text}, {by}, for the last time, or ends it in FAILED", "bad")
-        now = f"; or now: {self._replay()}" if word == "overdue" else ""
-        return Event(self.swept_at, "next", f"{text}, {by}{now}", level)
 
-    @property
-    def _limit(self) -> timedelta:
-        kind = "" if self.record.checksum_status == PROVED else "Unproved"
-        return timedelta(hours=int(self.stack.parameter(f"{kind}GiveUpAfterHours")))
-
-    def _replay(self) -> str:
-        return self.stack.command("replay", ids=(self.record.order_id,))
-
-    def _clock(self, at: datetime) -> str:
-        return clock_time(at, self.now)
+def _tried(record: Record, current: Status, limit: timedelta, now: datetime) -> str:
+    made, first_due = record.attempts_made, record.first_due
+    if not made or not first_due or current.word == "running":
+        return ""
+    tried = f", tried {made} {'time' if made == 1 else 'times'} since {clock_time(first_due, now)}"
+    return tried + ("" if current.word == "failed" else f"; it is given up at {clock_time(first_due + limit, now)}")
 
 
 def _spoilt(fault: str) -> Event:
@@ -141,10 +124,12 @@ def _spoilt(fault: str) -> Event:
 
 def _received(notification: Notification) -> Iterator[Event]:
     at, item = notification.time("receivedAt"), notification.item
-    said = [f"{name} {item[key]}" for name, key in (("status", "status"), ("state", "transactionState")) if key in item]
+    parts = [
+        f"{name} {item[key]}" for name, key in (("status", "status"), ("state", "transactionState")) if key in item
+    ]
     if "amount" in item:
-        said.append(f"{_money(item['amount'])} {item.get('currency', '')}".strip())
-    yield Event(at, "received", printable(", ".join(said) or "saved"))
+        parts.append(f"{_money(item['amount'])} {item.get('currency', '')}".strip())
+    yield Event(at, "received", printable(", ".join(parts) or "saved"))
     checksum, form = notification.checksum, item.get("checksumForm")
     text, level = _CHECKSUMS.get(checksum, ("the record does not say", "warn"))
     yield Event(
@@ -215,7 +200,7 @@ def _fires_at(stack: Stack, record: Record) -> datetime | None:
     return datetime.strptime(found["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
 
 
-def _errors(stack: Stack, notification: Notification, current: Status, now: datetime) -> Iterator[Event]:
+def _errors(stack: Stack, notification: Notification, now: datetime) -> Iterator[Event]:
     texts = []
     try:
         rows = error_rows(stack, notification.ids["notificationId"], notification.next_pass)
@@ -226,7 +211,7 @@ def _errors(stack: Stack, notification: Notification, current: Status, now: date
     except ClientError as refused:
         yield _unknown("error", refused)
     if notification.reason and notification.reason not in texts:
-        level = "info" if current.word == "done" else "warn"
+        level = "info" if status(notification, now).word == "done" else "warn"
         yield Event(None, "error", f"of the last failed attempt: {notification.reason}", level)
 
 

@@ -219,18 +219,6 @@ def test_missing_credentials_are_a_page_that_says_what_to_do(client: FlaskClient
     assert "Nothing has been read yet." in html
 
 
-def test_failed_look_keeps_the_last_page(client: FlaskClient, busy: Deployed) -> None:
-    """A throttled look is said above the last picture, and the next one that succeeds replaces it."""
-    page(client)
-    busy.world.wait(5)
-    busy.world.wire.before["dynamodb.Query"] = refuse("ThrottlingException", times=99)
-    html = page(client)
-    assert "AWS asks for patience: try again in a moment. Below is the last picture, of 09:30:17 UTC." in html
-    assert LATE_ORDER in section(html, "late")
-    del busy.world.wire.before["dynamodb.Query"]
-    assert "AWS asks for patience" not in page(client)
-
-
 def test_what_may_not_be_read_costs_only_its_part(client: FlaskClient, busy: Deployed) -> None:
     """What is asked for and cannot be read says so in its place, beside the board."""
     page(client)

@@ -22,7 +22,6 @@ from followups.cli import cli, main
 from followups.operator import DEFAULT, Operator
 from followups.stack import Account, Stack, StackError, local_account
 from local.emulator import ROOT
-from tests.support.aws import ORDER
 from tests.support.deployed import STACK, Deployed
 from tests.support.documents import blocks
 from tests.support.fresh_python import run_python
@@ -100,6 +99,7 @@ def test_what_needs_no_stack_imports_little(words: list[str]) -> None:
         ({"AWS_DEFAULT_REGION": ""}, "which may not be empty"),
         ({"AWS_DEFAULT_REGION": "no region"}, "Check AWS_DEFAULT_REGION"),
         ({}, "Sign in again"),
+        ({"AWS_PROFILE": "nobody"}, "Set AWS_PROFILE"),
         ({"AWS_CONFIG_FILE": "fails"}, "Sign in again"),
     ],
 )
@@ -149,6 +149,13 @@ def test_other_stacks_are_named_where_that_is_allowed(deployed: Deployed, capsys
     deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("ValidationError", times=2)
     assert deployed.run("list", "--stack", "payment4") == 2
     assert "there are" not in capsys.readouterr().err
+    deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("AccessDenied")
+    assert deployed.run("dead-letters", "list") == 2
+    assert "Ask for what the command's --help names" in capsys.readouterr().err
+    deployed.world.wire.answers["cloudformation.DescribeStacks"] = lambda _call: {"Stacks": [{}]}
+    assert deployed.run("dead-letters", "redrive", "--yes") == 2
+    expected = f"stack {STACK} has no output RefusedQueue; name another (--stack), or deploy it anew\n"
+    assert capsys.readouterr().err == expected
 
 
 def test_what_an_output_cannot_show_is_replaced(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,14 +174,6 @@ def test_help_fits_a_terminal_of_80_columns(capsys: Print, monkeypatch: pytest.M
     monkeypatch.setenv("COLUMNS", "80")
     main([*command.split(), "--help"])
     assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80 and "followups" not in line] == []
-
-
-@pytest.mark.parametrize("given", [["--stack", "payment4", "list"], ["list", "--stack", "payment4"]])
-def test_common_options_stand_before_or_after_the_command(deployed: Deployed, capsys: Print, given: list[str]) -> None:
-    """As one likes."""
-    deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("ValidationError")
-    assert deployed.run(*given) == 2
-    assert capsys.readouterr().err.startswith("no stack payment4 in ")
 
 
 @pytest.mark.parametrize(
@@ -206,12 +205,6 @@ def test_profile_and_region_reach_the_session(deployed: Deployed) -> None:
     assert asked.asked == [{}, {"region_name": "eu-west-1"}, named]
 
 
-def test_missing_profile_is_named(capsys: Print) -> None:
-    """Exit 2 without a traceback: botocore's own words, and what to do."""
-    assert main(["list", "--profile", "nobody"]) == 2
-    assert "The config profile (nobody) could not be found\nSet AWS_PROFILE" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     "given", [["lost"], ["show"], ["list", "--lost"], ["replay"], ["dead-letters", "redrive", "x"]]
 )
@@ -222,32 +215,6 @@ def test_wrong_use_is_said(capsys: Print, given: list[str]) -> None:
     assert "Error: " in said.err
     assert "--help" in said.err
     assert said.out == ""
-
-
-def test_group_alone_shows_its_help(capsys: Print) -> None:
-    """Whoever types only `followups` sees what there is."""
-    assert main([]) in {0, 2}
-    said = capsys.readouterr()
-    assert "dead-letters" in said.out + said.err
-
-
-def test_older_stack_is_named(deployed: Deployed, capsys: Print) -> None:
-    """One without a parameter that the command needs: exit 2, and what to do."""
-    deployed.world.wire.answers["cloudformation.DescribeStacks"] = lambda _call: {"Stacks": [{}]}
-    assert deployed.run("verify", str(ROOT / "events" / "authorized.json")) == 2
-    expected = f"stack {STACK} has no parameter KBankSecretId; name another (--stack), or deploy it anew\n"
-    assert capsys.readouterr().err == expected
-
-
-def test_interrupt_of_what_only_reads_says_that_nothing_was_changed(deployed: Deployed, capsys: Print) -> None:
-    """Ctrl-C: exit 130."""
-
-    def press(_call: object) -> None:
-        raise KeyboardInterrupt
-
-    deployed.world.wire.before["dynamodb.Query"] = press
-    assert deployed.run("show", ORDER) == 130
-    assert capsys.readouterr().err.strip() == "Stopped; nothing was changed."
 
 
 @pytest.mark.parametrize(

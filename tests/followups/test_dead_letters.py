@@ -7,12 +7,10 @@ import sys
 from datetime import timedelta
 from typing import Any
 
-import boto3
 import pytest
-from botocore.exceptions import NoRegionError
 
 from followups.stack import FAILURE, QUEUES, REFUSED, RETRY, Stack
-from local.emulator import ACCOUNT, REGION
+from local.emulator import ACCOUNT
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
 from tests.support.deployed import (
     PROCESS,
@@ -213,15 +211,6 @@ def test_what_is_refused_again_is_said_and_not_sent_for_ever(deployed: Deployed,
     assert said[-1].startswith("Dead letters: 3, staying: 1.  See the lines above, then redrive again")
 
 
-def test_pass_that_fails_brings_no_letter_back(deployed: Deployed) -> None:
-    """The notification is saved, and the record knows the rest."""
-    deployed.process_fails()
-    deployed.put(FAILURE, notify_letter(error=ASLEEP))
-    assert deployed.run("dead-letters", "redrive", "--yes") == 0
-    assert deployed.left() == {}
-    assert deployed.world.record()["attempts"] == 1
-
-
 @pytest.mark.parametrize("call", ["sqs.SendMessage", "sqs.DeleteMessage"])
 def test_letter_that_cannot_be_moved_stays(deployed: Deployed, capsys: Print, call: str) -> None:
     """One that was sent and not deleted goes back once more without harm: the record knows which passes are done."""
@@ -340,17 +329,11 @@ def test_letter_is_shown_whole_with_its_event_masked(deployed: Deployed, capsys:
                 False,
             )
     assert deployed.run("dead-letters", "show", "00000000-no-such") == 1
-    assert (deployed.left(), deployed.hidden()) == ({REFUSED: 1, FAILURE: 1}, 0)
-
-
-def test_letters_are_exported_as_json_lines(deployed: Deployed, capsys: Print) -> None:
-    """One a letter, with its masked event; exit 1 where there is none."""
-    assert deployed.run("dead-letters", "export") == 1
-    deployed.put(FAILURE, notify_letter(error=ASLEEP))
-    assert deployed.run("dead-letters", "export") == 0
+    assert deployed.run("dead-letters", "export", "--queue", FAILURE) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["queue"], found["orderId"]) == (FAILURE, ORDER)
-    assert found["event"]["requestContext"]["requestId"] == NOTIFICATION
+    assert (found["queue"], found["event"]["requestContext"]["requestId"]) == (FAILURE, NOTIFICATION)
+    assert deployed.run("dead-letters", "export", "--queue", RETRY) == 1
+    assert (deployed.left(), deployed.hidden()) == ({REFUSED: 1, FAILURE: 1}, 0)
 
 
 # --- discard ---
@@ -479,42 +462,6 @@ def test_ctrl_c_shows_the_letters_again_and_says_so(
 
 
 # --- the stack and the clients ---
-
-
-def test_unknown_stack_is_named(deployed: Deployed, capsys: Print) -> None:
-    """A wrong name, profile or region: exit 2, and what to set."""
-    deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("ValidationError")
-    assert deployed.run("dead-letters", "redrive", "--yes", "--stack", "payment4") == 2
-    assert capsys.readouterr().err == (
-        f"no stack payment4 in {REGION}: name it (--stack), or set AWS_PROFILE and AWS_DEFAULT_REGION"
-        f"; there are {STACK}\n"
-    )
-
-
-def test_stack_of_something_else_is_named(deployed: Deployed, capsys: Print) -> None:
-    """A stack without these outputs: exit 2, and nothing is moved."""
-    deployed.world.wire.answers["cloudformation.DescribeStacks"] = lambda _call: {"Stacks": [{}]}
-    assert deployed.run("dead-letters", "redrive", "--yes") == 2
-    assert f"stack {STACK} has no output RefusedQueue" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("call", ["cloudformation.DescribeStacks", "sqs.ReceiveMessage", "sqs.GetQueueAttributes"])
-def test_missing_permission_is_named(deployed: Deployed, capsys: Print, call: str) -> None:
-    """What the caller may not do: exit 2, AWS's own words, and where to look."""
-    deployed.world.wire.before[call] = refuse("AccessDenied")
-    assert deployed.run("dead-letters", "list") == 2
-    assert re.fullmatch(r".*AccessDenied.*\nAsk for what the command.s --help names.*\n", capsys.readouterr().err)
-
-
-def test_missing_region_is_named(deployed: Deployed, capsys: Print, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment that names no region: exit 2 without a traceback."""
-
-    def session() -> Any:
-        raise NoRegionError
-
-    monkeypatch.setattr(boto3, "Session", session)
-    assert deployed.run("dead-letters", "redrive", "--yes") == 2
-    assert "You must specify a region.\nSet AWS_DEFAULT_REGION" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("deployed")

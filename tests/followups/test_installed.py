@@ -124,28 +124,21 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
         started.stop()
 
 
-def test_show_tells_where_the_order_is(user: User) -> None:
-    """What happened, its timer, and what happens next; by any of its ids."""
+def test_order_is_shown_listed_verified_and_replayed(user: User) -> None:
+    """By its ids, as lines and as JSON, with the stack's own secret; what is overdue is run once."""
     said = user.runs("show", ORDER)
     assert said.startswith(f"Order {ORDER}: waiting, passes completed: 1, checksum valid\n")
     for what in ("received", "checksum  valid", "pass 1", "schedule", "waits", "next  the timer starts pass 2"):
         assert f"  {what}" in said
     assert json.loads(user.runs("show", NOTIFICATION, "--json"))["notifications"][0]["state"] == "PENDING"
-    assert "no notification was saved" in user.runs("show", "ORDER-9", code=1)
-
-
-def test_list_streams_what_is_asked_for(user: User) -> None:
-    """What waits, as lines and as JSON lines."""
-    [line] = [line for line in user.runs("list", "--state", "pending").splitlines() if ORDER in line]
-    assert f"chargeId={CHARGE} notificationId={NOTIFICATION} orderId={ORDER}" in line
     listed = [json.loads(line) for line in user.runs("list", "--state", "pending", "--json").splitlines()]
     assert NOTIFICATION in {one["notificationId"] for one in listed}
-
-
-def test_verify_tells_valid_from_forged(user: User) -> None:
-    """With the stack's own secret."""
     assert user.runs("verify", EVENT).startswith("valid: with the current key, plain form\n")
     assert user.runs("verify", EVENTS / "wrong-checksum.json", code=1).startswith("invalid: ")
+    user.writes(2)
+    assert "ORDER-2" in user.runs("list")
+    assert "pass 1 was run" in user.runs("replay", "ORDER-2")
+    assert "left: pass 2 is due at" in user.runs("replay", "ORDER-2")
 
 
 def test_dead_letter_is_listed_and_goes_back(user: User) -> None:
@@ -163,14 +156,6 @@ def test_dead_letter_is_listed_and_goes_back(user: User) -> None:
     while user.stack.messages() != {"RetryQueue": 0, "RefusedQueue": 0, "FailureQueue": 0}:
         pass  # pytest's caller has the patience, not this test
     assert f"Order {ORDER}: waiting, passes completed: 1, checksum valid\n" in user.runs("show", unsaved)
-
-
-def test_overdue_order_is_replayed(user: User) -> None:
-    """One order: at once, and safe to run twice."""
-    user.writes(2)
-    assert "ORDER-2" in user.runs("list")
-    assert "pass 1 was run" in user.runs("replay", "ORDER-2")
-    assert "left: pass 2 is due at" in user.runs("replay", "ORDER-2")
 
 
 def test_terminal_shows_tables_colours_and_a_bar(user: User) -> None:

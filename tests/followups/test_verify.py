@@ -13,7 +13,6 @@ import pytest
 from local.stack import SECRET
 from tests.support.aws import CHARGE, ORDER, sample
 from tests.support.deployed import Deployed
-from tests.support.recorded_calls import refuse
 
 OLD = "skey_test_old_not_a_real_key"
 KEYS = {"current": SECRET["secretKey"], "previous": OLD}
@@ -154,14 +153,6 @@ def test_secret_without_a_key_cannot_prove_anything(deployed: Deployed, file: Pa
         SecretId="payment3/kbank", SecretString='{"secretKey": ""}'
     )
     assert deployed.run("verify", str(file)) == 2
-
-
-def test_secret_that_may_not_be_read_is_said(deployed: Deployed, capsys: Print, file: Path) -> None:
-    """Exit 2 and AWS's own words."""
-    file.write_text(body())
-    deployed.world.wire.before["secretsmanager.GetSecretValue"] = refuse("AccessDeniedException")
-    assert deployed.run("verify", str(file)) == 2
-    assert "AccessDeniedException" in capsys.readouterr().err
 
 
 def assert_nothing_secret(said: str) -> None:

@@ -179,18 +179,6 @@ def test_first_look_that_fails_ends_the_watch(bare: Poller, deployed: Deployed) 
         watch(bare, STATES, _terminal(), 2, lambda _seconds: None)
 
 
-def test_spoilt_record_is_a_row_that_says_so(bare: Poller, deployed: Deployed) -> None:
-    """A record that another hand has spoilt hides no other one, and ends no board."""
-    deployed.put_waiting("spoilt", nextPassDue="2026-11-22T08 o'clock")
-    deployed.put_failed("nameless", attempts=None, orderId=None)
-    deployed.put_waiting("well")
-    text = "\n".join(printed(bare))
-    assert text.count("  spoilt: ") == 2
-    assert "Late  2" in text
-    assert "Failed  1" in text
-    assert f"{ORDER} " in text
-
-
 def test_due_and_claimed_ones_have_no_countdown(bare: Poller, deployed: Deployed) -> None:
     """Due for less than a timer may be late it only waits; what is claimed or tried again is said to be."""
     now = deployed.world.now
@@ -201,12 +189,6 @@ def test_due_and_claimed_ones_have_no_countdown(bare: Poller, deployed: Deployed
     lines = printed(bare)
     ends = [re.sub("━+$", "━", line).split()[-2:] for line in lines if line.startswith(ORDER)]
     assert ends == [["h", "running"], ["due", "━"], ["s", "retrying"], ["s", "waiting"]]
-
-
-def test_hostile_ids_reach_no_terminal(bare: Poller, deployed: Deployed) -> None:
-    """What an order id holds is shown, and neither obeyed by the terminal nor by rich."""
-    deployed.put_waiting("n", orderId="\x1b]0;x\x07[red]me\n")
-    assert "?]0;x?[red]me?" in "\n".join(printed(bare))
 
 
 def test_looks_are_shared_for_a_while(bare: Poller, deployed: Deployed) -> None:

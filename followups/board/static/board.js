@@ -15,8 +15,8 @@ function keyed(key) {
 // Puts in what the server sent; focus, open lists and the panel's scrolling outlive it.
 function show(page) {
   document.title = page.title;
-  ahead = Number(byId("looked", page).dataset.now) - Date.now();
-  byId("looked").textContent = byId("looked", page).textContent;
+  ahead = Number(byId("as-of", page).dataset.now) - Date.now();
+  byId("as-of").textContent = byId("as-of", page).textContent;
   for (const id of ["problem", "summary"]) {
     // A screen reader reads these when they change.
     if (byId(id).innerHTML !== byId(id, page).innerHTML) byId(id).innerHTML = byId(id, page).innerHTML;
@@ -37,8 +37,8 @@ async function refresh() {
   try {
     const answer = await fetch(location.href, { cache: "no-store" });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    byId("silence").hidden = Boolean(byId("looked", page));
-    if (byId("looked", page) && mine === latest) show(page); // else another page was asked for meanwhile
+    byId("silence").hidden = Boolean(byId("as-of", page));
+    if (byId("as-of", page) && mine === latest) show(page); // else another page was asked for meanwhile
   } catch {
     byId("silence").hidden = false;
   }
@@ -100,7 +100,7 @@ document.addEventListener("click", async (event) => {
 });
 
 addEventListener("popstate", refresh);
-ahead = Number(byId("looked").dataset.now) - Date.now();
+ahead = Number(byId("as-of").dataset.now) - Date.now();
 complete();
 setInterval(tick, 1000);
 // Who marks a text to copy it is not disturbed.

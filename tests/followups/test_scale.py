@@ -1,0 +1,107 @@
+"""100,000 records, 1,000 of them FAILED of three causes, 50 messages in a queue: the tools answer in two seconds."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from callback.record import SWEEP_SHARDS
+from callback.table import serialize
+from followups.board import HOST, application
+from followups.snapshot import Poller
+from followups.stack import FAILURE, Stack
+from tests.support.aws import CHARGE
+from tests.support.deployed import Deployed, unstyled
+from tests.support.recorded_calls import Answer, Call
+
+CAUSES = {"PassFailed: out of stock": 700, "GaveUp: pass 2 did not answer": 250, "OrderUnsettled: PENDING": 50}
+KEYS = ("chargeId", "notificationId", "failedShard", "failedAt")
+SECONDS = 2
+
+
+class Table:
+    """100,000 typed items with the index `failed`, which is sparse: moto would read all of them for each shard."""
+
+    def __init__(self) -> None:
+        causes = [cause for cause, count in CAUSES.items() for _ in range(count)]
+        done = _item("done", state="DONE", passesDone=2)
+        self.items = {f"d{number}": done for number in range(99_000)}
+        for number, cause in enumerate(causes):
+            at = f"2026-11-22T{number % 9:02}:00:00.{number:06}Z"
+            ended = {"state": "FAILED", "lastError": cause, "failedAt": at, "failedShard": number % 12}
+            self.items[f"f{number}"] = _item(f"f{number}", **ended)
+        failed = sorted(
+            (item for item in self.items.values() if "failedShard" in item), key=lambda i: i["failedAt"]["S"]
+        )
+        self.failed = [{name: item[name] for name in KEYS} for item in reversed(failed)]
+
+    def query(self, call: Call) -> Answer:
+        """Answer one page of one shard."""
+        shard = call.request["ExpressionAttributeValues"][":shard"]
+        keys = [key for key in self.failed if call.request["IndexName"] == "failed" and key["failedShard"] == shard]
+        begin = int(call.request.get("ExclusiveStartKey", {"place": {"N": "0"}})["place"]["N"])
+        end = begin + call.request["Limit"]
+        more = {"LastEvaluatedKey": {"place": {"N": str(end)}}} if end < len(keys) else {}
+        return {"Items": keys[begin:end], "Count": len(keys[begin:end])} | more
+
+    def batch_get_item(self, call: Call) -> Answer:
+        """Answer all that is asked for."""
+        [(name, asked)] = call.request["RequestItems"].items()
+        return {
+            "Responses": {name: [self.items[key["notificationId"]["S"]] for key in asked["Keys"]]},
+            "UnprocessedKeys": {},
+        }
+
+
+def _item(name: str, **changes: Any) -> dict[str, Any]:
+    item = {"chargeId": CHARGE, "notificationId": name, "orderId": f"ORDER-{name}", "passesDone": 1, "passes": []}
+    item |= {"attempts": 4, "attemptsBefore": 1, "checksumStatus": "valid", "firstDue": "2026-11-22T00:00:00.000000Z"}
+    return {attribute: serialize(value) for attribute, value in (item | changes).items()}
+
+
+@pytest.fixture
+def full(deployed: Deployed) -> Deployed:
+    """The stack described above."""
+    table, counted = Table(), {"ApproximateNumberOfMessagesNotVisible": "0", "VisibilityTimeout": "720"}
+
+    def count(call: Call) -> Answer:
+        number = "50" if call.request["QueueUrl"] == deployed.urls[FAILURE] else "0"
+        return {"Attributes": counted | {"ApproximateNumberOfMessages": number}}
+
+    deployed.world.wire.answers |= {"dynamodb.Query": table.query, "dynamodb.BatchGetItem": table.batch_get_item}
+    deployed.world.wire.answers["sqs.GetQueueAttributes"] = count
+    return deployed
+
+
+@pytest.mark.no_cover  # measuring takes the time that is measured here
+def test_tools_answer_within_two_seconds_and_show_three_groups(
+    full: Deployed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`list`, `watch` and the page fold what failed into its causes, count all of it, and name the messages."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("LINES", "60")
+    texts, took = {}, {}
+    for command in (["list"], ["watch", "--once"]):
+        began = time.process_time()
+        assert full.run(*command) == 0
+        took[command[0]], texts[command[0]] = time.process_time() - began, unstyled(capsys.readouterr().out)
+    with full.world.wire:
+        began = time.process_time()
+        client = application(Poller(Stack(), clock=lambda: full.world.now)).test_client()
+        texts["board"] = client.get("/", headers={"Host": HOST}).text
+        took["board"] = time.process_time() - began
+    assert max(took.values()) < SECONDS, took
+    assert texts["list"].count("… and ") == len(CAUSES)
+    assert all(f"{count} of this cause" in texts["watch"] for count in CAUSES.values())
+    assert texts["board"].count("<details") == len(CAUSES)
+    assert all("50 not saved, in FailureQueue" in text for text in texts.values())
+
+
+def test_list_reads_what_it_prints_and_no_more(full: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of 100,000 records the 1,000 that failed, a hundred in a call, and their keys shard by shard."""
+    assert full.run("list", "--state", "failed", "--json") == 0
+    assert len([json.loads(line) for line in capsys.readouterr().out.splitlines()]) == sum(CAUSES.values())
+    assert len(full.world.wire.of("dynamodb.BatchGetItem")) == 10
+    assert len(full.world.wire.of("dynamodb.Query")) == SWEEP_SHARDS
