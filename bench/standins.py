@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 import threading
 import time
 from collections import Counter
@@ -121,8 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
         except Refused as error:
             told = {"__type": error.code, "Message": error.code} | ({"Item": error.item} if error.item else {})
             payload, status = json.dumps(told).encode(), error.status
-        if operation == "Invoke" and int(json.loads(body)["orderId"].split("-")[1]) < WARMING:
-            time.sleep(_seconds(request["FunctionName"]))
+        if status == 200 and operation == "Invoke" and int(json.loads(body)["orderId"].split("-")[1]) < WARMING:
+            time.sleep(int(request["FunctionName"].split("-")[-1]) / 1000)
         head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
         self.wfile.write(head.encode() + payload)
 
@@ -140,8 +139,3 @@ class _Handler(BaseHTTPRequestHandler):
         """Print nothing."""
 
     do_PUT = do_POST  # noqa: N815 - the library's name
-
-
-def _seconds(function: str) -> float:
-    found = re.search(r"process-paid-order-(\d+)$", function)
-    return int(found[1]) / 1000 if found else 0

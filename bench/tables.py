@@ -65,22 +65,20 @@ class Table:
         change = request.get("UpdateExpression")
         new = updated(old or dict(about), change, values) if change else about
         self.items[key] = json.dumps(new, separators=(",", ":"))
-        self._bill(old, new)
-        self._move(key, old, new)
+        self.units["write"] += ceil(max(size(old), size(new)) / 1024)
+        self._index(key, old, new)
         return new
 
-    def _bill(self, old: Typed, new: Typed) -> None:
-        self.units["write"] += ceil(max(size(old), size(new)) / 1024)
+    def _index(self, key: Key, old: Typed, new: Typed) -> None:
         for name in filter(None, self.keys):
             before, after = (self.entry(item, name) for item in (old, new))
             # An index is written only if its entry changes; a key that changes is a deletion and a write.
-            for entry in filter(None, (before, after) if before != after else ()):
-                self.units[f"index {name}"] += ceil(size(entry) / 1024)
+            if before != after:
+                self.units[f"index {name}"] += sum(ceil(size(entry) / 1024) for entry in (before, after) if entry)
+                if name == "due":
+                    self._move(key, before, after)
 
-    def _move(self, key: Key, old: Typed, new: Typed) -> None:
-        before, after = (self.entry(item, "due") for item in (old, new))
-        if before == after:
-            return
+    def _move(self, key: Key, before: Typed, after: Typed) -> None:
         if before:
             entries = self.due[before["sweepShard"]["N"]]
             del entries[bisect_left(entries, (before["sweepAt"]["S"], key))]
@@ -89,8 +87,8 @@ class Table:
 
     def entry(self, item: Typed, index: str) -> Typed:
         """Return what an index, which holds keys only, has of an item; nothing if the item is not in it."""
-        names = {*self.keys[""], *self.keys.get(index, ())}
-        return {name: item[name] for name in names} if index in self.keys and names <= item.keys() else {}
+        names = {*self.keys[""], *self.keys[index]}
+        return {name: item[name] for name in names} if names <= item.keys() else {}
 
     def _read(self, key: Key) -> Typed:
         return json.loads(self.items[key]) if key in self.items else self.default(key[0])
