@@ -12,14 +12,11 @@ from functools import partial
 from typing import Any
 
 import pytest
-from boto3.dynamodb.types import TypeSerializer
 
-from callback.record import sweep_shard
 from tests.functions.test_notification import FORM, event, message, signed
 from tests.support.aws import World
 from tests.support.fault_scenarios import START, USUAL
 from tests.support.lambda_model import DELAYED_NOTIFY, SWEEP, Model
-from tests.support.moto_in_process import directly
 from tests.support.outages import rings, worlds
 from tests.support.recorded_calls import Answer, Call
 
@@ -69,7 +66,6 @@ class Day:
     alarms: dict[str, list[datetime]] = field(default_factory=dict)
     passes: dict[str, datetime] = field(default_factory=dict)
     orders: set[tuple[str, str]] = field(default_factory=set)
-    copies: int = 0
 
     def losses(self, undisturbed: "Day") -> list[str]:
         """Say what this day lost against the other."""
@@ -92,27 +88,20 @@ class Shop:
     asked: dict[str, Any] = field(default_factory=dict)
     day: Day = field(default_factory=Day)
 
-    def play(self, strangers: list[Post], real: list[Post] = REAL, copies: int = 0, **how: str) -> Day:
-        """Let the bank and a stranger post, until all is at rest; what became of the bank's.
-
-        The first forgery that is saved gets so many `copies`, whose passes only fail, which takes no time here.
-        """
-        model = self._begin(real, **how)
-        for post in sorted([*strangers, *real], key=lambda post: post.after):
+    def play(self, strangers: list[Post], **how: str) -> Day:
+        """Let the bank and a stranger post, until all is at rest; return what became of the bank's."""
+        model = self._begin(**how)
+        for post in sorted([*strangers, *REAL], key=lambda post: post.after):
             model.at(START + post.after, partial(model.accept, DELAYED_NOTIFY, post.event, "Notify"))
-        if copies:
-            model.at(START + MINUTE, lambda: self._copy(copies))
-            model.run(START + timedelta(minutes=6))
-        else:
-            model.rest(timedelta(hours=100))
+        model.rest(timedelta(hours=100))
         for name, at in rings(self.world, model):
             self.day.alarms.setdefault(name, []).append(at)
         for run in model.runs:
-            if run.completed and run.notification in {post.name for post in real}:
+            if run.completed and run.notification in {post.name for post in REAL}:
                 self.day.passes.setdefault(f"{run.notification} {run.number}", run.began)
         return self.day
 
-    def _begin(self, real: list[Post], timer: str = "once", policy: str = "warn", down: str = "") -> Model:
+    def _begin(self, policy: str = "warn", down: str = "") -> Model:
         world, self.day = self.world, Day()
         world.empty()
         world.now = START
@@ -122,32 +111,20 @@ class Shop:
             world.pay(chargeId=charge, orderId=order)
         over = START + timedelta(minutes=100)
         fails: dict[str, Any] = {"outage": lambda name: "denied" if name == down and world.now < over else ""}
-        model = world.model(parallel=True, timer=timer, behaviour=self._behaviour, **fails)
-        self._watch(model, real)
+        model = world.model(parallel=True, behaviour=self._behaviour, **fails)
+        self._watch(model)
         model.sweep()  # so that the sweeps of all days fall on the same seconds
         return model
-
-    def _copy(self, count: int) -> None:
-        [row] = [row for row in self.world.rows("CREDIT_CARD_NOTIFY_TABLE") if row["checksumStatus"] == "invalid"]
-        for number in range(count):
-            copy = row | {"notificationId": f"copy {number}"}
-            copy["sweepShard"] = sweep_shard(copy, failures=1)
-            item = {name: TypeSerializer().serialize(value) for name, value in copy.items()}
-            name = self.world.environment["CREDIT_CARD_NOTIFY_TABLE"]
-            directly(self.world.client("dynamodb"), "PutItem", {"TableName": name, "Item": item})
 
     def _behaviour(self, _number: int) -> str:
         return "fails" if self.asked["orderId"] in REFUSED else "works"
 
-    def _watch(self, model: Model, real: list[Post]) -> None:
+    def _watch(self, model: Model) -> None:
         world, day = self.world, self.day
         invoke, around = world.wire.answers["lambda.Invoke"], world.wire.around
 
         def process(call: Call) -> Answer:
             self.asked = json.loads(call.request["Payload"])
-            if self.asked.get("notificationId", "").startswith("copy"):
-                day.copies += 1
-                return {"StatusCode": 202}
             if "note" in self.asked and self.asked["chargeId"] in PAID:
                 day.orders.add((self.asked["chargeId"], self.asked["orderId"]))
             return invoke(call)
@@ -155,7 +132,7 @@ class Shop:
         def mailed(call: Call) -> None:
             text = call.request["Message"]["Body"]["Text"]["Data"]
             subject = call.request["Message"]["Subject"]["Data"]
-            for post in real:
+            for post in REAL:
                 if f"\nNotification: {post.name}\n" in text:
                     day.mails[f"{post.name}: {subject}"] = world.now
 
@@ -258,12 +235,3 @@ def test_real_payments_heal_as_soon_beside_forgeries(shop: Shop, down: str) -> N
     """Something is down while both arrive, and comes back: no later and no less loudly than without a stranger."""
     strangers = posts(["a known charge and its order", "nonsense"], 5)
     assert shop.play(strangers, down=down).losses(shop.play([], down=down)) == []
-
-
-def test_overdue_payment_does_not_wait_for_1600_forgeries(shop: Shop) -> None:
-    """Timers do not fire, and an order that ProcessPaidOrder refuses was forged 1,600 times: the sweep is in time."""
-    real = [payment("paid", 0)]
-    quiet = shop.play([], real, timer="never")
-    day = shop.play([_post("orders that are refused", 0, 0)], real, timer="never", copies=1600)
-    assert day.losses(quiet) == []
-    assert day.copies > 100  # nor are they forgotten
