@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -229,20 +230,18 @@ def command() -> None:
     """
 
 
-@manual(
-    "list",
-    *_LOOKING,
-    "sqs:GetQueueAttributes the queues",
-    examples=("followups dead-letters list --queue RefusedQueue --json",),
-    short_help="What is in the queues, and why.",
-    group=command,
+_manual = partial(manual, group=command)
+
+
+@_manual(
+    "list", (*_LOOKING, "sqs:GetQueueAttributes the queues"), "followups dead-letters list --queue RefusedQueue --json"
 )
 @_chosen(QUEUES)
 @click.option(
     "--limit", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="at most so many a queue"
 )
 def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], limit: int) -> int:
-    """List each letter: of which notification, since when and why, and what drains its queue.
+    """List what is in the queues: of which notification, since when, why, and what drains it.
 
     Each letter is received, hidden from others for a moment, and made visible again; none is moved. A letter that is
     hidden cannot be read, and is only counted: RetryFunction or another redrive has it, or it waits for its next try.
@@ -266,35 +265,17 @@ def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str
     return 0
 
 
-@manual(
-    "show",
-    *_LOOKING,
-    examples=("followups dead-letters show 1f0c5a55",),
-    short_help="All of a letter, its event masked.",
-    group=command,
-)
+@_manual("show", _LOOKING, "followups dead-letters show 1f0c5a55")
 @_chosen(QUEUES, "LETTER...")
 def show(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
-    """Print all that is known of a letter: of which notification, since when, why, and the event itself.
-
-    Card data, tokens and keys are masked in it.
-    """
+    """Print all of a letter and its event, without card data, tokens and keys."""
     return _print_events(operator, queues, letters, as_json=operator.output.as_json)
 
 
-@manual(
-    "export",
-    *_LOOKING,
-    examples=("followups dead-letters export --queue RefusedQueue > letters.jsonl",),
-    short_help="Letters as JSON lines, their events masked.",
-    group=command,
-)
+@_manual("export", _LOOKING, "followups dead-letters export --queue RefusedQueue > letters.jsonl")
 @_chosen(QUEUES)
 def export(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
-    """Print letters as JSON lines, each with its event: for a ticket, or to search many.
-
-    Card data, tokens and keys are masked. No letter is moved; what is raw stays in the queue.
-    """
+    """Print letters and their events as JSON lines, without card data, tokens and keys."""
     return _print_events(operator, queues, letters, as_json=True)
 
 
@@ -313,17 +294,11 @@ def _print_events(operator: Operator, queues: tuple[str, ...], letters: tuple[st
     return code
 
 
-@manual(
+@_manual(
     "redrive",
-    *_LOOKING,
-    "sqs:DeleteMessage RefusedQueue, FailureQueue",
-    "sqs:SendMessage RetryQueue",
-    examples=(
-        "followups dead-letters redrive 1f0c5a55",
-        "followups dead-letters redrive --yes --rate 2",
-    ),
-    short_help="Send letters back to where they are delivered.",
-    group=command,
+    (*_LOOKING, "sqs:DeleteMessage RefusedQueue, FailureQueue", "sqs:SendMessage RetryQueue"),
+    "followups dead-letters redrive 1f0c5a55",
+    "followups dead-letters redrive --yes --rate 2",
 )
 @_chosen(FOR_A_PERSON)
 @click.option("--dry-run", is_flag=True, help="only print what would go back")
@@ -390,21 +365,20 @@ def _send_back(stack: Stack, queue: Queue, letter: Letter, sent: set[int]) -> tu
     return "went back", "went back to the retry queue"
 
 
-@manual(
+@_manual(
     "discard",
-    *_LOOKING,
-    "sqs:DeleteMessage RefusedQueue, FailureQueue",
-    examples=("followups dead-letters discard 1f0c5a55", "followups dead-letters discard --queue FailureQueue --yes"),
-    short_help="Delete letters for good.",
-    group=command,
+    (*_LOOKING, "sqs:DeleteMessage RefusedQueue, FailureQueue"),
+    "followups dead-letters discard 1f0c5a55",
+    "followups dead-letters discard --queue FailureQueue --yes",
 )
 @_chosen(FOR_A_PERSON)
 @click.option("--yes", is_flag=True, help="do not ask")
 def discard(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], *, yes: bool) -> int:
-    """Delete letters for good: those whose message ids are named, else every letter of the queue.
+    """Delete letters for good.
 
-    It lists them and asks; without a terminal only --yes deletes. Without --queue it is RefusedQueue, in which
-    anybody's nonsense ends. What is in FailureQueue was accepted, and is nowhere else: redrive it, if you can.
+    Those whose message ids are named, else every letter of the queue. It lists them and asks; without a terminal only
+    --yes deletes. Without --queue it is RefusedQueue, in which anybody's nonsense ends. What is in FailureQueue was
+    accepted, and is nowhere else: redrive it, if you can.
     """
     results = [_discard(operator, name, letters, yes=yes) for name in queues or (REFUSED,)]
     found, deleted = (sum(column) for column in zip(*results, strict=True))

@@ -92,9 +92,9 @@ def _rows(stack: Stack, one: Notification) -> list[Item]:
 
 @manual(
     "forget",
-    *READ,
-    "dynamodb:UpdateItem CreditCardNotifyTable, CallbackErrorLogTable",
-    examples=("followups forget ORDER-1001", "followups forget ORDER-1001 --yes"),
+    (*READ, "dynamodb:UpdateItem CreditCardNotifyTable, CallbackErrorLogTable"),
+    "followups forget ORDER-1001",
+    "followups forget ORDER-1001 --yes",
 )
 @click.argument("order", metavar="ORDER")
 @click.option("--dry-run", is_flag=True, help="only print what would be erased")

@@ -69,12 +69,7 @@ def chosen(operator: Operator, states: Iterable[State], asked: Mapping[str, Any]
     return Found(tuple(one for part in parts for one in part.rows), any(part.more for part in parts))
 
 
-@manual(
-    "list",
-    *READ,
-    *LETTERS,
-    examples=("followups list --state failed --since 24h", "followups list --checksum invalid --json"),
-)
+@manual("list", READ + LETTERS, "followups list --state failed --since 24h", "followups list --checksum invalid --json")
 @click.option("--state", "states", type=StateChoice(), multiple=True, help="may be given several times")
 @click.option("--all", "unfold", is_flag=True, help="on a terminal: print each, instead of a few of each cause")
 @period

@@ -145,14 +145,17 @@ class ManualGroup(ManualCommand, click.Group):
 
 def manual(
     name: str,
-    *permissions: str,
+    permissions: Sequence[str],
+    *examples: str,
     group: click.Group | None = None,
     **attributes: Any,  # noqa: ANN401 - ManualCommand's
 ) -> Callable[[Callable[..., int]], click.Command]:
     """Make a function a command, of a group or to be imported by its name; its docstring is the manual's text."""
 
     def decorate(function: Callable[..., int]) -> click.Command:
-        command = click.command(name, ManualCommand, permissions=permissions, **attributes)(click.pass_obj(function))
+        command = click.command(name, ManualCommand, permissions=permissions, examples=examples, **attributes)(
+            click.pass_obj(function)
+        )
         if group:
             group.add_command(command)
         return command

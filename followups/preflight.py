@@ -301,8 +301,8 @@ def assigned(texts: Iterable[str]) -> dict[str, str]:
 
 @manual(
     "preflight",
-    *PERMISSIONS,
-    examples=("followups preflight --config-env prod --parameter ExistingOrderTable=orders",),
+    PERMISSIONS,
+    "followups preflight --config-env prod --parameter ExistingOrderTable=orders",
     exits={0: "nothing stops", 1: "something stops"},
 )
 @click.option("--config-env", default="default", metavar="NAME", help="samconfig.toml's environment (default: default)")

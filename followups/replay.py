@@ -77,9 +77,9 @@ def _invoke_recheck(stack: Stack, payload: str) -> tuple[str, str]:
 
 @manual(
     "replay",
-    *READ,
-    "lambda:InvokeFunction the function Recheck",
-    examples=("followups replay ORDER-1001", "followups replay --state failed --since 2h --yes --rate 2"),
+    (*READ, "lambda:InvokeFunction the function Recheck"),
+    "followups replay ORDER-1001",
+    "followups replay --state failed --since 2h --yes --rate 2",
 )
 @click.argument("orders", nargs=-1, metavar="[ORDER]...")
 @click.option(

@@ -16,9 +16,8 @@ from followups.text import printable
 
 @manual(
     "resolve",
-    *READ,
-    "dynamodb:UpdateItem CreditCardNotifyTable",
-    examples=('followups resolve ORDER-1001 --reason "refunded by hand, ticket 4711"',),
+    (*READ, "dynamodb:UpdateItem CreditCardNotifyTable"),
+    'followups resolve ORDER-1001 --reason "refunded by hand, ticket 4711"',
 )
 @click.argument("word", metavar="ORDER|CHARGE|NOTIFICATION")
 @click.option("--reason", required=True, metavar="TEXT", help="what was done, for later readers")

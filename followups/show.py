@@ -18,13 +18,7 @@ not be saved is in a queue:
     {}"""
 
 
-@manual(
-    "show",
-    *READ,
-    *LETTERS,
-    *TIMERS,
-    examples=("followups show ORDER-1001", "followups show chrg_test_2250… --json"),
-)
+@manual("show", READ + LETTERS + TIMERS, "followups show ORDER-1001", "followups show chrg_test_2250… --json")
 @click.argument("word", metavar="ORDER|CHARGE|NOTIFICATION")
 def command(operator: Operator, word: str) -> int:
     """Answer "this customer paid, where is the order?".

@@ -21,11 +21,14 @@ _NOT_COVERED = ("orderId", "source", "description")
 
 @manual(
     "verify",
-    "cloudformation:DescribeStacks the stack (not with --secret-file)",
-    "dynamodb:Query CreditCardNotifyTable and its indexes (for ORDER)",
-    "dynamodb:BatchGetItem CreditCardNotifyTable, its bodies, too (for ORDER)",
-    "secretsmanager:GetSecretValue the secret (not with --secret-file)",
-    examples=("followups verify ORDER-1001", "followups verify --secret-file keys.json - < body.json"),
+    (
+        "cloudformation:DescribeStacks the stack (not with --secret-file)",
+        "dynamodb:Query CreditCardNotifyTable and its indexes (for ORDER)",
+        "dynamodb:BatchGetItem CreditCardNotifyTable, its bodies, too (for ORDER)",
+        "secretsmanager:GetSecretValue the secret (not with --secret-file)",
+    ),
+    "followups verify ORDER-1001",
+    "followups verify --secret-file keys.json - < body.json",
     exits={
         0: "valid",
         1: "not valid: it matches no key, or there is none",

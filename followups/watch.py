@@ -172,12 +172,7 @@ def _line(*cells: RenderableType, width: int, style: str = "") -> Table:
     return line
 
 
-@manual(
-    "watch",
-    *READ,
-    *LETTERS,
-    examples=("followups watch --state overdue --state failed", "followups watch --once --json"),
-)
+@manual("watch", READ + LETTERS, "followups watch --state overdue --state failed", "followups watch --once --json")
 @click.option("--state", "states", type=StateChoice(), multiple=True, help="may be given several times")
 @click.option(
     "--every", type=click.FloatRange(min=1), default=2, metavar="SECONDS", help="between refreshes (default: 2)"

@@ -157,13 +157,7 @@ def serve(app: Flask, port: int, note: Callable[[str], None], *, browser: bool) 
         listening.serve_forever()
 
 
-@manual(
-    "board",
-    *READ,
-    *LETTERS,
-    *TIMERS,
-    examples=("followups board --port 8080 --no-browser",),
-)
+@manual("board", READ + LETTERS + TIMERS, "followups board --port 8080 --no-browser")
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, metavar="N", help="the port (default: a free one)")
 @click.option("--browser/--no-browser", default=True, help="open it in the browser, or only print the address")
 def command(operator: Operator, port: int, *, browser: bool) -> int:
