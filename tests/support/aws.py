@@ -1,5 +1,6 @@
 """A small world around the handlers: moto's tables made from the template, a clock to set, and a ProcessPaidOrder."""
 
+import copy
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -34,6 +35,7 @@ ORDER = "ORDER-1001"
 RETURN_URL = "https://shop.local.example/thanks"
 # One for all tests: what takes time is reading AWS's service models.
 SESSION = boto3.Session(region_name=REGION, aws_access_key_id="none", aws_secret_access_key="none")
+_TABLES: dict[str, Any] = {}  # as moto makes them, empty
 PARAMETERS = {
     "RedirectUrlTemplate": "https://shop.local.example/orders/{orderId}",
     "RedirectAllowedOrigins": "https://shop.local.example",
@@ -93,9 +95,7 @@ class World:
         """Make what the template makes."""
         self.resources = resolved(**PARAMETERS)
         self.environment = self.resources["RecheckFunction"]["Properties"]["Environment"]["Variables"]
-        for resource in self.resources.values():
-            if resource["Type"] == "AWS::DynamoDB::Table":
-                self._make_table(resource["Properties"])
+        self._make_tables()
         self.client("scheduler").create_schedule_group(Name=self.environment["SCHEDULE_GROUP"])
         self.client("secretsmanager").create_secret(
             Name=self.environment["KBANK_SECRET_ID"], SecretString=json.dumps(SECRET)
@@ -119,9 +119,16 @@ class World:
         self.now = max(ended)
         return answers
 
-    def _make_table(self, properties: dict[str, Any]) -> None:
+    def _make_tables(self) -> None:
+        # The first world asks moto to, and the others copy: it takes moto longer than most tests take.
+        tables = get_backend("dynamodb")[ACCOUNT][REGION].tables
         names = ("TableName", "BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
-        self.client("dynamodb").create_table(**{name: properties[name] for name in names if name in properties})
+        for resource in self.resources.values() if not _TABLES else ():
+            if resource["Type"] == "AWS::DynamoDB::Table":
+                about = resource["Properties"]
+                self.client("dynamodb").create_table(**{name: about[name] for name in names if name in about})
+                _TABLES[about["TableName"]] = copy.deepcopy(tables[about["TableName"]])
+        tables |= copy.deepcopy(_TABLES)
 
     def empty(self) -> None:
         """Forget all that happened: a world for the next story, made sooner than a new one."""
