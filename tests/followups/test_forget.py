@@ -1,20 +1,18 @@
 """`followups forget`: a customer's data goes, what accounting needs stays."""
 
-import json
-import sys
 from typing import Any
 
 import pytest
 
 from callback.report import error_id
-from tests.followups.test_dead_letters import Terminal
+from tests.followups.conftest import Followups
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
-from tests.support.deployed import PROCESS, Deployed, notification, unstyled
+from tests.support.deployed import PROCESS, Deployed, notification
 from tests.support.recorded_calls import Call, payload
 
-Print = pytest.CaptureFixture[str]
 NAME = "Somchai Jaidee"
 NOTIFY, ERRORS = "CREDIT_CARD_NOTIFY_TABLE", "CALLBACK_ERROR_LOG_TABLE"
+YES = f"forget --yes --stack payment3-follow-up-dev -- {ORDER}"
 
 
 @pytest.fixture
@@ -36,79 +34,72 @@ def done(deployed: Deployed) -> Deployed:
     return deployed
 
 
-def test_customer_is_gone_and_what_accounting_needs_stays(done: Deployed, capsys: Print) -> None:
-    """Body, answers and free texts are erased from both tables; ids, money, verdict, passes and times are as before."""
-    before, errors = done.world.record(), done.world.errors()
-    assert done.run("forget", ORDER, "--yes") == 0
-    after = done.world.record()
-    assert NAME not in str(done.world.rows(NOTIFY)) + str(done.world.rows(ERRORS))
-    gone = {"body", "lastError"}
-    assert after == {name: value for name, value in before.items() if name not in gone} | {
-        "passes": [{name: value for name, value in done_.items() if name != "outcome"} for done_ in before["passes"]],
+def stored(deployed: Deployed) -> list[dict[str, Any]]:
+    """All rows of both tables."""
+    return deployed.world.rows(NOTIFY) + deployed.world.rows(ERRORS)
+
+
+def test_customer_is_gone_and_what_accounting_needs_stays(done: Deployed, followups: Followups) -> None:
+    """Body, answers and free texts are erased from both tables; ids, money, verdict, passes and times stay."""
+    before, [was] = done.world.record(), done.world.errors()
+    said = followups(*YES.split()).out
+    assert NAME not in str(stored(done))
+    assert done.world.record() == {name: before[name] for name in before if name not in {"body", "lastError"}} | {
+        "passes": [{name: value for name, value in one.items() if name != "outcome"} for one in before["passes"]],
         "erasedAt": "2026-11-22T09:34:37.850000Z",
     }
-    [row], [was] = done.world.errors(), errors
+    [row] = done.world.errors()
     assert was.keys() - row.keys() == {"message", "traceback", "event", "responseData"} & was.keys()
-    said = capsys.readouterr().out
     assert "erased: body, lastError, passes of the record; rows of the error log: 1\n" in said
     assert said.endswith("Notifications: 1, erased: 1, left: 0.\n")
-    assert done.run("show", ORDER) == 0
+    followups("show", ORDER)
 
 
-def test_second_time_there_is_nothing_left(done: Deployed, capsys: Print) -> None:
-    """It may be run again, and writes nothing then."""
-    done.run("forget", ORDER, "--yes")
-    rows = done.world.rows(NOTIFY) + done.world.rows(ERRORS)
+def test_second_time_there_is_nothing_left(done: Deployed, followups: Followups) -> None:
+    """It may be run again, and writes nothing then; with --json it prints one object for each notification."""
+    [found] = followups(*YES.split()[:-2], "--json", "--", ORDER).objects
+    assert (found["notificationId"], found["result"]) == (NOTIFICATION, "erased")
+    rows = stored(done)
     done.world.wait(60)
     done.world.wire.calls.clear()
-    assert done.run("forget", ORDER, "--yes") == 0
-    assert "nothing is left to erase" in capsys.readouterr().out
-    assert done.world.rows(NOTIFY) + done.world.rows(ERRORS) == rows
+    assert "nothing is left to erase" in followups(*YES.split()).out
+    assert stored(done) == rows
     assert "dynamodb.UpdateItem" not in done.world.wire.names()
 
 
 @pytest.mark.parametrize(("options", "code"), [(["--dry-run"], 0), ([], 1)])
-def test_nothing_is_erased_unasked(done: Deployed, capsys: Print, options: list[str], code: int) -> None:
-    """A dry run, and a pipe, in which nobody can answer: said what would be, and the command that does it."""
-    rows = done.world.rows(NOTIFY) + done.world.rows(ERRORS)
-    assert done.run("forget", ORDER, *options) == code
-    said = capsys.readouterr().out
+def test_nothing_is_erased_unasked(done: Deployed, followups: Followups, options: list[str], code: int) -> None:
+    """A dry run prints what it would erase; so does a pipe, which cannot answer, with the command that erases."""
+    rows = stored(done)
+    said = followups("forget", ORDER, *options, code=code).out
     assert "body, lastError, passes of the record; rows of the error log: 1\n" in said
-    command = f"followups forget --yes --stack payment3-follow-up-dev -- {ORDER}"
-    assert (f"To do it:  {command}" in said) == (not options)
-    assert done.world.rows(NOTIFY) + done.world.rows(ERRORS) == rows
-    assert done.run(*command.split()[1:]) == 0
+    assert (f"To do it:  followups {YES}" in said) == (not options)
+    assert stored(done) == rows
 
 
 @pytest.mark.parametrize("answer", ["y", "n"])
-def test_person_is_asked(done: Deployed, capsys: Print, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
-    """On a terminal; a no erases nothing."""
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setattr(sys, "stdin", Terminal(f"{answer}\n"))
-    assert done.run("forget", ORDER) == (answer == "n")
+def test_person_is_asked(done: Deployed, followups: Followups, answer: str) -> None:
+    """A terminal asks first; a no erases nothing."""
+    said = followups.in_terminal("forget", ORDER, typed=f"{answer}\n", code=int(answer == "n")).out
     assert ("body" in done.world.record()) == (answer == "n")
-    assert f"Erase this of {ORDER} for good? [y/N]" in unstyled(capsys.readouterr().out)
+    assert f"Erase this of {ORDER} for good? [y/N]" in said
 
 
-@pytest.mark.parametrize("state", ["waits", "runs", "spoilt"])
-def test_what_is_still_followed_up_is_left(deployed: Deployed, capsys: Print, state: str) -> None:
-    """A clear line, exit 1, and no write: its passes go on; the other notifications of the order are erased."""
-    changes: dict[str, Any] = {"waits": {}, "spoilt": {"state": "LOST"}}.get(
-        state, {"leaseUntil": "2026-11-23T00:00:00Z"}
-    )
+@pytest.mark.parametrize("changes", [{}, {"state": "LOST"}, {"leaseUntil": "2026-11-23T00:00:00Z"}])
+def test_what_is_still_followed_up_is_left(deployed: Deployed, followups: Followups, changes: dict[str, Any]) -> None:
+    """What waits, is spoilt or runs is not written, exit 1; the order's other notifications are erased."""
     deployed.put_waiting("1", -1, body=NAME, **changes)
     deployed.put_failed("2", body=NAME)
-    assert deployed.run("forget", ORDER, "--yes") == 1
+    said = followups(*YES.split(), code=1).out
     bodies = {row["notificationId"]: "body" in row for row in deployed.world.rows(NOTIFY)}
     assert bodies == {"1": True, "2": False}
-    said = capsys.readouterr().out
     assert "so it is still followed up; forget it once it is done or failed" in said
     assert said.endswith("Notifications: 2, erased: 1, left: 1.\n")
-    assert deployed.run("forget", ORDER, "--dry-run") == 0
+    followups("forget", ORDER, "--dry-run")
 
 
-def test_run_that_begins_meanwhile_is_not_written_over(deployed: Deployed, capsys: Print) -> None:
-    """A replay that claims it between the look and the write: it is left, and can be forgotten afterwards."""
+def test_run_that_begins_meanwhile_is_not_overwritten(deployed: Deployed, followups: Followups) -> None:
+    """What a replay claims between read and write is left, and can be forgotten afterwards."""
     deployed.put_failed("1", body=NAME)
 
     def claim(_call: Call) -> None:
@@ -117,14 +108,13 @@ def test_run_that_begins_meanwhile_is_not_written_over(deployed: Deployed, capsy
             deployed.put_failed("1", body=NAME, attempts=9)
 
     deployed.world.wire.before["dynamodb.UpdateItem"] = claim
-    assert deployed.run("forget", ORDER, "--yes") == 1
-    assert "left: it moved on meanwhile; try again" in capsys.readouterr().out
+    assert "left: it moved on meanwhile; try again" in followups(*YES.split(), code=1).out
     assert deployed.world.record()["body"] == NAME
-    assert deployed.run("forget", ORDER, "--yes") == 0
+    followups(*YES.split())
 
 
-def test_whatever_another_hand_added_is_erased(deployed: Deployed) -> None:
-    """By what is kept, not by what is erased: odd names and types, in the record and in the error log."""
+def test_whatever_another_hand_added_is_erased(deployed: Deployed, followups: Followups) -> None:
+    """What is not known to be needed goes: odd names and types, in the record and in the error log."""
     odd: dict[str, Any] = {
         "customer name": NAME,
         "a.b-c": {"x": [NAME]},
@@ -134,32 +124,25 @@ def test_whatever_another_hand_added_is_erased(deployed: Deployed) -> None:
     deployed.put_failed("1", **odd)
     row = {"errorId": error_id("1", "failed", 2), "message": NAME, "chargeId": {NAME}, "lastAt": "2026"}
     deployed.world.table(ERRORS).put_item(Item=row)
-    assert deployed.run("forget", ORDER, "--yes") == 0
-    assert NAME not in str(deployed.world.rows(NOTIFY)) + str(deployed.world.rows(ERRORS))
+    followups(*YES.split())
+    assert NAME not in str(stored(deployed))
     assert deployed.world.record()["passes"] == [{}, {"at": "2026"}]
 
 
-def test_row_of_another_function_and_unknown_orders_are_left(deployed: Deployed, capsys: Print) -> None:
-    """Another function's row is not ours to change; an order without notifications is said: exit 1."""
+def test_row_of_another_function_and_unknown_orders_are_left(deployed: Deployed, followups: Followups) -> None:
+    """Exit 1 for both."""
     row = {"chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER, "customer": NAME}
     deployed.world.table(NOTIFY).put_item(Item=row)
-    assert deployed.run("forget", ORDER, "--yes") == 1
+    followups(*YES.split(), code=1)
     assert deployed.world.record() == row
-    assert deployed.run("forget", "ORDER-9", "--yes") == 1
-    assert "ORDER-9: no notification was saved" in capsys.readouterr().out
+    assert "ORDER-9: no notification was saved" in followups("forget", "ORDER-9", "--yes", code=1).out
 
 
-def test_json_lines_are_for_programs(done: Deployed, capsys: Print) -> None:
-    """One object for each notification."""
-    assert done.run("forget", ORDER, "--yes", "--json") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert (found["notificationId"], found["result"]) == (NOTIFICATION, "erased")
-
-
-def test_more_than_are_looked_at_is_said(deployed: Deployed, capsys: Print, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_one_run_reads_is_exit_code_1(
+    deployed: Deployed, followups: Followups, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody thinks that all was erased where it was not."""
     monkeypatch.setattr("followups.tables.MOST_FOUND", 2)
     for number in range(3):
         deployed.put_failed(str(number), body=NAME)
-    assert deployed.run("forget", ORDER, "--yes") == 1
-    assert "There are more than one run reads" in capsys.readouterr().err
+    assert "There are more than one run reads" in followups(*YES.split(), code=1).err

@@ -13,11 +13,11 @@ from callback.report import error_id
 from followups.board import application
 from followups.snapshot import Poller
 from followups.stack import Stack
+from tests.followups.conftest import Followups
 from tests.support.aws import CHARGE, ORDER
-from tests.support.busy_stack import use_few_shards
 from tests.support.deployed import Deployed
 
-Print = pytest.CaptureFixture[str]
+pytestmark = pytest.mark.usefixtures("few_shards")
 CARD = "4111111111111111"
 NOTIFY, ERRORS = "CREDIT_CARD_NOTIFY_TABLE", "CALLBACK_ERROR_LOG_TABLE"
 # What a terminal, a clipboard or a page may obey: escapes, line ends, and what turns the direction of writing.
@@ -59,20 +59,18 @@ SPOILT_ERROR = st.dictionaries(st.sampled_from(ROW), ANY, max_size=4)
 @given(rows=st.lists(SPOILT, min_size=9, max_size=18), errors=st.lists(SPOILT_ERROR, min_size=2, max_size=2))
 def test_spoilt_rows_are_survived_everywhere(
     deployed: Deployed,
-    capsys: Print,
-    monkeypatch: pytest.MonkeyPatch,
+    followups: Followups,
     rows: list[dict[str, Any]],
     errors: list[dict[str, Any]],
 ) -> None:
     """Any type in any attribute: no traceback, no card number, and nothing that a terminal obeys, in any output."""
-    use_few_shards(monkeypatch)
     deployed.world.empty()
     _put(deployed, rows, errors)
     for command in ("list --state pending --state failed", f"show {CHARGE}", "watch --once", "watch --json"):
-        _runs(deployed, capsys, *command.split())
-        _runs(deployed, capsys, *command.split(), "--json")
+        _runs(followups, *command.split())
+        _runs(followups, *command.split(), "--json")
     for command in ("verify", "replay --dry-run", "replay --yes", "resolve --reason x", "forget --yes"):
-        _runs(deployed, capsys, *command.split(), ORDER)
+        _runs(followups, *command.split(), ORDER)
     with deployed.world.wire:
         poller = Poller(Stack(), clock=lambda: deployed.world.now)
         client = application(poller).test_client()
@@ -83,25 +81,26 @@ def test_spoilt_rows_are_survived_everywhere(
             assert CARD not in answer.text
 
 
-def test_spoilt_row_is_shown_as_spoilt_everywhere(deployed: Deployed, capsys: Print) -> None:
-    """One word for it in list, show, watch and page, with what is wrong."""
+def test_spoilt_row_is_shown_as_spoilt_everywhere(deployed: Deployed, followups: Followups) -> None:
+    """One word for it in list, show, watch and page, with what is wrong; `replay` leaves it, exit 1."""
     _put(deployed, [{"leaseUntil": {"N": "5"}}], [])
-    for command in (["list"], ["show", CHARGE], ["watch", "--once"], ["replay", ORDER]):
-        deployed.run(*command)
-        said = capsys.readouterr().out
-        assert "leaseUntil: expected a UTC time" in said
-        assert "spoilt" in said or command[0] == "replay"
-    for command in (["list", "--json"], ["show", CHARGE, "--json"], ["watch", "--json"]):
-        deployed.run(*command)
-        assert '"status": "spoilt"' in json.dumps(json.loads(capsys.readouterr().out))
+    fault = "leaseUntil: expected a UTC time"
+    for command in (["list"], ["show", CHARGE], ["watch", "--once"]):
+        said = followups(*command).out
+        assert fault in said
+        assert "spoilt" in said
+        [found] = followups(*command, "--json").objects
+        assert '"status": "spoilt"' in json.dumps(found)
+    assert f"correct it by hand: {fault}" in followups("replay", ORDER, code=1).out
     with deployed.world.wire:
         page = application(Poller(Stack(), clock=lambda: deployed.world.now)).test_client().get("/").text
-    assert "spoilt: leaseUntil: expected a UTC time" in page
+    assert f"spoilt: {fault}" in page
 
 
-def _runs(deployed: Deployed, capsys: Print, *command: str) -> None:
-    assert deployed.run(*command) in ({0, 1, 2} if command[0] == "verify" else {0, 1})
-    said = capsys.readouterr()
+def _runs(followups: Followups, *command: str) -> None:
+    followups.capsys.readouterr()
+    assert followups.deployed.run(*command) in ({0, 1, 2} if command[0] == "verify" else {0, 1})
+    said = followups.capsys.readouterr()
     assert not OBEYED.search(said.out + said.err), command
     assert CARD not in said.out + said.err, command
     assert "--json" in command or command[0] == "watch" or said.out

@@ -8,7 +8,7 @@ from followups.stack import Stack
 from followups.tables import find
 from followups.timeline import Event, timeline
 from tests.support.aws import CHARGE, ORDER, sample
-from tests.support.deployed import PROCESS, Deployed
+from tests.support.deployed import PROCESS, Deployed, arn
 from tests.support.recorded_calls import Answer, Call, payload, refuse
 
 ASLEEP = "ProcessPaidOrder failed (Unhandled)"
@@ -51,19 +51,8 @@ def fail_again(deployed: Deployed, number: int = 1) -> None:
         deployed.world.recheck(number)
 
 
-def die_in_the_pass(deployed: Deployed) -> None:
-    """DelayedNotify's process ends in the middle of pass 1."""
-
-    def die(_call: Call) -> Answer:
-        raise KeyboardInterrupt
-
-    deployed.functions[PROCESS] = die
-    with pytest.raises(KeyboardInterrupt):
-        deployed.world.deliver()
-
-
 def test_notification_that_waits_for_its_timer(deployed: Deployed) -> None:
-    """Received, checksum, pass 1, its timer with the time left, and until when that starts pass 2."""
+    """The timer fires within the minute; when it is late, the sweep starts the pass."""
     deployed.world.deliver()
     deployed.world.wait(17)
     assert lines(deployed) == [
@@ -74,19 +63,14 @@ def test_notification_that_waits_for_its_timer(deployed: Deployed) -> None:
         "- info waits: for pass 2 of 2, due at 09:31:18 UTC, in 44 s",
         "09:31:20 info next: the timer starts pass 2, by 09:32:20 UTC",
     ]
-
-
-def test_timer_that_is_late_may_still_come(deployed: Deployed) -> None:
-    """Scheduler fires within the minute; after that it is the sweep's."""
-    deployed.world.deliver()
-    deployed.world.wait(90)
+    deployed.world.wait(73)
     assert lines(deployed)[-1] == "09:31:47 info next: the timer starts pass 2, by 09:32:20 UTC"
     deployed.world.wait(60)
     assert lines(deployed)[-1] == "09:33:18 warn next: the sweep starts pass 2, by 09:34:18 UTC"
 
 
-def test_timer_that_was_never_created_is_said(deployed: Deployed) -> None:
-    """Before the pass is due there should be one: the sweep starts the pass."""
+def test_lost_timer_is_a_warning_until_the_sweep_starts_the_pass(deployed: Deployed) -> None:
+    """Within a minute, or when the sweep reads it again after a hand-over; or at once, by a person."""
     deployed.world.deliver()
     deployed.world.fire()
     assert lines(deployed)[-3:] == [
@@ -94,19 +78,31 @@ def test_timer_that_was_never_created_is_said(deployed: Deployed) -> None:
         "- info waits: for pass 2 of 2, due at 09:31:18 UTC, in 1 min 1 s",
         "09:33:18 warn next: the sweep starts pass 2, by 09:34:18 UTC",
     ]
+    deployed.world.wait(600)
+    assert lines(deployed)[-3:] == [
+        "- info schedule: the timer of pass 2 is gone: it fired, or was never created",
+        "- bad waits: for pass 2 of 2, due since 09:31:18 UTC (8 min 59 s)",
+        f"09:40:17 warn next: the sweep starts pass 2, by 09:41:17 UTC; or now: {REPLAY}",
+    ]
+    deployed.functions[arn("payment3-recheck-dev")] = lambda _call: {}
+    deployed.world.sweep()
+    assert "the sweep starts pass 2, by 09:46:17 UTC; " in lines(deployed)[-1]
 
 
 def test_done_notification(deployed: Deployed) -> None:
-    """Both passes, and that nothing comes."""
+    """Both passes, whatever they answered, and that nothing comes."""
+    deployed.functions[PROCESS] = lambda _call: payload(None)
     deployed.world.deliver()
     deployed.world.wait(61)
     deployed.world.recheck()
     assert [event.what for event in events(deployed)] == ["received", "checksum", "pass 1", "pass 2", "next"]
+    assert lines(deployed)[2].endswith("pass 1: completed in 0.0 s: null")
     assert lines(deployed)[-1] == "- ok next: nothing: no pass is missing"
 
 
-def test_failed_attempt_says_the_wait_and_the_next_try(deployed: Deployed) -> None:
-    """When it is due again, how often and since when it was tried, when it is given up, and the error, counted."""
+def test_failed_attempts_are_counted_with_the_next_try(deployed: Deployed) -> None:
+    """When it is due again, since when it was tried, when it is given up, the error; then at which attempt it ended."""
+    works = deployed.functions[PROCESS]
     deliver_in_vain(deployed)
     failed = f"PassFailed: pass 1: {ASLEEP}"
     assert lines(deployed)[2:] == [
@@ -117,13 +113,6 @@ def test_failed_attempt_says_the_wait_and_the_next_try(deployed: Deployed) -> No
     fail_again(deployed)
     assert lines(deployed)[2] == f"09:31:18 warn error: {failed} (2 times in 1 min 1 s, mailed 09:30:17 UTC)"
     assert "tried 2 times since 09:30:17 UTC" in lines(deployed)[3]
-
-
-def test_attempts_of_a_completed_pass_are_counted(deployed: Deployed) -> None:
-    """At which attempt of its own it was completed."""
-    works = deployed.functions[PROCESS]
-    deliver_in_vain(deployed)
-    fail_again(deployed)
     deployed.functions[PROCESS] = works
     for number in (1, 2):
         deployed.world.wait(120)
@@ -150,9 +139,14 @@ def test_failed_notification(deployed: Deployed) -> None:
     ]
 
 
-def test_last_error_without_a_row_is_said(deployed: Deployed) -> None:
-    """The error log may have failed; of what is done it is only information."""
-    deployed.world.wire.before["dynamodb.UpdateItem"] = only_the_error_log
+def test_last_error_is_shown_without_a_row_of_the_log(deployed: Deployed) -> None:
+    """The error log may have failed; of what is done the error is only information."""
+
+    def refuse_the_error_log(call: Call) -> None:
+        if "error-log" in call.request["TableName"]:
+            refuse("InternalServerError")(call)
+
+    deployed.world.wire.before["dynamodb.UpdateItem"] = refuse_the_error_log
     works = deployed.functions[PROCESS]
     deliver_in_vain(deployed)
     text = f"error: of the last failed attempt: PassFailed: pass 1: {ASLEEP}"
@@ -171,9 +165,15 @@ def test_error_whose_mail_was_held_back_is_not_mailed(deployed: Deployed) -> Non
     assert any("(not mailed)" in line for line in lines(deployed))
 
 
-def test_claim_is_said_while_the_pass_runs(deployed: Deployed) -> None:
-    """Until when at the latest, and what goes on should it have died; later, that it died."""
-    die_in_the_pass(deployed)
+def test_claim_is_shown_while_the_pass_runs(deployed: Deployed) -> None:
+    """Until when at the latest, and what happens if the process died; later, that it died."""
+
+    def die(_call: Call) -> Answer:
+        raise KeyboardInterrupt
+
+    deployed.functions[PROCESS] = die
+    with pytest.raises(KeyboardInterrupt):
+        deployed.world.deliver()
     assert lines(deployed)[2:] == [
         "09:31:47 info claim: pass 1 is running, at the latest until then",
         "- info waits: for the end of pass 1 of 2, which is running, until 09:31:47 UTC, in 1 min 30 s",
@@ -187,33 +187,15 @@ def test_claim_is_said_while_the_pass_runs(deployed: Deployed) -> None:
     ]
 
 
-def test_overdue_notification_goes_on_with_the_sweep(deployed: Deployed) -> None:
-    """Within a minute, or when the sweep looks again after a hand-over; or at once by a person."""
-    deployed.world.deliver()
-    deployed.world.fire()
-    deployed.world.wait(600)
-    assert lines(deployed)[-3:] == [
-        "- info schedule: the timer of pass 2 is gone: it fired, or was never created",
-        "- bad waits: for pass 2 of 2, due since 09:31:18 UTC (8 min 59 s)",
-        f"09:40:17 warn next: the sweep starts pass 2, by 09:41:17 UTC; or now: {REPLAY}",
-    ]
-    deployed.functions["arn:aws:lambda:ap-southeast-1:123456789012:function:payment3-recheck-dev"] = lambda _call: {}
-    deployed.world.sweep()
-    assert "the sweep starts pass 2, by 09:46:17 UTC; " in lines(deployed)[-1]
-
-
-def test_last_try_is_said(deployed: Deployed) -> None:
-    """After GiveUpAfterHours the next failure ends it, or the sweep does."""
-    deployed.put_waiting("n", 72 * 60, attempts=9)
-    assert lines(deployed)[-1].endswith(", for the last time, or ends it in FAILED")
-
-
-def test_plan_that_ends_with_the_order_is_said(deployed: Deployed) -> None:
-    """A ladder of passes, and the statuses that end it before its last."""
+def test_what_ends_the_passes_is_shown(deployed: Deployed) -> None:
+    """The statuses that end a plan of several passes; after GiveUpAfterHours the next failure, or the sweep."""
     deployed.world.cold_start(RECHECK_DELAYS="60,300", SETTLED_ORDER_STATUSES="PAID, SHIPPED")
     deployed.world.deliver()
     waits = next(event.text for event in events(deployed) if event.what == "waits")
     assert waits.startswith("for pass 2 of 3 or until the order is PAID or SHIPPED, due at ")
+    deployed.world.empty()
+    deployed.put_waiting("n", 72 * 60, attempts=9)
+    assert lines(deployed)[-1].endswith(", for the last time, or ends it in FAILED")
 
 
 @pytest.mark.parametrize(
@@ -224,7 +206,7 @@ def test_plan_that_ends_with_the_order_is_said(deployed: Deployed) -> None:
     ],
 )
 def test_checksum_that_proves_nothing_is_a_warning(deployed: Deployed, name: str, says: str) -> None:
-    """It is processed all the same, and said."""
+    """It is processed all the same."""
     event = sample(name)
     event["body"] = event["body"].replace(json.loads(event["body"])["reference_order"], ORDER)
     deployed.world.deliver(event)
@@ -235,16 +217,3 @@ def test_browser_return_states_no_amount(deployed: Deployed) -> None:
     """What it states, and no more."""
     deployed.put_waiting("n", status="true", chargeId=CHARGE, receivedAt=None)
     assert lines(deployed)[0] == "- info received: status true"
-
-
-def only_the_error_log(call: Call) -> None:
-    """Refuse what is written there."""
-    if "error-log" in call.request["TableName"]:
-        refuse("InternalServerError")(call)
-
-
-def test_process_that_answers_nothing_is_no_failure(deployed: Deployed) -> None:
-    """Its outcome is whatever it answered."""
-    deployed.functions[PROCESS] = lambda _call: payload(None)
-    deployed.world.deliver()
-    assert lines(deployed)[2].endswith("pass 1: completed in 0.0 s: null")

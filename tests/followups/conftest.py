@@ -1,0 +1,73 @@
+"""What the tests of the operators' commands share: a stack with few shards, and one way to run a command."""
+
+import io
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.support.busy_stack import use_few_shards
+from tests.support.deployed import Deployed, unstyled
+
+
+@pytest.fixture
+def few_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spread the indexes over four shards, which `put_waiting` and `put_failed` use."""
+    use_few_shards(monkeypatch)
+
+
+class _Keyboard(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What a command printed."""
+
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of stdout."""
+        return self.out.splitlines()
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        """The lines of stdout as JSON objects."""
+        return [json.loads(line) for line in self.lines]
+
+
+@dataclass(frozen=True)
+class Followups:
+    """The program, run on the stack of a test."""
+
+    deployed: Deployed
+    capsys: pytest.CaptureFixture[str]
+
+    def __call__(self, *arguments: str, code: int = 0) -> Printed:
+        """Run a command into a pipe; its exit code must be this one."""
+        self.capsys.readouterr()
+        found = self.deployed.run(*arguments)
+        printed = Printed(*self.capsys.readouterr())
+        assert found == code, printed
+        return printed
+
+    def in_terminal(self, *arguments: str, code: int = 0, width: int = 80, typed: str = "") -> Printed:
+        """Run a command in a terminal of so many columns, type something, and return what it shows, without colours."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": str(width)}.items():
+                patch.setenv(name, value)
+            if typed:
+                patch.setattr(sys, "stdin", _Keyboard(typed))
+            printed = self(*arguments, code=code)
+        return Printed(unstyled(printed.out), printed.err)
+
+
+@pytest.fixture
+def followups(deployed: Deployed, capsys: pytest.CaptureFixture[str]) -> Followups:
+    """The program, run on the stack of the test."""
+    return Followups(deployed, capsys)
