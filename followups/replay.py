@@ -15,7 +15,7 @@ from followups.listing import StateChoice, chosen, period
 from followups.manual import READ, manual
 from followups.operator import Operator, rate_option
 from followups.outcome import Outcome, sheet
-from followups.output import FAILED, Row
+from followups.output import FAILED, Row, Sheet
 from followups.records import Notification, status
 from followups.stack import Stack
 from followups.tables import find, get
@@ -120,13 +120,14 @@ def command(
     if states and not plans:
         operator.output.note("Nothing is in that state, or was in that time: nothing to replay.")
     unknown = [order_id for order_id, found in of_orders.items() if not found.rows]
-    _print_unknown(operator, unknown)
+    rows = sheet(operator)
+    _print_unknown(operator, rows, unknown)
     many = sum(plan.result == "planned" for plan in plans) > 1
     if dry_run or (many and not yes):
         words = [] if orders else [f"--state={state}" for state in states] + _words(asked)
-        missing = _print_plans(operator, plans, operator.stack.command("replay", "--yes", *words, ids=orders))
+        missing = _print_plans(operator, rows, plans, operator.stack.command("replay", "--yes", *words, ids=orders))
         return 1 if unknown or (missing and not dry_run) else 0
-    return 1 if _run(operator, plans, rate) or unknown else 0
+    return 1 if _run(operator, rows, plans, rate) or unknown else 0
 
 
 def _words(asked: Mapping[str, Any]) -> list[str]:
@@ -134,18 +135,18 @@ def _words(asked: Mapping[str, Any]) -> list[str]:
     return [f"--{name}={texts[name]}" for name in ("since", "until", "checksum", "cause", "limit") if texts[name]]
 
 
-def _print_unknown(operator: Operator, orders: list[str]) -> None:
+def _print_unknown(operator: Operator, rows: Sheet, orders: list[str]) -> None:
     for order_id in orders:
         text = f"no notification was saved in stack {operator.stack.name}."
         advice = f"Try: {operator.stack.command('dead-letters', 'list')}"
         record = {"orderId": order_id, "result": "unknown", "text": text}
         cells = (FAILED, order_id, "", f"{text} {advice}")
-        sheet(operator).add(Row(cells, (f"orderId={order_id}", text, advice), record))
+        rows.add(Row(cells, (f"orderId={order_id}", text, advice), record))
 
 
-def _print_plans(operator: Operator, plans: list[Outcome], command: str) -> int:
+def _print_plans(operator: Operator, rows: Sheet, plans: list[Outcome], command: str) -> int:
     if plans:
-        sheet(operator).add(*(plan.row() for plan in plans))
+        rows.add(*(plan.row() for plan in plans))
     missing = sum(plan.result == "planned" for plan in plans)
     operator.output.note(f"Notifications: {len(plans)}, passes to run: {missing}. Nothing was run.")
     if missing:
@@ -153,10 +154,9 @@ def _print_plans(operator: Operator, plans: list[Outcome], command: str) -> int:
     return missing
 
 
-def _run(operator: Operator, plans: list[Outcome], rate: float) -> int:
+def _run(operator: Operator, rows: Sheet, plans: list[Outcome], rate: float) -> int:
     operator.when_stopped = "Stopped. What is not listed as run is unchanged; the same command continues."
     results: Counter[str] = Counter()
-    rows = sheet(operator)
     with operator.output.progress("replaying", len(plans)) as advance:
         for plan in operator.paced(plans, rate, lambda plan: plan.result == "planned"):
             is_work = plan.result == "planned"

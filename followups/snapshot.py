@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from callback.clock import Clock, format_utc, utc_now
@@ -50,43 +50,37 @@ class Snapshot:
         return {"rows": rows, "more": found.more, "causes": causes}
 
 
-@dataclass(frozen=True)
-class Poll:
-    """The last snapshot that could be taken, and why the latest could not; `at` is when that was tried."""
-
-    snapshot: Snapshot | None = None
-    problem: Problem | None = None
-    at: datetime | None = None
-
-
+@dataclass
 class Poller:
-    """Takes snapshots, at most one in `at_most_every`; callers in between share the last one."""
+    """Takes snapshots, at most one in `at_most_every`; callers in between share the last one.
 
-    def __init__(
-        self,
-        stack: Stack,
-        states: tuple[State, ...] = STATES,
-        clock: Clock = utc_now,
-        at_most_every: timedelta = timedelta(),
-    ) -> None:
-        self.stack, self.clock, self._states, self._pause = stack, clock, states, at_most_every
-        self._lock, self.last = threading.Lock(), Poll()
+    `last` is the last snapshot that could be taken, and why the latest could not.
+    """
+
+    stack: Stack
+    states: tuple[State, ...] = STATES
+    clock: Clock = utc_now
+    at_most_every: timedelta = timedelta()
+    last: tuple[Snapshot | None, Problem | None] = (None, None)
+    _tried_at: datetime | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self) -> Snapshot:
         """Take the first snapshot. Raises what is in the way, since there is none to keep."""
-        first = take_snapshot(self.stack, self._states, self.clock())
-        self.last = Poll(first, at=first.at)
+        first = take_snapshot(self.stack, self.states, self.clock())
+        self.last, self._tried_at = (first, None), first.at
         return first
 
-    def poll(self) -> Poll:
+    def poll(self) -> tuple[Snapshot | None, Problem | None]:
         """Take a snapshot, or keep the last one and say what went wrong."""
         with self._lock:
             now = self.clock()
-            if self.last.at is None or now - self.last.at >= self._pause:
+            if self._tried_at is None or now - self._tried_at >= self.at_most_every:
+                self._tried_at = now
                 try:
-                    self.last = Poll(take_snapshot(self.stack, self._states, now), at=now)
+                    self.last = (take_snapshot(self.stack, self.states, now), None)
                 except ERRORS as error:
-                    self.last = replace(self.last, problem=explain(error), at=now)
+                    self.last = (self.last[0], explain(error))
             return self.last
 
 

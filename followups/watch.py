@@ -58,8 +58,8 @@ def show_once(poller: Poller, states: Sequence[State], console: Console) -> None
 
 
 def _view(poller: Poller, first: Snapshot, states: Sequence[State]) -> "WatchView":
-    last = poller.last
-    return WatchView(poller.stack, last.snapshot or first, poller.clock(), tuple(states), last.problem)
+    snapshot, problem = poller.last
+    return WatchView(poller.stack, snapshot or first, poller.clock(), tuple(states), problem)
 
 
 @dataclass(frozen=True)

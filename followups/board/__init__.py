@@ -59,19 +59,19 @@ def application(poller: Poller) -> Flask:
     @app.get("/")
     def board() -> tuple[str, int]:
         """Show the board, and beside it what is asked for."""
-        poll, now = poller.poll(), poller.clock()
+        (snapshot, problem), now = poller.poll(), poller.clock()
         asked = {name: value.strip() for name, value in request.args.items()}
         chosen = {name: asked[name] for name in ("text", "state") if asked.get(name)}
         about: dict[str, object] = {
-            "seen": poll,
-            "snapshot": poll.snapshot,
+            "snapshot": snapshot,
+            "problem": problem,
             "asked": asked,
             "chosen": chosen,
             "now": now,
         }
         about |= {"matching": partial(_matching, asked), "clock": partial(clock_time, now=now)}
         about["panel"] = _panel(poller.stack, asked, now)
-        return render_template("board.html", **about), 200 if poll.snapshot else _UNAVAILABLE
+        return render_template("board.html", **about), 200 if snapshot else _UNAVAILABLE
 
     return app
 
