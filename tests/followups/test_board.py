@@ -1,4 +1,4 @@
-"""The board's page: what it says, to whom, and that nothing in it is obeyed."""
+"""The board's page: what it shows, to whom, and that nothing in it is obeyed."""
 
 import gc
 import re
@@ -15,26 +15,22 @@ from werkzeug.serving import BaseWSGIServer
 from werkzeug.test import Client
 
 from callback.clock import format_utc
-from followups.board import HEADERS, HOST, application, serve, server
+from followups.board import HEADERS, HOST, application, server
 from followups.snapshot import Poller
 from followups.stack import Stack
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
-from tests.support.busy_stack import FAILED_ORDER, LATE_ORDER, make_busy, use_few_shards
+from tests.support.busy_stack import FAILED_ORDER, LATE_ORDER, make_busy
 from tests.support.deployed import Deployed
 from tests.support.recorded_calls import Call, refuse
 
 HOSTILE = "'\"><script>alert(1)</script>&amp;\x1b[31m"
 SHOWN = "&#39;&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;?[31m"
-
-
-@pytest.fixture(autouse=True)
-def _few_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_few_shards(monkeypatch)
+pytestmark = pytest.mark.usefixtures("few_shards")
 
 
 @pytest.fixture
 def poller(deployed: Deployed) -> Iterator[Poller]:
-    """What the board looks with."""
+    """What the board reads with."""
     with deployed.world.wire:
         yield Poller(Stack(), clock=lambda: deployed.world.now)
 
@@ -69,9 +65,9 @@ def section(html: str, name: str) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", found[1]).split())
 
 
-def test_page_says_what_is_late_what_failed_and_what_waits(client: FlaskClient, busy: Deployed) -> None:
-    """The same as in a terminal: totals, lateness, the next try, reasons, the command that replays, countdowns."""
-    assert busy
+@pytest.mark.usefixtures("busy")
+def test_page_shows_what_is_late_what_failed_and_what_waits(client: FlaskClient) -> None:
+    """As a terminal does: totals, lateness, the next try, reasons, the command that replays, countdowns; and a plot."""
     html = page(client)
     assert section(html, "totals") == "1 late 2 failed 8 waiting"
     late = rf"{LATE_ORDER} valid chrg_…\S+ 2 2 7 min 19 s retrying, again in 2 min PassFailed: pass 2: .+$"
@@ -82,23 +78,15 @@ def test_page_says_what_is_late_what_failed_and_what_waits(client: FlaskClient, 
         r"ORDER-3000 valid chrg_…\S+ 1 1 running ORDER-2004 valid chrg_…\S+ 2 0 4 s ORDER", section(html, "waiting")
     )
     assert '<progress max="60" value="56.' in html
+    hours = ["0"] * 18 + ["1"] + ["0"] * 4 + ["1"]
+    assert f'aria-label="Failed in each of the last 24 hours: {", ".join(hours)}"' in html
+    assert section(html, "plot") == "Failed per hour, the last 24 hours: 2"
     assert re.search(r"<title> ?1 late, 2 failed · Follow-ups of payment3-follow-up-dev ?</title>", html)
 
 
-def test_page_of_nothing_says_so(client: FlaskClient) -> None:
-    """Every part is a sentence where there is nothing to list."""
-    html = page(client)
-    for name, words in {
-        "late": "Nothing is late.",
-        "failed": "Nothing has failed.",
-        "waiting": "Nothing waits.",
-    }.items():
-        assert words in section(html, name)
-
-
-def test_row_leads_to_its_timeline(client: FlaskClient, busy: Deployed) -> None:
+@pytest.mark.usefixtures("busy")
+def test_row_leads_to_its_timeline(client: FlaskClient) -> None:
     """A row's link works without a script: the same page, and beside it what became of the notification."""
-    assert busy
     [link] = re.findall(rf'href="/(\?[^"]+)"[^>]*>{FAILED_ORDER}</a>', page(client))
     html = page(client, link.replace("&amp;", "&"))
     story = section(html, "panel")
@@ -116,6 +104,71 @@ def test_order_is_found_by_any_id(client: FlaskClient, deployed: Deployed) -> No
     assert "No notification was saved under it" in section(page(client, "?find=nobody"), "panel")
     assert "No notification was saved under it" in section(page(client, "?charge=no&notification=one"), "panel")
     assert 'id="panel"' not in page(client, "?find=+&charge=x")
+
+
+def test_request_is_answered_for_this_machine_alone(client: FlaskClient, deployed: Deployed) -> None:
+    """Another method, host or page reads nothing and asks AWS nothing, even one on this machine."""
+    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"):
+        for path in ("/", "/static/board.css"):
+            assert client.open(path, method=method).status_code == 405
+    for host in ("evil.example", "127.0.0.1.evil.example", "evil.example:1234", "[::1]:1234", "127.0.0.2", ""):
+        answer = client.get("/", headers={"Host": host})
+        assert answer.status_code == 421
+        assert "payment3" not in answer.text
+    origins = ("https://evil.example", "null", "http://127.0.0.1:4321", "https://127.0.0.1:1234")
+    others = [*(("Origin", origin) for origin in origins), ("Sec-Fetch-Site", "cross-site")]
+    for header in [*others, ("Sec-Fetch-Site", "same-site")]:
+        for path in ("/", "/static/board.js", "/?find=x"):
+            assert client.get(path, headers=[header]).status_code == 403
+    assert deployed.world.wire.calls == []
+
+
+def test_own_requests_are_answered(client: FlaskClient) -> None:
+    """From the page itself, from the address bar, and by the name `localhost`; HEAD has no body."""
+    own = {"Host": f"{HOST}:1234", "Origin": f"http://{HOST}:1234", "Sec-Fetch-Site": "same-origin"}
+    for headers in (own, {"Sec-Fetch-Site": "none"}, {"Host": "localhost:1234"}):
+        assert client.get("/", headers=headers).status_code == 200
+    answer = client.head("/")
+    assert (answer.status_code, answer.data) == (200, b"")
+
+
+@pytest.mark.usefixtures("busy")
+def test_every_answer_is_protected(client: FlaskClient) -> None:
+    """Nothing may be kept, framed or embedded, and no script or style but the board's own files counts."""
+    for path, host, status in (
+        ("/", HOST, 200),
+        ("/static/board.js", HOST, 200),
+        ("/nowhere", HOST, 404),
+        ("/", "x", 421),
+    ):
+        with client.get(path, headers={"Host": host}) as answer:
+            assert answer.status_code == status
+        assert HEADERS.items() <= dict(answer.headers).items()
+    policy = dict(part.split(" ", 1) for part in HEADERS["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    html = page(client, f"?find={FAILED_ORDER}")
+    assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?! src=)|javascript:|https?://", html)
+
+
+def test_what_cannot_be_read_is_reported_in_its_place(client: FlaskClient, deployed: Deployed) -> None:
+    """Before anything was read a page of its own with the advice; later above the last picture, or in the panel."""
+
+    def without(_call: Call) -> None:
+        raise NoCredentialsError
+
+    before = deployed.world.wire.before
+    before["cloudformation.DescribeStacks"] = without
+    html = page(client, status=503)
+    assert "Unable to locate credentials</strong> Sign in again" in html
+    assert "Nothing has been read yet." in html
+    before.clear()
+    make_busy(deployed)
+    page(client)
+    before["dynamodb.Query"] = refuse("AccessDeniedException", times=99)
+    html = page(client, f"?find={FAILED_ORDER}")
+    assert "docs/operations.md, What operators may do" in section(html, "panel")
+    assert LATE_ORDER in section(html, "late")
 
 
 def test_what_others_sent_is_text(client: FlaskClient, deployed: Deployed) -> None:
@@ -144,107 +197,9 @@ def test_card_data_is_never_read(client: FlaskClient, busy: Deployed) -> None:
     assert all("ProjectionExpression" in query or "IndexName" in query for query in queries)
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
-def test_board_only_reads(client: FlaskClient, method: str) -> None:
-    """Whatever else is asked for is refused, and asks AWS nothing."""
-    for path in ("/", "/static/board.css"):
-        assert client.open(path, method=method).status_code == 405
-    assert client.head("/").status_code == 200
-    assert client.head("/").data == b""
-
-
-@pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "evil.example:1234", "[::1]:1234", "127.0.0.2", "", "LOCALHOST."]
-)
-def test_other_hosts_are_refused(client: FlaskClient, deployed: Deployed, host: str) -> None:
-    """A page elsewhere that leads its own name to this machine reads nothing, and asks AWS nothing."""
-    answer = client.get("/", headers={"Host": host})
-    assert answer.status_code == 421
-    assert "payment3" not in answer.text
-    assert deployed.world.wire.calls == []
-    assert client.get("/", headers={"Host": "localhost:1234"}).status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("header", "value"),
-    [
-        ("Origin", "https://evil.example"),
-        ("Origin", "null"),
-        ("Origin", "http://127.0.0.1:4321"),
-        ("Origin", "https://127.0.0.1:1234"),
-        ("Sec-Fetch-Site", "cross-site"),
-        ("Sec-Fetch-Site", "same-site"),
-    ],
-)
-@pytest.mark.parametrize("path", ["/", "/static/board.js", "/?find=x"])
-def test_other_pages_are_refused(client: FlaskClient, deployed: Deployed, header: str, value: str, path: str) -> None:
-    """What another page makes the browser ask for, even one on this machine, reads nothing and asks AWS nothing."""
-    assert client.get(path, headers={header: value}).status_code == 403
-    assert deployed.world.wire.calls == []
-    own = {"Host": f"{HOST}:1234", "Origin": f"http://{HOST}:1234", "Sec-Fetch-Site": "same-origin"}
-    assert client.get("/", headers=own).status_code == 200
-    assert client.get("/", headers={"Sec-Fetch-Site": "none"}).status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("path", "host", "status"),
-    [("/", HOST, 200), ("/static/board.js", HOST, 200), ("/nowhere", HOST, 404), ("/", "evil.example", 421)],
-)
-def test_every_answer_is_protected(client: FlaskClient, path: str, host: str, status: int) -> None:
-    """Nothing may be kept, framed or embedded, and no script but the board's own runs, whatever the answer is."""
-    with client.get(path, headers={"Host": host}) as answer:
-        assert answer.status_code == status
-    assert HEADERS.items() <= dict(answer.headers).items()
-    policy = dict(part.split(" ", 1) for part in HEADERS["Content-Security-Policy"].split("; "))
-    assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
-    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
-
-
-def test_page_needs_no_inline_script_or_style(client: FlaskClient, busy: Deployed) -> None:
-    """The policy forbids them, so that there is none to be missed."""
-    assert busy
-    html = page(client, f"?find={FAILED_ORDER}")
-    assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?! src=)|javascript:|https?://", html)
-
-
-def test_missing_credentials_are_a_page_that_says_what_to_do(client: FlaskClient, deployed: Deployed) -> None:
-    """Before anything was read: a page with a status of its own, the error and the advice."""
-
-    def without(_call: Call) -> None:
-        raise NoCredentialsError
-
-    deployed.world.wire.before["cloudformation.DescribeStacks"] = without
-    html = page(client, status=503)
-    assert "Unable to locate credentials</strong> Sign in again" in html
-    assert "Nothing has been read yet." in html
-
-
-def test_what_may_not_be_read_costs_only_its_part(client: FlaskClient, busy: Deployed) -> None:
-    """What is asked for and cannot be read says so in its place, beside the board."""
-    page(client)
-    busy.world.wire.before["dynamodb.Query"] = refuse("AccessDeniedException", times=99)
-    html = page(client, f"?find={FAILED_ORDER}")
-    assert "docs/operations.md, What operators may do" in section(html, "panel")
-    assert LATE_ORDER in section(html, "late")
-
-
-def test_more_than_is_read_is_said(client: FlaskClient, deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A count whose bound was reached has a plus, and its list says that it goes on."""
-    monkeypatch.setattr("followups.snapshot.BOUND", 2)
-    monkeypatch.setattr("followups.snapshot.FAILED_BOUND", 2)
-    for number in range(4):
-        deployed.put_waiting(f"late {number}")
-        deployed.put_failed(f"failed {number}")
-    html = page(client)
-    assert section(html, "totals") == "2+ late 2+ failed 0+ waiting"
-    for name in ("late", "failed"):
-        assert "… and more than these 2" in section(html, name)
-    assert "None of what was read." in section(html, "waiting")
-
-
-def test_text_and_state_choose_what_is_shown(client: FlaskClient, busy: Deployed) -> None:
+@pytest.mark.usefixtures("busy")
+def test_text_and_state_choose_what_is_shown(client: FlaskClient) -> None:
     """By an id, a verdict or a reason; how many of the others there are is said, and the totals stay."""
-    assert busy
     html = page(client, "?text=order-2004")
     assert "ORDER-2004" in section(html, "waiting")
     assert "1 of 8 match." in section(html, "waiting")
@@ -257,18 +212,25 @@ def test_text_and_state_choose_what_is_shown(client: FlaskClient, busy: Deployed
     assert "did not answer" in section(page(client, "?text=DID+NOT+answer"), "failed")
 
 
-def test_plot_counts_what_failed_each_hour(client: FlaskClient, busy: Deployed) -> None:
-    """The last 24 hours, above the lists, with the numbers for those who cannot see it."""
-    assert busy
+def test_more_than_is_read_is_marked(client: FlaskClient, deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A count whose bound was reached has a plus, and its list says that it goes on."""
+    monkeypatch.setattr("followups.snapshot.BOUND", 2)
+    monkeypatch.setattr("followups.snapshot.FAILED_BOUND", 2)
     html = page(client)
-    hours = ["0"] * 18 + ["1"] + ["0"] * 4 + ["1"]
-    assert f'aria-label="Failed in each of the last 24 hours: {", ".join(hours)}"' in html
-    assert section(html, "plot") == "Failed per hour, the last 24 hours: 2"
-    assert html.index('id="plot"') < html.index('id="late"')
+    for words in ("Nothing is late.", "Nothing has failed.", "Nothing waits."):
+        assert words in html
+    for number in range(4):
+        deployed.put_waiting(f"late {number}")
+        deployed.put_failed(f"failed {number}")
+    html = page(client)
+    assert section(html, "totals") == "2+ late 2+ failed 0+ waiting"
+    for name in ("late", "failed"):
+        assert "… and more than these 2" in section(html, name)
+    assert "None of what was read." in section(html, "waiting")
 
 
 def test_causes_and_letters_are_shown(client: FlaskClient, deployed: Deployed) -> None:
-    """Those of one cause fold under one command; what could not be saved stands above, with its command."""
+    """Those of one cause fold under one command; what could not be saved is above, with its command."""
     for number in range(120):
         deployed.put_failed(f"a{number}", 1, lastError="GaveUp: the same")
     with deployed.world.wire.aside():
@@ -280,17 +242,6 @@ def test_causes_and_letters_are_shown(client: FlaskClient, deployed: Deployed) -
     assert "… and 20 more." in section(html, "failed")
     assert "followups replay --state=failed --cause=" in section(html, "failed")
     assert "1 not saved, in FailureQueue: once the cause is gone: followups dead-letters redrive" in html
-
-
-@pytest.mark.enable_socket
-def test_board_listens_on_this_machine_only(poller: Poller) -> None:
-    """It is bound to 127.0.0.1, says nothing of what it is made of, and a port that is taken is an error."""
-    app = application(poller)
-    with server(app, 0) as listening:
-        assert listening.socket.getsockname() == (HOST, listening.port)
-        assert listening.port
-        with pytest.raises(OSError, match="in use"):
-            server(app, listening.port)
 
 
 @pytest.mark.enable_socket
@@ -312,43 +263,27 @@ def test_browser_that_hangs_up_leaves_nothing_open(poller: Poller) -> None:
     gc.collect()
 
 
-@pytest.mark.parametrize("browser", [True, False])
-@pytest.mark.enable_socket
-def test_board_says_its_address_until_it_is_stopped(
-    poller: Poller, monkeypatch: pytest.MonkeyPatch, *, browser: bool
-) -> None:
-    """It says where it is, opens the browser if it may, and ends quietly at Ctrl-C."""
-    opened: list[str] = []
-    said: list[str] = []
-    monkeypatch.setattr("webbrowser.open", opened.append)
-
-    def stopped(_server: BaseWSGIServer) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(BaseWSGIServer, "serve_forever", stopped)
-    serve(application(poller), 0, said.append, browser=browser)
-    [line] = said
-    assert (found := re.fullmatch(r"The board is at (http://127\.0\.0\.1:\d+/) until Ctrl-C\.", line))
-    assert opened == ([found[1]] if browser else [])
-
-
 @pytest.mark.enable_socket
 def test_command_serves_the_board(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`followups board`: on a free port, with replay commands for the stack asked for; a taken port is said."""
+    """On 127.0.0.1 alone, until Ctrl-C, and in a browser; its commands are for this stack; a taken port is exit 2."""
+    opened: list[str] = []
     served: list[BaseWSGIServer] = []
 
     def asked_once(listening: BaseWSGIServer) -> None:
         served.append(listening)
+        assert listening.socket.getsockname() == (HOST, listening.port)
         answer = Client(listening.app).get("/", headers={"Host": HOST})
         assert "followups replay --stack payment3-follow-up-dev -- ORDER-1001" in answer.text
         assert deployed.run("board", "--no-browser", "--port", str(listening.port)) == 2
+        raise KeyboardInterrupt
 
     deployed.put_failed("n")
+    monkeypatch.setattr("webbrowser.open", opened.append)
     monkeypatch.setattr(BaseWSGIServer, "serve_forever", asked_once)
-    assert deployed.run("--stack", "payment3-follow-up-dev", "board", "--no-browser") == 0
-    printed = capsys.readouterr()
-    assert printed.out == f"The board is at http://127.0.0.1:{served[0].port}/ until Ctrl-C.\n"
-    assert f"port {served[0].port} cannot be had: Address already in use" in printed.err
-    assert len(served) == 1
+    assert deployed.run("--stack", "payment3-follow-up-dev", "board") == 0
+    printed, [listening] = capsys.readouterr(), served
+    assert opened == [f"http://127.0.0.1:{listening.port}/"]
+    assert printed.out == f"The board is at {opened[0]} until Ctrl-C.\n"
+    assert f"port {listening.port} cannot be had: Address already in use" in printed.err

@@ -11,7 +11,6 @@ from callback.report import error_id
 from followups.records import State, read, status
 from followups.stack import Stack
 from followups.tables import Listing, find, get, listed
-from tests.followups.conftest import Followups
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
 from tests.support.deployed import Deployed
 from tests.support.recorded_calls import Answer, Call
@@ -134,24 +133,3 @@ def test_bounds_include_since_and_exclude_until(deployed: Deployed) -> None:
     assert names("failed", limit=2) == ["f1", "f4"]
     [asked] = deployed.world.wire.of("dynamodb.BatchGetItem")[-1]["RequestItems"].values()
     assert len(asked["Keys"]) == 3  # one more shows whether there are more
-
-
-def test_list_reads_what_it_returns_and_no_more(deployed: Deployed, followups: Followups) -> None:
-    """Beside 100,000 finished notifications, 40 failed ones and 60 overdue ones: 100 keys and 100 items."""
-    for number in range(40):
-        deployed.put_failed(f"f{number}", number)
-    for number in range(60):
-        deployed.put_waiting(f"w{number}", 3 + number)
-    deployed.world.finished(100_000)
-    read_keys = [0]
-
-    def watch(call: Call, effect: Callable[[], Answer]) -> Answer:
-        answer = effect()
-        assert call.service in {"dynamodb", "cloudformation", "sqs"}
-        read_keys[0] += answer.get("ScannedCount", 0)
-        return answer
-
-    deployed.world.wire.around = watch
-    assert len(followups("list").lines) == read_keys[0] == 100
-    assert len(deployed.world.wire.of("dynamodb.BatchGetItem")) == 2
-    assert len(deployed.world.wire.of("dynamodb.Query")) == 2 * 4  # each index, each shard

@@ -1,7 +1,6 @@
 """The board in a terminal: what it says, how much it reads, and that it goes on whatever happens."""
 
 import io
-import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -20,49 +19,43 @@ from botocore.exceptions import (
 from rich.console import Console
 
 from callback.clock import format_utc, parse_utc
-from followups import snapshot as snapshots
-from followups.records import STATES, Found, State, read
+from followups.records import STATES, Found, read
 from followups.snapshot import Poller, Snapshot
 from followups.stack import Stack, StackError, explain
 from followups.watch import WatchView, show_once, watch
+from tests.followups.conftest import Followups
 from tests.support.aws import ORDER
-from tests.support.busy_stack import LATE_ORDER, make_busy, use_few_shards
+from tests.support.busy_stack import LATE_ORDER, make_busy
 from tests.support.deployed import Deployed, unstyled
 from tests.support.recorded_calls import refuse
 
 NOW = parse_utc("2026-11-22T09:30:17.250000Z")
-CURSOR_SHOWN, OTHER_SCREEN_LEFT = "\x1b[?25h", "\x1b[?1049l"
-Print = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def _few_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_few_shards(monkeypatch)
+pytestmark = pytest.mark.usefixtures("few_shards")
 
 
 @pytest.fixture
 def bare(deployed: Deployed) -> Iterator[Poller]:
-    """A look at a stack in which nothing has happened."""
+    """A stack in which nothing has happened."""
     with deployed.world.wire:
         yield Poller(Stack(), clock=lambda: deployed.world.now)
 
 
 @pytest.fixture
 def poller(deployed: Deployed, bare: Poller) -> Poller:
-    """A look at a stack in which much has happened."""
+    """A stack in which much has happened."""
     make_busy(deployed)
     return bare
 
 
-def printed(poller: Poller, states: tuple[State, ...] = STATES, width: int = 110) -> list[str]:
+def printed(poller: Poller, width: int = 110) -> list[str]:
     """The lines of one picture."""
     out = io.StringIO()
-    show_once(poller, states, Console(file=out, width=width))
+    show_once(poller, STATES, Console(file=out, width=width))
     return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
-def test_picture_says_what_is_late_what_failed_and_what_waits(poller: Poller) -> None:
-    """Each section has its notifications, most urgent first, with lateness, reasons, countdowns and status."""
+def test_picture_shows_what_is_late_what_failed_and_what_waits(poller: Poller) -> None:
+    """Most urgent first, with lateness, reasons, countdowns and status, on one line at each width."""
     lines = printed(poller)
     assert lines[:2] == [
         "Follow-ups of payment3-follow-up-dev  as of 09:30:17 UTC",
@@ -74,41 +67,29 @@ def test_picture_says_what_is_late_what_failed_and_what_waits(poller: Poller) ->
     assert re.match(r"ORDER-1977 .* 2 +3  5 h 8 min ago +failed$", lines[failed + 4])
     assert re.fullmatch(r"ORDER-3000 +chrg_\S+ +valid +1 +1 +running", lines[waiting + 2])
     assert re.fullmatch(r"ORDER-2004 +chrg_\S+ +valid +2 +0  4 s +━+╺?━*", lines[waiting + 3])
+    for width in (60, 80, 120):
+        narrow = printed(poller, width=width)
+        assert max(map(len, narrow)) <= width
+        assert len(narrow) == len(lines)
 
 
-def test_picture_of_nothing_says_so(bare: Poller) -> None:
-    """An empty section is a sentence, not a gap."""
-    assert printed(bare)[1:] == [
-        "0 late · 0 failed · 0 waiting",
-        *("", "Nothing is late.", "", "Nothing has failed.", "", "Nothing waits."),
-    ]
-
-
-def test_only_the_states_asked_for_are_read(poller: Poller, deployed: Deployed) -> None:
-    """`--state failed` asks the other index for nothing."""
-    lines = printed(Poller(poller.stack, ("failed",), poller.clock), ("failed",))
-    assert lines[1:4] == ["2 failed", "", "Failed  2"]
-    assert {query["IndexName"] for query in deployed.world.wire.of("dynamodb.Query")} == {"failed"}
-
-
-def test_look_reads_no_more_than_its_bound(bare: Poller, deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However much there is, its counts say that there is more; what was not read is not said to be nothing."""
-    monkeypatch.setattr(snapshots, "BOUND", 5)
+def test_snapshot_is_bounded_and_counts_the_rest(
+    bare: Poller, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A + where there is more; what was not read is not called nothing; what could not be saved has its command."""
+    monkeypatch.setattr("followups.snapshot.BOUND", 5)
     for number in range(12):
-        deployed.put_waiting(f"n{number}")
-    found = bare.start()
-    assert [(found.part(state).count, len(found.part(state).rows)) for state in STATES] == [
-        ("0+", 0),
-        ("5+", 5),
-        ("0", 0),
+        deployed.put_waiting(f"n{number}", -10)
+    with deployed.world.wire.aside():
+        deployed.put_each_kind()
+    lines = printed(bare)
+    assert lines[1] == "0+ late · 0 failed · 5+ waiting · 12 waiting in all"
+    assert lines[3:5] == [
+        "1 not saved, in RefusedQueue",
+        "  followups dead-letters list --stack payment3-follow-up-dev",
     ]
-    assert "None of what was read." in printed(bare)
-    read_keys = [
-        len(asked["Keys"])
-        for request in deployed.world.wire.of("dynamodb.BatchGetItem")
-        for asked in request["RequestItems"].values()
-    ]
-    assert max(read_keys) <= 100
+    assert "None of what was read." in lines
+    assert "Nothing has failed." in lines
 
 
 def test_what_does_not_fit_is_counted(deployed: Deployed) -> None:
@@ -128,15 +109,8 @@ def test_what_does_not_fit_is_counted(deployed: Deployed) -> None:
     assert "… and more than " not in _drawn(WatchView(Stack(), look, NOW, ("pending",)), 24)
 
 
-def test_picture_fits_narrow_terminals(poller: Poller) -> None:
-    """Nothing is wider than the terminal, nor is a line broken in two."""
-    for width in (60, 80, 120):
-        assert max(map(len, printed(poller, width=width))) <= width
-    assert len(printed(poller, width=80)) == len(printed(poller, width=120))
-
-
 def test_watch_goes_on_after_a_failed_read(poller: Poller, deployed: Deployed) -> None:
-    """A throttled look is said in the board, above the last picture; the next one replaces it. Ctrl-C ends it."""
+    """A throttled read is reported above the last picture; the next one replaces it. Ctrl-C ends it."""
     world, console, pictures = deployed.world, _terminal(), list[str]()
 
     def sleep(seconds: float) -> None:
@@ -158,29 +132,8 @@ def test_watch_goes_on_after_a_failed_read(poller: Poller, deployed: Deployed) -
     assert looked == ["17", "19", "19", "23", "25"]
 
 
-def test_watch_gives_the_terminal_back(bare: Poller) -> None:
-    """After Ctrl-C the cursor is shown and the screen is the one that was there before."""
-    console = _terminal()
-
-    def stop(_seconds: float) -> None:
-        raise KeyboardInterrupt
-
-    watch(bare, STATES, console, 2, stop)
-    assert isinstance(console.file, io.StringIO)
-    written = console.file.getvalue()
-    assert written.rindex(CURSOR_SHOWN) > written.rindex("\x1b[?25l")
-    assert written.rindex(OTHER_SCREEN_LEFT) > written.rindex("\x1b[?1049h")
-
-
-def test_first_look_that_fails_ends_the_watch(bare: Poller, deployed: Deployed) -> None:
-    """There is no picture to keep yet, and most likely the profile is wrong."""
-    deployed.world.wire.before["dynamodb.Query"] = refuse("AccessDeniedException", times=99)
-    with pytest.raises(ClientError, match="AccessDenied"):
-        watch(bare, STATES, _terminal(), 2, lambda _seconds: None)
-
-
 def test_due_and_claimed_ones_have_no_countdown(bare: Poller, deployed: Deployed) -> None:
-    """Due for less than a timer may be late it only waits; what is claimed or tried again is said to be."""
+    """What is due for less than a timer may be late only waits; what is claimed or tried again says so."""
     now = deployed.world.now
     deployed.put_waiting("due", 0.5)
     deployed.put_waiting("later", -1.5, passesDone=7)
@@ -191,7 +144,7 @@ def test_due_and_claimed_ones_have_no_countdown(bare: Poller, deployed: Deployed
     assert ends == [["h", "running"], ["due", "━"], ["s", "retrying"], ["s", "waiting"]]
 
 
-def test_looks_are_shared_for_a_while(bare: Poller, deployed: Deployed) -> None:
+def test_snapshots_are_shared_for_a_while(bare: Poller, deployed: Deployed) -> None:
     """However many ask, the tables are asked no more often than agreed."""
     poller = Poller(bare.stack, clock=bare.clock, at_most_every=timedelta(seconds=2))
     seen = poller.poll()
@@ -199,52 +152,6 @@ def test_looks_are_shared_for_a_while(bare: Poller, deployed: Deployed) -> None:
     assert poller.poll() is seen
     deployed.world.wait(0.1)
     assert poller.poll() is not seen
-
-
-@pytest.mark.usefixtures("poller")
-@pytest.mark.parametrize("arguments", [("--once",), ()])
-def test_command_prints_one_picture_into_a_pipe(deployed: Deployed, capsys: Print, arguments: tuple[str, ...]) -> None:
-    """`followups watch --once`, and without it where nobody could press Ctrl-C for want of a terminal."""
-    assert deployed.run("watch", *arguments) == 0
-    out = capsys.readouterr().out
-    assert out.count("Follow-ups of payment3-follow-up-dev") == 1
-    assert LATE_ORDER in out
-    assert "\x1b" not in out
-
-
-@pytest.mark.usefixtures("poller")
-def test_command_prints_one_look_as_json(deployed: Deployed, capsys: Print) -> None:
-    """`followups watch --json` ends after one look, too: the records by their own names, and whether there are more."""
-    assert deployed.run("watch", "--json") == 0
-    data = json.loads(capsys.readouterr().out)
-    assert data["at"] == "2026-11-22T09:30:17.250000Z"
-    assert {name: len(data[name]["rows"]) for name in STATES} == {"overdue": 1, "failed": 2, "pending": 8}
-    assert not any(data[name]["more"] for name in STATES)
-    [late] = data["overdue"]["rows"]
-    assert (late["orderId"], late["status"], late["attempts"]) == (LATE_ORDER, "retrying", 3)
-    assert data["failed"]["rows"][0]["lastError"].startswith("GaveUp: pass 2")
-    assert deployed.run("watch", "--json", "--state", "failed", "--state", "failed") == 0
-    assert set(json.loads(capsys.readouterr().out)) == {"version", "at", "failed", "notSaved", "waiting"}
-
-
-@pytest.mark.usefixtures("poller")
-def test_command_watches_a_terminal_until_ctrl_c(
-    deployed: Deployed, capsys: Print, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On a terminal it waits between looks as long as it is asked to, and Ctrl-C is its proper end."""
-    waits: list[float] = []
-
-    def wait(seconds: float) -> None:
-        waits.append(seconds)
-        if len(waits) == 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(deployed.world, "wait", wait)
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    assert deployed.run("watch", "--every", "7") == 0
-    assert waits == [7, 7, 7]
-    assert OTHER_SCREEN_LEFT in capsys.readouterr().out
-    assert deployed.run("watch", "--every", "0.5") == 2
 
 
 def test_many_of_one_cause_are_one_row_with_one_command(bare: Poller, deployed: Deployed) -> None:
@@ -263,32 +170,67 @@ def test_many_of_one_cause_are_one_row_with_one_command(bare: Poller, deployed: 
     assert [cause["count"] for cause in found["failed"]["causes"]] == [40, 1]
 
 
-def test_letters_and_all_that_waits_are_counted(
-    bare: Poller, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("poller")
+@pytest.mark.parametrize("options", [["--once"], []])
+def test_command_prints_one_picture_into_a_pipe(deployed: Deployed, followups: Followups, options: list[str]) -> None:
+    """Also without --once, since nobody could press Ctrl-C there; only the states that are asked for are read."""
+    said = followups("watch", *options, "--state", "failed").lines
+    assert said[1:4] == ["2 failed", "", "Failed  2"]
+    assert {query["IndexName"] for query in deployed.world.wire.of("dynamodb.Query")} == {"failed"}
+    assert "\x1b" not in "".join(said)
+
+
+@pytest.mark.usefixtures("poller")
+def test_command_prints_one_snapshot_as_json(followups: Followups) -> None:
+    """The records by their own names, and whether there are more, for each state that is asked for."""
+    [data] = followups("watch", "--json").objects
+    assert (data["version"], data["at"]) == (1, "2026-11-22T09:30:17.250000Z")
+    assert {name: len(data[name]["rows"]) for name in STATES} == {"overdue": 1, "failed": 2, "pending": 8}
+    assert not any(data[name]["more"] for name in STATES)
+    [late] = data["overdue"]["rows"]
+    assert (late["orderId"], late["status"], late["attempts"]) == (LATE_ORDER, "retrying", 3)
+    assert data["failed"]["rows"][0]["lastError"].startswith("GaveUp: pass 2")
+    [data] = followups("watch", "--json", "--state", "failed", "--state", "failed").objects
+    assert set(data) == {"version", "at", "failed", "notSaved", "waiting"}
+
+
+def test_command_watches_a_terminal_until_ctrl_c(
+    deployed: Deployed, followups: Followups, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What could not be saved is in red, with the command; beyond the bound what waits is counted without a read."""
-    monkeypatch.setattr(snapshots, "BOUND", 5)
-    with deployed.world.wire.aside():
-        deployed.put_each_kind()
-    for number in range(12):
-        deployed.put_waiting(f"n{number}", -1)
-    lines = printed(bare)
-    assert lines[1] == "0+ late · 0 failed · 5+ waiting · 12 waiting in all"
-    assert lines[3:5] == [
-        "1 not saved, in RefusedQueue",
-        "  followups dead-letters list --stack payment3-follow-up-dev",
-    ]
+    """It waits as long as it is asked to, and Ctrl-C, exit 0, gives the terminal back; a first read must succeed."""
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(deployed.world, "wait", wait)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert deployed.run("watch", "--every", "7") == 0
+    assert waits == [7, 7, 7]
+    written = capsys.readouterr().out
+    for begin, end in (("\x1b[?25l", "\x1b[?25h"), ("\x1b[?1049h", "\x1b[?1049l")):  # the cursor, the other screen
+        assert written.rindex(end) > written.rindex(begin)
+    followups("watch", "--every", "0.5", code=2)
+    deployed.world.wire.before["dynamodb.Query"] = refuse("AccessDeniedException", times=99)
+    assert "AccessDenied" in followups.in_terminal("watch", code=2).err
+
+
+def aws_error(code: str) -> ClientError:
+    """An error that AWS answers."""
+    return ClientError({"Error": {"Code": code, "Message": "for a test"}}, "Query")
 
 
 @pytest.mark.parametrize(
     ("error", "advice"),
     [
         (NoCredentialsError(), "Sign in"),
-        (ClientError({"Error": {"Code": "ExpiredTokenException", "Message": "old"}}, "Query"), "Sign in"),
-        (ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "Query"), "docs/operations.md"),
-        (ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow"}}, "Query"), "patience"),
-        (ClientError({"Error": {"Code": "ValidationException", "Message": "no index"}}, "Query"), "deploy it anew"),
-        (ClientError({"Error": {"Code": "Strange", "Message": "?"}}, "Query"), "Check profile"),
+        (aws_error("ExpiredTokenException"), "Sign in"),
+        (aws_error("AccessDeniedException"), "docs/operations.md"),
+        (aws_error("ThrottlingException"), "patience"),
+        (aws_error("ValidationException"), "deploy it anew"),
+        (aws_error("Strange"), "Check profile"),
         (ClientError({}, "Query"), "Check profile"),
         (NoRegionError(), "AWS_DEFAULT_REGION"),
         (ProfileNotFound(profile="x"), "list-profiles"),
@@ -300,15 +242,11 @@ def test_letters_and_all_that_waits_are_counted(
     ids=repr,
 )
 def test_error_comes_with_what_to_do(error: Exception, advice: str) -> None:
-    """Whoever looks reads what happened and what helps."""
+    """What happened, and what helps; never what is secret in it."""
     said = explain(error)
     assert said
     assert said.what == " ".join(str(error).split())
     assert advice in said.advice
-
-
-def test_error_shows_no_secret() -> None:
-    """An error of AWS's may quote what it was sent."""
     assert "4242" not in str(explain(StackError("card 4242424242424242")))
 
 
