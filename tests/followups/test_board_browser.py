@@ -121,6 +121,9 @@ def test_countdowns_move_and_the_page_renews_itself(page: Page, board: Board) ->
     page.wait_for_function("() => document.getElementById('waiting').innerText.includes('ORDER-1001')")
     assert page.evaluate("document.activeElement.innerText") == LATE_ORDER
     page.wait_for_function("() => !document.querySelector('#totals').innerText.includes('8\\n')")
+    page.evaluate("document.querySelector('#totals a').focus()")
+    page.evaluate("refresh()")
+    assert page.evaluate("document.activeElement.id") == "to-late"
 
 
 def test_click_opens_the_timeline_beside_the_board(page: Page, board: Board) -> None:
