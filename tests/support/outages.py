@@ -156,7 +156,7 @@ def outage(world: World, down: Mapping[str, str], length: timedelta, every: time
         rows=len(world.errors()),
         retried=sum(sent[1:] == ("NumberOfMessagesSent", "RetryQueue") for sent in model.counts),
         left=sum(map(len, model.queues.values())),
-        alarms=tuple(ringing(world, model)),
+        alarms=tuple(dict(rings(world, model))),
     )
 
 
@@ -167,11 +167,6 @@ def _closed() -> int:
 # --- alarms ---
 
 Key = tuple[str, ...]
-
-
-def ringing(world: World, model: Model) -> Iterator[str]:
-    """Name the template's alarms that rang."""
-    yield from dict(rings(world, model))
 
 
 def rings(world: World, model: Model) -> Iterator[tuple[str, datetime]]:
