@@ -9,7 +9,7 @@ import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,42 +21,30 @@ from followups import stack as stacks
 from followups.cli import cli, main
 from followups.operator import DEFAULT, Operator
 from followups.stack import Account, Stack, StackError, local_account
-from local.emulator import ROOT
+from local.emulator import REGION, ROOT
+from tests.followups.conftest import Followups
 from tests.support.deployed import STACK, Deployed
 from tests.support.documents import blocks
 from tests.support.fresh_python import run_python
 from tests.support.recorded_calls import refuse
 
-COMMANDS = [
-    "show",
-    "list",
-    "replay",
-    "dead-letters list",
-    "dead-letters redrive",
-    "dead-letters show",
-    "dead-letters export",
-    "dead-letters discard",
-    "forget",
-    "verify",
-]
-EVERY = ["", "dead-letters", *COMMANDS]
+COMMANDS = "show list watch board replay resolve forget verify preflight".split()
+COMMANDS += [f"dead-letters {name}" for name in "list show export redrive discard".split()]
 Print = pytest.CaptureFixture[str]
 
 
-def help_of(command: str, capsys: Print) -> str:
-    """What --help prints, on one line."""
-    assert main([*command.split(), "--help"]) == 0
-    return " ".join(capsys.readouterr().out.split())
-
-
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_is_a_manual(capsys: Print, command: str) -> None:
-    """What it does, examples, exit codes and permissions, and the options that every command has."""
-    said = help_of(command, capsys)
+def test_help_is_a_manual(capsys: Print, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """Examples, exit codes, permissions and the common options; no line but a command is wider than 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*command.split(), "--help"]) == 0
+    printed = capsys.readouterr().out
+    said = " ".join(printed.split())
     for part in ("Examples:", "Exit codes:", "Permissions:", "--stack NAME", "--local", "--json", "130 stopped"):
         assert part in said
     assert f"followups {command}" in said.split("Examples:")[1]
     assert "cloudformation:DescribeStacks" in said
+    assert [line for line in printed.splitlines() if len(line) > 80 and "followups" not in line] == []
 
 
 def test_help_names_the_commands_and_what_their_ends_mean(monkeypatch: pytest.MonkeyPatch, capsys: Print) -> None:
@@ -128,12 +116,6 @@ def test_reader_that_has_read_enough_is_no_error(deployed: Deployed, monkeypatch
         assert deployed.run("list") == 0
 
 
-def test_wrong_use_with_json_is_json(capsys: Print) -> None:
-    """Programs read what was wrong as they read the rest."""
-    assert main(["list", "--json", "--state", "nothing like it"]) == 2
-    assert "'nothing like it' is not one of" in json.loads(capsys.readouterr().err)["error"]
-
-
 def test_error_of_our_own_is_not_hidden(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     """What nobody has foreseen keeps its traceback."""
     monkeypatch.setattr("followups.listing.chosen", lambda *_: 1 / 0)
@@ -141,21 +123,20 @@ def test_error_of_our_own_is_not_hidden(deployed: Deployed, monkeypatch: pytest.
         deployed.run("list")
 
 
-def test_other_stacks_are_named_where_that_is_allowed(deployed: Deployed, capsys: Print) -> None:
-    """Whoever may read one stack need not be allowed to list all."""
-    deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("ValidationError")
-    assert deployed.run("list", "--stack", "payment4") == 2
-    assert "there are payment3-follow-up-dev" in capsys.readouterr().err
-    deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("ValidationError", times=2)
-    assert deployed.run("list", "--stack", "payment4") == 2
-    assert "there are" not in capsys.readouterr().err
-    deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("AccessDenied")
-    assert deployed.run("dead-letters", "list") == 2
-    assert "Ask for what the command's --help names" in capsys.readouterr().err
+def test_wrong_stack_is_an_error_with_its_advice(deployed: Deployed, followups: Followups) -> None:
+    """Exit 2. Other stacks are named where that is allowed; one of something else has no such output."""
+    before = deployed.world.wire.before
+    before["cloudformation.DescribeStacks"] = refuse("ValidationError")
+    todo = "name it (--stack), or set AWS_PROFILE and AWS_DEFAULT_REGION"
+    said = followups("list", "--stack", "payment4", code=2).err
+    assert said == f"no stack payment4 in {REGION}: {todo}; there are {STACK}\n"
+    before["cloudformation.DescribeStacks"] = refuse("ValidationError", times=2)
+    assert followups("list", "--stack", "payment4", code=2).err == f"no stack payment4 in {REGION}: {todo}\n"
+    before["cloudformation.DescribeStacks"] = refuse("AccessDenied")
+    assert "Ask for what the command's --help names" in followups("dead-letters", "list", code=2).err
     deployed.world.wire.answers["cloudformation.DescribeStacks"] = lambda _call: {"Stacks": [{}]}
-    assert deployed.run("dead-letters", "redrive", "--yes") == 2
-    expected = f"stack {STACK} has no output RefusedQueue; name another (--stack), or deploy it anew\n"
-    assert capsys.readouterr().err == expected
+    said = followups("dead-letters", "redrive", "--yes", code=2).err
+    assert said == f"stack {STACK} has no output RefusedQueue; name another (--stack), or deploy it anew\n"
 
 
 def test_what_an_output_cannot_show_is_replaced(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,30 +149,17 @@ def test_what_an_output_cannot_show_is_replaced(deployed: Deployed, monkeypatch:
     assert b"orderId=ORDER-?1" in out.buffer.getvalue()
 
 
-@pytest.mark.parametrize("command", EVERY)
-def test_help_fits_a_terminal_of_80_columns(capsys: Print, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
-    """No line is wider, save where a command is one."""
-    monkeypatch.setenv("COLUMNS", "80")
-    main([*command.split(), "--help"])
-    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80 and "followups" not in line] == []
-
-
 @pytest.mark.parametrize(
     ("given", "name"),
-    [
-        (["list"], "payment5"),
-        (["--stack", "payment6", "list"], "payment6"),
-        (["list", "--stack", "payment6"], "payment6"),
-    ],
+    [("list", "payment5"), ("--stack payment6 list", "payment6"), ("list --stack payment6", "payment6")],
 )
-def test_stack_may_be_named_by_the_environment(
-    deployed: Deployed, capsys: Print, monkeypatch: pytest.MonkeyPatch, given: list[str], name: str
+def test_stack_is_named_by_an_option_or_the_environment(
+    deployed: Deployed, followups: Followups, monkeypatch: pytest.MonkeyPatch, given: str, name: str
 ) -> None:
-    """FOLLOWUPS_STACK counts where no option does."""
+    """Options are before or after the command; FOLLOWUPS_STACK counts where there is none."""
     monkeypatch.setenv("FOLLOWUPS_STACK", "payment5")
     deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("ValidationError")
-    assert deployed.run(*given) == 2
-    assert capsys.readouterr().err.startswith(f"no stack {name} in ")
+    assert followups(*given.split(), code=2).err.startswith(f"no stack {name} in ")
 
 
 def test_profile_and_region_reach_the_session(deployed: Deployed) -> None:
@@ -205,16 +173,20 @@ def test_profile_and_region_reach_the_session(deployed: Deployed) -> None:
     assert asked.asked == [{}, {"region_name": "eu-west-1"}, named]
 
 
-@pytest.mark.parametrize(
-    "given", [["lost"], ["show"], ["list", "--lost"], ["replay"], ["dead-letters", "redrive", "x"]]
-)
-def test_wrong_use_is_said(capsys: Print, given: list[str]) -> None:
-    """Exit 2, and where the help is."""
-    assert main(given) == 2
+@pytest.mark.parametrize("given", ["lost", "show", "list --lost", "replay", "dead-letters redrive x"])
+def test_wrong_use_leads_to_the_help(capsys: Print, given: str) -> None:
+    """Exit 2, and nothing on stdout."""
+    assert main(given.split()) == 2
     said = capsys.readouterr()
     assert "Error: " in said.err
     assert "--help" in said.err
     assert said.out == ""
+
+
+def test_wrong_use_with_json_is_an_object(capsys: Print) -> None:
+    """Programs read errors as they read the rest."""
+    assert main(["list", "--json", "--limit", "nothing like it"]) == 2
+    assert "'nothing like it' is not" in json.loads(capsys.readouterr().err)["error"]
 
 
 @pytest.mark.parametrize(
@@ -244,15 +216,6 @@ def test_shell_completes(capsys: Print, monkeypatch: pytest.MonkeyPatch, words: 
 
 
 @pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    """Something that answers on 127.0.0.1."""
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        made.listen()
-        yield made
-
-
-@pytest.fixture
 def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """What `make up` writes, in a folder of its own."""
     monkeypatch.setattr(stacks, "_CHECKOUT", tmp_path / "nowhere")
@@ -267,20 +230,21 @@ def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]
 
 
 @pytest.mark.enable_socket
-def test_local_stack_is_reached_by_what_make_up_wrote(listener: socket.socket, up: Callable[[str], Path]) -> None:
-    """Keys, region and endpoint, none of the environment's."""
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+def test_local_stack_is_reached_by_what_make_up_wrote(up: Callable[[str], Path]) -> None:
+    """Keys, region and endpoint, none of the environment's; HTTP_PROXY is for other machines."""
     keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "ap-southeast-1"}
-    up(json.dumps({"emulator": {}, "session": keys | {"endpoint_url": url}}))
-    assert local_account() == Account(keys, url, ("--local",))
-    stack = Operator(given={"local": True}).stack
-    for client in (stack.dynamodb, stack.sqs, stack.scheduler, stack.secrets, stack.functions):
-        assert client.meta.endpoint_url == url
-        assert client.meta.config.proxies == {}  # HTTP_PROXY is for elsewhere
-    assert (stack.name, stack.dynamodb.meta.region_name) == (DEFAULT, "ap-southeast-1")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        up(json.dumps({"emulator": {}, "session": keys | {"endpoint_url": url}}))
+        assert local_account() == Account(keys, url, ("--local",))
+        stack = Operator(given={"local": True}).stack
+        for client in (stack.dynamodb, stack.sqs, stack.scheduler, stack.secrets, stack.functions):
+            assert client.meta.endpoint_url == url
+            assert client.meta.config.proxies == {}
+        assert (stack.name, stack.dynamodb.meta.region_name) == (DEFAULT, "ap-southeast-1")
 
 
-def test_checkout_of_the_program_is_looked_at_too(
+def test_checkout_of_the_program_is_searched_too(
     up: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """From any folder, the local stack of the checkout that the program was installed from."""
@@ -302,7 +266,7 @@ def test_checkout_of_the_program_is_looked_at_too(
         ('{"session": {"endpoint_url": "http://127.0.0.1:99999"}}', "nothing answers at "),
     ],
 )
-def test_local_stack_that_is_not_up_is_said(
+def test_local_stack_that_is_not_up_is_an_error(
     capsys: Print, up: Callable[[str], Path], text: str | None, says: str
 ) -> None:
     """Exit 2, and the command that starts one."""
@@ -321,7 +285,7 @@ def test_local_stack_has_an_account_of_its_own(capsys: Print, option: str) -> No
     assert "leave out --profile and --region" in capsys.readouterr().err
 
 
-def test_printed_command_leads_to_the_same_stack(deployed: Deployed, capsys: Print) -> None:
+def test_printed_command_leads_to_the_same_stack(followups: Followups) -> None:
     """What is to be pasted names stack and account as they were named; no shell, terminal or clipboard obeys an id."""
     account = Account(options=("--local",))
     words = ["replay", "--yes", "--stack", "a b", "--local", "--", "O'1; x"]
@@ -330,6 +294,5 @@ def test_printed_command_leads_to_the_same_stack(deployed: Deployed, capsys: Pri
     assert pasted.isprintable()
     said = subprocess.run(["bash", "-c", f"printf %s {pasted.split(' -- ')[1]}"], capture_output=True, check=True)  # noqa: S607
     assert said.stdout.decode() == "a'\\\x1b[31m\n\u202eb"
-    assert deployed.run("show", "ORDER-9", "--profile", "operators") == 1
     expected = f"followups dead-letters list --stack {STACK} --profile operators\n"
-    assert capsys.readouterr().out.endswith(expected)
+    assert followups("show", "ORDER-9", "--profile", "operators", code=1).out.endswith(expected)

@@ -164,7 +164,7 @@ def test_json_is_for_programs(user: User) -> None:
 
 def test_board_is_served_until_ctrl_c(user: User) -> None:
     """The address that it prints has the page; exit 0."""
-    command = [PROGRAM, "--local", "board", "--no-browser"]
+    command: list[str | Path] = [PROGRAM, "--local", "board", "--no-browser"]
     with subprocess.Popen(command, cwd=user.folder, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         address = process.stdout.readline().split()[4]
