@@ -1,8 +1,10 @@
-"""Preflight: what a deployment needs of an account is found there before it, and nothing is changed by looking."""
+"""`followups preflight`: what a deployment needs of an account is checked before it, by calls that only read."""
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,11 @@ import boto3
 import pytest
 from botocore import xform_name
 from botocore.exceptions import EndpointConnectionError
-from click import ClickException
 
 from followups.cli import main
 from followups.operator import Operator
 from followups.output import Output
-from followups.preflight import PERMISSIONS, TABLES, _client, assigned, key_text, read_environment
+from followups.preflight import PERMISSIONS, TABLES, _client, declared_parameters, key_text, read_environment
 from followups.stack import Account as StackAccount
 from local.emulator import REGION, ROOT
 from tests.support.account import PROCESS, STACK, Account, made
@@ -24,14 +25,15 @@ from tests.support.documents import aws_request, commands
 from tests.support.recorded_calls import Call, RecordedCalls, refuse
 from tests.support.template import source
 
+DECLARED = cache(declared_parameters)
 NOTIFY = "CreditCardNotifyTable orders-paid"
-INDEXES = ("due", "order", "failed")
 Print = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
 def account(wire: RecordedCalls, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Print) -> Iterator[Account]:
-    """An account before a deployment."""
+    """An account before a deployment; the template, which takes the longest to read, is read once for all tests."""
+    monkeypatch.setattr("followups.preflight.declared_parameters", DECLARED)
     with made(wire, monkeypatch, tmp_path, capsys) as account:
         yield account
 
@@ -55,6 +57,15 @@ def attributes(**types: str) -> list[dict[str, str]]:
     return [{"AttributeName": name, "AttributeType": kind} for name, kind in types.items()]
 
 
+def make_sealed_table(account: Account) -> str:
+    """Make an error log under a key of one's own, and return that key."""
+    key: str = account.client("kms").create_key()["KeyMetadata"]["Arn"]
+    sealed = {"SSESpecification": {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": key}}
+    account.given["ExistingCallbackErrorLogTable"] = "errors"
+    account.make_table("errors", "CallbackErrorLogTable", **sealed)
+    return key
+
+
 def test_account_that_is_ready_stops_nothing(account: Account, capsys: Print) -> None:
     """Who and where first, one line for each thing, exit 0; nothing is asked of the person."""
     assert account.run() == 0
@@ -66,7 +77,7 @@ def test_account_that_is_ready_stops_nothing(account: Account, capsys: Print) ->
 
 
 def test_terminal_shows_a_table(account: Account, capsys: Print, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is to be done stands on a line of its own, under what was found."""
+    """What to do is on a line of its own, under what was found."""
     monkeypatch.setattr(Output, "is_table", True)
     monkeypatch.setenv("COLUMNS", "120")
     account.functions.clear()
@@ -78,10 +89,13 @@ def test_terminal_shows_a_table(account: Account, capsys: Print, monkeypatch: py
 
 @pytest.mark.parametrize("call", ["sts.GetCallerIdentity", "cloudformation.DescribeStacks"])
 def test_account_that_cannot_be_known_is_exit_code_2(account: Account, capsys: Print, call: str) -> None:
-    """Who asks, and what the stack was deployed with, count for everything else."""
+    """Everything else depends on who asks, and on what the stack was deployed with."""
     account.wire.before[call] = refuse("ExpiredToken")
     assert account.run() == 2
     assert "ExpiredToken" in capsys.readouterr().err
+
+
+SENDER, TIMEOUT = "stop: not verified for sending -> verify it", "ok: its timeout of 60 s fits PassTimeoutSeconds"
 
 
 @pytest.mark.parametrize(
@@ -90,33 +104,17 @@ def test_account_that_cannot_be_known_is_exit_code_2(account: Account, capsys: P
         ("given", {"ExistingOrdersTable": "a"}, "ExistingOrdersTable", "stop: the template has no such parameter"),
         ("given", {"ExistingOrderTable": "ordres"}, "OrderTable ordres", "stop: there is no such table -> correct Exi"),
         ("given", {"ProcessPaidOrderFunction": "pay"}, "ProcessPaidOrder pay", "stop: there is no such function -> "),
-        (
-            "functions",
-            {PROCESS: {"Timeout": 60}},
-            "ProcessPaidOrder",
-            "ok: its timeout of 60 s fits PassTimeoutSeconds",
-        ),
+        ("functions", {PROCESS: {"Timeout": 60}}, "ProcessPaidOrder", TIMEOUT),
         ("functions", {PROCESS: {"Timeout": 61}}, "ProcessPaidOrder", "warn: it may run 61 s, a pass only 60: "),
         ("functions", {PROCESS: {"State": "Failed"}}, "ProcessPaidOrder", "stop: its state is Failed"),
         ("given", {"KBankSecretId": "no"}, "secret no", "stop: there is no such secret"),
-        (
-            "identities",
-            {"payment3@local.example": False},
-            "SES identity",
-            "stop: not verified for sending -> verify it",
-        ),
-        (
-            "given",
-            {"ErrorMailIdentity": "local.example"},
-            "SES identity",
-            "stop: not verified for sending -> verify it",
-        ),
+        ("identities", {"payment3@local.example": False}, "SES identity", SENDER),
+        ("given", {"ErrorMailIdentity": "local.example"}, "SES identity", SENDER),
         ("identities", {"local.example": True}, "SES identity", "ok: verified for sending"),
-        ("identities", {"example": True}, "SES identity", "ok: verified for sending"),
         ("identities", {"ocal.example": True}, "SES identity", "stop: it does not cover the sender"),
     ],
 )
-def test_finding_says_what_is_wrong_and_what_to_do(
+def test_finding_has_its_level_its_text_and_what_to_do(
     account: Account, place: str, setting: dict[str, Any], subject: str, says: str
 ) -> None:
     """On its own line, with the exit code 1 where it stops; the rest is checked all the same."""
@@ -129,7 +127,7 @@ def test_finding_says_what_is_wrong_and_what_to_do(
 
 
 def test_check_without_an_answer_ends_alone(account: Account) -> None:
-    """An outage, or a region without the service; a secret that is marked for deletion: each says what it could not."""
+    """An outage, or a secret that is marked for deletion, is one finding; the other checks go on."""
 
     def unreachable(_call: Call) -> None:
         raise EndpointConnectionError(endpoint_url="https://email.nowhere")
@@ -146,6 +144,17 @@ def test_check_without_an_answer_ends_alone(account: Account) -> None:
 @pytest.mark.parametrize(
     ("logical", "changes", "says"),
     [
+        (
+            "CreditCardNotifyTable",
+            {},
+            [
+                "ok: its key is chargeId (S) + notificationId (S)",
+                "ok: its index due is on sweepShard (N) + sweepAt (S)",
+                "ok: its index order is on orderId (S)",
+                "ok: its index failed is on failedShard (N) + failedAt (S)",
+                "ok: what has expired by expiresAt is deleted",
+            ],
+        ),
         ("CardPaymentRecordTable", {}, ["ok: its key is chargeId (S)"]),
         ("OrderTable", {}, ["ok: its key is orderId (S)"]),
         ("CallbackErrorLogTable", {}, ["ok: its key is errorId (S)", "ok: what has expired by expiresAt is deleted"]),
@@ -180,7 +189,7 @@ def test_tables_key_is_held_against_the_template(
         ("DescribeTable", {"TableStatus": "UPDATING"}, 0, "warn: UPDATING, not ACTIVE -> "),
     ],
 )
-def test_table_that_is_not_ready_is_said(
+def test_table_that_is_not_ready_is_a_warning(
     live: Account, call: str, answer: dict[str, str], place: int, says: str
 ) -> None:
     """It works, and somebody should know."""
@@ -204,12 +213,9 @@ def test_indexes_are_held_against_the_template(live: Account) -> None:
     ]
 
 
-def test_key_of_ones_own_is_said(account: Account) -> None:
+def test_key_of_ones_own_is_a_warning(account: Account) -> None:
     """A table under a key that KmsKeyArn does not name needs kms:Decrypt for the roles; AWS's own keys need nothing."""
-    key = account.client("kms").create_key()["KeyMetadata"]["Arn"]
-    sealed = {"SSESpecification": {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": key}}
-    account.given["ExistingCallbackErrorLogTable"] = "errors"
-    account.make_table("errors", "CallbackErrorLogTable", **sealed)
+    key = make_sealed_table(account)
     says = f"warn: encrypted under a key of your own, {key} -> "
     assert account.said("CallbackErrorLogTable")[-1].startswith(says)
     account.given["KmsKeyArn"] = key
@@ -220,11 +226,8 @@ def test_key_of_ones_own_is_said(account: Account) -> None:
 
 
 def test_every_call_only_reads_and_is_among_the_permissions(live: Account) -> None:
-    """A whole account, all of it looked at: no call but Describe, Get and List, each permission used, none missing."""
-    live.given |= {"ExistingCallbackErrorLogTable": "errors"}
-    key = live.client("kms").create_key()["KeyMetadata"]["Arn"]
-    sealed = {"SSESpecification": {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": key}}
-    live.make_table("errors", "CallbackErrorLogTable", **sealed)
+    """No call but Describe, Get and List; each permission is used, and none is missing."""
+    make_sealed_table(live)
     live.run()
     asked = {f"{call.service}:{call.operation}".replace("sesv2:", "ses:") for call in live.wire.calls}
     assert asked == {*PERMISSIONS}
@@ -243,24 +246,12 @@ def test_documented_policy_is_what_it_needs() -> None:
     "action", sorted({*PERMISSIONS} - {"sts:GetCallerIdentity", "cloudformation:DescribeStacks", "kms:DescribeKey"})
 )
 def test_denied_call_is_a_finding_that_names_the_permission(live: Account, action: str) -> None:
-    """What may not be read is said with its permission, stops nothing, and hides nothing else."""
+    """It stops nothing, and hides nothing else."""
     live.wire.before[action.replace("ses:", "sesv2:").replace(":", ".")] = refuse("AccessDeniedException", times=99)
     found = live.findings()
     [denied] = [one for one in found if one["text"].startswith(f"not readable: {action}: ")]
     assert (denied["level"], denied["todo"]) == ("warn", "allow it, or check by hand")
     assert len({one["subject"] for one in found}) >= 4
-
-
-def test_table_as_ours_is_ok(live: Account) -> None:
-    """Its key, its three indexes and its time to live are each said."""
-    said = live.said(NOTIFY)
-    assert said == [
-        "ok: its key is chargeId (S) + notificationId (S)",
-        "ok: its index due is on sweepShard (N) + sweepAt (S)",
-        "ok: its index order is on orderId (S)",
-        "ok: its index failed is on failedShard (N) + failedAt (S)",
-        "ok: what has expired by expiresAt is deleted",
-    ]
 
 
 def test_keys_are_the_templates() -> None:
@@ -274,7 +265,7 @@ def test_keys_are_the_templates() -> None:
 
 
 def test_indexes_are_added_by_the_documented_commands(account: Account) -> None:
-    """docs/adopting.md makes a live table ours: one index in an update, the time to live, and preflight is content."""
+    """One index in an update, then the time to live: a live table is as preflight expects it."""
     account.given["ExistingCreditCardNotifyTable"] = name = "CreditCardNotifyTable-prod"
     keys = attributes(chargeId="S", notificationId="S")
     schema = index("", "chargeId", "notificationId")["KeySchema"]
@@ -296,7 +287,7 @@ def test_indexes_are_added_by_the_documented_commands(account: Account) -> None:
 
 
 def test_what_is_not_given_stays_as_deployed(account: Account) -> None:
-    """As `sam deploy` does it: samconfig.toml, else what the stack has, else the default; and it is said."""
+    """As with `sam deploy`: samconfig.toml, else what the stack has, else the default; what is kept is printed."""
     del account.given["ErrorMailFrom"]
     had = {"ErrorMailFrom": "kept@local.example", "Branch": "another", "Gone": "x"}
     parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in had.items()]
@@ -311,10 +302,7 @@ def test_what_is_not_given_stays_as_deployed(account: Account) -> None:
     ("text", "says"),
     [
         ('{"secretKey": "skey_hidden"}', "ok: it has secretKey"),
-        (
-            '{"secretKey": "skey_hidden", "previousSecretKey": "skey_hidden_too"}',
-            "ok: it has secretKey, and previousSecretKey",
-        ),
+        ('{"secretKey": "skey_hidden", "previousSecretKey": "hidden"}', "ok: it has secretKey, and previousSecretKey"),
         ('{"secretKey": "skey_hidden", "password": "hunter22"}', "warn: it has fields that nobody reads"),
         ('{"secretKey": "skey_hidden", "previousSecretKey": 5}', "warn: it has fields that nobody reads"),
         ('{"key": "skey_hidden"}', "stop: it has no secretKey that is a text"),
@@ -324,8 +312,8 @@ def test_what_is_not_given_stays_as_deployed(account: Account) -> None:
         ("[" * 60_000, "stop: it is no JSON text"),
     ],
 )
-def test_secrets_shape_is_said_and_nothing_of_it(account: Account, capsys: Print, text: str, says: str) -> None:
-    """Which fields it lacks, never what it holds nor how long that is."""
+def test_shape_of_the_secret_is_checked(account: Account, capsys: Print, text: str, says: str) -> None:
+    """Preflight prints which fields it lacks, never what it holds nor how long that is."""
     account.client("secretsmanager").put_secret_value(SecretId="payment3/kbank", SecretString=text)
     [said] = account.said("secret payment3/kbank")
     assert said.startswith(says)
@@ -335,8 +323,8 @@ def test_secrets_shape_is_said_and_nothing_of_it(account: Account, capsys: Print
     assert not any(word in printed.out + printed.err for word in ("hidden", "hunter22"))
 
 
-def test_sandbox_reaches_only_who_is_verified(account: Account) -> None:
-    """Recipients by address or by domain; who would not get a mail is named."""
+def test_sandbox_reaches_only_verified_recipients(account: Account) -> None:
+    """Recipients by address or by domain; whoever would not get a mail is named."""
     account.ses = {"ProductionAccessEnabled": False, "SendingEnabled": False}
     account.given["ErrorMailTo"] = "a@local.example, b@other.example"
     paused, deaf, several = [line for line in account.said("SES") if "verified for" not in line]
@@ -378,44 +366,28 @@ def test_every_form_of_overrides_is_read(tmp_path: Path, overrides: str) -> None
     assert environment.stack == "s"
 
 
-@pytest.mark.parametrize("text", ["Branch", "", "A B=C"])
-def test_what_is_no_parameter_is_refused(text: str) -> None:
-    """Name=Value."""
-    with pytest.raises(ClickException, match="Name=Value"):
-        assigned([text])
-
-
 @pytest.mark.parametrize(
-    ("files", "ends"),
+    ("files", "options", "says"),
     [
-        ({}, ([], "samconfig.toml cannot be read")),
-        ({"samconfig.toml": "["}, ([], "samconfig.toml cannot be read")),
-        ({"samconfig.toml": "version = 0.1\n[prod.deploy]"}, ([], "has no environment default; it has prod")),
-        ({"samconfig.toml": "[default.deploy]"}, ([], "gives default no stack_name: name the stack")),
-        (
-            {"samconfig.toml": "[default.deploy]"},
-            (["--stack", "s", "--parameter", "Branch"], "'Branch' is no parameter"),
-        ),
-        ({"samconfig.toml": "[default.deploy]"}, (["--stack", "s"], "template.yaml is no template")),
-        (
-            {"samconfig.toml": "[default.deploy]", "template.yaml": "{"},
-            (["--stack", "s"], "template.yaml is no template"),
-        ),
-        (
-            {"samconfig.toml": "[default.deploy]", "template.yaml": "5"},
-            (["--stack", "s"], "template.yaml is no template"),
-        ),
+        ([], "", "samconfig.toml cannot be read"),
+        (["["], "", "samconfig.toml cannot be read"),
+        (["version = 0.1\n[prod.deploy]"], "", "has no environment default; it has prod"),
+        (["[default.deploy]"], "", "gives default no stack_name: name the stack"),
+        (["[default.deploy]"], "--stack s --parameter Branch", "'Branch' is no parameter: Name=Value"),
+        (["[default.deploy]"], "--stack s --parameter B.C=D", "'B.C=D' is no parameter: Name=Value"),
+        (["[default.deploy]"], "--stack s", "template.yaml is no template"),
+        (["[default.deploy]", "{"], "--stack s", "template.yaml is no template"),
+        (["[default.deploy]", "5"], "--stack s", "template.yaml is no template"),
     ],
 )
 def test_files_that_cannot_be_read_are_exit_code_2(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Print, files: dict[str, str], ends: tuple[list[str], str]
+    tmp_path: Path, capsys: Print, files: list[str], options: str, says: str
 ) -> None:
-    """Without an environment, a stack or a template there is nothing to look at: said, and nothing is asked of AWS."""
-    for name, text in files.items():
+    """Without an environment, a stack or a template there is nothing to check, and AWS is not called."""
+    for name, text in zip(("samconfig.toml", "template.yaml"), files, strict=False):
         (tmp_path / name).write_text(text)
-    monkeypatch.chdir(tmp_path)
-    arguments, says = ends
-    assert main(["preflight", *arguments]) == 2
+    with contextlib.chdir(tmp_path):
+        assert main(["preflight", *options.split()]) == 2
     assert says in capsys.readouterr().err
 
 
