@@ -149,7 +149,6 @@ bench: .venv/installed $(RUNTIME)/installed $(BENCH)/installed ## measure, and w
 
 documents: outages failure-table pictures ## write them anew, or one of them: make outages, failure-table or pictures; make mails: a mail of each kind
 
-pictures: $(EMULATOR)/installed
 outages failure-table pictures mails: .venv/installed
 	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.support.$(subst -,_,$@)
 
