@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
@@ -25,8 +24,8 @@ from tests.support.recorded_calls import listening, refuse
 pytestmark = pytest.mark.enable_socket
 
 HOSTILE = "<img src=//evil.example onerror=alert(1)>'\"$(reboot)"
-# A function: the page's policy keeps anybody from evaluating a text again and again.
-TIMELINE = f"() => document.getElementById('panel')?.innerText.includes('{FAILED_ORDER}')"
+NAMED = {"link", "button", "textbox", "searchbox", "heading", "image", "complementary", "columnheader"}
+PAUSE = "document.getElementById('pause').click()"
 # Each text, with the colours that it is drawn in, as the browser computes them.
 TEXTS = """
 (() => {
@@ -68,18 +67,10 @@ def board() -> Iterator[Board]:
         make_busy(Deployed(world))
         begin, now = time.monotonic(), world.now
         poller = Poller(Stack(), clock=lambda: now + timedelta(seconds=time.monotonic() - begin))
-        with world.wire, _served(poller) as address:
-            yield Board(world, poller, address)
-
-
-@contextmanager
-def _served(poller: Poller) -> Iterator[str]:
-    with server(application(poller), 0) as served:
-        thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://{HOST}:{served.port}/"
-        finally:
+        with world.wire, server(application(poller), 0) as served:
+            thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.05})
+            thread.start()
+            yield Board(world, poller, f"http://{HOST}:{served.port}/")
             served.shutdown()
             thread.join()
 
@@ -108,42 +99,34 @@ def page(chromium: Browser) -> Iterator[Page]:
 
 
 def test_countdowns_move_and_the_page_renews_itself(page: Page, board: Board) -> None:
-    """Between two looks the seconds go down; a later look brings what has happened since, and keeps the focus."""
+    """Between two reads the seconds go down; a later read brings what has happened since, and keeps the focus."""
     page.goto(board.address)
-    page.evaluate("document.getElementById('pause').click()")
+    page.evaluate(PAUSE)
     first = page.evaluate("document.querySelector('[data-due]').innerText")
     bar = page.evaluate("document.querySelector('progress').value")
     page.wait_for_function(f"() => document.querySelector('[data-due]').innerText !== '{first}'")
     assert page.evaluate("document.querySelector('progress').value") > bar
-    page.evaluate("document.getElementById('pause').click()")
+    page.evaluate(PAUSE)
     page.evaluate("document.querySelector('#late a').focus()")
     board.world.deliver()
     page.wait_for_function("() => document.getElementById('waiting').innerText.includes('ORDER-1001')")
     assert page.evaluate("document.activeElement.innerText") == LATE_ORDER
     page.wait_for_function("() => !document.querySelector('#totals').innerText.includes('8\\n')")
-    page.evaluate("document.querySelector('#totals a').focus()")
-    page.evaluate("refresh()")
-    assert page.evaluate("document.activeElement.id") == "to-late"
 
 
 def test_click_opens_the_timeline_beside_the_board(page: Page, board: Board) -> None:
-    """A row leads to its timeline without leaving the place; the address is its own, and back closes it again."""
+    """The address is its own, and the place stays; back closes it; closing it leads the focus back to its row."""
     page.set_viewport_size({"width": 1280, "height": 400})
     page.goto(board.address)
     page.evaluate("scrollTo(0, 300)")
     page.evaluate("document.querySelector('#failed a').click()")
-    page.wait_for_function(TIMELINE)
+    page.wait_for_function(f"() => document.getElementById('panel')?.innerText.includes('{FAILED_ORDER}')")
     assert page.evaluate("scrollY") > 100
     assert page.evaluate("document.activeElement.id") == "panel-title"
     assert "notification=" in page.evaluate("location.search")
     page.evaluate("history.back()")
     page.wait_for_function("() => !document.getElementById('panel')")
     assert page.evaluate("location.search") == ""
-
-
-def test_closing_the_timeline_leads_back_to_its_row(page: Page, board: Board) -> None:
-    """The focus of who works by keyboard is where it was before."""
-    page.goto(board.address)
     page.evaluate("document.querySelector('#late a').click()")
     page.wait_for_function("() => document.activeElement.id === 'panel-title'")
     page.evaluate("document.querySelector('#panel .close a').click()")
@@ -157,12 +140,12 @@ def test_page_works_without_scripts(chromium: Browser, board: Board) -> None:
         page = context.new_page()
         page.goto(f"{board.address}?find={FAILED_ORDER}")
         assert "GaveUp" in page.content()
-        names = {node["name"]["value"] for node in _nodes(page) if node["role"]["value"] == "button"}
+        names = {node["name"]["value"] for node in _nodes(page) if _role(node) == "button"}
         assert names == {"Find"}
 
 
 def test_command_is_copied_as_it_stands(page: Page, board: Board) -> None:
-    """Copy takes the whole command, whatever the order is called; nothing of a name is run as markup."""
+    """The whole command, whatever the order is called; nothing of a name is run as markup."""
     for row in board.world.rows("CREDIT_CARD_NOTIFY_TABLE"):
         if row["orderId"] == OLD_ORDER:
             board.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=row | {"orderId": HOSTILE})
@@ -174,18 +157,18 @@ def test_command_is_copied_as_it_stands(page: Page, board: Board) -> None:
     assert page.evaluate("window.copied") == board.poller.stack.command("replay", ids=(HOSTILE,))
 
 
-def test_pause_and_silence_are_said(page: Page, board: Board) -> None:
-    """Paused, the page asks no more; a look that failed, and a board that was ended, are said in it."""
+def test_pause_and_silence_are_shown(page: Page, board: Board) -> None:
+    """Paused, the page asks no more; it shows when a read failed, and when the board was ended."""
     page.goto(board.address)
-    page.evaluate("document.getElementById('pause').click()")
+    page.evaluate(PAUSE)
     assert page.evaluate("document.getElementById('pause').getAttribute('aria-pressed')") == "true"
     board.world.wire.before["dynamodb.Query"] = refuse("ThrottlingException", times=999)
-    page.evaluate("document.getElementById('pause').click()")
+    page.evaluate(PAUSE)
     page.wait_for_function("() => document.getElementById('problem').innerText.includes('AWS asks for patience')")
     assert page.evaluate("document.getElementById('late').innerText").count(LATE_ORDER) == 1
     del board.world.wire.before["dynamodb.Query"]
     page.context.set_offline(True)
-    page.evaluate("document.getElementById('pause').click(); document.getElementById('pause').click()")
+    page.evaluate(f"{PAUSE}; {PAUSE}")
     page.wait_for_function("() => !document.getElementById('silence').hidden")
 
 
@@ -202,11 +185,10 @@ def test_everyone_can_read_it(page: Page, board: Board, scheme: Literal["light",
         assert len(texts) > 60
         assert [(text, _contrast(*colours)) for text, *colours in texts if _contrast(*colours) < 4.5] == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert _unnamed(page) == []
+        assert [node for node in _nodes(page) if _role(node) in NAMED and not node.get("name", {}).get("value")] == []
         page.screenshot(path=tmp_path / f"{scheme}-{width}.png", full_page=True)
     assert (max(map(_light, grounds)) < 0.1) == (scheme == "dark")
-    roles = [node["role"]["value"] for node in _nodes(page)]
-    assert {"banner", "main", "complementary", "contentinfo", "search"} <= set(roles)
+    assert {"banner", "main", "complementary", "contentinfo", "search"} <= set(map(_role, _nodes(page)))
     levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3')].map(one => Number(one.tagName[1]))")
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
@@ -214,16 +196,15 @@ def test_everyone_can_read_it(page: Page, board: Board, scheme: Literal["light",
 
 
 def test_focus_is_seen_and_reaches_everything(page: Page, board: Board) -> None:
-    """By the keyboard alone: each link and button is reached in turn, and has an outline when it is."""
+    """The keyboard alone reaches each link and button in turn, which has an outline then."""
     page.goto(board.address)
     wanted = page.evaluate("[...document.querySelectorAll('a, button, input')].filter(x => x.checkVisibility()).length")
+    place = "JSON.stringify(document.activeElement.getBoundingClientRect()) + document.activeElement.outerHTML"
     seen = set()
     for _ in range(wanted):
         page.keyboard.press("Tab")
-        place = "JSON.stringify(document.activeElement.getBoundingClientRect())"
-        style = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-        assert style != "none"
-        seen.add(page.evaluate(place) + page.evaluate("document.activeElement.outerHTML"))
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+        seen.add(page.evaluate(place))
     assert len(seen) == wanted
 
 
@@ -232,13 +213,8 @@ def _nodes(page: Page) -> list[dict[str, dict[str, str]]]:
     return [node for node in found if not node["ignored"]]
 
 
-def _unnamed(page: Page) -> list[str]:
-    named = {"link", "button", "textbox", "searchbox", "heading", "image", "complementary", "columnheader"}
-    return [
-        node["role"]["value"]
-        for node in _nodes(page)
-        if node["role"]["value"] in named and not node.get("name", {}).get("value")
-    ]
+def _role(node: dict[str, dict[str, str]]) -> str:
+    return node["role"]["value"]
 
 
 def _contrast(one: str, other: str) -> float:
