@@ -96,13 +96,13 @@ def test_row_leads_to_its_timeline(client: FlaskClient) -> None:
     assert section(html, "totals")
 
 
-def test_order_is_found_by_any_id(client: FlaskClient, deployed: Deployed) -> None:
-    """What is asked for may be an order, a charge or a delivery; what was never saved is said to be nowhere."""
+def test_search_takes_any_id(client: FlaskClient, deployed: Deployed) -> None:
+    """Of an order, a charge or a notification; the page says when nothing was saved under it."""
     deployed.world.deliver()
     for word in (ORDER, CHARGE, f" {NOTIFICATION} "):
         assert f"{ORDER} waiting" in section(page(client, f"?find={word}"), "panel")
-    assert "No notification was saved under it" in section(page(client, "?find=nobody"), "panel")
-    assert "No notification was saved under it" in section(page(client, "?charge=no&notification=one"), "panel")
+    for query in ("?find=nobody", "?charge=no&notification=one"):
+        assert "No notification was saved under it" in section(page(client, query), "panel")
     assert 'id="panel"' not in page(client, "?find=+&charge=x")
 
 
@@ -111,7 +111,15 @@ def test_request_is_answered_for_this_machine_alone(client: FlaskClient, deploye
     for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"):
         for path in ("/", "/static/board.css"):
             assert client.open(path, method=method).status_code == 405
-    for host in ("evil.example", "127.0.0.1.evil.example", "evil.example:1234", "[::1]:1234", "127.0.0.2", ""):
+    for host in (
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "evil.example:1234",
+        "[::1]:1234",
+        "127.0.0.2",
+        "",
+        "LOCALHOST.",
+    ):
         answer = client.get("/", headers={"Host": host})
         assert answer.status_code == 421
         assert "payment3" not in answer.text
@@ -229,21 +237,6 @@ def test_more_than_is_read_is_marked(client: FlaskClient, deployed: Deployed, mo
     assert "None of what was read." in section(html, "waiting")
 
 
-def test_causes_and_letters_are_shown(client: FlaskClient, deployed: Deployed) -> None:
-    """Those of one cause fold under one command; what could not be saved is above, with its command."""
-    for number in range(120):
-        deployed.put_failed(f"a{number}", 1, lastError="GaveUp: the same")
-    with deployed.world.wire.aside():
-        deployed.put_each_kind()
-    html = page(client)
-    assert section(html, "totals") == "0 late 120 failed 0 waiting"
-    assert html.count("<details") == 1
-    assert "120 of this cause" in section(html, "failed")
-    assert "… and 20 more." in section(html, "failed")
-    assert "followups replay --state=failed --cause=" in section(html, "failed")
-    assert "1 not saved, in FailureQueue: once the cause is gone: followups dead-letters redrive" in html
-
-
 @pytest.mark.enable_socket
 @pytest.mark.filterwarnings("error")
 def test_browser_that_hangs_up_leaves_nothing_open(poller: Poller) -> None:
@@ -287,3 +280,5 @@ def test_command_serves_the_board(
     assert opened == [f"http://127.0.0.1:{listening.port}/"]
     assert printed.out == f"The board is at {opened[0]} until Ctrl-C.\n"
     assert f"port {listening.port} cannot be had: Address already in use" in printed.err
+    assert deployed.run("board", "--no-browser") == 0
+    assert len(opened) == 1

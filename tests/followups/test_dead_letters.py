@@ -61,15 +61,6 @@ def test_list_shows_each_letter_and_what_drains_its_queue(deployed: Deployed, fo
     assert {*deployed.world.wire.names()} == {"cloudformation.DescribeStacks", *(f"sqs.{c}" for c in calls.split())}
 
 
-def test_list_is_bounded_and_says_how_many_there_are(deployed: Deployed, followups: Followups) -> None:
-    """Anybody can send nonsense without end: the rest is counted, not printed."""
-    for _ in range(12):
-        deployed.put(REFUSED, NONSENSE)
-    lines = without_ids(followups("dead-letters", "list", "--limit", "3"))
-    assert (len(lines), deployed.hidden()) == (4, 0)
-    assert lines[-1].startswith("RefusedQueue: 3 of about 12.  No retry helps")
-
-
 def test_json_lines_are_for_programs(deployed: Deployed, followups: Followups) -> None:
     """One object for each letter, with the record's names; `export` adds the masked event, exit 1 if there is none."""
     followups("dead-letters", "export", code=1)
@@ -95,10 +86,13 @@ def test_json_lines_are_for_programs(deployed: Deployed, followups: Followups) -
 
 
 def test_more_letters_than_one_answer_holds(deployed: Deployed, followups: Followups) -> None:
-    """SQS returns ten at most; those that show again meanwhile are listed once, and go back once."""
+    """SQS returns ten at most; those that show again meanwhile are listed and sent once; --limit prints some."""
     for number in range(1, 26):
         deployed.put(FAILURE, notify_letter(notification(number)))
     assert len(set(without_ids(followups("dead-letters", "list"))[:-1])) == 25
+    lines = followups("dead-letters", "list", "--limit", "3").lines
+    assert lines[3].startswith("FailureQueue: 3 of about 25.  Nothing tries again")
+    assert (len(lines), deployed.hidden()) == (4, 0)
     deployed.world.wire.before["sqs.ReceiveMessage"] = lambda _call: deployed.show_again()
     found = without_ids(followups("dead-letters", "list"))
     assert len(found) == len(set(found)) > 10
@@ -173,15 +167,6 @@ def test_what_is_refused_again_is_sent_once(deployed: Deployed, followups: Follo
     refused = "stays: refused again: InvalidNotification: body: expected a JSON object, or a form that says so"
     assert lines[1].endswith(refused)
     assert lines[-1].startswith("Dead letters: 3, staying: 1.  See the lines above, then redrive again")
-
-
-def test_pass_that_fails_brings_no_letter_back(deployed: Deployed, followups: Followups) -> None:
-    """The notification is saved, and the sweep tries its pass again."""
-    deployed.process_fails()
-    deployed.put(FAILURE, notify_letter(error=ASLEEP))
-    followups("dead-letters", "redrive", "--yes")
-    assert deployed.left() == {}
-    assert deployed.world.record()["attempts"] == 1
 
 
 @pytest.mark.parametrize("call", ["SendMessage", "DeleteMessage", "ChangeMessageVisibility"])

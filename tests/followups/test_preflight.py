@@ -14,10 +14,7 @@ from botocore import xform_name
 from botocore.exceptions import EndpointConnectionError
 
 from followups.cli import main
-from followups.operator import Operator
-from followups.output import Output
-from followups.preflight import PERMISSIONS, TABLES, _client, declared_parameters, key_text, read_environment
-from followups.stack import Account as StackAccount
+from followups.preflight import PERMISSIONS, TABLES, declared_parameters, key_text, read_environment
 from local.emulator import REGION, ROOT
 from tests.support.account import PROCESS, STACK, Account, made
 from tests.support.aws import _Session
@@ -74,17 +71,6 @@ def test_account_that_is_ready_stops_nothing(account: Account, capsys: Print) ->
     assert lines[-1] == "Nothing stops, 0 to know, 4 as they should be."
     assert len(lines) == 5
     assert {line.split("  ")[0] for line in lines[:-1]} == {"ok"}
-
-
-def test_terminal_shows_a_table(account: Account, capsys: Print, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What to do is on a line of its own, under what was found."""
-    monkeypatch.setattr(Output, "is_table", True)
-    monkeypatch.setenv("COLUMNS", "120")
-    account.functions.clear()
-    assert account.run() == 1
-    said = capsys.readouterr().out
-    assert re.search(r"what\s+found, and what to do +\n", said)
-    assert re.search(r"there is no such function.*\n.*→ deploy it", said)
 
 
 @pytest.mark.parametrize("call", ["sts.GetCallerIdentity", "cloudformation.DescribeStacks"])
@@ -407,12 +393,3 @@ def test_place_is_the_one_that_sam_would_deploy_to(
     monkeypatch.setattr("followups.preflight._all", lambda client, *_: iter([client("sts")][:0]))
     assert main(["preflight", *options]) == 0
     assert _Session.asked == [session]
-
-
-def test_local_stack_is_reached_by_its_own_keys_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What samconfig.toml says of profile and region leads to an account, never to the emulator."""
-    operator = Operator()
-    keys = {"aws_access_key_id": "1", "aws_secret_access_key": "2", "region_name": REGION}
-    monkeypatch.setattr(operator, "_account", lambda: StackAccount(keys, "http://127.0.0.1:1"))
-    client = _client(operator, read_environment(ROOT / "samconfig.toml", "default"))
-    assert client("sts").meta.endpoint_url == "http://127.0.0.1:1"

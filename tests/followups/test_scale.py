@@ -1,6 +1,6 @@
 """100,000 records, 1,000 of them FAILED of three causes, 50 messages in a queue: the tools answer in two seconds."""
 
-import json
+import re
 import time
 from typing import Any
 
@@ -11,8 +11,9 @@ from callback.table import serialize
 from followups.board import HOST, application
 from followups.snapshot import Poller
 from followups.stack import FAILURE, Stack
+from tests.followups.conftest import Followups
 from tests.support.aws import CHARGE
-from tests.support.deployed import Deployed, unstyled
+from tests.support.deployed import Deployed
 from tests.support.recorded_calls import Answer, Call
 
 CAUSES = {"PassFailed: out of stock": 700, "GaveUp: pass 2 did not answer": 250, "OrderUnsettled: PENDING": 50}
@@ -76,32 +77,40 @@ def full(deployed: Deployed) -> Deployed:
 
 @pytest.mark.no_cover  # measuring takes the time that is measured here
 def test_tools_answer_within_two_seconds_and_show_three_groups(
-    full: Deployed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    full: Deployed, followups: Followups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`list`, `watch` and the page fold what failed into its causes, count all of it, and name the messages."""
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("LINES", "60")
     texts, took = {}, {}
     for command in (["list"], ["watch", "--once"]):
         began = time.process_time()
-        assert full.run(*command) == 0
-        took[command[0]], texts[command[0]] = time.process_time() - began, unstyled(capsys.readouterr().out)
+        texts[command[0]] = followups.in_terminal(*command).out
+        took[command[0]] = time.process_time() - began
     with full.world.wire:
         began = time.process_time()
         client = application(Poller(Stack(), clock=lambda: full.world.now)).test_client()
-        texts["board"] = client.get("/", headers={"Host": HOST}).text
+        texts["board"] = re.sub("<[^>]+>", "", client.get("/", headers={"Host": HOST}).text)
         took["board"] = time.process_time() - began
     assert max(took.values()) < SECONDS, took
     assert texts["list"].count("… and ") == len(CAUSES)
-    assert all(f"{count} of this cause" in texts["watch"] for count in CAUSES.values())
-    assert texts["board"].count("<details") == len(CAUSES)
-    assert all("50 not saved, in FailureQueue" in text for text in texts.values())
+    assert all(f"{count} of this cause" in texts[view] for count in CAUSES.values() for view in ("watch", "board"))
+    assert "… and 600 more." in texts["board"]
+    for text in texts.values():
+        assert text.count("followups replay --state=failed --cause=") == len(CAUSES)
+        assert "50 not saved, in FailureQueue" in text
 
 
-def test_list_reads_what_it_prints_and_no_more(full: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_causes_are_for_programs(full: Deployed, followups: Followups) -> None:
+    """`watch --json` has each cause with its count, and its id for --cause."""
+    assert full
+    [found] = followups("watch", "--json").objects
+    causes = found["failed"]["causes"]
+    assert sorted(one["count"] for one in causes) == sorted(CAUSES.values())
+    assert all(re.fullmatch(r"\w{6}", one["cause"]) for one in causes)
+
+
+def test_list_reads_what_it_prints_and_no_more(full: Deployed, followups: Followups) -> None:
     """Of 100,000 records the 1,000 that failed, a hundred in a call, and their keys shard by shard."""
-    assert full.run("list", "--state", "failed", "--json") == 0
-    assert len([json.loads(line) for line in capsys.readouterr().out.splitlines()]) == sum(CAUSES.values())
+    assert len(followups("list", "--state", "failed", "--json").objects) == sum(CAUSES.values())
     assert len(full.world.wire.of("dynamodb.BatchGetItem")) == 10
     assert len(full.world.wire.of("dynamodb.Query")) == SWEEP_SHARDS

@@ -14,7 +14,6 @@ from local.stack import SECRET
 from tests.followups.conftest import Followups
 from tests.support.aws import CHARGE, ORDER, sample
 from tests.support.deployed import Deployed
-from tests.support.recorded_calls import refuse
 
 OLD = "skey_test_old_not_a_real_key"
 KEYS = {"current": SECRET["secretKey"], "previous": OLD}
@@ -145,13 +144,6 @@ def test_secret_without_a_key_is_an_error(
         assert "keys.json cannot be read as JSON" in own.err
         assert "the secret payment3/kbank holds no merchant key" in stacks.err
     assert text not in (own.err + own.out + stacks.err + stacks.out).split()
-
-
-def test_secret_that_may_not_be_read_is_an_error(deployed: Deployed, followups: Followups, file: Path) -> None:
-    """Exit 2 and AWS's own words."""
-    file.write_text(body())
-    deployed.world.wire.before["secretsmanager.GetSecretValue"] = refuse("AccessDeniedException")
-    assert "AccessDeniedException" in followups("verify", str(file), code=2).err
 
 
 def test_stored_notification_of_an_order_is_verified(deployed: Deployed, followups: Followups) -> None:

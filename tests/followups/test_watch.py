@@ -4,7 +4,6 @@ import io
 import re
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from botocore.exceptions import (
@@ -152,22 +151,6 @@ def test_snapshots_are_shared_for_a_while(bare: Poller, deployed: Deployed) -> N
     assert poller.poll() is seen
     deployed.world.wait(0.1)
     assert poller.poll() is not seen
-
-
-def test_many_of_one_cause_are_one_row_with_one_command(bare: Poller, deployed: Deployed) -> None:
-    """What failed is folded: how many, since when, and the command for all of them; the totals stay exact."""
-    for number in range(40):
-        deployed.put_failed(f"a{number}", number, orderId=f"ORDER-{number}", lastError=f"GaveUp: order ORDER-{number}")
-    deployed.put_failed("b", 3, lastError="GaveUp: another cause")
-    lines = printed(bare)
-    assert lines[1] == "0 late · 41 failed · 0 waiting"
-    [place] = [number for number, line in enumerate(lines) if "of this cause" in line]
-    assert lines[place] == "  40 of this cause, 08:51:17 UTC to 09:30:17 UTC"
-    assert re.fullmatch(
-        r"  followups replay --state=failed --cause=\w{6} --stack payment3-follow-up-dev", lines[place + 1]
-    )
-    found: Any = bare.start().as_data()
-    assert [cause["count"] for cause in found["failed"]["causes"]] == [40, 1]
 
 
 @pytest.mark.usefixtures("poller")
