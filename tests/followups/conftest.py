@@ -3,12 +3,15 @@
 import io
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.support.busy_stack import use_few_shards
+from followups.snapshot import Poller
+from followups.stack import Stack
+from tests.support.busy_stack import make_busy, use_few_shards
 from tests.support.deployed import Deployed, unstyled
 
 
@@ -16,6 +19,20 @@ from tests.support.deployed import Deployed, unstyled
 def few_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spread the indexes over four shards, which `put_waiting` and `put_failed` use."""
     use_few_shards(monkeypatch)
+
+
+@pytest.fixture
+def busy(deployed: Deployed) -> Deployed:
+    """A stack in which much has happened."""
+    make_busy(deployed)
+    return deployed
+
+
+@pytest.fixture
+def poller(deployed: Deployed) -> Iterator[Poller]:
+    """What the live view and the page read the stack with, by the world's clock."""
+    with deployed.world.wire:
+        yield Poller(Stack(), clock=lambda: deployed.world.now)
 
 
 class _Keyboard(io.StringIO):

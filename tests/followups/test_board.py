@@ -5,7 +5,6 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from werkzeug.test import Client
 from callback.clock import format_utc
 from followups.board import HEADERS, HOST, application, server
 from followups.snapshot import Poller
-from followups.stack import Stack
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
 from tests.support.busy_stack import FAILED_ORDER, LATE_ORDER, make_busy
 from tests.support.deployed import Deployed
@@ -29,13 +27,6 @@ pytestmark = pytest.mark.usefixtures("few_shards")
 
 
 @pytest.fixture
-def poller(deployed: Deployed) -> Iterator[Poller]:
-    """What the board reads with."""
-    with deployed.world.wire:
-        yield Poller(Stack(), clock=lambda: deployed.world.now)
-
-
-@pytest.fixture
 def client(poller: Poller) -> FlaskClient:
     """A browser without scripts, on this machine."""
     app = application(poller)
@@ -43,13 +34,6 @@ def client(poller: Poller) -> FlaskClient:
     client = app.test_client()
     client.environ_base["HTTP_HOST"] = f"{HOST}:1234"
     return client
-
-
-@pytest.fixture
-def busy(deployed: Deployed) -> Deployed:
-    """A stack in which much has happened."""
-    make_busy(deployed)
-    return deployed
 
 
 def page(client: FlaskClient, query: str = "", status: int = 200) -> str:

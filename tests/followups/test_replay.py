@@ -245,15 +245,6 @@ def test_json_lines_have_the_result_of_each(followups: Followups) -> None:
     assert "Notifications: 4, run: 4" in said.err
 
 
-@pytest.mark.usefixtures("several")
-def test_terminal_shows_the_progress(followups: Followups) -> None:
-    """A table that grows and a bar below it, which is gone at the end."""
-    said = followups.in_terminal("replay", "--yes", ORDER, "ORDER-9", code=1).out
-    assert "replaying" in said
-    assert (said.count("✓"), said.count("✗")) == (4, 1)
-    assert "Notifications: 4, run: 4, left alone: 0, failed again: 0." in said
-
-
 @pytest.mark.usefixtures("deployed")
 def test_invocation_is_sent_once_and_waits_for_the_longest_function() -> None:
     """Botocore's own retry would run Recheck again; its default patience of 60 s is shorter than Recheck may take."""

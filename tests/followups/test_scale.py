@@ -10,7 +10,7 @@ from callback.record import SWEEP_SHARDS
 from callback.table import serialize
 from followups.board import HOST, application
 from followups.snapshot import Poller
-from followups.stack import FAILURE, Stack
+from followups.stack import FAILURE
 from tests.followups.conftest import Followups
 from tests.support.aws import CHARGE
 from tests.support.deployed import Deployed
@@ -75,9 +75,10 @@ def full(deployed: Deployed) -> Deployed:
     return deployed
 
 
+@pytest.mark.usefixtures("full")
 @pytest.mark.no_cover  # measuring takes the time that is measured here
 def test_tools_answer_within_two_seconds_and_show_three_groups(
-    full: Deployed, followups: Followups, monkeypatch: pytest.MonkeyPatch
+    followups: Followups, poller: Poller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`list`, `watch` and the page fold what failed into its causes, count all of it, and name the messages."""
     monkeypatch.setenv("LINES", "60")
@@ -86,11 +87,10 @@ def test_tools_answer_within_two_seconds_and_show_three_groups(
         began = time.process_time()
         texts[command[0]] = followups.in_terminal(*command).out
         took[command[0]] = time.process_time() - began
-    with full.world.wire:
-        began = time.process_time()
-        client = application(Poller(Stack(), clock=lambda: full.world.now)).test_client()
-        texts["board"] = re.sub("<[^>]+>", "", client.get("/", headers={"Host": HOST}).text)
-        took["board"] = time.process_time() - began
+    began = time.process_time()
+    client = application(poller).test_client()
+    texts["board"] = re.sub("<[^>]+>", "", client.get("/", headers={"Host": HOST}).text)
+    took["board"] = time.process_time() - began
     assert max(took.values()) < SECONDS, took
     assert texts["list"].count("… and ") == len(CAUSES)
     assert all(f"{count} of this cause" in texts[view] for count in CAUSES.values() for view in ("watch", "board"))
@@ -100,9 +100,9 @@ def test_tools_answer_within_two_seconds_and_show_three_groups(
         assert "50 not saved, in FailureQueue" in text
 
 
-def test_causes_are_for_programs(full: Deployed, followups: Followups) -> None:
+@pytest.mark.usefixtures("full")
+def test_causes_are_for_programs(followups: Followups) -> None:
     """`watch --json` has each cause with its count, and its id for --cause."""
-    assert full
     [found] = followups("watch", "--json").objects
     causes = found["failed"]["causes"]
     assert sorted(one["count"] for one in causes) == sorted(CAUSES.values())

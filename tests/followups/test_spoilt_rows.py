@@ -12,7 +12,6 @@ from callback.record import Record
 from callback.report import error_id
 from followups.board import application
 from followups.snapshot import Poller
-from followups.stack import Stack
 from tests.followups.conftest import Followups
 from tests.support.aws import CHARGE, ORDER
 from tests.support.deployed import Deployed
@@ -60,6 +59,7 @@ SPOILT_ERROR = st.dictionaries(st.sampled_from(ROW), ANY, max_size=4)
 def test_spoilt_rows_are_survived_everywhere(
     deployed: Deployed,
     followups: Followups,
+    poller: Poller,
     rows: list[dict[str, Any]],
     errors: list[dict[str, Any]],
 ) -> None:
@@ -71,17 +71,15 @@ def test_spoilt_rows_are_survived_everywhere(
         _runs(followups, *command.split(), "--json")
     for command in ("verify", "replay --dry-run", "replay --yes", "resolve --reason x", "forget --yes"):
         _runs(followups, *command.split(), ORDER)
-    with deployed.world.wire:
-        poller = Poller(Stack(), clock=lambda: deployed.world.now)
-        client = application(poller).test_client()
-        for page in ("/", f"/?find={CHARGE}", f"/?charge={CHARGE}&notification=0"):
-            answer = client.get(page)
-            assert answer.status_code == 200
-            assert not OBEYED.search(answer.text)
-            assert CARD not in answer.text
+    client = application(poller).test_client()
+    for page in ("/", f"/?find={CHARGE}", f"/?charge={CHARGE}&notification=0"):
+        answer = client.get(page)
+        assert answer.status_code == 200
+        assert not OBEYED.search(answer.text)
+        assert CARD not in answer.text
 
 
-def test_spoilt_row_is_shown_as_spoilt_everywhere(deployed: Deployed, followups: Followups) -> None:
+def test_spoilt_row_is_shown_as_spoilt_everywhere(deployed: Deployed, followups: Followups, poller: Poller) -> None:
     """One word for it in list, show, watch and page, with what is wrong; `replay` leaves it, exit 1."""
     _put(deployed, [{"leaseUntil": {"N": "5"}}], [])
     fault = "leaseUntil: expected a UTC time"
@@ -92,8 +90,7 @@ def test_spoilt_row_is_shown_as_spoilt_everywhere(deployed: Deployed, followups:
         [found] = followups(*command, "--json").objects
         assert '"status": "spoilt"' in json.dumps(found)
     assert f"correct it by hand: {fault}" in followups("replay", ORDER, code=1).out
-    with deployed.world.wire:
-        page = application(Poller(Stack(), clock=lambda: deployed.world.now)).test_client().get("/").text
+    page = application(poller).test_client().get("/").text
     assert f"spoilt: {fault}" in page
 
 

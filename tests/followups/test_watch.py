@@ -2,7 +2,6 @@
 
 import io
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -24,26 +23,12 @@ from followups.stack import Stack, StackError, explain
 from followups.watch import WatchView, show_once, watch
 from tests.followups.conftest import Followups
 from tests.support.aws import ORDER
-from tests.support.busy_stack import LATE_ORDER, make_busy
+from tests.support.busy_stack import LATE_ORDER
 from tests.support.deployed import Deployed, unstyled
 from tests.support.recorded_calls import refuse
 
 NOW = parse_utc("2026-11-22T09:30:17.250000Z")
 pytestmark = pytest.mark.usefixtures("few_shards")
-
-
-@pytest.fixture
-def bare(deployed: Deployed) -> Iterator[Poller]:
-    """A stack in which nothing has happened."""
-    with deployed.world.wire:
-        yield Poller(Stack(), clock=lambda: deployed.world.now)
-
-
-@pytest.fixture
-def poller(deployed: Deployed, bare: Poller) -> Poller:
-    """A stack in which much has happened."""
-    make_busy(deployed)
-    return bare
 
 
 def printed(poller: Poller, width: int = 110) -> list[str]:
@@ -53,6 +38,7 @@ def printed(poller: Poller, width: int = 110) -> list[str]:
     return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
+@pytest.mark.usefixtures("busy")
 def test_picture_shows_what_is_late_what_failed_and_what_waits(poller: Poller) -> None:
     """Most urgent first, with lateness, reasons, countdowns and status, on one line at each width."""
     lines = printed(poller)
@@ -73,7 +59,7 @@ def test_picture_shows_what_is_late_what_failed_and_what_waits(poller: Poller) -
 
 
 def test_snapshot_is_bounded_and_counts_the_rest(
-    bare: Poller, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+    poller: Poller, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A + where there is more; what was not read is not called nothing; what could not be saved has its command."""
     monkeypatch.setattr("followups.snapshot.BOUND", 5)
@@ -81,7 +67,7 @@ def test_snapshot_is_bounded_and_counts_the_rest(
         deployed.put_waiting(f"n{number}", -10)
     with deployed.world.wire.aside():
         deployed.put_each_kind()
-    lines = printed(bare)
+    lines = printed(poller)
     assert lines[1] == "0+ late · 0 failed · 5+ waiting · 12 waiting in all"
     assert lines[3:5] == [
         "1 not saved, in RefusedQueue",
@@ -108,9 +94,9 @@ def test_what_does_not_fit_is_counted(deployed: Deployed) -> None:
     assert "… and more than " not in _drawn(WatchView(Stack(), look, NOW, ("pending",)), 24)
 
 
-def test_watch_goes_on_after_a_failed_read(poller: Poller, deployed: Deployed) -> None:
+def test_watch_goes_on_after_a_failed_read(poller: Poller, busy: Deployed) -> None:
     """A throttled read is reported above the last picture; the next one replaces it. Ctrl-C ends it."""
-    world, console, pictures = deployed.world, _terminal(), list[str]()
+    world, console, pictures = busy.world, _terminal(), list[str]()
 
     def sleep(seconds: float) -> None:
         pictures.append(_plain(console).rpartition("Follow-ups of")[2])
@@ -131,29 +117,29 @@ def test_watch_goes_on_after_a_failed_read(poller: Poller, deployed: Deployed) -
     assert looked == ["17", "19", "19", "23", "25"]
 
 
-def test_due_and_claimed_ones_have_no_countdown(bare: Poller, deployed: Deployed) -> None:
+def test_due_and_claimed_ones_have_no_countdown(poller: Poller, deployed: Deployed) -> None:
     """What is due for less than a timer may be late only waits; what is claimed or tried again says so."""
     now = deployed.world.now
     deployed.put_waiting("due", 0.5)
     deployed.put_waiting("later", -1.5, passesDone=7)
     deployed.put_waiting("again", -0.5, attempts=2)
     deployed.put_waiting("claimed", leaseUntil=format_utc(now + timedelta(seconds=9)))
-    lines = printed(bare)
+    lines = printed(poller)
     ends = [re.sub("━+$", "━", line).split()[-2:] for line in lines if line.startswith(ORDER)]
     assert ends == [["h", "running"], ["due", "━"], ["s", "retrying"], ["s", "waiting"]]
 
 
-def test_snapshots_are_shared_for_a_while(bare: Poller, deployed: Deployed) -> None:
+def test_snapshots_are_shared_for_a_while(poller: Poller, deployed: Deployed) -> None:
     """However many ask, the tables are asked no more often than agreed."""
-    poller = Poller(bare.stack, clock=bare.clock, at_most_every=timedelta(seconds=2))
-    seen = poller.poll()
+    shared = Poller(poller.stack, clock=poller.clock, at_most_every=timedelta(seconds=2))
+    seen = shared.poll()
     deployed.world.wait(1.9)
-    assert poller.poll() is seen
+    assert shared.poll() is seen
     deployed.world.wait(0.1)
-    assert poller.poll() is not seen
+    assert shared.poll() is not seen
 
 
-@pytest.mark.usefixtures("poller")
+@pytest.mark.usefixtures("busy")
 @pytest.mark.parametrize("options", [["--once"], []])
 def test_command_prints_one_picture_into_a_pipe(deployed: Deployed, followups: Followups, options: list[str]) -> None:
     """Also without --once, since nobody could press Ctrl-C there; only the states that are asked for are read."""
@@ -163,7 +149,7 @@ def test_command_prints_one_picture_into_a_pipe(deployed: Deployed, followups: F
     assert "\x1b" not in "".join(said)
 
 
-@pytest.mark.usefixtures("poller")
+@pytest.mark.usefixtures("busy")
 def test_command_prints_one_snapshot_as_json(followups: Followups) -> None:
     """The records by their own names, and whether there are more, for each state that is asked for."""
     [data] = followups("watch", "--json").objects
