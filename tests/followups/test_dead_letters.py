@@ -1,4 +1,4 @@
-"""`followups dead-letters`: what lies in the queues, the way back through the real flow, and the way out."""
+"""`followups dead-letters`: what is in the queues, the way back through the real flow, and the way out."""
 
 import json
 import re

@@ -98,8 +98,9 @@ def test_what_is_still_followed_up_is_left(deployed: Deployed, followups: Follow
     followups("forget", ORDER, "--dry-run")
 
 
-def test_run_that_begins_meanwhile_is_not_overwritten(deployed: Deployed, followups: Followups) -> None:
-    """What a replay claims between read and write is left, and can be forgotten afterwards."""
+@pytest.mark.parametrize("command", [YES, f"resolve --reason settled {ORDER}"])
+def test_run_that_begins_meanwhile_is_not_overwritten(deployed: Deployed, followups: Followups, command: str) -> None:
+    """What a replay claims between read and write is left, and can be forgotten or resolved afterwards."""
     deployed.put_failed("1", body=NAME)
 
     def claim(_call: Call) -> None:
@@ -108,9 +109,9 @@ def test_run_that_begins_meanwhile_is_not_overwritten(deployed: Deployed, follow
             deployed.put_failed("1", body=NAME, attempts=9)
 
     deployed.world.wire.before["dynamodb.UpdateItem"] = claim
-    assert "left: it moved on meanwhile; try again" in followups(*YES.split(), code=1).out
+    assert "left: it moved on meanwhile; try again" in followups(*command.split(), code=1).out
     assert deployed.world.record()["body"] == NAME
-    followups(*YES.split())
+    followups(*command.split())
 
 
 def test_whatever_another_hand_added_is_erased(deployed: Deployed, followups: Followups) -> None:

@@ -41,7 +41,7 @@ EVENT = EVENTS / "authorized.json"
 PREFLIGHT = (
     f"preflight --config-file {shlex.quote(f'{ROOT}/samconfig.toml')} --template {shlex.quote(f'{ROOT}/template.yaml')}"
 )
-# Nobody's account, and no folder of ours on the path: the program was installed.
+# Neither an account nor PYTHONPATH: the program was installed.
 ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 
 

@@ -43,10 +43,9 @@ def live(account: Account) -> Account:
     return account
 
 
-def index(name: str, *keys: str) -> dict[str, Any]:
-    """An index that holds everything."""
-    schema = [{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)]
-    return {"IndexName": name, "KeySchema": schema, "Projection": {"ProjectionType": "ALL"}}
+def key_schema(*keys: str) -> list[dict[str, str]]:
+    """A key of a table or an index."""
+    return [{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)]
 
 
 def attributes(**types: str) -> list[dict[str, str]]:
@@ -155,7 +154,7 @@ def test_tables_key_is_held_against_the_template(
 ) -> None:
     """Found and expected, names, order and types, before production finds it; what grows needs a time to live."""
     account.given[f"Existing{logical}"] = "live"
-    schema = {"AttributeDefinitions": attributes(**changes), "KeySchema": index("", *changes)["KeySchema"]}
+    schema = {"AttributeDefinitions": attributes(**changes), "KeySchema": key_schema(*changes)}
     account.make_table("live", logical, **(schema | {"GlobalSecondaryIndexes": None} if changes else {}))
     found = account.said(f"{logical} live")
     assert all(line.startswith(text) for line, text in zip(found, says, strict=False))
@@ -190,7 +189,7 @@ def test_indexes_are_held_against_the_template(live: Account) -> None:
     table = live.client("dynamodb").describe_table(TableName="orders-paid")["Table"]
     indexes = {one["IndexName"]: dict(one) for one in table["GlobalSecondaryIndexes"]}
     due, order = indexes["due"] | {"IndexStatus": "CREATING"}, indexes["order"]
-    order["KeySchema"] = index("", "orderId", "failedAt")["KeySchema"]
+    order["KeySchema"] = key_schema("orderId", "failedAt")
     live.answer("dynamodb.DescribeTable", Table=table | {"GlobalSecondaryIndexes": [due, order]})
     assert [line[:70] for line in live.said(NOTIFY)[1:4]] == [
         "warn: its index due is CREATING -> wait until it is ACTIVE",
@@ -254,7 +253,7 @@ def test_indexes_are_added_by_the_documented_commands(account: Account) -> None:
     """One index in an update, then the time to live: a live table is as preflight expects it."""
     account.given["ExistingCreditCardNotifyTable"] = name = "CreditCardNotifyTable-prod"
     keys = attributes(chargeId="S", notificationId="S")
-    schema = index("", "chargeId", "notificationId")["KeySchema"]
+    schema = key_schema("chargeId", "notificationId")
     account.client("dynamodb").create_table(
         TableName=name, BillingMode="PAY_PER_REQUEST", AttributeDefinitions=keys, KeySchema=schema
     )

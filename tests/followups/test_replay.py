@@ -155,7 +155,6 @@ def test_many_are_only_planned_without_yes(several: Deployed, followups: Followu
 @pytest.mark.parametrize(
     ("options", "done"),
     [
-        ("--state failed", [1, 1, 1, 1]),
         ("--state overdue", [0, 0, 0, 2]),
         ("--state failed --state overdue", [1, 1, 1, 2]),
         ("--state failed --since 2026-11-22T08:31", [0, 1, 1, 1]),

@@ -7,7 +7,7 @@ import pytest
 from tests.followups.conftest import Followups
 from tests.support.aws import ORDER
 from tests.support.deployed import Deployed
-from tests.support.recorded_calls import Call, refuse
+from tests.support.recorded_calls import refuse
 
 RESOLVE = ("resolve", ORDER, "--reason", "refunded by hand\x1b[2J, ticket 7")
 
@@ -51,18 +51,6 @@ def test_what_goes_on_by_itself_is_left(
     deployed.put_waiting("1", -1, **changes)
     assert says in followups(*RESOLVE, code=1).out
     assert deployed.world.record()["state"] == "PENDING"
-
-
-def test_run_that_begins_meanwhile_wins(deployed: Deployed, followups: Followups) -> None:
-    """What is claimed between read and write is left."""
-    deployed.put_failed("1")
-
-    def claim(_call: Call) -> None:
-        with deployed.world.wire.aside():
-            deployed.put_failed("1", attempts=9)
-
-    deployed.world.wire.before["dynamodb.UpdateItem"] = claim
-    assert "left: it moved on meanwhile" in followups(*RESOLVE, code=1).out
 
 
 def test_what_cannot_be_resolved_is_an_error(deployed: Deployed, followups: Followups) -> None:

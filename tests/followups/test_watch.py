@@ -83,15 +83,15 @@ def test_what_does_not_fit_is_counted(deployed: Deployed) -> None:
         cause = "E: " + "x" * number  # each has one of its own
         deployed.put_waiting(f"n{number}", number + 3, orderId=f"ORDER-{number}", lastError=cause)
     rows = tuple(map(read, deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")))
-    look = Snapshot(NOW, (60,), {"overdue": Found(rows, more=True), "failed": Found(), "pending": Found(rows)})
+    snapshot = Snapshot(NOW, (60,), {"overdue": Found(rows, more=True), "failed": Found(), "pending": Found(rows)})
     for height in (16, 24, 40, 60):
-        text = _drawn(WatchView(Stack(), look, NOW, STATES), height)
+        text = _drawn(WatchView(Stack(), snapshot, NOW, STATES), height)
         lines = text.splitlines()
         assert len(lines) <= height
         late, waiting = (int(more) for more in re.findall(r"… and (?:more than )?(\d+) more", text))
         assert sum(line.startswith("ORDER-") for line in lines) == 100 - late - waiting
     assert "… and more than " in text
-    assert "… and more than " not in _drawn(WatchView(Stack(), look, NOW, ("pending",)), 24)
+    assert "… and more than " not in _drawn(WatchView(Stack(), snapshot, NOW, ("pending",)), 24)
 
 
 def test_watch_goes_on_after_a_failed_read(poller: Poller, busy: Deployed) -> None:
