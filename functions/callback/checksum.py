@@ -57,7 +57,7 @@ def verify(notification: Notification, keys: MerchantKeys) -> Verdict:
     if None in (n.amount, n.currency, n.status, n.transaction_state):
         return Verdict("unverifiable", "amount, currency, status or transaction_state is missing or cannot be hashed")
     if not keys:
-        return Verdict("unverifiable", "no merchant key is set", retryable=True)
+        return Verdict("unverifiable", "the merchant key could not be read", retryable=True)
     # As bytes: compare_digest refuses non-ASCII text, and a forged checksum may be any text.
     sent = given.strip(BLANKS).lower().encode(errors="replace")
     for name, key in keys.items():
@@ -81,13 +81,12 @@ def _forms(n: Notification) -> Iterator[tuple[str, str]]:
 class Secret:
     """A cache of one secret. A rotated key is found by asking again when a checksum fails.
 
-    `failure` names the error of the last request, if it failed; the keys that were read before are used on.
+    While the secret cannot be read, the keys that were read before are used on.
     """
 
     client: Any
     secret_id: str
     clock: Clock
-    failure: str | None = None
     _keys: MerchantKeys = field(default_factory=dict)
     _fetched: datetime | None = None
     _asked: datetime | None = None
@@ -109,10 +108,9 @@ class Secret:
         try:
             self._keys = read_keys(self.client, self.secret_id)
         except (*AWS_ERRORS, ValueError) as error:
-            self.failure = type(error).__name__
             log.step_failed("secret", error)
             return False
-        self._fetched, self.failure = self._asked, None
+        self._fetched = self._asked
         return True
 
     def _is_within(self, wait: timedelta, time: datetime | None) -> bool:

@@ -67,7 +67,7 @@ def parse_notification(event: object) -> Notification:
         error.about = about
         raise
     texts: Any = {name: _text(fields.get(name)) for name in ("currency", "status", "transaction_state", "failure_code")}
-    ids, amount = (charge_id, about["notificationId"], order_id), _amount(fields.get("amount"))
+    ids, amount = (charge_id, about["notificationId"], order_id), amount_of(fields.get("amount"))
     return Notification(*ids, body, is_form, checksum=fields.get("checksum"), amount=amount, **texts)
 
 
@@ -87,7 +87,7 @@ def _body(event: Mapping[str, Any]) -> str:
         if isinstance(body, str) and is_encoded and not body.strip(BLANKS).startswith("{"):
             body = decode_base64(body)
     except ValueError as error:
-        raise InvalidNotification("body", "UTF-8 text, or its base64 if isBase64Encoded") from error
+        raise InvalidNotification("body", "text, or its base64 if isBase64Encoded") from error
     if not isinstance(body, str) or not body.strip(BLANKS):
         raise InvalidNotification("body", "text that is not empty")
     return body
@@ -133,12 +133,13 @@ def _id(value: object) -> str | None:
 
 
 def _required_id(fields: Mapping[str, Any]) -> str:
-    if charge_id := _id(fields.get("id") or fields.get("objectId")):
+    if charge_id := _id(fields.get("id")) or _id(fields.get("objectId")):
         return charge_id
     raise InvalidNotification("id", ID_EXPECTED)
 
 
-def _amount(value: object) -> Decimal | None:
+def amount_of(value: object) -> Decimal | None:
+    """Read an amount by its value, however it is spelled; None where it is none."""
     try:
         number = Decimal(str(value))
         rounded = round(number, 4) if number.is_finite() and 0 <= number < _MOST else None

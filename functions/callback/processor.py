@@ -7,7 +7,7 @@ from callback import errors
 from callback.checksum import Secret, Verdict, verify
 from callback.clock import format_utc
 from callback.log import log
-from callback.notification import Notification
+from callback.notification import Notification, amount_of
 from callback.passes import Passes
 from callback.record import Record
 from callback.redirect import Response, redirect
@@ -62,7 +62,7 @@ class CreditCardCallbackProcessor(Passes):
         order_id = order_of(payment) or notification.order_id
         if not order_id and payment is None:
             raise errors.PaymentUnreadable("reference_order is missing, and the payment record could not be read")
-        if not order_id:
+        if not order_id or not is_id(order_id):  # never replaced by an order that no checksum covers
             raise errors.InvalidNotification("reference_order", "an order id, here or in the payment record")
         log.bind(orderId=order_id)
         if self.settings.checksum_policy == "reject" and (fields := _differences(payment, notification)):
@@ -107,27 +107,22 @@ class CreditCardCallbackProcessor(Passes):
     def _verdict(self, notification: Notification) -> Verdict:
         if not notification.checksum:
             return verify(notification, {})
-        keys = self.secret.keys()
-        if not keys:
-            reason = f"the merchant key could not be read ({self.secret.failure})"
-            return Verdict("unverifiable", reason, retryable=True)
-        verdict = verify(notification, keys)
+        verdict = verify(notification, self.secret.keys())
         # The key may have been rotated since it was read.
         newer = {} if verdict.valid else self.secret.newer_keys()
         return verify(notification, newer) if newer else verdict
 
 
 def order_of(payment: Payment) -> str | None:
-    """Return the order that a payment record names, as it is spelled there; None where that can be no order."""
+    """Return the order that a payment record names, as it is spelled there; None where it names none."""
     given = (payment or {}).get("orderId")
-    order_id = str(given) if isinstance(given, str | Decimal) else ""
-    return order_id if order_id.strip(BLANKS) and is_id(order_id) else None
+    return str(given) if isinstance(given, str | Decimal) and str(given).strip(BLANKS) else None
 
 
 def _differences(payment: Payment, n: Notification) -> list[str]:
     """Name what the notification contradicts; what one of the two does not state is no contradiction."""
     stated = {"orderId": n.order_id, "amount": n.amount, "currency": n.currency}
-    known = (payment or {}) | {"orderId": order_of(payment)}
+    known = (payment or {}) | {"orderId": order_of(payment), "amount": amount_of((payment or {}).get("amount"))}
     both = {name: (value, known.get(name)) for name, value in stated.items() if type(value) is type(known.get(name))}
     return [name for name, (a, b) in both.items() if (folded(a) != folded(str(b)) if isinstance(a, str) else a != b)]
 

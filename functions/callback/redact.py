@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
+from html import unescape
 
 from callback.text import decode_base64
 
@@ -28,12 +29,13 @@ def _any(names: str) -> str:
 # The one list of names, for JSON, forms and prose. Codes are a few digits, which prose gives with no sign before them.
 # Short ones are words of their own, as in `card_pin`, `cardPin` and `PIN code`, not in `shipping` or `PANIC`.
 _WORD = "|[%s](?:(?<![A-Za-z].)|(?<=[a-z][%s]))(?i:%s)(?![a-z]|[A-Z]{2})"
-_CODES = _any(r"cv[vc]|passcode|s(?<![a-z].)ec(?:urity)?[-_+ \1]?\0{,5}code|verification[-_ +\1]?\0{,5}[cnv]\w{3,5}")
-_CODES += _WORD % ("pP", "P", "an|in") + _WORD % ("cC", "C", "id|vn|vd|v2|sc|av2")
+_CODES = _any(r"cv[vcx]|passcode|s(?<![a-z].)ec(?:urity)?[-_+ \1]?\0{,5}code") + "|"
+_CODES += _any(r"cv[-_ ]?code|v[ae][lr]i\w{1,3}ation[-_ +\1]?\0{,5}[cnv]\w{3,5}")
+_CODES += _WORD % ("pP", "P", "an|in") + _WORD % ("cC", "C", "id|vn|vd|v2|sc|av2?")
 _STEMS = r"token(?!iz)|secret(?!smanager)(?!:[a-z])|security|passw|pass_?phrase|pwd|credential|authorization|cookie|jwt"
 _STEMS += r"|api[-_ ]?key|access[-_ ]?key|private[-_ ]?key|signature(?![a-z])|c(?<!dis.)(?<!wild.)ard|h(?<!place.)older"
-_STEMS += r"|x(?<![a-z].)id|last_?4|cavv|mpi\b|expir(?!es_?(?:at|in))|exp[-_]?[mdy]\w{3,4}|track[-_]?[d12]"
-_STEMS += r"|approval_code|pin[-_ ]?block|mag_?str|mag_?dat|icc_?dat|emv_?dat"
+_STEMS += r"|x(?<![a-z].)id|last_?4|cavv|mpi\b|expir(?!es_?(?:at|in))|exp[-_]?[mdy]\w{3,4}|track[-_]?[d123]"
+_STEMS += r"|track_?two|cryptogram|approval_code|pin[-_ ]?block|mag_?str|mag_?dat|icc_?dat|emv_?dat"
 _SECRET = re.compile(rf"{_CODES}|{_any(_STEMS)}|^number$")
 # `name=value`, `name[part]=value`, `name: value`, `<name>value`, `"name": "value`. In JSON in JSON each quote has
 # backslashes before it, and the value ends at a quote with as many.
@@ -65,13 +67,15 @@ _ALIKE = re.compile(
 )
 # How the card schemes' numbers begin, and how long they are: other numbers add up, too, but rarely fit.
 _SCHEME = re.compile(
-    r"4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720|220[0-4]|8[12]\d\d)\d{12}"
-    r"|3[47]\d{13}|3(?:0[0-59]|[689]\d)\d{11,16}|35\d{14,17}|(?:5[0678]|6[37])\d{11,17}|62\d{14,17}|6\d{15}(?:\d{3})?"
+    r"(?!2[2-7](?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])(?:[0-5]\d){2})"  # a date and a time
+    r"(?:4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720|220[0-4]|8[12]\d\d)\d{12}"
+    r"|3[47]\d{13}|3(?:0[0-59]|[689]\d)\d{11,16}|35\d{14,17}|(?:5[0678]|6[37])\d{11,17}|62\d{14,17}|6\d{15}(?:\d{3})?)"
 )
 # What may come after a number: track data, or the month it expires and its code.
 _BEHIND = re.compile(r"\^[^^\r\n]{2,40}(\^[\w=;?^\0]{,80})?|[=D](\0*[0-9]){7,40}|([ \t\1/-]{1,3}\d{2,4}(?!\d)){1,3}")
 _CODE = re.compile(
-    rf"(?i)%(?:25)?(?:u{_X}{{4}}|[0-7]{_X}|[C-F]{_X}(?:%(?:25)?[89AB]{_X}){{1,3}})|\\{{1,9}}(?:u{_X}{{4}}|x{_X}{{2}}|[tnrf])|[^\0-\x7f]"
+    rf"(?i)%(?:25)?(?:u{_X}{{4}}|[0-7]{_X}|[C-F]{_X}(?:%(?:25)?[89AB]{_X}){{1,3}})|\\{{1,9}}(?:u{_X}{{4}}|x{_X}{{2}}|[tnrf])"
+    rf"|&(?:#[0-9]{{2,4}}|#x{_X}{{2,4}}|nbsp);|[^\0-\x7f]"
 )
 _KINDS = {"Zs": "\1", "Pd": "-", "Cf": "\0", "Mn": "\0", "Me": "\0"}  # of characters: blanks, dashes, invisible ones
 _DOUBLED = str.maketrans("0123456789", "0246813579")
@@ -145,8 +149,9 @@ def _plain(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _folded(token: str) -> str:
-    codes = bytes.fromhex(re.sub(r"(?i)%(25)?u?|\\+[uxtnrf]", "", token)) if len(token) > 1 else b""
-    char = codes.decode("utf-16-be" if "u" in token.lower() else "utf-8", errors="replace") or token[0]
+    codes = bytes.fromhex(re.sub(r"(?i)%(25)?u?|\\+[uxtnrf]", "", token)) if token[0] in "%\\" else b""
+    decoded = codes.decode("utf-16-be" if "u" in token.lower() else "utf-8", errors="replace")
+    char = decoded or (unescape(token) or token)[0]
     plain = unicodedata.normalize("NFKC", char)[0]
     return (_KINDS.get(unicodedata.category(char[0])) or str(unicodedata.digit(char[0], plain))).ljust(len(token), "\0")
 
@@ -157,7 +162,8 @@ def _redacted(value: object, depth: int = 0) -> object:
     if isinstance(value, Mapping):
         return {scrub(str(n)): MASK if _SECRET.search(str(n)) else _redacted(v, depth + 1) for n, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_redacted(inner, depth + 1) for inner in value]
+        in_pieces = is_card_number("".join(str(piece) for piece in value if isinstance(piece, str | int)))
+        return MASK if in_pieces else [_redacted(inner, depth + 1) for inner in value]
     if isinstance(value, str) and value.lstrip("\ufeff \t\r\n")[:1] in {"{", "["}:
         return redacted_text(value, depth + 1)  # JSON in JSON: a proxy event's body, a Lambda's answer
     clean = scrub(str(value))

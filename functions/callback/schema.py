@@ -3,7 +3,8 @@
 import re
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, ValidationError
+from annotated_types import Predicate
+from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
 from callback.errors import BadInput
 from callback.redact import is_card_number
@@ -22,13 +23,7 @@ def is_id(text: str, limit: int = MAX_ID_BYTES) -> bool:
     return not _UNUSABLE.search(text) and 0 < len(text.encode()) <= limit and not is_card_number(text)
 
 
-def _checked(text: str) -> str:
-    if not is_id(text):
-        raise ValueError("not an id")
-    return text
-
-
-Id = Annotated[StrictStr, AfterValidator(_checked), Field(description=ID_EXPECTED)]
+Id = Annotated[StrictStr, Predicate(is_id), Field(description=ID_EXPECTED)]
 
 
 class Schema(BaseModel):

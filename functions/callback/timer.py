@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, StrictStr
+from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from callback.clock import SKEW, Clock, format_utc
@@ -35,7 +35,7 @@ class TimerInput(Schema):
     version: int = Field(strict=True, ge=1, le=1, description="1")
     charge_id: Id
     notification_id: Annotated[Id, Field(max_length=MAX_SORT_ID_BYTES)]
-    order_id: StrictStr = Field(min_length=1, description="text that is not empty")
+    order_id: Id
     number: int = Field(alias="pass", strict=True, ge=1, le=100, description="a number from 1 to 100")
     due_at: Time = Field(description="a UTC time such as 2026-01-31T12:00:00Z")
 

@@ -1,6 +1,7 @@
 """What is masked, in whatever layout it comes, and what is still readable."""
 
 import base64
+import html
 import json
 import random
 import re
@@ -27,12 +28,12 @@ CARDS = """4111111111111111 4012888888881881 4222222222222 4000000000000000006 5
 CARD = CARDS[0]
 SEPARATORS = [*" \t-/._+\u2013\u2014\u2011\u2212\u00a0\u2009\u3000\u202f\u200b\u200d\u00ad\u2060\u2003\u2010\u2012"]
 SEPARATORS += [*"\u2015\ufe0f\u034f\uff0d\uff0f", "  ", "   ", " - ", " / ", "\\/", "\\n", "\\t", "\\u00a0", "\\u200b"]
-SEPARATORS += "%20 %2D %C2%A0 %E2%80%8B %E2%80%93 %2520".split()
+SEPARATORS += "%20 %2D %C2%A0 %E2%80%8B %E2%80%93 %2520 &nbsp; &#32; &#xa0;".split()
 AROUND = ["{}", "card {} was declined", '{{"a": "{}"', "PAN{}", "{}THB", "x={}&y=1", "({}),", "1 {}", "{} 12/27 123"]
 AROUND += ["a\n{}\nb"]
 # In other digits: from a code point on, or encoded.
 DIGITS: list[int | str] = [0xFF10, 0x0E50, 0x0660, 0x06F0, 0x07C0, 0x0966, 0x1D7CE, 0x1D7E2, 0x1FBF0]
-DIGITS += r"%3{} %253{} %25253{} \u003{} \\u003{} %EF%BC%9{} \uff1{} \x3{} %u003{}".split()
+DIGITS += r"%3{} %253{} %25253{} \u003{} \\u003{} %EF%BC%9{} \uff1{} \x3{} %u003{} &#x3{};".split()
 # With something close around it, or in groups of nobody's.
 WITHIN = (
     "x{}y #{}# ${} id_{}_x บัตร{}หมดอายุ {}|12|2027|937 DOE,{},1227,937 {}/1227/937 {}.00 <pan>{}</pan> %b{}^^25?".split()
@@ -59,7 +60,7 @@ def grouped(card: str) -> Iterator[list[str]]:
 
 def readable(card: str, text: str) -> bool:
     """Whether half of the number's digits are left in one piece."""
-    plain = re.sub(r"\\+u00(..)", lambda m: chr(int(m[1], 16)), unquote(unquote(text)))
+    plain = re.sub(r"\\+u00(..)", lambda m: chr(int(m[1], 16)), unquote(unquote(html.unescape(text))))
     digits = re.sub(r"\D", "", unicodedata.normalize("NFKC", plain.replace("\u200b", "")))
     ascii_digits = "".join(str(unicodedata.digit(digit)) for digit in digits)
     return any(card[at : at + len(card) // 2] in ascii_digits for at in range(len(card) // 2 + 1))
@@ -110,10 +111,11 @@ def test_track_data_is_masked_whole(text: str) -> None:
 
 
 CODES = "CVV cvv2 CVC csc cid cvn cvd cv2 pin verification_value CAV2 secCode security-code passcode".split()
-CODES += ["security code"]
+CODES += ["security code", "cvx", "cv_code", "validationCode", "validation number", "CAV"]
 NAMES = """pan number token clientSecret password Authorization Set-Cookie x-api-key apiKey card card_masking last4
 expiry exp_month expYear mpi cavv xid approval_code trackData track_2_data card_pin userPIN cardCvc nameOnCard
-holder_name pwd passPhrase jwt privateKey access_key X-Amz-Signature pinBlock magStripe emv_data iccData""".split()
+holder_name pwd passPhrase jwt privateKey access_key X-Amz-Signature pinBlock magStripe emv_data iccData
+track3 trackTwo paymentCryptogram""".split()
 
 
 @pytest.mark.parametrize("name", [*CODES, *NAMES])
@@ -226,6 +228,7 @@ ORDINARY = [
 HARMLESS = ["taxid: 0105556176239", "misc code 1234", "disc code: 4455", "Magdalena: 5", "expiresAt=1803115817"]
 HARMLESS += ["invalid signature for charge chrg_1", "discard=12", "wildcard=*", "code of 12", "panel no 123"]
 HARMLESS += ["pin board 123", "2026, 2027, 2028, 2029", "rows 5555-5556-5557-5558", "4021, 1233, 8765, 1234"]
+HARMLESS += ["order 2603120248094693", "valuation number 12345", "variation value 123", "&#129; &#x0b; &nbsp;"]
 HARMLESS += ["1.5;2.5;3.5", "10.0.0.1:5432", "ORDER%2D1 ค่า ำ \uff46\uff55 %20"]
 
 
@@ -245,6 +248,15 @@ def test_ordinary_ids_are_no_card_numbers() -> None:
     ids = [each[name] for each in known for name in ("order", "micros", "hash")]
     assert sum(map(is_card_number, ids)) < len(ids) / 500
     assert not any(is_card_number(each[name]) for each in known for name in ("charge", "created", "millis", "uuid"))
+
+
+@pytest.mark.parametrize("pieces", [["4111", "1111", "1111", "1111"], [4111, 1111, 1111, 1111], list(CARD), [CARD]])
+def test_number_in_the_pieces_of_a_list_is_masked(pieces: list[object]) -> None:
+    """Each piece alone is harmless; other lists are left as they are."""
+    assert json.loads(mask_body(json.dumps({"digits": pieces, "other": [2026, "a", [1]]}))) == {
+        "digits": MASK,
+        "other": [2026, "a", [1]],
+    }
 
 
 def test_notification_is_still_readable() -> None:

@@ -127,13 +127,13 @@ WRONG: dict[str, list[Any]] = {
     "version": [2, 0, "1", None, True, 1.0],
     "chargeId": ["", "a\nb", "c" * 2049, None, "4111111111111111"],
     "notificationId": ["", "n" * 1025, 5],
-    "orderId": ["", 5, None],
+    "orderId": ["", 5, None, "4111111111111111"],
     "pass": [0, "2", True, 101],
     "dueAt": [1, "soon", "2026-11-22T09:31:17", None],
 }
 EXPECTED = {
     "version": "1",
-    "orderId": "text that is not empty",
+    "orderId": "one line of 1 to 2048 bytes, and no card number",
     "pass": "a number from 1 to 100",
     "dueAt": "a UTC time such as 2026-01-31T12:00:00Z",
 }
