@@ -26,7 +26,7 @@ TIMERS = ("scheduler:GetSchedule the schedule group (without: a line says so)",)
 
 _EXITS = {
     0: "done; nothing is missing",
-    1: "something stays, is missing, or was not found",
+    1: "something is left or missing, or was not found",
     2: "it could not be tried: a wrong option, no such stack, no permission, no network",
     130: "stopped by Ctrl-C; nothing is lost",
 }
