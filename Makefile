@@ -144,7 +144,7 @@ audit: $(AUDIT)/installed $(DEPLOYED)/installed ## known vulnerabilities of what
 	@$(AUDIT)/bin/pip-licenses --python=$(DEPLOYED)/bin/python --from=mixed --format=plain --allow-only='$(LICENCES)'
 	@env -u BC_API_KEY $(AUDIT)/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
 
-bench: .venv/installed $(RUNTIME)/installed $(BENCH)/installed ## measure, and write docs/benchmarks.md, in 10 minutes; in 2: make bench QUICK=1
+bench: .venv/installed $(RUNTIME)/installed $(BENCH)/installed ## measure, and write docs/benchmarks.md: 5 minutes; a look at it in 2: make bench QUICK=1
 	@$(LOCAL) $(BENCH)/bin/python -m bench $${QUICK:+--quick}
 
 documents: outages failure-table pictures ## write them anew, or one of them: make outages, failure-table or pictures; make mails: a mail of each kind

@@ -190,10 +190,12 @@ def money(run: Run) -> Figures:
         total[TITLES["floor"]],
         total[_QUEUE],
     )
+    fixed = _fixed(run.sweep)
     return {
         "bills": "\n\n".join(f"ProcessPaidOrder at {t} ms:\n\n{_bill_table(each)}" for t, each in bills.items()),
         "monthly": table(("", "10 thousand", "1 million", "100 million"), monthly),
-        "fixed": _fixed(run.sweep),
+        "fixed": fixed,
+        "break_even_thousands": 1000 * fixed["all"] / (sleeping - ours),
         "template": template(),
         "prices": table(("price", "dollars", "source", "read"), prices),
         "total": {"ours": ours, "sleeping": sleeping, "delay_queue": queue},
