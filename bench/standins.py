@@ -118,8 +118,8 @@ class _Handler(BaseHTTPRequestHandler):
             payload = answer["Payload"] if operation == "Invoke" else json.dumps(answer).encode()
             status = answer.get("StatusCode", 200)
         except Refused as error:
-            body = {"__type": error.code, "Message": error.code} | ({"Item": error.item} if error.item else {})
-            payload, status = json.dumps(body).encode(), error.status
+            refusal = {"__type": error.code, "Message": error.code} | ({"Item": error.item} if error.item else {})
+            payload, status = json.dumps(refusal).encode(), error.status
         if status == 200 and operation == "Invoke" and int(json.loads(body)["orderId"].split("-")[1]) < WARMING:
             time.sleep(int(request["FunctionName"].split("-")[-1]) / 1000)
         head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
