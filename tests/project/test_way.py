@@ -12,26 +12,28 @@ import pytest
 import delayednotify
 import recheck
 from local.emulator import ROOT
-from tests.support.aws import World
+from tests.followups.conftest import Followups
+from tests.support.aws import ORDER, World
+from tests.support.deployed import Deployed
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
-FUNCTIONS = f"{ROOT / 'functions'}/"
+FUNCTIONS, FOLLOWUPS = f"{ROOT / 'functions'}/", f"{ROOT / 'followups'}/"
 # What all steps use, and how each invocation begins and ends.
 SHARED = {"clock.py", "log.py", "redact.py", "schema.py", "settings.py", "table.py", "text.py"}
 AROUND = {"bind", "ids", "parse", "_context"}
-MOST_FILES, MOST_MOVES = 17, 100
+MOST_FILES, MOST_MOVES, MOST_TO_SHOW = 17, 100, 10
 Calls = list[tuple[CodeType, CodeType | None]]
 # A second profiler would take the place of the one that measures.
 pytestmark = pytest.mark.no_cover
 
 
 @contextmanager
-def calls() -> Iterator[Calls]:
-    """Record each call of a deployed function, with its caller."""
+def calls(below: str = FUNCTIONS) -> Iterator[Calls]:
+    """Record each call of a function under a folder, with its caller."""
     made: Calls = []
 
     def note(frame: FrameType, event: str, _argument: object) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(FUNCTIONS):
+        if event == "call" and frame.f_code.co_filename.startswith(below):
             made.append((frame.f_code, frame.f_back and frame.f_back.f_code))
 
     sys.setprofile(note)
@@ -81,6 +83,17 @@ def test_recheck_goes_the_way_that_the_page_shows(world: World) -> None:
     with calls() as made:
         world.recheck()
     assert steps(made, recheck.lambda_handler.__code__) == written("Recheck")
+
+
+def test_show_goes_through_few_files(deployed: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command that operators use most can be read in one sitting."""
+    deployed.world.deliver()
+    with calls(FOLLOWUPS) as made:
+        Followups(deployed, capsys)("show", ORDER)
+    files = {code.co_filename.removeprefix(FOLLOWUPS) for code, _ in made}
+    with capsys.disabled():
+        print(f"\nfollowups show visits {len(files)} files of followups/")  # noqa: T201
+    assert len(files) <= MOST_TO_SHOW, sorted(files)
 
 
 def test_page_names_every_file() -> None:
