@@ -219,10 +219,12 @@ def test_undisturbed_day_has_all_that_could_be_lost(undisturbed: Day) -> None:
     ids=["refused", "nonsense", "all"],
 )
 def test_real_payments_lose_nothing_to_a_strangers_posts(
-    shop: Shop, undisturbed: Day, kinds: list[str], each: int
+    shop: Shop, undisturbed: Day, kinds: list[str], each: int, figure: Callable[[str], None]
 ) -> None:
     """More than any limit, of each kind, before and while real payments come, fail and are given up."""
-    assert shop.play(posts(kinds, each)).losses(undisturbed) == []
+    losses = shop.play(posts(kinds, each)).losses(undisturbed)
+    figure(f"a stranger's {each} posts of each of {len(kinds)} kinds: real payments lose {len(losses)} things")
+    assert losses == []
 
 
 def test_real_payments_lose_nothing_under_reject(shop: Shop) -> None:

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from types import CodeType, FrameType
@@ -62,7 +62,7 @@ def _file(code: CodeType) -> str:
     return code.co_filename.removeprefix(FUNCTIONS).removeprefix("callback/")
 
 
-def test_delivery_goes_the_way_that_the_page_shows(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_delivery_goes_the_way_that_the_page_shows(world: World, figure: Callable[[str], None]) -> None:
     """Each step of DelayedNotify is on the page, in order, with its files; few enough of them to follow."""
     world.pay()
     world.order()
@@ -71,8 +71,7 @@ def test_delivery_goes_the_way_that_the_page_shows(world: World, capsys: pytest.
     assert steps(made, delayednotify.deliver.__code__) == written("DelayedNotify")
     way = [_file(code) for code, _ in made]
     files, moves = len(set(way)), sum(one != other for one, other in pairwise(way))
-    with capsys.disabled():
-        print(f"\na delivery visits {files} files of functions/, with {moves} moves between them")  # noqa: T201
+    figure(f"a delivery visits {files} files of functions/, with {moves} moves between them")
     assert (files <= MOST_FILES, moves <= MOST_MOVES) == (True, True)
 
 
@@ -85,14 +84,15 @@ def test_recheck_goes_the_way_that_the_page_shows(world: World) -> None:
     assert steps(made, recheck.lambda_handler.__code__) == written("Recheck")
 
 
-def test_show_goes_through_few_files(deployed: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_goes_through_few_files(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str], figure: Callable[[str], None]
+) -> None:
     """The command that operators use most can be read in one sitting."""
     deployed.world.deliver()
     with calls(FOLLOWUPS) as made:
         Followups(deployed, capsys)("show", ORDER)
     files = {code.co_filename.removeprefix(FOLLOWUPS) for code, _ in made}
-    with capsys.disabled():
-        print(f"\nfollowups show visits {len(files)} files of followups/")  # noqa: T201
+    figure(f"followups show visits {len(files)} files of followups/")
     assert len(files) <= MOST_TO_SHOW, sorted(files)
 
 
