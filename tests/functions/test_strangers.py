@@ -223,7 +223,7 @@ def test_real_payments_lose_nothing_to_a_strangers_posts(
 ) -> None:
     """More than any limit, of each kind, before and while real payments come, fail and are given up."""
     losses = shop.play(posts(kinds, each)).losses(undisturbed)
-    figure(f"a stranger's {each} posts of each of {len(kinds)} kinds: real payments lose {len(losses)} things")
+    figure(f"{each * len(kinds)} posts by a stranger, losses of real payments = {len(losses)}")
     assert losses == []
 
 
