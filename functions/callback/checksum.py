@@ -81,7 +81,7 @@ def _forms(n: Notification) -> Iterator[tuple[str, str]]:
 class Secret:
     """A cache of one secret. A rotated key is found by asking again when a checksum fails.
 
-    While the secret cannot be read, the keys that were read before are used on.
+    While the secret cannot be read, the last keys remain in use.
     """
 
     client: Any

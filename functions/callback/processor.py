@@ -62,7 +62,7 @@ class CreditCardCallbackProcessor(Passes):
         order_id = order_of(payment) or notification.order_id
         if not order_id and payment is None:
             raise errors.PaymentUnreadable("reference_order is missing, and the payment record could not be read")
-        if not order_id or not is_id(order_id):  # never replaced by an order that no checksum covers
+        if not order_id or not is_id(order_id):  # an unusable one is never replaced by one that no checksum covers
             raise errors.InvalidNotification("reference_order", "an order id, here or in the payment record")
         log.bind(orderId=order_id)
         if self.settings.checksum_policy == "reject" and (fields := _differences(payment, notification)):

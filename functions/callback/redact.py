@@ -1,7 +1,7 @@
 r"""Keeps card data, tokens and secrets out of records, logs, the error log and mails.
 
 A text is searched as it is, and in a plain view of the same length, where digits of any script, full-width letters and
-encoded characters (`%34`, `\u0034`) are ASCII. What is found there is masked in the text; the rest is left as it came.
+encoded characters (`%34`, `\u0034`) are ASCII. What is found there is masked in the text; the rest is left unchanged.
 No pattern repeats without a bound before it can fail: the time must not grow with the square of a text's length.
 """
 
@@ -15,7 +15,7 @@ from html import unescape
 
 from callback.text import decode_base64
 
-# `_ACROSS`: how far behind the cut a secret may end that begins before it.
+# `_ACROSS`: how far behind the cut to search for the end of a secret that begins before it.
 MASK, MAX_TEXT, MAX_BODY_BYTES, _MAX_DEPTH, _ACROSS = "[redacted]", 8_000, 32 * 1024, 12, 300
 
 
@@ -35,7 +35,7 @@ _CODES += _WORD % ("pP", "P", "an|in") + _WORD % ("cC", "C", "id|vn|vd|v2|sc|av2
 _STEMS = r"token(?!iz)|secret(?!smanager)(?!:[a-z])|security|passw|pass_?phrase|pwd|credential|authorization|cookie|jwt"
 _STEMS += r"|api[-_ ]?key|access[-_ ]?key|private[-_ ]?key|signature(?![a-z])|c(?<!dis.)(?<!wild.)ard|h(?<!place.)older"
 _STEMS += r"|x(?<![a-z].)id|last_?4|cavv|mpi\b|expir(?!es_?(?:at|in))|exp[-_]?[mdy]\w{3,4}|track[-_]?[d123]"
-_STEMS += r"|track_?two|cryptogram|approval_code|pin[-_ ]?block|mag_?str|mag_?dat|icc_?dat|emv_?dat"
+_STEMS += r"|track[-_]?two|cryptogram|approval_code|pin[-_ ]?block|mag_?str|mag_?dat|icc_?dat|emv_?dat"
 _SECRET = re.compile(rf"{_CODES}|{_any(_STEMS)}|^number$")
 # `name=value`, `name[part]=value`, `name: value`, `<name>value`, `"name": "value`. In JSON in JSON each quote has
 # backslashes before it, and the value ends at a quote with as many.
@@ -75,7 +75,7 @@ _SCHEME = re.compile(
 _BEHIND = re.compile(r"\^[^^\r\n]{2,40}(\^[\w=;?^\0]{,80})?|[=D](\0*[0-9]){7,40}|([ \t\1/-]{1,3}\d{2,4}(?!\d)){1,3}")
 _CODE = re.compile(
     rf"(?i)%(?:25)?(?:u{_X}{{4}}|[0-7]{_X}|[C-F]{_X}(?:%(?:25)?[89AB]{_X}){{1,3}})|\\{{1,9}}(?:u{_X}{{4}}|x{_X}{{2}}|[tnrf])"
-    rf"|&(?:#[0-9]{{2,4}}|#x{_X}{{2,4}}|nbsp);|[^\0-\x7f]"
+    rf"|&(?:#[0-9]{{1,7}}|#x{_X}{{1,6}}|[a-z]{{2,8}});|[^\0-\x7f]"
 )
 _KINDS = {"Zs": "\1", "Pd": "-", "Cf": "\0", "Mn": "\0", "Me": "\0"}  # of characters: blanks, dashes, invisible ones
 _DOUBLED = str.maketrans("0123456789", "0246813579")

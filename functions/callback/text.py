@@ -11,7 +11,7 @@ _NO_BLANKS, _BASE64 = str.maketrans("", "", BLANKS), str.maketrans("-_", "+/", f
 
 
 def decode_base64(text: str) -> str:
-    """Decode text from base64 of either alphabet, padded or not; bytes of no UTF are replaced. Raises `ValueError`."""
+    """Decode base64 text of either alphabet, padded or not. Undecodable bytes are replaced. Raises `ValueError`."""
     plain = text.translate(_BASE64)
     decoded = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     return decoded.decode(json.detect_encoding(decoded), errors="replace")

@@ -11,6 +11,7 @@ from callback.notification import parse_notification
 from callback.processor import CreditCardCallbackProcessor, order_of
 from callback.redirect import Response
 from callback.report import kind_of
+from callback.schema import is_id
 from callback.table import AWS_ERRORS
 
 # The retry queue's visibility timeout: how soon a letter comes again.
@@ -46,7 +47,8 @@ def deliver(event: object, processor: CreditCardCallbackProcessor) -> Response:
     verdict = processor.verify_and_handle_checksum(notification)
     payment = processor.find_payment(notification)
     if processor.answers_only(notification):
-        return processor.response(order_of(payment) or "")
+        order_id = order_of(payment) or ""
+        return processor.response(order_id if is_id(order_id) else "")
     order_id = processor.choose_order(notification, payment, verdict)
     record = processor.save(notification, order_id, payment, verdict)
     record = processor.process_paid_order(record)

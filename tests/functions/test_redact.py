@@ -28,7 +28,7 @@ CARDS = """4111111111111111 4012888888881881 4222222222222 4000000000000000006 5
 CARD = CARDS[0]
 SEPARATORS = [*" \t-/._+\u2013\u2014\u2011\u2212\u00a0\u2009\u3000\u202f\u200b\u200d\u00ad\u2060\u2003\u2010\u2012"]
 SEPARATORS += [*"\u2015\ufe0f\u034f\uff0d\uff0f", "  ", "   ", " - ", " / ", "\\/", "\\n", "\\t", "\\u00a0", "\\u200b"]
-SEPARATORS += "%20 %2D %C2%A0 %E2%80%8B %E2%80%93 %2520 &nbsp; &#32; &#xa0;".split()
+SEPARATORS += "%20 %2D %C2%A0 %E2%80%8B %E2%80%93 %2520 &nbsp; &#32; &#xa0; &thinsp; &#0032; &ndash;".split()
 AROUND = ["{}", "card {} was declined", '{{"a": "{}"', "PAN{}", "{}THB", "x={}&y=1", "({}),", "1 {}", "{} 12/27 123"]
 AROUND += ["a\n{}\nb"]
 # In other digits: from a code point on, or encoded.
@@ -117,7 +117,7 @@ CODES += ["security code", "cvx", "cv_code", "validationCode", "validation numbe
 NAMES = """pan number token clientSecret password Authorization Set-Cookie x-api-key apiKey card card_masking last4
 expiry exp_month expYear mpi cavv xid approval_code trackData track_2_data card_pin userPIN cardCvc nameOnCard
 holder_name pwd passPhrase jwt privateKey access_key X-Amz-Signature pinBlock magStripe emv_data iccData
-track3 trackTwo paymentCryptogram""".split()
+track3 trackTwo track-two paymentCryptogram""".split()
 
 
 @pytest.mark.parametrize("name", [*CODES, *NAMES])
