@@ -116,6 +116,7 @@ def test_what_the_bank_hashed_verifies_and_nothing_else_does(
     [
         {"secretKey": "skey_local_not_a_real_key\n"},
         {"secretKey": "\ufeff skey_local_not_a_real_key\u00a0\u200b"},
+        {"secretKey": "\u202askey_local_not_a_real_key\u2069\x1f"},
         {"secretKey": "skey_new", "previousSecretKey": "\tskey_local_not_a_real_key\r\n"},
     ],
 )

@@ -82,7 +82,7 @@ def test_the_artefact_is_no_larger_than_recorded() -> None:
 
 
 def _imported(program: str) -> set[str]:
-    told = f"{program}\nimport sys, json\nprint(json.dumps(sorted(sys.modules)))"
-    modules = json.loads(run_python("-c", told))
+    printing = f"{program}\nimport sys, json\nprint(json.dumps(sorted(sys.modules)))"
+    modules = json.loads(run_python("-c", printing))
     # The standard library's own are not counted: each Python has others.
     return {name for name in modules if name.split(".")[0].strip("_").partition("__")[0] not in STANDARD}
