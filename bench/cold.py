@@ -119,7 +119,7 @@ def _build(sources: Path, target: Path) -> None:
     copy = FOLDERS / f"{target.name}-copy"
     shutil.copytree(sources, copy, ignore=WITHOUT_BYTECODE)
     target.mkdir()
-    # A make of its own, whatever started this one.
+    # A separate make, even where make started this.
     environment = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL"}}
     environment["PATH"] = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{environment['PATH']}"
     line = ["make", "build-DelayedNotifyFunction", f"ARTIFACTS_DIR={target}", f"PYTHON={sys.executable}"]

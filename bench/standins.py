@@ -121,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
             refusal = {"__type": error.code, "Message": error.code} | ({"Item": error.item} if error.item else {})
             payload, status = json.dumps(refusal).encode(), error.status
         if status == 200 and operation == "Invoke" and int(json.loads(body)["orderId"].split("-")[1]) < WARMING:
-            time.sleep(int(request["FunctionName"].split("-")[-1]) / 1000)
+            time.sleep(int(request["FunctionName"].split("-")[-1]) / 1000)  # ProcessPaidOrder's run time
         head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
         self.wfile.write(head.encode() + payload)
 

@@ -1,4 +1,4 @@
-"""Runs one function of the measurements in a process of its own: `python -m bench.worker MODULE.FUNCTION ARGUMENTS`."""
+"""Runs one function of the measurements in a separate process: `python -m bench.worker MODULE.FUNCTION ARGUMENTS`."""
 
 import importlib
 import json
@@ -38,7 +38,7 @@ def finish(process: "subprocess.Popen[str]") -> Any:  # noqa: ANN401 - the funct
 
 
 def run(function: str, *given: object, **how: Any) -> Any:  # noqa: ANN401 - the function's result
-    """Call a function in a process of its own, and return its result."""
+    """Call a function in a separate process, and return its result."""
     return finish(start(function, *given, **how))
 
 

@@ -41,7 +41,7 @@ def watch(
 ) -> None:
     """Show snapshots until Ctrl-C; one that fails is reported above the last one."""
     first = poller.start()
-    # A screen of its own: a resize leaves no halves of pictures behind.
+    # The alternate screen: a resize leaves no halves of pictures behind.
     live = Live(
         get_renderable=lambda: _view(poller, first, states), console=console, screen=True, refresh_per_second=_A_SECOND
     )
@@ -162,7 +162,7 @@ class WatchView:
 
 
 def _line(*cells: RenderableType, width: int, style: str = "") -> Table:
-    # A table of its own, of fixed widths: all sections are aligned, and a reason has the whole width.
+    # A separate table of fixed widths: all sections are aligned, and a reason has the whole width.
     line = Table(box=None, show_header=False, padding=(0, 2, 0, 0), expand=True)
     is_narrow = width < _WIDE
     for size in (_SHORT, _SHORT, 12, 4, 5, 15)[is_narrow:]:

@@ -53,7 +53,7 @@ class SamLocal:
     @contextlib.contextmanager
     def started(self, kind: str, *rest: str, stdout: int | IO[str] | None = None) -> Iterator["subprocess.Popen[str]"]:
         """Start `sam local KIND`, its output to `stdout`, and end it after use."""
-        # In a session of its own: a second Ctrl-C would keep it from ending its container.
+        # In a separate session: a second Ctrl-C would keep it from ending its container.
         options: Any = {"env": self.environment(), "text": True, "start_new_session": True}
         with subprocess.Popen(self.command(kind, *rest), stdout=stdout, stderr=stdout, **options) as process:
             try:

@@ -79,7 +79,7 @@ def start(sweep_every: float = 60, *, kept: bool = False) -> Emulator:
         for old in sorted(new.log.parent.iterdir(), key=os.path.getmtime)[:-20]:
             old.unlink()
     with new.log.open("wb") as log:
-        # In a session of its own: Ctrl-C reaches only this process, which ends the emulator and its workers together.
+        # In a separate session: Ctrl-C reaches only this process, which ends the emulator and its workers together.
         process = subprocess.Popen(
             [PYTHON, "-P", MAIN, "kept" if kept else "run", STATE, str(new.port)],
             cwd=new.folder,

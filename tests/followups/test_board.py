@@ -144,7 +144,7 @@ def test_every_answer_is_protected(client: FlaskClient) -> None:
 
 
 def test_what_cannot_be_read_is_reported_in_its_place(client: FlaskClient, deployed: Deployed) -> None:
-    """Before anything was read a page of its own with the advice; later above the last picture, or in the panel."""
+    """Before anything was read it is a separate page with the advice; later above the last picture, or in the panel."""
 
     def without(_call: Call) -> None:
         raise NoCredentialsError

@@ -267,7 +267,7 @@ def test_named_letter_goes_back_at_once_and_all_only_with_yes(deployed: Deployed
 def test_letter_is_shown_whole_with_its_event_masked(
     deployed: Deployed, followups: Followups, form: tuple[str, ...]
 ) -> None:
-    """Whoever has to judge a letter sees what is in it, without card data; nothing is moved."""
+    """The operator sees what is in a letter, without card data; nothing is moved."""
     event = notification()
     event["body"] = event["body"].replace('"object"', f'"number":"{CARD}","note":"seen","object"')
     deployed.put(FAILURE, notify_letter(event, error=ASLEEP))

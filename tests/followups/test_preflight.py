@@ -309,7 +309,7 @@ def test_shape_of_the_secret_is_checked(account: Account, capsys: Print, text: s
 
 
 def test_sandbox_reaches_only_verified_recipients(account: Account) -> None:
-    """Recipients by address or by domain; whoever would not get a mail is named."""
+    """Recipients by address or by domain; those who would get no mail are named."""
     account.ses = {"ProductionAccessEnabled": False, "SendingEnabled": False}
     account.given["ErrorMailTo"] = "a@local.example, b@other.example"
     paused, deaf, several = [line for line in account.said("SES") if "verified for" not in line]

@@ -52,7 +52,7 @@ def test_moment_is_in_utc_with_its_date_unless_that_is_today() -> None:
     ],
 )
 def test_time_may_be_typed_as_a_date_a_time_or_how_long_ago(typed: str, means: str) -> None:
-    """Unless it names its own, it is read in the zone of whoever types it; a plus is a time to come."""
+    """Unless it names its own, it is read in the user's zone; a plus is a time to come."""
     assert parse_when(typed, NOW, ZoneInfo("Asia/Bangkok")) == parse_utc(means)
 
 

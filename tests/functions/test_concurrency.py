@@ -203,7 +203,7 @@ def test_two_deliveries_at_once_in_any_order(world: World) -> None:
 
 
 def test_sweep_beside_a_repeat_of_a_delivery_that_died_in_any_order(world: World) -> None:
-    """The repeat runs no pass and the sweep's Recheck does; whoever comes last leaves one timer of pass 2."""
+    """The repeat runs no pass and the sweep's Recheck does; in any order there is one timer of pass 2."""
 
     def sweep() -> None:
         world.sweep()

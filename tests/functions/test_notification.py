@@ -157,13 +157,14 @@ INVISIBLE = (
     "\u061c\u180e",
     "\x01\x1f",
 )
+NO_IDS: list[Any] = [..., None, "", " ", {}, [1], True]
 SPELLINGS: list[dict[str, Any]] = [
     *(event(f"{around}{TEXT}{around}") for around in INVISIBLE),
     *(event(TEXT.replace("???", odd)) for odd in ("a\n\tb", "\x01\x1f")),
     event(f"{TEXT}\0"),
     *(event(message(checksum=odd)) for odd in (f" {CHECKSUM}", f"{CHECKSUM}\r\n", CHECKSUM.upper())),
     *(event(signed(**changes)) for changes in ({"id": 123}, {"amount": "+200.50"}, {"amount": "๒๐๐.๕๐"})),
-    *(event(message(id=odd, objectId=CHARGE)) for odd in (..., None, "", " ", {}, [1], True)),
+    *(event(message(id=odd, objectId=CHARGE)) for odd in NO_IDS),
     event(base64.encodebytes(TEXT.encode()).decode().replace("\n", "\r\n"), isBase64Encoded=True),
     event(base64.b64encode(f"\ufeff{TEXT}".encode()).decode(), isBase64Encoded=True),
     *(event(TEXT, isBase64Encoded=flag) for flag in (True, False, "false", "False", None, "", 0)),

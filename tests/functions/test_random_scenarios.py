@@ -13,7 +13,7 @@ SEED = 20261122
 
 def test_nothing_is_lost_in_any_story(figure: Callable[[str], None]) -> None:
     """2,000 random steps of faults, repeats, waits and repairs: every notification gets its two passes."""
-    # In a process of its own, as `make soak SEED=...` does it: hypothesis draws from the constants of all modules
+    # In a separate process, as `make soak SEED=...` does it: hypothesis draws from the constants of all modules
     # that are loaded, so that among other tests one seed makes other stories.
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.soak", f"--seed={SEED}", "--examples=64"],

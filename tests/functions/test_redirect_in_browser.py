@@ -111,7 +111,7 @@ class Visitor:
         return list(self.asked)
 
     def answer(self, route: Route) -> None:
-        """Serve our page; whoever else is asked for a document gives an empty one."""
+        """Serve the page under test; every other document is empty."""
         request = route.request
         if request.url == OURS:
             route.fulfill(body=self.body, headers=self.headers)

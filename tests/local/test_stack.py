@@ -338,7 +338,7 @@ def test_function_that_sleeps_through_the_wait_is_seen() -> None:
 
 
 def test_container_reaches_the_stack_over_the_bridge(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asks the bridge's address is answered by the same port of 127.0.0.1."""
+    """A request to the bridge's address is answered by the same port of 127.0.0.1."""
     monkeypatch.setattr("platform.system", lambda: "Linux")
 
     class Upper(socketserver.StreamRequestHandler):

@@ -204,7 +204,7 @@ def test_own_key_encrypts_what_the_template_makes() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_own_key_can_be_used_by_every_role(role: str) -> None:
-    """Whoever reads a table or writes to a queue needs its key; without a key of one's own nobody is given any."""
+    """A role that reads a table or writes to a queue may use its key; without a custom key no role gets any."""
     added = [s for s in statements(role, WITH_KEY) if s not in statements(role)]
     assert {(s["Action"], s["Resource"]) for s in added} == {("kms:Decrypt", KEY), ("kms:GenerateDataKey", KEY)}
     assert "KeyPolicy" not in RESOURCES
