@@ -9,10 +9,9 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Literal, get_args
 
-from callback.clock import parse_utc
 from callback.errors import SpoiltRecord
 from callback.record import OVERDUE_AFTER, Record, read_record
-from callback.table import Item
+from callback.table import Item, parse_utc
 from followups.text import printable
 
 State = Literal["pending", "overdue", "failed"]

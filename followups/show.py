@@ -2,7 +2,7 @@
 
 import click
 
-from callback.clock import format_utc
+from callback.table import format_utc
 from followups.manual import LETTERS, READ, TIMERS, manual
 from followups.operator import Operator
 from followups.output import STYLES, Row, Sheet, column

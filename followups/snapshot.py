@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from callback.clock import Clock, format_utc, utc_now
+from callback.clock import Clock, utc_now
+from callback.table import format_utc
 from followups.records import STATES, Found, Notification, State, Status, grouped, status
 from followups.stack import ERRORS, Problem, Stack, explain
 from followups.tables import RECORDS, Listing, count_waiting, listed

@@ -15,10 +15,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from callback.clock import format_utc
 from callback.record import FIRST_UNPROVED, SWEEP_SHARDS, Record
 from callback.report import error_id
-from callback.table import Item, deserialize, serialize
+from callback.table import Item, deserialize, format_utc, serialize
 from followups.records import IDS, MOST_PASSES, Found, Notification, State, read, status
 from followups.stack import Stack
 

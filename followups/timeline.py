@@ -8,10 +8,9 @@ from decimal import Decimal
 
 from botocore.exceptions import ClientError
 
-from callback.clock import parse_utc
+from callback.log import PROVED
 from callback.record import Record
-from callback.schema import PROVED
-from callback.table import Item
+from callback.table import Item, parse_utc
 from callback.timer import schedule_name
 from followups.records import MOST_PASSES, Level, Notification, Status, status
 from followups.stack import Stack

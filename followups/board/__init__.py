@@ -17,7 +17,7 @@ from flask import Flask, Response, abort, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from callback.schema import MAX_ID_BYTES, MAX_SORT_ID_BYTES
+from callback.redact import MAX_ID_BYTES, MAX_SORT_ID_BYTES
 from followups.listing import command_of, extent
 from followups.manual import LETTERS, READ, TIMERS, manual
 from followups.operator import Operator

@@ -13,11 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from callback.clock import Clock
-from callback.log import log
+from callback.log import PROVED, log
 from callback.notification import Notification
-from callback.schema import PROVED
+from callback.redact import BLANKS
 from callback.table import AWS_ERRORS
-from callback.text import BLANKS
 
 MerchantKeys = dict[str, str]
 """The keys to try, by a name that may be shown: `current`, and `previous` during a rotation."""

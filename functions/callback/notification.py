@@ -13,8 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from callback.errors import InvalidNotification
-from callback.schema import ID_EXPECTED, MAX_SORT_ID_BYTES, is_id
-from callback.text import BLANKS, decode_base64
+from callback.redact import BLANKS, ID_EXPECTED, MAX_SORT_ID_BYTES, decode_base64, is_id
 
 _MOST = Decimal(10) ** 15
 

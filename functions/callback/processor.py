@@ -1,21 +1,32 @@
 """The steps of DelayedNotify beside the passes. The handler puts them in order."""
 
+import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
 
 from callback import errors
 from callback.checksum import Secret, Verdict, verify
-from callback.clock import format_utc
 from callback.log import log
 from callback.notification import Notification, amount_of
 from callback.passes import Passes
 from callback.record import Record
-from callback.redirect import Response, redirect
-from callback.schema import is_id
+from callback.redact import BLANKS, is_id
+from callback.settings import Settings
 from callback.table import AWS_ERRORS, Item, Table
-from callback.text import BLANKS, folded
 
 Payment = Item | None
+Response = dict[str, object]
+
+_NO_BLANKS = str.maketrans("", "", BLANKS)
+# What a URL may hold as it is. The rest is percent-encoded, so that the attribute around it cannot be left.
+_URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~-._"
+_HEADERS = {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store"}
+_HEADERS |= {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
+_HEADERS["Content-Security-Policy"] = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_PAGE = Path(__file__).with_name("redirect.html").read_text()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +92,7 @@ class CreditCardCallbackProcessor(Passes):
 
     def mark_payment(self, notification: Notification, verdict: Verdict) -> None:
         """Mark the payment record, if there is one, with the last verdict; what was once proved is kept beside it."""
-        n, now = notification, format_utc(self.clock())
+        n, now = notification, self.clock()
         marks: Item = {"checksumStatus": verdict.status, "checksumError": verdict.error or ""}
         marks |= {"checksumCheckedAt": now, "checksumCheckedBy": "delayednotify"}
         if verdict.valid:
@@ -124,8 +135,28 @@ def _differences(payment: Payment, n: Notification) -> list[str]:
     stated = {"orderId": n.order_id, "amount": n.amount, "currency": n.currency}
     known = (payment or {}) | {"orderId": order_of(payment), "amount": amount_of((payment or {}).get("amount"))}
     both = {name: (value, known.get(name)) for name, value in stated.items() if type(value) is type(known.get(name))}
-    return [name for name, (a, b) in both.items() if (folded(a) != folded(str(b)) if isinstance(a, str) else a != b)]
+    return [name for name, (a, b) in both.items() if (_folded(a) != _folded(str(b)) if isinstance(a, str) else a != b)]
 
 
 def _differ(fields: list[str]) -> str:
     return f"notification and payment record differ in {', '.join(fields)}"
+
+
+def _folded(text: str) -> str:
+    # What two spellings of one text have in common.
+    return unicodedata.normalize("NFKC", text).translate(_NO_BLANKS).casefold()
+
+
+def redirect(order_id: str, return_url: object, settings: Settings) -> Response:
+    """Answer with a page that goes to the return URL where its origin is allowed, else to the order's page."""
+    target = settings.redirect_url_template.replace("{orderId}", quote(order_id, safe=""))
+    if isinstance(return_url, str) and _is_allowed(return_url, settings.redirect_allowed_origins):
+        target = quote(return_url, safe=_URL_CHARACTERS)
+    body = _PAGE.format(url=escape(target, quote=True))
+    return {"statusCode": 200, "headers": dict(_HEADERS), "body": body, "isBase64Encoded": False}
+
+
+def _is_allowed(url: str, origins: tuple[str, ...]) -> bool:
+    # By its very first characters, not by a URL parser: parsers and browsers disagree on `\` and `@`.
+    text = url.lower()
+    return any(text == o or text.startswith((f"{o}/", f"{o}?", f"{o}#")) for o in origins)

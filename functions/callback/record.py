@@ -7,21 +7,22 @@ has an id of its own: only its holder can record the pass, or its failure.
 import hashlib
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from uuid import uuid4
 
-from pydantic import BeforeValidator, ConfigDict, Field, StrictStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictStr, ValidationError
 from pydantic.alias_generators import to_camel
 
-from callback.clock import SKEW, Clock, format_utc, parse_utc
-from callback.errors import NotificationConflict, NotificationNotFound, SpoiltRecord
+from callback.clock import SKEW, Clock
+from callback.errors import BadInput, NotificationConflict, NotificationNotFound, SpoiltRecord
+from callback.log import PROVED
 from callback.redact import mask_body, scrub
-from callback.schema import PROVED, Schema
-from callback.settings import Settings
-from callback.table import ConditionFailed, Item, Table
+from callback.settings import MARGIN_SECONDS, Settings
+from callback.table import ConditionFailed, Item, Table, parse_utc
 
 if TYPE_CHECKING:  # Recheck and the sweep start without them
     from callback.checksum import Verdict
@@ -67,13 +68,33 @@ def _as_int(value: object) -> object:
     return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() else value
 
 
-def _as_time(value: object) -> datetime:
-    return parse_utc(value if isinstance(value, str) else "")
+def _as_time_if_it_is_one(value: object) -> datetime | None:
+    # Nobody but the sweep needs it, and a pass that completes writes it anew.
+    with suppress(ValueError):
+        return parse_utc(value)
+    return None
 
 
 Count = Annotated[int, BeforeValidator(_as_int), Field(ge=0, strict=True, description="a whole number")]
-Time = Annotated[datetime | None, BeforeValidator(_as_time), Field(description="a UTC time")]
+Time = Annotated[datetime | None, BeforeValidator(parse_utc), Field(description="a UTC time")]
 Text = Annotated[StrictStr, Field(description="text")]
+
+
+class Schema(BaseModel):
+    """A model in which each field's description says what is expected; unknown fields are tolerated."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    @classmethod
+    def parse(cls, given: object, raises: type[BadInput]) -> Self:
+        """Check what was given. Raises the named error for its first wrong field."""
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            where = error.errors(include_input=False)[0]["loc"]
+            field = str(where[0]) if where else "event"
+            expected = {about.alias or name: about.description for name, about in cls.model_fields.items()}
+            raise raises(field, expected.get(field) or "a JSON object") from error
 
 
 class Record(Schema):
@@ -97,7 +118,7 @@ class Record(Schema):
     next_pass_due: Time = None
     first_due: Time = None
     lease_until: Time = None
-    sweep_at: Text | None = None
+    sweep_at: Annotated[datetime | None, BeforeValidator(_as_time_if_it_is_one)] = None
     claim_id: Text | None = None
     last_error: Text | None = None
     has_claim: bool = False
@@ -159,7 +180,7 @@ class Records:
         # As if pass 1 were done already, so that recording it need not move the record in the index.
         sweep_at = now + timedelta(seconds=self.settings.recheck_delays[0]) + SKEW + OVERDUE_AFTER
         item = _new_item(notification, order_id, payment, verdict) | claim
-        item |= {"receivedAt": format_utc(now), **_in_line(item, now, now, sweep_at)}
+        item |= {"receivedAt": now, **_in_line(item, now, now, sweep_at)}
         item["expiresAt"] = int((now + timedelta(days=self.settings.keep_days)).timestamp())
         try:
             self.table.put(item, "attribute_not_exists(#chargeId)")
@@ -176,7 +197,7 @@ class Records:
         Raises `NotificationNotFound` where nothing was saved.
         """
         claim, key = self._new_claim(), {"chargeId": charge_id, "notificationId": notification_id}
-        values = {"before": number - 1, "now": format_utc(self.clock()), "failed": "FAILED", "number": "N"}
+        values = {"before": number - 1, "now": self.clock(), "failed": "FAILED", "number": "N"}
         try:
             return _claimed_by(claim, self.table.update(key, claim, _CLAIMABLE, values, add="attempts"))
         except ConditionFailed as found:
@@ -189,7 +210,7 @@ class Records:
         FAILED with the `failure` given. Where the claim was lost nothing is written, and the record is returned.
         """
         now, number = self.clock(), record.next_pass
-        done = {"number": number, "at": format_utc(now), "outcome": outcome, "durationMs": took}
+        done = {"number": number, "at": now, "outcome": outcome, "durationMs": took}
         changes = {"passesDone": number, "passes": (done | {"attempt": record.attempts},)}
         changes |= {"attemptsBefore": record.attempts, **self._next(record, now, settled=settled, failure=failure)}
         return self._update_claimed(record, changes)
@@ -212,13 +233,13 @@ class Records:
 
     def due_keys(self, shard: int) -> Iterator[Item]:
         """Return the keys that the sweep is to look at, in their line's order."""
-        values = {"shard": shard, "now": format_utc(self.clock())}
+        values = {"shard": shard, "now": self.clock()}
         return self.table.query("due", "#sweepShard = :shard AND #sweepAt <= :now", values)
 
     def move_back(self, found: Item) -> Item:
         """Move what `due_keys` found back in its line, and return the whole item; nothing where it has moved."""
         values = {"seen": found["sweepAt"], "shard": found["sweepShard"]}
-        later = {"sweepAt": format_utc(self.clock() + HANDED_OVER_WAIT)}
+        later = {"sweepAt": self.clock() + HANDED_OVER_WAIT}
         return self.table.update_if(_key(found), later, "#sweepAt = :seen AND #sweepShard = :shard", values)
 
     def end_unclaimed(self, item: Item, error: Exception) -> bool:
@@ -227,7 +248,9 @@ class Records:
         return bool(self.table.update_if(_key(item), self._failed(item, error), _UNMOVED, values))
 
     def _new_claim(self) -> Item:
-        return {"leaseUntil": format_utc(self.clock() + self.settings.lease), "claimId": uuid4().hex}
+        # Longer than its holder can live.
+        lease = timedelta(seconds=self.settings.pass_timeout_seconds + MARGIN_SECONDS)
+        return {"leaseUntil": self.clock() + lease, "claimId": uuid4().hex}
 
     def _update_claimed(self, record: Record, changes: Item) -> Record:
         try:
@@ -238,7 +261,7 @@ class Records:
 
     def _failed(self, about: Item, error: Exception) -> Item:
         # From here on it waits for a person, who finds it in the index `failed`.
-        found = {"failedAt": format_utc(self.clock()), "failedShard": sweep_shard(about, 0)}
+        found = {"failedAt": self.clock(), "failedShard": sweep_shard(about, 0)}
         return {"state": "FAILED", "lastError": _error_text(error)} | found | _ENDED
 
     def _next(self, record: Record, now: datetime, *, settled: bool, failure: Exception | None) -> Item:
@@ -248,8 +271,8 @@ class Records:
             return _DONE
         due = now + timedelta(seconds=self.settings.recheck_delays[record.passes_done]) + SKEW
         sweep_at = due + OVERDUE_AFTER
-        if record.sweep_at and timedelta() <= sweep_at - parse_utc(record.sweep_at) <= NOT_WORTH_MOVING:
-            sweep_at = parse_utc(record.sweep_at)
+        if record.sweep_at and timedelta() <= sweep_at - record.sweep_at <= NOT_WORTH_MOVING:
+            sweep_at = record.sweep_at
         return _WAITS | _in_line(record.about, due, due, sweep_at)
 
 
@@ -267,7 +290,7 @@ def _new_item(notification: "Notification", order_id: str, payment: Item | None,
 
 def _in_line(item: Item, due: datetime, first_due: datetime, sweep_at: datetime, failures: int = 0) -> Item:
     times = {"nextPassDue": due, "firstDue": first_due, "sweepAt": sweep_at}
-    return {name: format_utc(time) for name, time in times.items()} | {"sweepShard": sweep_shard(item, failures)}
+    return times | {"sweepShard": sweep_shard(item, failures)}
 
 
 def _claimed_by(claim: Item, item: Item) -> Record:

@@ -1,10 +1,11 @@
-r"""Keeps card data, tokens and secrets out of records, logs, the error log and mails.
+r"""Texts that others send: which can be an id, and what card data, tokens and secrets in them are masked.
 
 A text is searched as it is, and in a plain view of the same length, where digits of any script, full-width letters and
 encoded characters (`%34`, `\u0034`) are ASCII. What is found there is masked in the text; the rest is left unchanged.
 No pattern repeats without a bound before it can fail: the time must not grow with the square of a text's length.
 """
 
+import base64
 import json
 import re
 import unicodedata
@@ -13,7 +14,15 @@ from contextlib import suppress
 from functools import lru_cache
 from html import unescape
 
-from callback.text import decode_base64
+# What editors, proxies and copying leave around a text: all kinds of blanks, and what nobody sees.
+_HIDDEN = [*range(0x21), *range(0x2000, 0x2010), *range(0x2028, 0x2030), *range(0x205F, 0x2070)]
+BLANKS = "".join(map(chr, _HIDDEN)) + "\x85\xa0\xad\u061c\u1680\u180e\u3000\ufeff"
+_BASE64 = str.maketrans("-_", "+/", f"{BLANKS}=")
+# DynamoDB's limits for a partition key, an index key and a sort key.
+MAX_ID_BYTES, MAX_SORT_ID_BYTES = 2048, 1024
+ID_EXPECTED = f"one line of 1 to {MAX_ID_BYTES} bytes, and no card number"
+# Line ends separate ids where they are hashed, and a lone surrogate has no UTF-8.
+_UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 # `_ACROSS`: how far behind the cut to search for the end of a secret that begins before it.
 MASK, MAX_TEXT, MAX_BODY_BYTES, _MAX_DEPTH, _ACROSS = "[redacted]", 8_000, 32 * 1024, 12, 300
@@ -79,6 +88,18 @@ _CODE = re.compile(
 )
 _KINDS = {"Zs": "\1", "Pd": "-", "Cf": "\0", "Mn": "\0", "Me": "\0"}  # of characters: blanks, dashes, invisible ones
 _DOUBLED = str.maketrans("0123456789", "0246813579")
+
+
+def decode_base64(text: str) -> str:
+    """Decode base64 text of either alphabet, padded or not. Undecodable bytes are replaced. Raises `ValueError`."""
+    plain = text.translate(_BASE64)
+    decoded = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    return decoded.decode(json.detect_encoding(decoded), errors="replace")
+
+
+def is_id(text: str, limit: int = MAX_ID_BYTES) -> bool:
+    """Whether a text can be a key."""
+    return not _UNUSABLE.search(text) and 0 < len(text.encode()) <= limit and not is_card_number(text)
 
 
 def redacted_event(event: object) -> str:

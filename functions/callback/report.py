@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from callback.clock import Clock, format_utc, parse_utc
+from callback.clock import Clock
 from callback.errors import ContradictionRefused, FollowUpError, OrderContradicted
 from callback.log import by_proof, log
 from callback.redact import MASK, MAX_TEXT, redacted_event, redacted_text, scrub
 from callback.settings import Settings
-from callback.table import Item, Table
+from callback.table import Item, Table, format_utc, parse_utc
 
 RETENTION = timedelta(days=90)
 # For each kind, and for proved and unproved payments apart, so that nothing that a stranger sends uses up the mails
@@ -104,13 +104,13 @@ class Reporter:
             return
         mail = error_mail(self.settings, kind, row, logged, is_last=count["sent"] == limit)
         send_callback_error_email(self.ses(), self.settings, *mail)
-        self.table.update({"errorId": row["errorId"]}, {"mailedAt": format_utc(now), "expiresAt": _expires(now)})
+        self.table.update({"errorId": row["errorId"]}, {"mailedAt": now, "expiresAt": _expires(now)})
 
 
 def log_callback_error(table: Table, row: Item, now: datetime) -> Item:
     """Write or count up the row in CallbackErrorLogTable, and return it as it then is. Raises `AWS_ERRORS`."""
     changes = {name: value for name, value in row.items() if value is not None and name != "errorId"}
-    changes |= {"firstAt?": format_utc(now), "lastAt": format_utc(now), "expiresAt": _expires(now)}
+    changes |= {"firstAt?": now, "lastAt": now, "expiresAt": _expires(now)}
     return table.update({"errorId": row["errorId"]}, changes, add="occurrences")
 
 

@@ -62,11 +62,6 @@ class Settings(BaseModel):
     error_mail_to: Annotated[Names, Field(min_length=1)]
     settled_order_statuses: Names = ()
 
-    @property
-    def lease(self) -> timedelta:
-        """How long a claim keeps others out: longer than its holder can live."""
-        return timedelta(seconds=self.pass_timeout_seconds + MARGIN_SECONDS)
-
     def give_up_after(self, *, proved: bool) -> timedelta:
         """How long a pass is tried again, from when it was first due; what no checksum proves, anybody can send."""
         hours = self.give_up_after_hours

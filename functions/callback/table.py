@@ -1,8 +1,9 @@
-"""One DynamoDB table, in Python values: conditional writes that say what was in the way."""
+"""One DynamoDB table, in Python values, times among them: conditional writes that say what was in the way."""
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -14,12 +15,31 @@ AWS_ERRORS = (ClientError, BotoCoreError)
 _PAGE = 100
 
 
+def format_utc(time: datetime) -> str:
+    """Format a time with microseconds at one fixed width, so that texts sort as the times do."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_utc(text: object) -> datetime:
+    """Parse what `format_utc` made. Raises `ValueError` for a time without its zone, which would compare with none."""
+    if isinstance(text, datetime):
+        return text
+    if not isinstance(text, str) or not text.endswith("Z"):
+        raise ValueError("expected a UTC time such as 2026-01-31T12:00:00Z")
+    return datetime.fromisoformat(text)
+
+
+class _Writer(TypeSerializer):
+    def serialize(self, value: object) -> Any:  # noqa: ANN401 - as DynamoDB has it
+        return super().serialize(format_utc(value) if isinstance(value, datetime) else value)
+
+
 class _Reader(TypeDeserializer):
     def _deserialize_b(self, value: bytes) -> bytes:
         return bytes(value)  # boto3's own type for it raises where it is made a text
 
 
-serialize = TypeSerializer().serialize
+serialize = _Writer().serialize
 deserialize = _Reader().deserialize
 
 
@@ -105,8 +125,7 @@ def _present(item: Item) -> Item:
 
 
 def _written(item: Item, prefix: str = "") -> Item:
-    given = {name: list(value) if isinstance(value, tuple) else value for name, value in item.items()}
-    return {f"{prefix}{name}": serialize(value) for name, value in given.items()}
+    return {f"{prefix}{name}": serialize(value) for name, value in item.items()}
 
 
 def _names(*expressions: str) -> dict[str, Any]:

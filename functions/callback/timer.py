@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from annotated_types import Predicate
+from pydantic import ConfigDict, Field, StrictStr
 from pydantic.alias_generators import to_camel
 
-from callback.clock import SKEW, Clock, format_utc
-from callback.record import Record, Time, hash_ids
-from callback.schema import MAX_SORT_ID_BYTES, Id, Schema
+from callback.clock import SKEW, Clock
+from callback.record import Record, Schema, Time, hash_ids
+from callback.redact import ID_EXPECTED, MAX_SORT_ID_BYTES, is_id
 from callback.settings import Settings
+from callback.table import format_utc
 
 # A schedule in the past is refused or lost: the call needs time to arrive.
 SCHEDULE_LEAD_TIME = timedelta(seconds=2)
@@ -25,6 +27,8 @@ _CONTEXT = (
 _EXACTLY: Any = {"FlexibleTimeWindow": {"Mode": "OFF"}, "ScheduleExpressionTimezone": "UTC"}
 # Only the hand-over to Lambda is retried; what Recheck itself fails at waits in the record.
 _HAND_OVER: Any = {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 10}
+
+Id = Annotated[StrictStr, Predicate(is_id), Field(description=ID_EXPECTED)]
 
 
 class TimerInput(Schema):

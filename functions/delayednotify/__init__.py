@@ -8,10 +8,9 @@ from callback.app import Application, application
 from callback.errors import PassError, RetriesExhausted, SpoiltRecord
 from callback.log import by_proof, log
 from callback.notification import parse_notification
-from callback.processor import CreditCardCallbackProcessor, order_of
-from callback.redirect import Response
+from callback.processor import CreditCardCallbackProcessor, Response, order_of
+from callback.redact import is_id
 from callback.report import kind_of
-from callback.schema import is_id
 from callback.table import AWS_ERRORS
 
 # The retry queue's visibility timeout: how soon a letter comes again.

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from werkzeug.serving import BaseWSGIServer
 from werkzeug.test import Client
 
-from callback.clock import format_utc
+from callback.table import format_utc
 from followups.board import HEADERS, HOST, application, server
 from followups.snapshot import Poller
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER

@@ -20,8 +20,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from callback.clock import format_utc
 from callback.notification import parse_notification
+from callback.table import format_utc
 from local import emulator
 from local.emulator import ACCOUNT, REGION, ROOT
 from local.samples import EVENTS

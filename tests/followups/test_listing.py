@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from callback.clock import format_utc
+from callback.table import format_utc
 from tests.followups.conftest import Followups
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
 from tests.support.deployed import Deployed

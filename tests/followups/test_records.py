@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from callback.clock import format_utc
 from callback.report import error_id
+from callback.table import format_utc
 from followups.records import State, read, status
 from followups.stack import Stack
 from followups.tables import Listing, find, listed

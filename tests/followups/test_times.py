@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from callback.clock import parse_utc
+from callback.table import parse_utc
 from followups.text import clock_time, parse_when, relative, span
 
 NOW = datetime(2026, 11, 22, 9, 30, 17, 250_000, tzinfo=UTC)

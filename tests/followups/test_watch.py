@@ -16,7 +16,7 @@ from botocore.exceptions import (
 )
 from rich.console import Console
 
-from callback.clock import format_utc, parse_utc
+from callback.table import format_utc, parse_utc
 from followups.records import STATES, Found, read
 from followups.snapshot import Poller, Snapshot
 from followups.stack import Stack, StackError, explain

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from callback.clock import format_utc
 from callback.errors import PassFailed
 from callback.record import Record
+from callback.table import format_utc
 from tests.support.aws import CHARGE, NOTIFICATION, World
 from tests.support.call_purposes import purpose
 from tests.support.fault_scenarios import START

@@ -15,7 +15,7 @@ from botocore.client import BaseClient
 from botocore.response import StreamingBody
 
 from callback import errors
-from callback.clock import format_utc, parse_utc
+from callback.table import format_utc, parse_utc
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, RETURN_URL, World, sample
 from tests.support.call_purposes import dependency, purpose
 from tests.support.lambda_model import Died

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callback.redirect import redirect
+from callback.processor import redirect
 from callback.settings import read_settings
 from tests.support.aws import ORDER, PARAMETERS, RETURN_URL, World
 from tests.support.template import resolved

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, Route, sync_playwright
 
-from callback.redirect import redirect
+from callback.processor import redirect
 from callback.settings import read_settings
 from tests.support.aws import ORDER, PARAMETERS
 from tests.support.programs import program

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from callback.clock import format_utc, parse_utc, utc_now
+from callback.clock import utc_now
 from callback.errors import InvalidTimer
 from callback.record import Record
+from callback.table import format_utc, parse_utc
 from callback.timer import TimerInput, schedule_name
 from tests.functions.test_notification import event, message
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample

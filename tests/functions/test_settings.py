@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from callback.app import application
 from callback.errors import SettingsError
 from callback.settings import MARGIN_SECONDS, Settings, read_settings
+from callback.table import parse_utc
 from tests.support.aws import PARAMETERS, World
 from tests.support.template import resolved, source
 from tests.template.test_template import FUNCTIONS, RESOURCES
@@ -103,13 +104,16 @@ def test_all_functions_have_one_environment() -> None:
 
 
 @pytest.mark.parametrize("limit", source()["Parameters"]["PassTimeoutSeconds"]["AllowedValues"])
-def test_lease_is_the_functions_own_timeout(limit: str) -> None:
+def test_lease_is_the_functions_own_timeout(world: World, limit: str) -> None:
     """Timeout = pass limit + margin = lease: a lease outlives its holder, and leaves room to record a pass."""
     resources = resolved(**PARAMETERS, PassTimeoutSeconds=limit)
-    settings = read_settings(resources["RecheckFunction"]["Properties"]["Environment"]["Variables"])
+    world.cold_start(PASS_TIMEOUT_SECONDS=limit)
+    world.deliver()
+    [saved] = world.wire.of("dynamodb.PutItem")
+    lease = parse_utc(saved["Item"]["leaseUntil"]["S"]) - parse_utc(saved["Item"]["receivedAt"]["S"])
     for function in ("DelayedNotifyFunction", "RecheckFunction", "RetryFunction"):
         timeout = timedelta(seconds=resources[function]["Properties"]["Timeout"])
-        assert timeout == settings.lease == timedelta(seconds=int(limit) + MARGIN_SECONDS)
+        assert timeout == lease == timedelta(seconds=int(limit) + MARGIN_SECONDS)
 
 
 def test_client_of_process_paid_order_waits_for_a_whole_pass_and_never_retries(world: World) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from callback.clock import format_utc
 from callback.errors import GaveUp, PassFailed
+from callback.table import format_utc
 from tests.functions.test_flow import WAITING, dies, only
 from tests.support.aws import ORDER, World
 from tests.support.lambda_model import Died

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from boto3.dynamodb.types import TypeSerializer
 
-from callback.clock import format_utc, parse_utc
 from callback.errors import FollowUpError, PassFailed
 from callback.record import SWEEP_SHARDS, sweep_shard
 from callback.sweep import Counts, all_at_once
+from callback.table import format_utc, parse_utc
 from tests.functions.test_flow import WAITING, down, once, only, unreachable
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample
 from tests.support.moto_in_process import asked_directly, directly

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from callback.clock import format_utc, parse_utc
 from callback.errors import GaveUp, PassFailed
+from callback.table import format_utc, parse_utc
 from tests.functions.test_flow import WAITING, dies, once, only, unreachable
 from tests.support.aws import World, sample
 from tests.support.lambda_model import Died

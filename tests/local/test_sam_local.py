@@ -21,7 +21,7 @@ import boto3
 import pytest
 from rich.console import Console
 
-from callback.clock import format_utc
+from callback.table import format_utc
 from local import engine
 from local.containers import FUNCTIONS, IMAGE, SamLocal, bridged, debugging, sam_local
 from local.emulator import HOST, STATE, StackError, free_port, leave_account

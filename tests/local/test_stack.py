@@ -23,7 +23,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from callback.clock import format_utc
+from callback.table import format_utc
 from local import emulator
 from local.containers import bridged
 from local.emulator import ROOT, Emulator

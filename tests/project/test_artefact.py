@@ -15,7 +15,8 @@ from artefact import __main__ as commands
 from artefact import runtime
 from artefact.runtime import RuntimeEmulatorError, running
 from artefact.size import CEILING_MB, contents
-from callback.clock import format_utc, utc_now
+from callback.clock import utc_now
+from callback.table import format_utc
 from local import emulator
 from local.emulator import ROOT
 from local.samples import EVENTS, read_sample

@@ -17,7 +17,7 @@ from tests.support.fresh_python import run_python
 CEILINGS: dict[str, dict[str, int]] = tomllib.loads((ROOT / "tests" / "project" / "ceilings.toml").read_text())
 STANDARD = {name.strip("_") for name in sys.stdlib_module_names} | {"sysconfigdata"}
 # Recheck starts without what only a notification's way in, the sweep or the retry queue needs.
-NOT_FOR_RECHECK = {"callback.notification", "callback.checksum", "callback.processor", "callback.redirect"}
+NOT_FOR_RECHECK = {"callback.notification", "callback.checksum", "callback.processor"}
 # None of them is needed (docs/decisions/04, 05, 10), and each takes as long to import as all of functions/ together.
 NEVER = {
     "aws_xray_sdk",

@@ -19,7 +19,7 @@ from tests.support.deployed import Deployed
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 FUNCTIONS, FOLLOWUPS = f"{ROOT / 'functions'}/", f"{ROOT / 'followups'}/"
 # What all steps use, and how each invocation begins and ends.
-SHARED = {"clock.py", "log.py", "redact.py", "schema.py", "settings.py", "table.py", "text.py"}
+SHARED = {"clock.py", "log.py", "redact.py", "settings.py", "table.py"}
 AROUND = {"bind", "ids", "parse", "_context"}
 MOST_FILES, MOST_MOVES, MOST_TO_SHOW = 17, 100, 10
 Calls = list[tuple[CodeType, CodeType | None]]

@@ -18,9 +18,9 @@ from moto.backends import get_backend
 import delayednotify
 import recheck
 from callback.app import Application
-from callback.clock import format_utc, parse_utc
 from callback.log import logger
 from callback.settings import read_settings
+from callback.table import format_utc, parse_utc
 from local.emulator import ACCOUNT, REGION, ROOT
 from local.stack import SECRET
 from tests.support.call_purposes import dependency

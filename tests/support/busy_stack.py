@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from callback.clock import format_utc
 from callback.report import error_id
+from callback.table import format_utc
 from tests.support.deployed import Deployed
 
 FAILED_ORDER, LATE_ORDER, OLD_ORDER = "ORDER-1984", "ORDER-1989", "ORDER-1977"

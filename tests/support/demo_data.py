@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from botocore.exceptions import ReadTimeoutError
 
-from callback.clock import parse_utc
 from callback.errors import PassError
+from callback.table import parse_utc
 from tests.functions.test_flow import dies
 from tests.functions.test_notification import event, signed
 from tests.support.aws import World

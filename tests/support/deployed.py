@@ -12,8 +12,8 @@ from moto.sqs.models import sqs_backends
 
 import delayednotify
 import recheck
-from callback.clock import format_utc
 from callback.record import OVERDUE_AFTER
+from callback.table import format_utc
 from followups.cli import main
 from followups.operator import Operator
 from followups.stack import FAILURE, QUEUES, REFUSED, RETRY

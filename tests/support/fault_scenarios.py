@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.exceptions import ReadTimeoutError
 
-from callback.clock import format_utc, parse_utc
+from callback.table import format_utc, parse_utc
 from tests.support.aws import World, sample
 from tests.support.call_purposes import purpose
 from tests.support.invariants import broken, repair

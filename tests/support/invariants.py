@@ -5,7 +5,7 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-from callback.clock import format_utc, parse_utc
+from callback.table import format_utc, parse_utc
 from tests.support.aws import World
 from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, RETRY, SWEEP, Model, notification_of
 
