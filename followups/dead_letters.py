@@ -6,31 +6,29 @@ the target's `Input`, with message attributes such as ERROR_CODE (EventBridge Sc
 """
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import Field, StrictStr
 
 from callback.checksum import verify
-from callback.clock import format_utc
 from callback.errors import BadInput, InvalidNotification, InvalidTimer
 from callback.notification import parse_notification
 from callback.redact import redacted_event, redacted_text
-from callback.schema import Schema
+from callback.table import format_utc
 from callback.timer import TimerInput
 from followups.manual import ManualGroup, manual
 from followups.operator import Operator, rate_option
-from followups.output import DONE, FAILED, LEFT, PLANNED, Row, Sheet, column
-from followups.records import CHECKSUMS
+from followups.outcome import Change, Result, dry_run_option, yes_option
+from followups.output import Row, Sheet, column
+from followups.records import CHECKSUMS, IDS
 from followups.stack import FAILURE, QUEUES, REFUSED, RETRY, Stack
 from followups.text import error_line, printable, span, visible
 
@@ -39,17 +37,23 @@ if TYPE_CHECKING:
 
 # What is there waits for a person.
 FOR_A_PERSON = (REFUSED, FAILURE)
-# As many as SQS returns at once, and for how long they are hidden from others at most.
-_AT_ONCE, _HIDDEN_SECONDS = 10, 300
-# Any wait makes SQS ask all its servers; without one it may miss what is there.
-_WAIT_SECONDS = 1
+# As many as SQS returns at once, and for how long they are hidden from others at most. Any wait makes SQS ask all its
+# servers; without one it may miss what is there.
+_RECEIVE = {"MaxNumberOfMessages": 10, "VisibilityTimeout": 300, "WaitTimeSeconds": 1}
+_ASKED = {"MessageAttributeNames": ["All"], "MessageSystemAttributeNames": ["SentTimestamp"]}
 # Of the beginning of a message id.
 _SHORTEST = 6
+_COLUMNS = (column("", 1), column("queue", 25), column("of", ratio=1), column("what", ratio=1))
+_DRAINS = {
+    RETRY: "It drains by itself: each letter is delivered again every {}.",
+    REFUSED: "No retry helps: `followups dead-letters discard`, or `redrive` once its cause is gone.",
+    FAILURE: "Nothing tries again: `followups dead-letters redrive` once the cause is gone.",
+}
 
 
 @dataclass(frozen=True)
 class Letter:
-    """A message of a queue: what it is about and why it is there; a `refusal` says why it cannot go back.
+    """A message of a queue: what it is about and why it is there; a `refusal` says why it cannot be sent back.
 
     Only the body may not be printed: it holds card data. `checksum` is the verdict, as far as it is known without the
     merchant's key.
@@ -64,6 +68,21 @@ class Letter:
     ids: Mapping[str, str] = field(default_factory=dict)
     refusal: str = "neither a record of Lambda's nor a timer"
     checksum: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Why it is there, as far as is known."""
+        return self.error or self.refusal
+
+    def row(self, now: datetime) -> Row:
+        """Return it in each form, without the body."""
+        # Clocks differ: nothing was sent after now.
+        age = f"{span(max(timedelta(0), now - self.sent_at))} old"
+        names = dict(self.ids) | ({"checksum": self.checksum} if self.checksum else {})
+        of = "\n".join(visible(f"{name.removesuffix('Id')} {value}") for name, value in names.items())
+        line = " ".join(f"{name}={value}" for name, value in ({"messageId": self.message_id} | names).items())
+        queue = f"{self.queue}\n{self.kind}, {age}\n{self.message_id.partition('-')[0]}"
+        return Row((queue, of), (self.queue, self.kind, line, age), self.as_data())
 
     def as_data(self) -> dict[str, object]:
         """For programs, without the body."""
@@ -80,25 +99,17 @@ class Letter:
         return self.as_data() | {"event": event}
 
 
-class _Context(Schema):
-    function: StrictStr = Field(alias="functionArn")
-    condition: StrictStr
+@dataclass
+class Letters:
+    """The letters of some queues, or those whose message ids begin as asked.
 
+    At the end of `with`, others can receive again what was received and not deleted.
+    """
 
-class _Record(Schema):
-    """What Lambda writes of an event that failed."""
-
-    context: _Context = Field(alias="requestContext")
-    payload: Any = Field(alias="requestPayload")
-    answer: Any = Field(None, alias="responsePayload")
-
-
-class Queue:
-    """One queue of the stack. At the end of `with`, others can receive again what was received and not deleted."""
-
-    def __init__(self, stack: Stack, name: str) -> None:
-        self.name, self._stack, self._url = name, stack, stack.output(name)
-        self._held: dict[str, str] = {}  # by message id, the newest handle
+    stack: Stack
+    queues: tuple[str, ...]
+    asked: tuple[str, ...] = ()
+    _held: dict[str, dict[str, str]] = field(default_factory=dict)  # by message id: its queue and its newest handle
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -106,74 +117,60 @@ class Queue:
 
     def __exit__(self, *_: object) -> None:
         """Make what is left visible."""
-        for handle in self._held.values():
+        for place in self._held.values():
             with suppress(ClientError, BotoCoreError):  # it is visible again some minutes later
-                self._stack.sqs.change_message_visibility(QueueUrl=self._url, ReceiptHandle=handle, VisibilityTimeout=0)
+                self.stack.sqs.change_message_visibility(**place, VisibilityTimeout=0)
 
     def __iter__(self) -> Iterator[Letter]:
         """Receive each letter once that is not hidden."""
-        while messages := self._receive():
-            new = [message for message in messages if message["MessageId"] not in self._held]
-            self._held |= {message["MessageId"]: message["ReceiptHandle"] for message in messages}
-            if not new:  # in a long run the first ones are visible again: all were seen
-                return
-            yield from (_letter(self._stack, self.name, message) for message in new)
+        for name in self.queues:
+            url = self.stack.output(name)
+            while messages := self.stack.sqs.receive_message(QueueUrl=url, **_RECEIVE, **_ASKED).get("Messages"):
+                new = [message for message in messages if message["MessageId"] not in self._held]
+                for message in messages:
+                    self._held[message["MessageId"]] = {"QueueUrl": url, "ReceiptHandle": message["ReceiptHandle"]}
+                if not new:  # in a long run the first ones are visible again: all were seen
+                    break
+                letters = (_letter(self.stack, name, message) for message in new)
+                yield from (one for one in letters if not self.asked or one.message_id.startswith(self.asked))
 
     def delete(self, letter: Letter) -> None:
         """Delete a letter. Raises `ClientError` or `BotoCoreError`."""
-        self._stack.sqs.delete_message(QueueUrl=self._url, ReceiptHandle=self._held[letter.message_id])
+        self.stack.sqs.delete_message(**self._held[letter.message_id])
         del self._held[letter.message_id]
-
-    def _receive(self) -> list[Any]:
-        answer = self._stack.sqs.receive_message(
-            QueueUrl=self._url,
-            MaxNumberOfMessages=_AT_ONCE,
-            VisibilityTimeout=_HIDDEN_SECONDS,
-            WaitTimeSeconds=_WAIT_SECONDS,
-            MessageAttributeNames=["All"],
-            MessageSystemAttributeNames=["SentTimestamp"],
-        )
-        messages: list[Any] = answer.get("Messages", [])
-        return messages
 
 
 def _letter(stack: Stack, queue: str, message: Any) -> Letter:  # noqa: ANN401 - SQS's
     attributes = {name: about.get("StringValue", "") for name, about in message.get("MessageAttributes", {}).items()}
-    sent_at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
-    letter = Letter(queue, message["MessageId"], message["Body"], sent_at, _reason(attributes))
-    try:
-        content = json.loads(letter.body)
-    except (ValueError, RecursionError):
-        return letter
-    with suppress(BadInput):
-        return _of_lambda(stack, letter, _Record.parse(content, InvalidTimer))
-    with suppress(BadInput):
-        timer = TimerInput.parse(content, InvalidTimer)
-        ids = {"chargeId": timer.charge_id, "notificationId": timer.notification_id, "orderId": timer.order_id}
-        ids["pass"] = str(timer.number)
-        return replace(letter, kind="scheduler", ids=ids, refusal="")
-    return letter
-
-
-def _reason(attributes: Mapping[str, str]) -> str:
     pairs = (("errorType", "reason"), ("ERROR_CODE", "ERROR_MESSAGE"))
-    found = (f"{attributes[kind]}: {attributes.get(text, '')}" for kind, text in pairs if kind in attributes)
-    return printable(next(found, ""))
+    errors = (f"{attributes[kind]}: {attributes.get(text, '')}" for kind, text in pairs if kind in attributes)
+    error = printable(next(errors, ""))
+    sent_at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
+    about = {"error": error} | _content(stack, message["Body"], error)
+    return Letter(queue, message["MessageId"], message["Body"], sent_at, **about)
 
 
-def _of_lambda(stack: Stack, letter: Letter, record: _Record) -> Letter:
+def _content(stack: Stack, body: str, error: str) -> dict[str, Any]:
+    """Return what a letter's body tells; nothing where it is neither a record of Lambda's nor a timer."""
+    with suppress(ValueError, RecursionError, BadInput):
+        match content := json.loads(body):
+            case {"requestContext": {"functionArn": str(arn), "condition": str(condition)}, "requestPayload": event}:
+                answer = content.get("responsePayload")
+                why = error or (error_line(answer) if answer else printable(condition))
+                return {"error": why, **_of_lambda(stack, arn, event, error)}
+        TimerInput.parse(content, InvalidTimer)
+        return {"kind": "scheduler", "ids": {name: str(content[name]) for name in (*IDS, "pass")}, "refusal": ""}
+    return {}
+
+
+def _of_lambda(stack: Stack, arn: str, event: object, error: str) -> dict[str, Any]:
     # The record names the version too, "...:function:NAME:$LATEST".
-    function = ":".join(record.context.function.split(":")[:7])
-    foreign = printable(f"{function} is not DelayedNotify of stack {stack.name}")
-    ids, checksum = _notification(record.payload)
-    return replace(
-        letter,
-        kind="on-failure",
-        ids=ids,
-        error=letter.error or (error_line(record.answer) if record.answer else printable(record.context.condition)),
-        refusal="" if function == stack.output("DelayedNotifyFunctionArn") else foreign,
-        checksum=next((word for word in CHECKSUMS if f"Rejected: checksum {word}" in letter.error), checksum),
-    )
+    function = ":".join(arn.split(":")[:7])
+    is_ours = function == stack.output("DelayedNotifyFunctionArn")
+    refusal = "" if is_ours else printable(f"{function} is not DelayedNotify of stack {stack.name}")
+    ids, checksum = _notification(event)
+    rejected = (word for word in CHECKSUMS if f"Rejected: checksum {word}" in error)
+    return {"kind": "on-failure", "ids": ids, "refusal": refusal, "checksum": next(rejected, checksum)}
 
 
 def _notification(event: object) -> tuple[dict[str, str], str]:
@@ -184,21 +181,6 @@ def _notification(event: object) -> tuple[dict[str, str], str]:
     verdict = verify(notification, {})
     ids = {name: value for name, value in notification.ids.items() if value}
     return ids, "unchecked" if verdict.retryable else verdict.status
-
-
-_COLUMNS = (column("", 1), column("queue", 25), column("of", ratio=1), column("what", ratio=1))
-Result = Literal["went back", "stays", "would go back", "lies there"]
-_MARKS = {"went back": DONE, "stays": FAILED, "would go back": PLANNED, "lies there": LEFT}
-_DRAINS = {
-    RETRY: "It drains by itself: each letter is delivered again every {}.",
-    REFUSED: "No retry helps: `followups dead-letters discard`, or `redrive` once its cause is gone.",
-    FAILURE: "Nothing tries again: `followups dead-letters redrive` once the cause is gone.",
-}
-_LOOKING = [
-    "cloudformation:DescribeStacks the stack",
-    "sqs:ReceiveMessage the queues",
-    "sqs:ChangeMessageVisibility the queues",
-]
 
 
 def _long_enough(_context: click.Context, _: click.Parameter, letters: tuple[str, ...]) -> tuple[str, ...]:
@@ -217,10 +199,6 @@ def _chosen(names: tuple[str, ...], metavar: str = "[LETTER]...") -> Callable[["
     return lambda function: queue(letters(function))
 
 
-def _those(queue: Iterable[Letter], wanted: tuple[str, ...]) -> Iterator[Letter]:
-    return (letter for letter in queue if not wanted or letter.message_id.startswith(wanted))
-
-
 @click.group("dead-letters", cls=ManualGroup)
 def command() -> None:
     """List, redrive or discard what could not be saved.
@@ -230,6 +208,12 @@ def command() -> None:
     """
 
 
+_LOOKING = (
+    "cloudformation:DescribeStacks the stack",
+    "sqs:ReceiveMessage the queues",
+    "sqs:ChangeMessageVisibility the queues",
+)
+_DELETING = (*_LOOKING, "sqs:DeleteMessage RefusedQueue, FailureQueue")
 _manual = partial(manual, group=command)
 
 
@@ -246,22 +230,24 @@ def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str
     Each letter is received, hidden from others for a moment, and made visible again; none is moved. A letter that is
     hidden cannot be read, and is only counted: RetryFunction or another redrive has it, or it waits for its next try.
     """
-    stack, output = operator.stack, operator.output
+    stack, output, now = operator.stack, operator.output, operator.clock()
     _ = stack.output(RETRY), stack.sqs  # made here: boto3 cannot make clients in two threads at once
 
     def read(name: str) -> tuple[tuple[int, int, timedelta], list[Letter]]:
-        with Queue(stack, name) as queue:
-            return stack.queue_counts(name), list(islice(_those(queue, letters), limit))
+        with Letters(stack, (name,), letters) as those:
+            return stack.queue_counts(name), list(islice(those, limit))
 
     names = queues or QUEUES
     with ThreadPoolExecutor(len(names)) as pool:
         results = list(pool.map(read, names))
     for name, ((there, hidden, wait), found) in zip(names, results, strict=True):
-        _list(operator, found)
+        rows = [Result("waiting", letter.reason).row(letter.row(now)) for letter in found]
+        if rows:
+            Sheet(output, *_COLUMNS).add(*rows)
         if output.is_table or found or hidden:
-            of = f" of about {there}" if there > len(found) == limit else ""
-            counts = f"{len(found)}{of} to look at, {hidden} hidden." if hidden else f"{len(found)}{of}."
-            output.note(f"{name}: {counts}", _DRAINS[name].format(span(wait)) if found or hidden else "")
+            count = f"{len(found)} of about {there}" if there > len(found) == limit else f"{len(found)}"
+            count += f" visible, {hidden} hidden" if hidden else ""
+            output.note(f"{name}: {count}.", _DRAINS[name].format(span(wait)) if found or hidden else "")
     return 0
 
 
@@ -280,29 +266,28 @@ def export(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]
 
 
 def _print_events(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], *, as_json: bool) -> int:
-    code = 1
-    for name in queues or QUEUES:
-        with Queue(operator.stack, name) as queue:
-            for letter in _those(queue, letters):
-                code, about = 0, letter.with_event()
-                if as_json:
-                    operator.output.document(about)
-                    continue
-                for key, value in about.items():
-                    operator.output.line(f"{key}:", str(value))
-                operator.output.line("")
+    code, output = 1, operator.output
+    with Letters(operator.stack, queues or QUEUES, letters) as those:
+        for about in (letter.with_event() for letter in those):
+            code = 0
+            if as_json:
+                output.document(about)
+                continue
+            for key, value in about.items():
+                output.line(f"{key}:", str(value))
+            output.line("")
     return code
 
 
 @_manual(
     "redrive",
-    (*_LOOKING, "sqs:DeleteMessage RefusedQueue, FailureQueue", "sqs:SendMessage RetryQueue"),
+    (*_DELETING, "sqs:SendMessage RetryQueue"),
     "followups dead-letters redrive 1f0c5a55",
     "followups dead-letters redrive --yes --rate 2",
 )
 @_chosen(FOR_A_PERSON)
-@click.option("--dry-run", is_flag=True, help="only print what would go back")
-@click.option("--yes", is_flag=True, help="send back what is not named by its id, too")
+@dry_run_option
+@yes_option
 @rate_option
 def redrive(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, ...], **how: Any) -> int:  # noqa: ANN401
     """Send letters back to the retry queue, and delete them where they were.
@@ -311,68 +296,19 @@ def redrive(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, 
     seconds. Without a letter's id nothing is sent before --yes: it prints a plan and the command that sends it. What is
     refused once more is in RefusedQueue again. It may be stopped, and a pass that is done is not run again.
     """
-    is_done = not how["dry_run"] and bool(how["yes"] or letters)
-    if is_done:
-        operator.when_stopped = "Stopped. What is not listed as gone back is where it was; the same command continues."
-    counts = _redrive(operator, queues or FOR_A_PERSON, letters, how["rate"] if is_done else None)
-    advice = "See the lines above, then redrive again, or discard." if counts["stays"] and is_done else ""
-    operator.output.note(f"Dead letters: {counts.total()}, staying: {counts['stays']}.", advice)
-    if counts["would go back"]:
-        operator.print_command("dead-letters", "redrive", "--yes", *(f"--queue={name}" for name in queues), ids=letters)
-    is_unknown = bool(letters) and not counts.total()
-    return 1 if counts["stays"] or is_unknown or (counts["would go back"] and not how["dry_run"]) else 0
-
-
-def _redrive(
-    operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], rate: float | None
-) -> Counter[Result]:
-    """Send the letters back, at most `rate` a second; without a rate print which would go."""
-    counts: Counter[Result] = Counter()
-    sent: set[int] = set()
-    for name in queues:
-        sheet = Sheet(operator.output, *_COLUMNS)
-        with Queue(operator.stack, name) as queue:
-            those = _those(queue, letters)
-            for letter in operator.paced(those, rate) if rate else those:
-                result, text = _send_back(operator.stack, queue, letter, sent) if rate else _plan(letter)
-                sent.add(hash(letter.body))
-                counts[result] += 1
-                sheet.add(_row(operator, letter, result, text))
-    return counts
-
-
-def _plan(letter: Letter) -> tuple[Result, str]:
-    if letter.refusal:
-        return "stays", f"stays: {letter.refusal}"
-    return "would go back", f"would go back to the retry queue; {letter.error}"
-
-
-def _send_back(stack: Stack, queue: Queue, letter: Letter, sent: set[int]) -> tuple[Result, str]:
-    """Send a letter, *then* delete it: a process that dies in between leaves it where it was.
-
-    One that goes back twice is harmless, since the record knows which passes are done.
-    """
-    if letter.refusal:
-        return "stays", f"stays: {letter.refusal}"
-    # What is refused again comes back at once, as a new message of the same body: once is enough.
-    if hash(letter.body) in sent:
-        return "stays", f"stays: refused again: {letter.error}"
-    try:
-        stack.sqs.send_message(QueueUrl=stack.output(RETRY), MessageBody=letter.body)
-        queue.delete(letter)
-    except (ClientError, BotoCoreError) as error:
-        return "stays", f"stays: {printable(str(error))}"
-    return "went back", "went back to the retry queue"
+    with Letters(operator.stack, queues or FOR_A_PERSON, letters) as those:
+        change = _change(operator, "redrive", those, queues, rate=how["rate"])
+        return change.run(those, yes=how["yes"] or bool(letters), dry_run=how["dry_run"])
 
 
 @_manual(
     "discard",
-    (*_LOOKING, "sqs:DeleteMessage RefusedQueue, FailureQueue"),
+    _DELETING,
     "followups dead-letters discard 1f0c5a55",
     "followups dead-letters discard --queue FailureQueue --yes",
 )
 @_chosen(FOR_A_PERSON)
-@click.option("--yes", is_flag=True, help="do not ask")
+@yes_option
 def discard(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], *, yes: bool) -> int:
     """Delete letters for good.
 
@@ -380,49 +316,33 @@ def discard(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...
     --yes deletes. Without --queue it is RefusedQueue, in which anybody's nonsense ends. What is in FailureQueue was
     accepted, and is nowhere else: redrive it, if you can.
     """
-    results = [_discard(operator, name, letters, yes=yes) for name in queues or (REFUSED,)]
-    found, deleted = (sum(column) for column in zip(*results, strict=True))
-    operator.output.note(f"Letters: {found}, deleted: {deleted}.")
-    return 1 if deleted < found or (letters and not found) else 0
+    with Letters(operator.stack, queues or (REFUSED,), letters) as those:
+        found = list(those)
+        question = f"Delete {len(found)} of {', '.join(those.queues)} for good?"
+        return _change(operator, "discard", those, queues, question=question).run(found, yes=yes)
 
 
-def _discard(operator: Operator, name: str, wanted: tuple[str, ...], *, yes: bool) -> tuple[int, int]:
-    with Queue(operator.stack, name) as queue:
-        letters = list(_those(queue, wanted))
-        _list(operator, letters)
-        words = ("dead-letters", "discard", "--yes", f"--queue={name}")
-        question = f"Delete {len(letters)} of {name} for good?"
-        if letters and not (yes or operator.confirms(question, *words, ids=wanted)):
-            return len(letters), 0
-        operator.when_stopped = "Stopped. Some letters may have been deleted; the others are where they were."
-        return len(letters), sum(_delete(operator, queue, letter) for letter in letters)
+def _change(operator: Operator, name: str, those: Letters, queues: tuple[str, ...], **how: Any) -> Change[Letter]:  # noqa: ANN401 - Change's
+    """Letters leave their queues: `redrive` sends each to the retry queue first."""
+    stack, sent, word = operator.stack, set[int](), "sent" if name == "redrive" else "deleted"
 
+    def plan(_: Operator, letter: Letter) -> Result:
+        # What is refused again comes back at once, as a new message of the same body: once is enough.
+        refusal = f"refused again: {letter.error}" if hash(letter.body) in sent else letter.refusal
+        if word == "sent" and refusal:
+            return Result("kept", f"kept: {refusal}")
+        return Result("planned", f"would be {word}; {letter.reason}")
 
-def _delete(operator: Operator, queue: Queue, letter: Letter) -> bool:
-    try:
-        queue.delete(letter)
-    except (ClientError, BotoCoreError) as error:
-        operator.output.note(f"{letter.message_id} could not be deleted: {printable(str(error))}")
-        return False
-    return True
+    def do(_: Operator, letter: Letter) -> Result:
+        try:
+            if word == "sent":  # and *then* deleted: twice is harmless, the record knows which passes are done
+                sent.add(hash(letter.body))
+                stack.sqs.send_message(QueueUrl=stack.output(RETRY), MessageBody=letter.body)
+            those.delete(letter)
+        except (ClientError, BotoCoreError) as error:
+            return Result("kept", f"kept: {printable(str(error))}")
+        return Result(word, f"{word}; {letter.reason}")
 
-
-def _list(operator: Operator, letters: list[Letter]) -> None:
-    if letters:
-        rows = (_row(operator, letter, "lies there", letter.error or letter.refusal) for letter in letters)
-        Sheet(operator.output, *_COLUMNS).add(*rows)
-
-
-def _row(operator: Operator, letter: Letter, result: Result, text: str) -> Row:
-    # Clocks differ: nothing was sent after now.
-    age = f"{span(max(timedelta(0), operator.clock() - letter.sent_at))} old"
-    of = [visible(f"{name.removesuffix('Id')} {value}") for name, value in letter.ids.items()]
-    of += [f"checksum {letter.checksum}"] if letter.checksum else []
-    ids = [f"{name}={value}" for name, value in ({"messageId": letter.message_id} | dict(letter.ids)).items()]
-    ids += [f"checksum={letter.checksum}"] if letter.checksum else []
-    short = letter.message_id.partition("-")[0]
-    return Row(
-        (_MARKS[result], f"{letter.queue}\n{letter.kind}, {age}\n{short}", "\n".join(of), text),
-        (letter.queue, letter.kind, " ".join(ids), age, text),
-        letter.as_data() | {"result": result, "text": text},
-    )
+    words = ("dead-letters", name, "--yes", *(f"--queue={queue}" for queue in queues))
+    sheet, about = Sheet(operator.output, *_COLUMNS), partial(Letter.row, now=operator.clock())
+    return Change(operator, name, sheet, about, plan, do, words=words, ids=those.asked, **how)

@@ -1,15 +1,14 @@
 """`followups resolve`: close what was settled by hand."""
 
-from datetime import datetime
+from functools import partial
 
 import click
 
-from callback.clock import format_utc
+from callback.table import format_utc
 from followups.manual import READ, manual
 from followups.operator import Operator
-from followups.outcome import Outcome, sheet
+from followups.outcome import Result, of_notifications, or_unknown
 from followups.records import Notification, status
-from followups.stack import Stack
 from followups.tables import KEY, RECORDS, find, update
 from followups.text import printable
 
@@ -30,28 +29,29 @@ def command(operator: Operator, word: str, reason: str) -> int:
     """
     if not (reason := printable(reason)):
         raise click.UsageError("--reason needs a text")
-    found, rows, is_left = find(operator.stack, word, every=True), sheet(operator), False
-    for one in found.rows:
-        outcome = resolve(operator.stack, one, reason, operator.clock())
-        row, is_closed = outcome.row(), outcome.result != "left"
-        rows.add(row._replace(record={**row.record, "resolved": is_closed}))
-        is_left |= not is_closed
-    if not found.rows:
-        operator.output.note(f"{word}: no notification was saved in stack {operator.stack.name}.")
-    return 1 if is_left or found.more or not found.rows else 0
+    found = or_unknown(find(operator.stack, word, every=True), word)
+    change = of_notifications(operator, "resolve", _plan, partial(_close, reason=reason), more=found.more)
+    return change.run(found.rows, yes=True)
 
 
-def resolve(stack: Stack, one: Notification, reason: str, now: datetime) -> Outcome:
-    """Close a notification as it was seen."""
-    current = status(one, now)
+def _plan(operator: Operator, one: Notification) -> Result:
+    current = status(one, operator.clock())
     if current.word in {"done", "resolved"}:
-        return Outcome(one, "nothing", f"{current.word} already")
+        return Result("unchanged", f"{current.word} already", {"resolved": True})
     is_failed = one.item.get("state") == "FAILED" and current.word != "running"
-    if not is_failed and not (current.word in {"overdue", "retrying"} and current.is_late):
-        return Outcome(one, "left", f"left: {current.word}, which is followed up, or has to be corrected first")
-    at = format_utc(now)
+    if is_failed or (current.word in {"overdue", "retrying"} and current.is_late):
+        return Result("planned", "would be resolved")
+    return _left(f"{current.word}, which is followed up, or has to be corrected first")
+
+
+def _close(operator: Operator, one: Notification, reason: str) -> Result:
+    at = format_utc(operator.clock())
     changes = {"state": "FAILED", "resolvedAt": at, "resolvedReason": reason, "failedAt": one.item.get("failedAt", at)}
     changes |= dict.fromkeys(("failedShard", "sweepShard", "sweepAt", "nextPassDue", "leaseUntil", "claimId"))
-    if not update(stack, RECORDS, one.item, KEY, changes):
-        return Outcome(one, "left", "left: it moved on meanwhile; try again")
-    return Outcome(one, "resolved", f"resolved: {reason}")
+    if not update(operator.stack, RECORDS, one.item, KEY, changes):
+        return _left("it moved on meanwhile; try again")
+    return Result("resolved", f"resolved: {reason}", {"resolved": True})
+
+
+def _left(why: str) -> Result:
+    return Result("left", f"left: {why}", {"resolved": False})

@@ -45,7 +45,7 @@ def test_list_shows_each_letter_and_what_drains_its_queue(deployed: Deployed, fo
     deployed.world.wire.calls.clear()
     retry, refused, of_refused, failed, of_failed = without_ids(followups("dead-letters", "list"))
     assert retry == (
-        "RetryQueue: 0 to look at, 1 hidden.  It drains by itself: each letter is delivered again every 12 min."
+        "RetryQueue: 0 visible, 1 hidden.  It drains by itself: each letter is delivered again every 12 min."
     )
     assert re.fullmatch(
         r"RefusedQueue  on-failure  notificationId=[0-9a-f]{64}  1 min old"
@@ -77,7 +77,7 @@ def test_json_lines_are_for_programs(deployed: Deployed, followups: Followups) -
         "checksumStatus": "unchecked",
         "sentAt": "2026-11-22T09:30:17.250000Z",
         "error": "TimeoutError: the table is asleep",
-        "result": "lies there",
+        "result": "waiting",
         "text": "TimeoutError: the table is asleep",
     }
     [exported] = followups("dead-letters", "export").objects
@@ -151,9 +151,9 @@ def test_letters_go_back_through_the_flow(deployed: Deployed, followups: Followu
         (f"{NOTIFICATION}-2", 1),
     ]
     assert without_ids(said) == [
-        f"RefusedQueue  on-failure  {IDS}-2 orderId={ORDER} checksum=invalid  0 s old  went back to the retry queue",
-        f"FailureQueue  on-failure  {IDS} orderId={ORDER} checksum=unchecked  0 s old  went back to the retry queue",
-        "Dead letters: 2, staying: 0.",
+        f"RefusedQueue  on-failure  {IDS}-2 orderId={ORDER} checksum=invalid  0 s old  sent; ChecksumRejected: checksum invalid",
+        f"FailureQueue  on-failure  {IDS} orderId={ORDER} checksum=unchecked  0 s old  sent; TimeoutError: the table is asleep",
+        "2 sent.",
     ]
 
 
@@ -164,9 +164,9 @@ def test_what_is_refused_again_is_sent_once(deployed: Deployed, followups: Follo
     deployed.world.wire.after["sqs.DeleteMessage"] = lambda _call: deployed.retry()
     lines = without_ids(followups("dead-letters", "redrive", "--yes", code=1))
     assert (deployed.left(), deployed.hidden()) == ({REFUSED: 1}, 0)
-    refused = "stays: refused again: InvalidNotification: body: expected a JSON object, or a form that says so"
+    refused = "kept: refused again: InvalidNotification: body: expected a JSON object, or a form that says so"
     assert lines[1].endswith(refused)
-    assert lines[-1].startswith("Dead letters: 3, staying: 1.  See the lines above, then redrive again")
+    assert lines[-1].startswith("2 sent, 1 kept.  Remove the cause that is printed above, then")
 
 
 @pytest.mark.parametrize("call", ["SendMessage", "DeleteMessage", "ChangeMessageVisibility"])
@@ -178,7 +178,7 @@ def test_letter_that_cannot_be_moved_stays(deployed: Deployed, followups: Follow
     said = followups("dead-letters", "redrive", "--yes", code=1).out
     assert (deployed.left(), deployed.hidden()) == ({FAILURE: 1}, int(is_release))
     if not is_release:
-        assert "stays: An error occurred (InternalError)" in said
+        assert "kept: An error occurred (InternalError)" in said
         followups("dead-letters", "redrive", "--yes")
         assert deployed.left() == {}
         assert len(deployed.invoked(PROCESS)) == 1
@@ -192,9 +192,9 @@ def test_dry_run_changes_nothing(deployed: Deployed, followups: Followups) -> No
     lines = without_ids(followups("dead-letters", "redrive", "--dry-run", code=1))
     assert (deployed.left(), deployed.hidden()) == (left, 0)
     assert deployed.world.wire.of("sqs.SendMessage") == []
-    assert lines[0].endswith("would go back to the retry queue; InvalidNotification: body: expected a JSON object")
+    assert lines[0].endswith("would be sent; InvalidNotification: body: expected a JSON object")
     assert lines[-2:] == [
-        "Dead letters: 3, staying: 1.",
+        "2 planned, 1 kept.",
         f"Nothing was changed. To do it:  followups dead-letters redrive --yes --stack {STACK}",
     ]
 
@@ -220,7 +220,7 @@ def test_foreign_messages_stay_and_can_be_discarded(deployed: Deployed, followup
     for name, line in zip(FOREIGN, lines, strict=True):
         named = name.startswith(("another", "no ARN"))
         expected = f"is not DelayedNotify of stack {STACK}" if named else "neither a record"
-        assert re.search(f"stays: .*{expected}", line), name
+        assert re.search(f"kept: .*{expected}", line), name
     followups("dead-letters", "discard", "--yes")
     assert deployed.left() == {}
 
@@ -291,8 +291,7 @@ def test_one_letter_is_discarded_by_its_id(deployed: Deployed, followups: Follow
     wanted, other = (one["messageId"] for one in followups("dead-letters", "list", "--json").objects)
     lines = followups("dead-letters", "discard", "--yes", wanted[:8]).lines
     assert [message.id for message in deployed.messages(REFUSED)] == [other]
-    assert lines[0].endswith("InvalidNotification: body: expected a JSON object")
-    assert lines[-1] == "Letters: 1, deleted: 1."
+    assert lines[0].endswith("deleted; InvalidNotification: body: expected a JSON object")
     followups("dead-letters", "discard", "--yes", wanted, code=1)
     assert "at least 6 characters" in followups("dead-letters", "discard", "--yes", wanted[:5], code=2).err
     assert deployed.hidden() == 0
@@ -315,12 +314,12 @@ def test_nothing_is_deleted_without_an_answer(deployed: Deployed, followups: Fol
     lines = followups("dead-letters", "discard", "--queue", FAILURE, code=1).lines
     assert (deployed.left(), deployed.hidden()) == ({FAILURE: 2}, 0)
     command = f"followups dead-letters discard --yes --queue=FailureQueue --stack {STACK}"
-    assert lines[2:] == [f"Nothing was changed. To do it:  {command}", "Letters: 2, deleted: 0."]
+    assert lines[2:] == ["2 planned.", f"Nothing was changed. To do it:  {command}"]
     deployed.world.wire.before["sqs.DeleteMessage"] = refuse("InternalError")
     lines = followups(*command.split()[1:], code=1).lines
     assert deployed.left() == {FAILURE: 1}
-    assert "could not be deleted: An error occurred (InternalError)" in lines[2]
-    assert lines[-1] == "Letters: 2, deleted: 1."
+    assert "kept: An error occurred (InternalError)" in lines[0]
+    assert lines[-1].startswith("1 kept, 1 deleted.")
 
 
 # --- interrupted anywhere ---
@@ -366,7 +365,7 @@ def test_interrupt_at_any_call_loses_nothing(each: Deployed, followups: Followup
     ("command", "says"),
     [
         (("list",), "Stopped; nothing was changed."),
-        (("redrive", "--yes"), "What is not listed as gone back is where it was"),
+        (("redrive", "--yes"), "What is not listed is unchanged or under way"),
         (("discard", "--yes"), "Stopped"),
     ],
 )

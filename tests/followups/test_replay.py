@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from callback.clock import format_utc
+from callback.table import format_utc
 from followups.stack import Stack
 from tests.followups.conftest import Followups
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
@@ -111,7 +111,7 @@ def test_each_notification_of_each_order_is_replayed(deployed: Deployed, followu
     deployed.world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
     deployed.world.wire.before["dynamodb.Query"] = lambda call: call.request.update(Limit=1)
     *lines, summary = followups("replay", ORDER, "ORDER-2", "--yes", code=1).lines
-    assert summary.startswith("Notifications: 4, run: 3, left alone: 0, failed again: 1.")
+    assert summary.startswith("1 failed, 3 run.  Remove the cause that is printed above, then")
     assert [line.split()[1].rpartition("=")[2].removeprefix(NOTIFICATION) for line in lines] == ["", "-2", "-3", "-4"]
     assert ["failed again" in line for line in lines] == [True, False, False, False]
     assert passes(deployed) == [1, 2, 2, 2]
@@ -130,12 +130,12 @@ def test_row_of_another_function_is_left_alone(deployed: Deployed, followups: Fo
 
 def test_nothing_to_replay_is_printed(deployed: Deployed, followups: Followups) -> None:
     """Exit 0 for a state that nothing is in; an unknown order is exit 1, with the command that may find it."""
-    assert "nothing to replay" in followups("replay", "--state", "failed", "--yes").out
+    assert "Nothing to replay" in followups("replay", "--state", "failed", "--yes").out
     said = followups("replay", "--dry-run", "--state", "failed").out
-    assert said.endswith("Notifications: 0, passes to run: 0. Nothing was run.\n")
+    assert said.endswith("Nothing to replay.\n")
     said = followups("replay", "ORDER-9", code=1).out
     unknown = "orderId=ORDER-9  no notification was saved in stack payment3-follow-up-dev."
-    assert said == f"{unknown}  Try: followups dead-letters list --stack payment3-follow-up-dev\n"
+    assert said == f"{unknown} Try: followups dead-letters list --stack payment3-follow-up-dev\n"
     assert deployed.invoked("recheck-dev") == []
 
 
@@ -146,8 +146,10 @@ def test_many_are_only_planned_without_yes(several: Deployed, followups: Followu
         *3 * ["would be run: pass 1 is missing"],
         "would be run: pass 2 is missing",
     ]
-    assert counted == "Notifications: 4, passes to run: 4. Nothing was run."
-    assert command == f"To run them:  followups replay --yes --stack payment3-follow-up-dev -- {ORDER}"
+    assert counted == "4 planned."
+    assert (
+        command == f"Nothing was changed. To do it:  followups replay --yes --stack payment3-follow-up-dev -- {ORDER}"
+    )
     assert followups("replay", "--dry-run", ORDER).lines[-2:] == [counted, command]
     assert several.invoked("recheck-dev") == []
 
@@ -165,14 +167,14 @@ def test_state_and_times_choose(several: Deployed, followups: Followups, options
     """What `list` shows with the same options is run."""
     said = followups("replay", "--yes", *options.split()).out
     assert passes(several) == done
-    assert "failed again" not in said.replace("failed again: 0", "")
+    assert "failed" not in said
 
 
 def test_printed_command_means_the_same_ones(several: Deployed, followups: Followups) -> None:
     """Its bounds are those of the plan, so that what fails later is not replayed unseen; and more there are."""
     said = followups("replay", "--state", "failed", "--since", "3h", "--limit", "2", code=1)
     assert said.err == "There are more than one run reads: run replay again.\n"
-    command = said.lines[-1].removeprefix("To run them:  followups ")
+    command = said.lines[-1].removeprefix("Nothing was changed. To do it:  followups ")
     bounds = "--since=2026-11-22T06:30:17.250000Z --until=2026-11-22T09:30:17.250000Z --limit=2"
     assert command == f"replay --yes --state=failed {bounds} --stack payment3-follow-up-dev"
     followups(*command.split())
@@ -237,11 +239,11 @@ def test_what_to_replay_is_named_in_one_way(deployed: Deployed, followups: Follo
 def test_json_lines_have_the_result_of_each(followups: Followups) -> None:
     """One object for each notification and each unknown order; the summary goes to stderr."""
     said = followups("replay", "--yes", "--json", ORDER, "ORDER-9", code=1)
-    assert [one["result"] for one in said.objects] == ["unknown", "run", "run", "run", "run"]
-    assert said.objects[0]["orderId"] == "ORDER-9"
+    assert [one["result"] for one in said.objects] == ["run", "run", "run", "run", "unknown"]
+    assert said.objects[-1]["orderId"] == "ORDER-9"
     ids = {"chargeId": CHARGE, "notificationId": "1", "orderId": ORDER, "checksumStatus": "valid"}
-    assert (ids | {"version": 1, "pass": 1}).items() <= said.objects[1].items()
-    assert "Notifications: 4, run: 4" in said.err
+    assert (ids | {"version": 1, "pass": 1}).items() <= said.objects[0].items()
+    assert "4 run, 1 unknown." in said.err
 
 
 @pytest.mark.usefixtures("deployed")
@@ -299,4 +301,4 @@ def test_ctrl_c_prints_what_it_means(several: Deployed, followups: Followups) ->
     several.functions[RECHECK] = press
     said = followups("replay", "--yes", ORDER, code=130)
     assert said.out.count("was run: now PENDING") == 2
-    assert "What is not listed as run is unchanged; the same command continues." in said.err
+    assert "What is not listed is unchanged or under way; the same command continues." in said.err

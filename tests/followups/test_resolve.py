@@ -55,7 +55,7 @@ def test_what_goes_on_by_itself_is_left(
 
 def test_what_cannot_be_resolved_is_an_error(deployed: Deployed, followups: Followups) -> None:
     """An unknown order is exit 1; an empty reason or a denied write exit 2, with the permissions' page."""
-    assert f"{ORDER}: no notification was saved" in followups(*RESOLVE, code=1).out
+    assert f"orderId={ORDER}  no notification was saved" in followups(*RESOLVE, code=1).out
     followups("resolve", ORDER, "--reason", " ", code=2)
     deployed.put_failed("1")
     deployed.world.wire.before["dynamodb.UpdateItem"] = refuse("AccessDeniedException")
