@@ -3,28 +3,19 @@
 What is kept is named and all else is erased, so that an unforeseen attribute cannot stay behind.
 """
 
+from collections.abc import Collection
 from decimal import Decimal
 
 import click
 
 from callback.table import Item, format_utc
+from followups import tables
 from followups.manual import READ, manual
 from followups.operator import Operator
 from followups.outcome import Result, dry_run_option, of_notifications, or_unknown, yes_option
 from followups.records import Found, Notification, status
 from followups.stack import Stack
-from followups.tables import (
-    ATTRIBUTES,
-    ERROR_ATTRIBUTES,
-    ERRORS,
-    KEY,
-    RECORDS,
-    error_keys,
-    find,
-    get_all,
-    update,
-    whole,
-)
+from followups.tables import ATTRIBUTES, ERROR_ATTRIBUTES, ERRORS, KEY, RECORDS
 
 # What accounting needs, and what finds, shows, replays and expires a record. The digest recognizes a repeated delivery.
 _KEPT = {
@@ -51,7 +42,7 @@ def _plan(operator: Operator, one: Notification) -> Result:
 def _erase(operator: Operator, one: Notification) -> Result:
     writes, at = _writes(operator.stack, one), {"erasedAt": format_utc(operator.clock())}
     for table, item, changes in writes:
-        is_written = update(operator.stack, table, item, _KEYS[table], changes | at)
+        is_written = tables.update(operator.stack, table, item, _KEYS[table], changes | at)
         if table == RECORDS and not is_written:
             return Result("left", "left: it moved on meanwhile; try again")
     return Result("erased", f"erased: {_text(writes)}")
@@ -59,10 +50,10 @@ def _erase(operator: Operator, one: Notification) -> Result:
 
 def _writes(stack: Stack, one: Notification) -> list[tuple[str, Item, Item]]:
     """Return what is to be written: the table, the item as it was seen, and its changes."""
-    ids = error_keys(one.ids["notificationId"], max(one.next_pass, len(stack.delays) + 1))
-    rows = get_all(stack, ERRORS, [{"errorId": id_} for id_ in ids])
+    ids = tables.error_keys(one.ids["notificationId"], max(one.next_pass, len(stack.delays) + 1))
+    rows = tables.get_all(stack, ERRORS, [{"errorId": id_} for id_ in ids])
     writes = [(ERRORS, row, _changes(ERRORS, row)) for row in rows]
-    writes += [(RECORDS, one.item, _changes(RECORDS, record)) for record in whole(stack, one)]
+    writes += [(RECORDS, one.item, _changes(RECORDS, record)) for record in tables.whole(stack, one)]
     return [write for write in writes if write[2]]
 
 
@@ -74,20 +65,14 @@ def _text(writes: list[tuple[str, Item, Item]]) -> str:
 
 def _changes(table: str, item: Item) -> Item:
     """Return what to write, by attribute: None for what goes."""
-    kept = _KEPT[table]
-    changes: Item = {
-        name: None for name, value in item.items() if name not in kept or not isinstance(value, str | Decimal | bool)
-    }
-    if isinstance(item.get("passes"), list) and table == RECORDS:
-        passes = [_without_outcome(done) for done in item["passes"]]
-        del changes["passes"]
-        changes |= {"passes": passes} if passes != item["passes"] else {}
-    return changes
+    changes = dict.fromkeys(item.keys() - _kept(item, _KEPT[table]).keys())
+    if table == RECORDS and isinstance(passes := item.get("passes"), list):
+        changes["passes"] = [_kept(one, _KEPT_OF_PASS) if isinstance(one, dict) else {} for one in passes]
+    return {name: value for name, value in changes.items() if value != item[name]}
 
 
-def _without_outcome(done: object) -> object:
-    values = done if isinstance(done, dict) else {}
-    return {name: values[name] for name in _KEPT_OF_PASS if isinstance(values.get(name), str | Decimal)}
+def _kept(item: Item, names: Collection[str]) -> Item:
+    return {name: item[name] for name in names if isinstance(item.get(name), str | Decimal | bool)}
 
 
 @manual(
@@ -103,15 +88,13 @@ def command(operator: Operator, order: str, *, dry_run: bool, yes: bool) -> int:
     """Erase a customer's data from the notifications of an order, and from their rows of the error log.
 
     It erases the body, what ProcessPaidOrder answered, and every free text: last error, message, traceback, event. It
-    keeps what accounting needs: ids, amount, currency, status, verdict, state, the passes and their times.
+    keeps what accounting needs: ids, amount, currency, status, verdict, state, the passes and their times. What is
+    still followed up is left, since its passes would write again: forget it once it is done or failed.
 
-    It prints what would be erased and asks; without a terminal only --yes erases. What is still followed up is left,
-    since its passes would write again: forget it once it is done or failed. It may be run twice.
-
-    It does not reach messages in the queues (`followups dead-letters`), rows of the error log about what was never
-    saved, log lines, mails and backups: docs/data.md says when each is gone.
+    It prints a plan and asks; without a terminal only --yes erases. It does not reach the queues (`followups
+    dead-letters`), rows about what was never saved, log lines, mails and backups: docs/data.md says when each is gone.
     """
-    found = find(operator.stack, order, every=True)
+    found = tables.find(operator.stack, order, every=True)
     rows = tuple(one for one in found.rows if one.order_id == order)
     how = {"words": ("forget", "--yes"), "ids": (order,), "question": f"Erase this of {order} for good?"}
     change = of_notifications(operator, "forget", _plan, _erase, more=found.more, **how)

@@ -6,10 +6,9 @@ import shlex
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import click
 import yaml
@@ -25,6 +24,9 @@ from followups.text import printable
 
 Item = Mapping[str, Any]
 Level = Literal["ok", "warn", "stop"]
+Found = tuple[Level, str, str]
+"""What a check finds: the level, the text, and what to do ("" where there is nothing to do)."""
+
 # The key of each table, its indexes, and whether what is written there has to expire.
 TABLES: dict[str, tuple[str, dict[str, str], bool]] = {
     "CreditCardNotifyTable": (
@@ -48,34 +50,17 @@ PERMISSIONS = (
     "ses:GetEmailIdentity",
 )
 _STORE = 'store {"secretKey": "...", "previousSecretKey": "..."}'
-_INDEXES = "docs/adopting.md, Add the indexes"
-_ASSIGNED = re.compile(r"(?:ParameterKey=([A-Za-z0-9]+),ParameterValue=(.*)|([A-Za-z0-9]+)=(.*))", re.DOTALL)
-_STYLES = {"ok": "ok", "warn": "warn", "stop": "bad"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What was checked, what was found, and what to do about it ("" where there is nothing to do)."""
-
-    level: Level
-    subject: str
-    text: str
-    todo: str = ""
-
-    def row(self) -> Row:
-        """Return it in each form."""
-        text = f"{self.text}\n→ {self.todo}" if self.todo else self.text
-        cells = ((self.level, STYLES[_STYLES[self.level]]), self.subject, text)
-        line = (self.level, self.subject, self.text, f"-> {self.todo}" if self.todo else "")
-        return Row(cells, line, asdict(self))
-
-
-Found = Iterator[tuple[Level, str, str]]
-"""What one check finds about its subject: level, text, and what to do."""
+_KEY = "a key cannot be changed: name another table, or none, and one is made"
+_INDEX = "docs/adopting.md, Add the indexes; an index on another key has to be deleted first"
+_ASSIGNED = re.compile(r'(?:ParameterKey=)?([A-Za-z0-9]+)(?:,ParameterValue)?=("?)(.*)\2', re.DOTALL)
 
 
 class Unread(Exception):
     """AWS did not answer."""
+
+
+class Absent(Exception):
+    """There is no such thing."""
 
 
 @dataclass(frozen=True)
@@ -85,107 +70,93 @@ class Preflight:
     client: Callable[[str], Any]
     parameters: Mapping[str, str]
 
-    def findings(self) -> Iterator[Finding]:
-        """Run each check; one that AWS does not answer ends alone."""
+    def findings(self) -> Iterator[tuple[str, Found]]:
+        """Run each check, and yield what it finds of its subject; one that AWS does not answer ends alone."""
         given = self.parameters
-        tables = {logical: name for logical in TABLES if (name := given[f"Existing{logical}"])}
         process = given["ProcessPaidOrderFunction"] or f"payment3-process-paid-order-{given['Branch']}"
         secret, identity = given["KBankSecretId"], given["ErrorMailIdentity"] or given["ErrorMailFrom"]
-        checks: dict[str, Callable[[], Found]] = {
-            f"{logical} {name}": partial(self._table, logical, name) for logical, name in tables.items()
-        }
-        checks |= {
-            f"ProcessPaidOrder {process}": partial(self._process_paid_order, process),
-            f"secret {secret}": partial(self._secret, secret),
-            f"SES identity {identity}": partial(self._sender, identity),
-            "SES": self._recipients,
+        tables = {logical: name for logical in TABLES if (name := given[f"Existing{logical}"])}
+        checks = {
+            **{f"{logical} {name}": self._table(logical, name) for logical, name in tables.items()},
+            f"ProcessPaidOrder {process}": self._process_paid_order(process),
+            f"secret {secret}": self._secret(secret),
+            f"SES identity {identity}": self._sender(identity),
+            "SES": self._recipients(),
         }
         for subject, check in checks.items():
             try:
-                for level, text, todo in check():
-                    yield Finding(level, subject, text, todo)
+                yield from ((subject, found) for found in check)
             except Unread as error:
-                yield Finding("warn", subject, str(error), "allow it, or check by hand")
+                yield subject, ("warn", str(error), "allow it, or check by hand")
+            except Absent:
+                yield subject, ("stop", "it does not exist", "create it, or correct the parameter that names it")
 
-    def _ask(self, permission: str, **request: str) -> Item | None:
-        """Return AWS's answer to the call that a permission is for; None where there is no such thing."""
+    def _ask(self, permission: str, **request: str) -> Item:
+        """Return AWS's answer to the call that a permission is for. Raises `Unread` and `Absent`."""
         service, _, operation = permission.replace("ses:", "sesv2:").partition(":")
         try:
             answer: Item = getattr(self.client(service), xform_name(operation))(**request)
         except (ClientError, BotoCoreError) as error:
             code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
             if code in {"ResourceNotFoundException", "NotFoundException"}:
-                return None
+                raise Absent from error
             raise Unread(f"not readable: {permission}: {printable(str(error))}") from error
         return answer
 
-    def _table(self, logical: str, name: str) -> Found:
+    def _table(self, logical: str, name: str) -> Iterator[Found]:
         key, indexes, expires = TABLES[logical]
-        answer = self._ask("dynamodb:DescribeTable", TableName=name)
-        if answer is None:
-            yield "stop", "there is no such table", f"correct Existing{logical}, or leave it empty"
-            return
-        table = answer["Table"]
-        if table["TableStatus"] != "ACTIVE":
-            yield "warn", f"{table['TableStatus']}, not ACTIVE", "wait until it is ACTIVE"
-        todo = "a key cannot be changed: name another table, or none, and one is made"
-        yield _compared("its key is", key_text(table, table), key, todo)
+        table = self._ask("dynamodb:DescribeTable", TableName=name)["Table"]
+        yield _compared("its key", key_text(table, table), key, _KEY)
         there = {index["IndexName"]: index for index in table.get("GlobalSecondaryIndexes", [])}
         for index, expected in indexes.items():
-            yield _index(index, expected, there.get(index), table)
+            found = key_text(there[index], table) if index in there else "none"
+            yield _compared(f"its index {index}", found, expected, _INDEX)
+        states = {"it": table["TableStatus"]}
+        states |= {
+            f"its index {index}": there[index].get("IndexStatus", "ACTIVE") for index in indexes if index in there
+        }
+        for what, state in states.items():
+            if state != "ACTIVE":
+                yield "warn", f"{what} is {state}", "wait until it is ACTIVE"
         if expires:
-            yield self._expiry(name)
-        yield from self._key(table.get("SSEDescription", {}).get("KMSMasterKeyArn"))
-
-    def _expiry(self, name: str) -> tuple[Level, str, str]:
-        about = (self._ask("dynamodb:DescribeTimeToLive", TableName=name) or {}).get("TimeToLiveDescription", {})
-        by = about.get("AttributeName") if about.get("TimeToLiveStatus") in {"ENABLED", "ENABLING"} else None
-        if by == "expiresAt":
-            return "ok", "what has expired by expiresAt is deleted", ""
-        text = f"its time to live is on {by}; expected expiresAt" if by else "it has no time to live"
-        return "warn", text, "enable it on expiresAt, or what is written is never deleted"
-
-    def _key(self, key: str | None) -> Found:
-        if not key or key == self.parameters["KmsKeyArn"]:
-            return
-        about = (self._ask("kms:DescribeKey", KeyId=key) or {}).get("KeyMetadata", {})
-        if about.get("KeyManager") != "AWS":
+            about = self._ask("dynamodb:DescribeTimeToLive", TableName=name)["TimeToLiveDescription"]
+            by = about["AttributeName"] if about["TimeToLiveStatus"] in {"ENABLED", "ENABLING"} else "none"
+            todo = "enable it on expiresAt, or what is written is never deleted"
+            yield _compared("its time to live", by, "expiresAt", todo, "warn")
+        sealed_by = table.get("SSEDescription", {}).get("KMSMasterKeyArn")
+        if sealed_by not in {None, self.parameters["KmsKeyArn"]} and self._is_own(sealed_by):
             todo = "name it as KmsKeyArn, or allow the functions' roles kms:Decrypt in that key's policy"
-            yield "warn", f"encrypted under a key of your own, {key}", todo
+            yield "warn", f"encrypted under a key of your own, {sealed_by}", todo
 
-    def _process_paid_order(self, name: str) -> Found:
+    def _is_own(self, key: str) -> bool:
+        return bool(self._ask("kms:DescribeKey", KeyId=key)["KeyMetadata"].get("KeyManager") != "AWS")
+
+    def _process_paid_order(self, name: str) -> Iterator[Found]:
         about = self._ask("lambda:GetFunctionConfiguration", FunctionName=name)
         allowed = int(self.parameters["PassTimeoutSeconds"])
-        if about is None:
-            yield "stop", "there is no such function", "deploy it, or name it: ProcessPaidOrderFunction"
-        elif about.get("State", "Active") in {"Failed", "Pending"}:
-            yield "stop", f"its state is {about['State']}", "repair it: each pass would fail"
+        if (state := about.get("State", "Active")) in {"Failed", "Pending"}:
+            yield "stop", f"its state is {state}", "repair it: each pass would fail"
         elif (takes := about["Timeout"]) > allowed:
             text = f"it may run {takes} s, a pass only {allowed}: what takes longer counts as failed, and is run again"
             yield "warn", text, "raise PassTimeoutSeconds (at most 120), or lower its timeout"
         else:
             yield "ok", f"its timeout of {takes} s fits PassTimeoutSeconds={allowed}", ""
 
-    def _secret(self, name: str) -> Found:
-        answer = self._ask("secretsmanager:GetSecretValue", SecretId=name)
-        if answer is None:
-            yield "stop", "there is no such secret", f"make it, or name it: KBankSecretId; {_STORE}"
-            return
+    def _secret(self, name: str) -> Iterator[Found]:
+        text = self._ask("secretsmanager:GetSecretValue", SecretId=name).get("SecretString", "")
         try:
-            text = answer.get("SecretString", "")
-            keys, content = merchant_keys(text), json.loads(text)
-        except (ValueError, RecursionError):  # not printed: the error of a JSON text quotes it
-            yield "stop", "it is no JSON text", _STORE
-            return
+            keys, fields = merchant_keys(text), len(json.loads(text))
+        except (ValueError, TypeError, RecursionError):  # not printed: the error of a JSON text quotes it
+            keys, fields = {}, 0
         if "current" not in keys:
-            yield "stop", "it has no secretKey that is a text", _STORE
-        elif len(content) > len(keys):
+            yield "stop", "it is no JSON with a secretKey that is a text", _STORE
+        elif fields > len(keys):
             yield "warn", "it has fields that nobody reads, or that are no text", _STORE
         else:
-            yield "ok", f"it has secretKey{', and previousSecretKey' if 'previous' in keys else ''}", ""
+            yield "ok", f"it has the key {' and the '.join(keys)}", ""
 
-    def _sender(self, identity: str) -> Found:
-        sender, about = self.parameters["ErrorMailFrom"], self._identity(identity)
+    def _sender(self, identity: str) -> Iterator[Found]:
+        sender, about = self.parameters["ErrorMailFrom"], self._ask("ses:GetEmailIdentity", EmailIdentity=identity)
         if identity != sender and not f".{sender.rpartition('@')[2]}".lower().endswith(f".{identity.lower()}"):
             text = f"it does not cover the sender {sender}"
             yield "stop", text, "ErrorMailIdentity is the sender's address or its domain"
@@ -197,16 +168,14 @@ class Preflight:
             todo = "verify it in SES, in this region, or name its domain: ErrorMailIdentity"
             yield "stop", "not verified for sending", todo
 
-    def _recipients(self) -> Found:
-        account = self._ask("ses:GetAccount") or {}
+    def _recipients(self) -> Iterator[Found]:
+        account = self._ask("ses:GetAccount")
         if not account.get("SendingEnabled", True):
             yield "warn", "sending is paused in this account and region", "enable it"
         if account.get("ProductionAccessEnabled"):
             return
         all_ = [one.strip() for one in self.parameters["ErrorMailTo"].split(",")]
-        if deaf := [
-            one for one in all_ if not self._is_verified(one) and not self._is_verified(one.rpartition("@")[2])
-        ]:
+        if deaf := [one for one in all_ if not any(map(self._is_verified, (one, one.rpartition("@")[2])))]:
             text = f"in the sandbox only verified recipients get mails, and {len(deaf)} of {len(all_)} are not"
             yield "warn", text, f"verify {', '.join(deaf)}, or ask for production access"
         if len(all_) > 1:  # IAM asks for each recipient's identity there, and the template can name one
@@ -214,10 +183,10 @@ class Preflight:
             yield "warn", text, "name one address, such as a list's, or ask for production access"
 
     def _is_verified(self, identity: str) -> bool:
-        return bool(self._identity(identity).get("VerifiedForSendingStatus"))
-
-    def _identity(self, identity: str) -> Item:
-        return self._ask("ses:GetEmailIdentity", EmailIdentity=identity) or {}
+        try:
+            return bool(self._ask("ses:GetEmailIdentity", EmailIdentity=identity).get("VerifiedForSendingStatus"))
+        except Absent:
+            return False
 
 
 def key_text(keyed: Item, table: Item) -> str:
@@ -228,18 +197,10 @@ def key_text(keyed: Item, table: Item) -> str:
     return " + ".join(f"{name} ({types[name]})" for name in names)
 
 
-def _compared(what: str, found: str, expected: str, todo: str) -> tuple[Level, str, str]:
-    text = f"{what} {found}"
-    return ("ok", text, "") if found == expected else ("stop", f"{text}; expected {expected}", todo)
-
-
-def _index(name: str, expected: str, index: Item | None, table: Item) -> tuple[Level, str, str]:
-    if index is None:
-        return "stop", f"it has no index {name}; expected one on {expected}", _INDEXES
-    found = key_text(index, table)
-    if found == expected and (status := index.get("IndexStatus", "ACTIVE")) != "ACTIVE":
-        return "warn", f"its index {name} is {status}", "wait until it is ACTIVE"
-    return _compared(f"its index {name} is on", found, expected, f"delete that index, then: {_INDEXES}")
+def _compared(what: str, found: str, expected: str, todo: str, otherwise: Level = "stop") -> Found:
+    if found == expected:
+        return "ok", f"{what}: {found}", ""
+    return otherwise, f"{what}: {found}; expected {expected}", todo
 
 
 class _Loader(yaml.SafeLoader):
@@ -258,8 +219,7 @@ def declared_parameters(template: Path) -> dict[str, str]:
     return {name: str(about.get("Default", "")) for name, about in parameters.items()}
 
 
-@dataclass(frozen=True)
-class Environment:
+class Environment(NamedTuple):
     """One environment of samconfig.toml: its stack, the parameters that it gives, its profile and region."""
 
     stack: str
@@ -291,11 +251,9 @@ def assigned(texts: Iterable[str]) -> dict[str, str]:
     """Read `Name=Value`, or the long form that CloudFormation's own tools take."""
     values = {}
     for text in texts:
-        found = _ASSIGNED.fullmatch(text)
-        if found is None:
+        if not (found := _ASSIGNED.fullmatch(text)):
             raise click.ClickException(f"{text!r} is no parameter: Name=Value")
-        value = found[2] if found[1] else found[4]
-        values[found[1] or found[3]] = value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
+        values[found[1]] = found[3]
     return values
 
 
@@ -326,12 +284,17 @@ def command(operator: Operator, config_env: str, parameters: tuple[str, ...], co
     given, declared = {**environment.given, **assigned(parameters)}, declared_parameters(template)
     counts: Counter[str] = Counter()
     sheet = Sheet(operator.output, column("", 4), column("what", ratio=2), column("found, and what to do", ratio=3))
-    for finding in _all(_client(operator, environment), stack, declared, given):
-        counts[finding.level] += 1
-        sheet.add(finding.row())
-    stops = f"{counts['stop']} stop" if counts["stop"] else "Nothing stops"
-    operator.output.note(f"{stops}, {counts['warn']} to know, {counts['ok']} as they should be.")
+    for subject, found in _all(_client(operator, environment), stack, declared, given):
+        counts[found[0]] += 1
+        sheet.add(_row(subject, *found))
+    operator.output.note(f"{counts['stop']} stop, {counts['warn']} warn, {counts['ok']} ok.")
     return 1 if counts["stop"] else 0
+
+
+def _row(subject: str, level: Level, text: str, todo: str) -> Row:
+    cells = ((level, STYLES.get(level, STYLES["bad"])), subject, f"{text}\n→ {todo}" if todo else text)
+    record = {"level": level, "subject": subject, "text": text, "todo": todo}
+    return Row(cells, (level, subject, text, f"-> {todo}" if todo else ""), record)
 
 
 def _client(operator: Operator, environment: Environment) -> Callable[[str], Any]:
@@ -343,14 +306,14 @@ def _client(operator: Operator, environment: Environment) -> Callable[[str], Any
 
 def _all(
     client: Callable[[str], Any], stack: str, declared: Mapping[str, str], given: Mapping[str, str]
-) -> Iterator[Finding]:
+) -> Iterator[tuple[str, Found]]:
     who, region = client("sts").get_caller_identity(), client("dynamodb").meta.region_name
-    yield Finding("ok", "where", f"account {who['Account']}, {region}, stack {stack}, as {who['Arn']}")
+    yield "where", ("ok", f"account {who['Account']}, {region}, stack {stack}, as {who['Arn']}", "")
     for name in sorted(given.keys() - declared.keys()):
-        yield Finding("stop", name, "the template has no such parameter", "take it out of samconfig.toml")
+        yield name, ("stop", "the template has no such parameter", "take it out of samconfig.toml")
     kept = {name: value for name, value in _deployed(client, stack).items() if name in declared and name not in given}
     if changed := ", ".join(f"{name}={value}" for name, value in kept.items() if value != declared[name]):
-        yield Finding("ok", "parameters", f"kept from the deployed stack, since samconfig.toml gives none: {changed}")
+        yield "parameters", ("ok", f"kept from the deployed stack, since samconfig.toml gives none: {changed}", "")
     yield from Preflight(client, {**declared, **kept, **given}).findings()
 
 

@@ -41,13 +41,12 @@ def command(operator: Operator, what: str, secret_file: Path | None) -> int:
     """Say whether the checksum of a notification holds, and under which of the merchant's keys.
 
     FILE is what Notify handed on (an API Gateway proxy event, v1 or v2), or the bank's bare JSON; `-` is standard
-    input. ORDER, a charge or a notification's id is looked up in the table: each of its notifications is verified by
-    the body that was kept, and the verdict of that time is printed beside. The keys are those of the stack's secret,
-    the current one and, during a rotation, the previous one; or --secret-file, which holds the same JSON: {"secretKey":
-    "skey_…", "previousSecretKey": "…"}.
+    input. An order, a charge or a notification's id is looked up in the table: each is verified by the body that was
+    kept, beside the verdict of that time. The keys are those of the stack's secret, or of --secret-file, which holds
+    the same JSON: {"secretKey": "skey_…", "previousSecretKey": "…"}.
 
-    A checksum covers the charge's id, amount, currency, status and transaction state. It does not cover the order id: a
-    valid one does not prove which order was paid. Neither a key nor the right checksum is ever printed.
+    A checksum does not cover the order id: a valid one does not prove which order was paid. Neither a key nor the right
+    checksum is ever printed.
     """
     if what == "-" or Path(what).is_file():
         with click.open_file(what, "rb") as file:
@@ -82,10 +81,11 @@ def _print(operator: Operator, notification: Notification, verdict: Verdict, sto
         ids = {"notificationId": notification.notification_id}
         output.document({**ids, **about, "covered": covered, "notCovered": list(_NOT_COVERED)})
         return _CODES[verdict.status]
-    how = f"with the {verdict.key} key, {verdict.form} form" if verdict.valid else str(verdict.error)
-    output.line(f"{verdict.status}: {how}", style=STYLES["ok" if verdict.valid else "bad"])
+    is_valid = verdict.status == "valid"
+    how = f"with the {verdict.key} key, {verdict.form} form" if is_valid else str(verdict.error)
+    output.line(f"{verdict.status}: {how}", style=STYLES["ok" if is_valid else "bad"])
     fields = " ".join(f"{name}={value or '-'}" for name, value in covered.items())
-    output.line(f"{'covered:' if verdict.valid else 'it would cover:':<16}{fields}")
+    output.line(f"{'covered:' if is_valid else 'it would cover:':<16}{fields}")
     order = f"orderId={printable(notification.order_id)}" if notification.order_id else "the order id"
     output.line(f"{'not covered:':<16}{order}, {', '.join(_NOT_COVERED[1:])}")
     if stored:
@@ -111,13 +111,8 @@ def _notification(content: bytes) -> Notification:
 
 
 def _keys(operator: Operator, secret_file: Path | None) -> MerchantKeys:
+    name = str(secret_file) if secret_file else operator.stack.parameter("KBankSecretId")
     try:
-        if secret_file:
-            return merchant_keys(secret_file.read_text())
-        secret_id = operator.stack.parameter("KBankSecretId")
-        return read_keys(operator.stack.secrets, secret_id)
+        return merchant_keys(secret_file.read_text()) if secret_file else read_keys(operator.stack.secrets, name)
     except (OSError, ValueError) as error:
-        what = (
-            f"{secret_file} cannot be read as JSON" if secret_file else f"the secret {secret_id} holds no merchant key"
-        )
-        raise click.ClickException(what) from error
+        raise click.ClickException(f"{name} holds no merchant key as JSON") from error

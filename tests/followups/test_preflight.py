@@ -67,7 +67,7 @@ def test_account_that_is_ready_stops_nothing(account: Account, capsys: Print) ->
     assert account.run() == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"ok  where  account 123456789012, {REGION}, stack {STACK}, as arn:aws:sts::")
-    assert lines[-1] == "Nothing stops, 0 to know, 4 as they should be."
+    assert lines[-1] == "0 stop, 0 warn, 4 ok."
     assert len(lines) == 5
     assert {line.split("  ")[0] for line in lines[:-1]} == {"ok"}
 
@@ -87,14 +87,14 @@ SENDER, TIMEOUT = "stop: not verified for sending -> verify it", "ok: its timeou
     ("place", "setting", "subject", "says"),
     [
         ("given", {"ExistingOrdersTable": "a"}, "ExistingOrdersTable", "stop: the template has no such parameter"),
-        ("given", {"ExistingOrderTable": "ordres"}, "OrderTable ordres", "stop: there is no such table -> correct Exi"),
-        ("given", {"ProcessPaidOrderFunction": "pay"}, "ProcessPaidOrder pay", "stop: there is no such function -> "),
+        ("given", {"ExistingOrderTable": "ordres"}, "OrderTable ordres", "stop: it does not exist -> create it, or"),
+        ("given", {"ProcessPaidOrderFunction": "pay"}, "ProcessPaidOrder pay", "stop: it does not exist -> "),
         ("functions", {PROCESS: {"Timeout": 60}}, "ProcessPaidOrder", TIMEOUT),
         ("functions", {PROCESS: {"Timeout": 61}}, "ProcessPaidOrder", "warn: it may run 61 s, a pass only 60: "),
         ("functions", {PROCESS: {"State": "Failed"}}, "ProcessPaidOrder", "stop: its state is Failed"),
-        ("given", {"KBankSecretId": "no"}, "secret no", "stop: there is no such secret"),
+        ("given", {"KBankSecretId": "no"}, "secret no", "stop: it does not exist"),
         ("identities", {"payment3@local.example": False}, "SES identity", SENDER),
-        ("given", {"ErrorMailIdentity": "local.example"}, "SES identity", SENDER),
+        ("given", {"ErrorMailIdentity": "local.example"}, "SES identity", "stop: it does not exist"),
         ("identities", {"local.example": True}, "SES identity", "ok: verified for sending"),
         ("identities", {"ocal.example": True}, "SES identity", "stop: it does not cover the sender"),
     ],
@@ -133,20 +133,20 @@ def test_check_without_an_answer_ends_alone(account: Account) -> None:
             "CreditCardNotifyTable",
             {},
             [
-                "ok: its key is chargeId (S) + notificationId (S)",
-                "ok: its index due is on sweepShard (N) + sweepAt (S)",
-                "ok: its index order is on orderId (S)",
-                "ok: its index failed is on failedShard (N) + failedAt (S)",
-                "ok: what has expired by expiresAt is deleted",
+                "ok: its key: chargeId (S) + notificationId (S)",
+                "ok: its index due: sweepShard (N) + sweepAt (S)",
+                "ok: its index order: orderId (S)",
+                "ok: its index failed: failedShard (N) + failedAt (S)",
+                "ok: its time to live: expiresAt",
             ],
         ),
-        ("CardPaymentRecordTable", {}, ["ok: its key is chargeId (S)"]),
-        ("OrderTable", {}, ["ok: its key is orderId (S)"]),
-        ("CallbackErrorLogTable", {}, ["ok: its key is errorId (S)", "ok: what has expired by expiresAt is deleted"]),
-        ("CreditCardNotifyTable", {"chargeId": "S"}, ["stop: its key is chargeId (S); expected chargeId (S) + notif"]),
-        ("CreditCardNotifyTable", {"notificationId": "S", "chargeId": "S"}, ["stop: its key is notificationId (S) + "]),
-        ("CreditCardNotifyTable", {"chargeId": "S", "notificationId": "N"}, ["stop: its key is chargeId (S) + notif"]),
-        ("OrderTable", {"id": "B"}, ["stop: its key is id (B); expected orderId (S) -> a key cannot be changed"]),
+        ("CardPaymentRecordTable", {}, ["ok: its key: chargeId (S)"]),
+        ("OrderTable", {}, ["ok: its key: orderId (S)"]),
+        ("CallbackErrorLogTable", {}, ["ok: its key: errorId (S)", "ok: its time to live: expiresAt"]),
+        ("CreditCardNotifyTable", {"chargeId": "S"}, ["stop: its key: chargeId (S); expected chargeId (S) + notif"]),
+        ("CreditCardNotifyTable", {"notificationId": "S", "chargeId": "S"}, ["stop: its key: notificationId (S) + "]),
+        ("CreditCardNotifyTable", {"chargeId": "S", "notificationId": "N"}, ["stop: its key: chargeId (S) + notif"]),
+        ("OrderTable", {"id": "B"}, ["stop: its key: id (B); expected orderId (S) -> a key cannot be changed"]),
     ],
 )
 def test_tables_key_is_held_against_the_template(
@@ -168,10 +168,15 @@ def test_tables_key_is_held_against_the_template(
             "DescribeTimeToLive",
             {"AttributeName": "ttl"},
             -1,
-            "warn: its time to live is on ttl; expected expiresAt -> ",
+            "warn: its time to live: ttl; expected expiresAt -> ",
         ),
-        ("DescribeTimeToLive", {"TimeToLiveStatus": "DISABLED"}, -1, "warn: it has no time to live -> enable it on ex"),
-        ("DescribeTable", {"TableStatus": "UPDATING"}, 0, "warn: UPDATING, not ACTIVE -> "),
+        (
+            "DescribeTimeToLive",
+            {"TimeToLiveStatus": "DISABLED"},
+            -1,
+            "warn: its time to live: none; expected expiresAt",
+        ),
+        ("DescribeTable", {"TableStatus": "UPDATING"}, 4, "warn: it is UPDATING -> "),
     ],
 )
 def test_table_that_is_not_ready_is_a_warning(
@@ -191,10 +196,11 @@ def test_indexes_are_held_against_the_template(live: Account) -> None:
     due, order = indexes["due"] | {"IndexStatus": "CREATING"}, indexes["order"]
     order["KeySchema"] = key_schema("orderId", "failedAt")
     live.answer("dynamodb.DescribeTable", Table=table | {"GlobalSecondaryIndexes": [due, order]})
-    assert [line[:70] for line in live.said(NOTIFY)[1:4]] == [
-        "warn: its index due is CREATING -> wait until it is ACTIVE",
-        "stop: its index order is on orderId (S) + failedAt (S); expected order",
-        "stop: it has no index failed; expected one on failedShard (N) + failed",
+    assert [line.split(" -> ")[0] for line in live.said(NOTIFY)[1:5]] == [
+        "ok: its index due: sweepShard (N) + sweepAt (S)",
+        "stop: its index order: orderId (S) + failedAt (S); expected orderId (S)",
+        "stop: its index failed: none; expected failedShard (N) + failedAt (S)",
+        "warn: its index due is CREATING",
     ]
 
 
@@ -280,21 +286,21 @@ def test_what_is_not_given_stays_as_deployed(account: Account) -> None:
     assert account.said("parameters") == [
         "ok: kept from the deployed stack, since samconfig.toml gives none: ErrorMailFrom=kept@local.example"
     ]
-    assert account.said("SES identity")[0].startswith("stop: not verified")
+    assert account.said("SES identity")[0].startswith("stop: it does not exist")
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('{"secretKey": "skey_hidden"}', "ok: it has secretKey"),
-        ('{"secretKey": "skey_hidden", "previousSecretKey": "hidden"}', "ok: it has secretKey, and previousSecretKey"),
+        ('{"secretKey": "skey_hidden"}', "ok: it has the key current"),
+        ('{"secretKey": "skey_hidden", "previousSecretKey": "hidden"}', "ok: it has the key current and the previous"),
         ('{"secretKey": "skey_hidden", "password": "hunter22"}', "warn: it has fields that nobody reads"),
         ('{"secretKey": "skey_hidden", "previousSecretKey": 5}', "warn: it has fields that nobody reads"),
-        ('{"key": "skey_hidden"}', "stop: it has no secretKey that is a text"),
-        ('{"secretKey": ""}', "stop: it has no secretKey that is a text"),
-        ('["skey_hidden"]', "stop: it has no secretKey that is a text"),
-        ("skey_hidden", "stop: it is no JSON text"),
-        ("[" * 60_000, "stop: it is no JSON text"),
+        ('{"key": "skey_hidden"}', "stop: it is no JSON with a secretKey that is a text"),
+        ('{"secretKey": ""}', "stop: it is no JSON with a secretKey that is a text"),
+        ('["skey_hidden"]', "stop: it is no JSON with a secretKey that is a text"),
+        ("skey_hidden", "stop: it is no JSON with"),
+        ("[" * 60_000, "stop: it is no JSON with"),
     ],
 )
 def test_shape_of_the_secret_is_checked(account: Account, capsys: Print, text: str, says: str) -> None:
