@@ -31,6 +31,7 @@ _ASK_AGAIN_AFTER = timedelta(seconds=30)
 class Verdict:
     """What is known of one checksum. `form` and `key` say what matched, where it is valid.
 
+    By a valid one the bank vouches for the charge's id, amount, currency and state; by none for the order id.
     `retryable`: it is not verifiable for want of the merchant's key.
     """
 
@@ -39,11 +40,6 @@ class Verdict:
     form: str | None = None
     key: str | None = None
     retryable: bool = False
-
-    @property
-    def valid(self) -> bool:
-        """Whether the bank vouches for the charge's id, amount, currency and state. It never does for the order id."""
-        return self.status == PROVED
 
 
 def verify(notification: Notification, keys: MerchantKeys) -> Verdict:
@@ -90,15 +86,14 @@ class Secret:
     _fetched: datetime | None = None
     _asked: datetime | None = None
 
-    def keys(self) -> MerchantKeys:
-        """Return the keys; none where they could never be read."""
-        if not self._is_within(_KEEP, self._fetched):
+    def verify(self, notification: Notification) -> Verdict:
+        """Verify under the keys that are known, and under newer ones where that fails."""
+        if notification.checksum and not self._is_within(_KEEP, self._fetched):
             self._refresh()
-        return self._keys
-
-    def newer_keys(self) -> MerchantKeys:
-        """Return the keys as they are now; none where that is not known, or was asked for a moment ago."""
-        return self._keys if self._refresh() else {}
+        verdict = verify(notification, self._keys)
+        if verdict.status in {PROVED, "missing"} or not self._refresh():
+            return verdict
+        return verify(notification, self._keys)
 
     def _refresh(self) -> bool:
         if self._is_within(_ASK_AGAIN_AFTER, self._asked):

@@ -56,7 +56,7 @@ class InvocationLog:
 
     @contextmanager
     def unimportant(self, step: str) -> Iterator[None]:
-        """Let a step fail at the cost of a warning and a count: no pass may depend on it."""
+        """Let a step, a block or a whole function, fail at the cost of a warning and a count: no pass depends on it."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 - whatever it is, the pass is more important

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from callback.errors import InvalidNotification
-from callback.redact import BLANKS, ID_EXPECTED, MAX_SORT_ID_BYTES, decode_base64, is_id
+from callback.redact import BLANKS, ID_EXPECTED, MAX_SORT_ID_BYTES, decode_base64, is_id, trimmed_id
 
 _MOST = Decimal(10) ** 15
 
@@ -59,7 +59,7 @@ def parse_notification(event: object) -> Notification:
         body = _body(event)
         is_form = _is_form(event, body)
         fields = _form(body) if is_form else _json(body)
-        order_id, charge_id = _id(fields.get("reference_order")), _required_id(fields)
+        charge_id, order_id = _ids(fields)
     except RecursionError as error:
         raise InvalidNotification("event", "an API Gateway proxy event, nested less deeply") from error
     except InvalidNotification as error:
@@ -126,15 +126,12 @@ def _text(value: object) -> str | None:
     return value.encode(errors="replace").decode() if isinstance(value, str) else None
 
 
-def _id(value: object) -> str | None:
-    text = value.strip(BLANKS) if isinstance(value, str) else ""
-    return text if is_id(text) else None
-
-
-def _required_id(fields: Mapping[str, Any]) -> str:
-    if charge_id := _id(fields.get("id")) or _id(fields.get("objectId")):
-        return charge_id
-    raise InvalidNotification("id", ID_EXPECTED)
+def _ids(fields: Mapping[str, Any]) -> tuple[str, str | None]:
+    order_id = trimmed_id(fields.get("reference_order"))
+    charge_id = trimmed_id(fields.get("id")) or trimmed_id(fields.get("objectId"))
+    if not charge_id:
+        raise InvalidNotification("id", ID_EXPECTED)
+    return charge_id, order_id
 
 
 def amount_of(value: object) -> Decimal | None:

@@ -32,9 +32,8 @@ class PaidOrders:
     client: Any
     function: str
 
-    def process(self, record: Record) -> str:
-        """Run the record's next pass and return ProcessPaidOrder's answer, redacted and cut. Raises `PassFailed`."""
-        number = record.next_pass
+    def process(self, record: Record, number: int) -> str:
+        """Run a pass of the record and return ProcessPaidOrder's answer, redacted and cut. Raises `PassFailed`."""
         about = {"orderId": record.order_id, "chargeId": record.charge_id, "note": NOTE}
         try:
             answer = self._invoke(json.dumps(about | {"pass": number, "checksumStatus": record.checksum_status}))
@@ -92,11 +91,12 @@ class Passes:
         """
         if not record.has_claim:
             return record
-        log.bind(**{"pass": record.next_pass, "attempt": record.attempts_made})
+        number = record.next_pass
+        log.bind(**{"pass": number, "attempt": record.attempts_made})
         started = time.monotonic()
         try:
-            answer = self.paid_orders.process(record)
-            settled, unsettled = self._settlement(record)
+            answer = self.paid_orders.process(record, number)
+            settled, unsettled = self._settlement(record, number)
         except PassFailed as error:
             log.bind(outcome="failed")
             log.metric("PassesFailed")
@@ -109,16 +109,16 @@ class Passes:
         log.metric("PassesCompleted")
         return record
 
+    @log.unimportant("timer")
     def schedule_recheck(self, record: Record) -> None:
         """Create the timer of a pass that waits for its first attempt; without one the sweep runs it, later."""
         due = record.next_pass_due
         if due and due > self.clock() and not record.attempts_made:
-            with log.unimportant("timer"):
-                log.bind(schedule=self.timer.create(record, due))
+            log.bind(schedule=self.timer.create(record, due))
 
-    def _settlement(self, record: Record) -> tuple[bool, OrderUnsettled | None]:
+    def _settlement(self, record: Record, number: int) -> tuple[bool, OrderUnsettled | None]:
         """Return whether the order has settled; where it has not and the plan is over, also the error."""
-        statuses, number = self.settings.settled_order_statuses, record.next_pass
+        statuses = self.settings.settled_order_statuses
         if not statuses or number == 1:  # two passes are the promise, whatever the order says
             return False, None
         try:

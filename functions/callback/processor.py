@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from callback import errors
-from callback.checksum import Secret, Verdict, verify
-from callback.log import log
+from callback.checksum import Secret, Verdict
+from callback.log import PROVED, log
 from callback.notification import Notification, amount_of
 from callback.passes import Passes
 from callback.record import Record
@@ -41,10 +41,10 @@ class CreditCardCallbackProcessor(Passes):
 
     def verify_and_handle_checksum(self, notification: Notification) -> Verdict:
         """Verify, and go on with a warning, or raise `ChecksumRejected` by policy."""
-        verdict = self._verdict(notification)
+        verdict = self.secret.verify(notification)
         log.bind(checksumStatus=verdict.status, checksumError=verdict.error)
         log.metric(f"Checksums{verdict.status.capitalize()}")
-        if verdict.valid:
+        if verdict.status == PROVED:
             return verdict
         if self.settings.checksum_policy == "reject" and not notification.is_browser_return:
             self.mark_payment(notification, verdict)
@@ -90,16 +90,16 @@ class CreditCardCallbackProcessor(Passes):
             log.bind(outcome="repeat", state=record.state, passesDone=record.passes_done)
         return record
 
+    @log.unimportant("mark")
     def mark_payment(self, notification: Notification, verdict: Verdict) -> None:
         """Mark the payment record, if there is one, with the last verdict; what was once proved is kept beside it."""
         n, now = notification, self.clock()
         marks: Item = {"checksumStatus": verdict.status, "checksumError": verdict.error or ""}
         marks |= {"checksumCheckedAt": now, "checksumCheckedBy": "delayednotify"}
-        if verdict.valid:
+        if verdict.status == PROVED:
             proved = {"status": n.status, "transactionState": n.transaction_state, "amount": n.amount}
             marks["checksumProved"] = proved | {"currency": n.currency, "at": now}
-        with log.unimportant("mark"):
-            self.payments.update_if({"chargeId": n.charge_id}, marks, "attribute_exists(#chargeId)")
+        self.payments.update_if({"chargeId": n.charge_id}, marks, "attribute_exists(#chargeId)")
 
     def report_contradictions(self, notification: Notification, payment: Payment) -> None:
         """Report that the notification contradicts the payment record, whose order was processed."""
@@ -114,14 +114,6 @@ class CreditCardCallbackProcessor(Passes):
             with log.unimportant("order"):
                 order = self.orders.get({"orderId": order_id}, "returnUrl")
         return redirect(order_id, order.get("returnUrl"), self.settings)
-
-    def _verdict(self, notification: Notification) -> Verdict:
-        if not notification.checksum:
-            return verify(notification, {})
-        verdict = verify(notification, self.secret.keys())
-        # The key may have been rotated since it was read.
-        newer = {} if verdict.valid else self.secret.newer_keys()
-        return verify(notification, newer) if newer else verdict
 
 
 def order_of(payment: Payment) -> str | None:

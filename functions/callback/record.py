@@ -115,10 +115,10 @@ class Record(Schema):
     passes: list[Any] = Field(strict=True, description="a list")
     attempts: Count
     attempts_before: Count = 0
+    sweep_at: Annotated[datetime | None, BeforeValidator(_as_time_if_it_is_one)] = None
     next_pass_due: Time = None
     first_due: Time = None
     lease_until: Time = None
-    sweep_at: Annotated[datetime | None, BeforeValidator(_as_time_if_it_is_one)] = None
     claim_id: Text | None = None
     last_error: Text | None = None
     has_claim: bool = False
@@ -280,11 +280,11 @@ def _new_item(notification: "Notification", order_id: str, payment: Item | None,
     amount, currency = notification.amount, notification.currency
     if amount is None:  # a browser return states neither
         amount, currency = (payment or {}).get("amount"), (payment or {}).get("currency")
+    item: Item = notification.ids | {"orderId": order_id, "note": NOTE, "amount": amount}
+    item |= {"checksumStatus": verdict.status, "checksumForm": verdict.form, "bodyDigest": notification.body_digest}
     texts = {"status": notification.status, "transactionState": notification.transaction_state, "currency": currency}
-    item: Item = {name: text and scrub(str(text), _MAX_FIELD) for name, text in texts.items()}
-    item |= notification.ids | {"orderId": order_id, "note": NOTE, "amount": amount}
-    item |= {"checksumStatus": verdict.status, "checksumForm": verdict.form}
-    item |= {"body": mask_body(notification.body), "bodyDigest": notification.body_digest}
+    item |= {name: text and scrub(str(text), _MAX_FIELD) for name, text in texts.items()}
+    item |= {"body": mask_body(notification.body)}
     return item | {"state": "PENDING", "passesDone": 0, "passes": [], "attempts": 1}
 
 

@@ -102,6 +102,12 @@ def is_id(text: str, limit: int = MAX_ID_BYTES) -> bool:
     return not _UNUSABLE.search(text) and 0 < len(text.encode()) <= limit and not is_card_number(text)
 
 
+def trimmed_id(value: object) -> str | None:
+    """Return an id as it was sent, without the blanks around it; None where that is no key."""
+    text = value.strip(BLANKS) if isinstance(value, str) else ""
+    return text if is_id(text) else None
+
+
 def redacted_event(event: object) -> str:
     """Return an event as JSON that is safe to keep: what is secret masked, what is long cut."""
     if isinstance(event, Mapping) and event.get("isBase64Encoded"):

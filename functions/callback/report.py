@@ -73,9 +73,9 @@ class Reporter:
         """Write the row, send the mail, count; once, and whatever fails."""
         if error is not self._reported:
             self._reported = error
-            with log.unimportant("report"):
-                self._report(error)
+            self._report(error)
 
+    @log.unimportant("report")
     def _report(self, error: Exception) -> None:
         kind, answer = kind_of(error), getattr(error, "answer", None)
         known = log.fields | dict(getattr(error, "about", {}))
@@ -91,9 +91,9 @@ class Reporter:
             details = {"traceback": _traceback(error), "event": redacted_event(self._event)}
             logged = log_callback_error(self.table, row | details, self.clock())
         if "mailedAt" not in logged:
-            with log.unimportant("mail"):
-                self._mail(kind, row, logged)
+            self._mail(kind, row, logged)
 
+    @log.unimportant("mail")
     def _mail(self, kind: str, row: Item, logged: Item) -> None:
         now, limit = self.clock(), MAILS_AN_HOUR[kind]
         key = {"errorId": f"mails {by_proof(kind, row.get('checksumStatus'))} {format_utc(now)[:13]}"}

@@ -63,14 +63,15 @@ class Timer:
 
         Scheduler fires within the minute after. A schedule that exists is as good. Raises `AWS_ERRORS`.
         """
+        expression = f"at({self._at(due):%Y-%m-%dT%H:%M:%S})"
         name, client, settings = schedule_name(record), self.client(), self.settings
         target: Any = {"Arn": settings.recheck_function_arn, "RoleArn": settings.scheduler_role_arn}
         target |= {"RetryPolicy": _HAND_OVER, "DeadLetterConfig": {"Arn": settings.scheduler_dlq_arn}}
-        request: Any = {"Target": target | {"Input": _input(record)}, "ActionAfterCompletion": "DELETE", **_EXACTLY}
-        request["ScheduleExpression"] = f"at({self._at(due):%Y-%m-%dT%H:%M:%S})"
+        request: Any = {"Name": name, "GroupName": settings.schedule_group, "ScheduleExpression": expression}
+        request |= {"Target": target | {"Input": _input(record)}, "ActionAfterCompletion": "DELETE", **_EXACTLY}
         # The name is this notification's and this pass's alone, so what has it is this very timer.
         with suppress(client.exceptions.ConflictException):
-            client.create_schedule(Name=name, GroupName=settings.schedule_group, **request)
+            client.create_schedule(**request)
         return name
 
     def _at(self, due: datetime) -> datetime:

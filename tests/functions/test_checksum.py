@@ -51,7 +51,7 @@ def test_published_vector_verifies() -> None:
     """The reference's own test vector: amount with four decimals, plain concatenation, lower-case hex."""
     right = "93bcaaca3ddcf836366511e5cba5816495660d584a7cd0f2bd48451744ba2d7d"
     vector = replace(AUTHORIZED, charge_id="charge-1", amount=Decimal("200.5"), checksum=right)
-    assert verify(vector, {"current": "unit-test-secret-not-a-merchant-key"}).valid
+    assert verify(vector, {"current": "unit-test-secret-not-a-merchant-key"}).status == "valid"
 
 
 def test_failed_charge_may_hash_with_or_without_its_failure_code() -> None:
@@ -60,7 +60,7 @@ def test_failed_charge_may_hash_with_or_without_its_failure_code() -> None:
     assert verify(AUTHORIZED, {}).retryable  # without a key nothing is verifiable yet
     for code, hashed, form in (("do not honour", text, "plain"), (" ", text.replace("skey", " skey"), None)):
         verdict = verify(replace(AUTHORIZED, failure_code=code, checksum=sha256(hashed)), KEYS)
-        assert (verdict.form, verdict.valid) == (form, bool(form))
+        assert (verdict.form, verdict.status == "valid") == (form, bool(form))
     verdict = verify(parse_notification(sample("declined")), KEYS)
     assert (verdict.status, verdict.form, verdict.key) == ("valid", "failure_code", "current")
 
@@ -86,8 +86,8 @@ def test_checksums_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch
     """Time does not tell how much of a forged checksum is right: compare_digest alone decides."""
     compare = Mock(side_effect=[True, False])
     monkeypatch.setattr(hmac, "compare_digest", compare)
-    assert verify(replace(AUTHORIZED, checksum="é"), KEYS).valid
-    assert not verify(AUTHORIZED, KEYS).valid
+    assert verify(replace(AUTHORIZED, checksum="é"), KEYS).status == "valid"
+    assert verify(AUTHORIZED, KEYS).status == "invalid"
     assert compare.call_count == 2
 
 
@@ -102,10 +102,10 @@ def test_what_the_bank_hashed_verifies_and_nothing_else_does(
     assume(key != other)
     fields: dict[str, Any] = {"charge_id": charge, "amount": amount, "transaction_state": state}
     bank = replace(AUTHORIZED, **fields, checksum=sha256(f"{charge}{amount:.4f}THBsuccess{state}{key}"))
-    assert verify(bank, {"current": key}).valid
-    assert not verify(replace(bank, amount=amount + 1), {"current": key}).valid
-    assert not verify(replace(bank, status="Forged"), {"current": key}).valid
-    assert not verify(bank, {"current": other}).valid
+    assert verify(bank, {"current": key}).status == "valid"
+    assert verify(replace(bank, amount=amount + 1), {"current": key}).status == "invalid"
+    assert verify(replace(bank, status="Forged"), {"current": key}).status == "invalid"
+    assert verify(bank, {"current": other}).status == "invalid"
 
 
 # --- the secret ---

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from callback.errors import PassFailed
+from callback.notification import parse_notification
 from callback.record import Record
 from callback.table import format_utc
-from tests.support.aws import CHARGE, NOTIFICATION, World
+from tests.support.aws import CHARGE, NOTIFICATION, World, sample
 from tests.support.call_purposes import purpose
 from tests.support.fault_scenarios import START
 from tests.support.moto_in_process import asked_directly
@@ -129,7 +130,8 @@ def run_in_every_order(
         world.empty()
         world.now, world.wire.around, world.wire.answers["lambda.Invoke"] = START, None, paid
         with world.wire:
-            world.app.processor.secret.keys()  # read before: in Lambda two deliveries at once share no memory
+            # Its keys are read before: in Lambda two deliveries at once share no memory.
+            world.app.processor.secret.verify(parse_notification(sample("authorized")))
         prepare()
         two = Two(world, stories, turns)
         two.run()
