@@ -1,8 +1,8 @@
-# People and CI use the same targets. `make help` lists those that are needed most, in that order.
+# People and CI use the same targets. What only maintainers need is in CONTRIBUTING.md.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help run up send down env test check invoke debug sam-local stand-in build same sbom starts image preflight redrive replay \
-  prove fuzz mutants soak audit bench documents pictures outages failure-table mails lines lock clean
+.PHONY: help run up send down test check sam-local env invoke debug build preflight prove audit bench clean \
+  image fuzz mutants soak outages failure-table pictures mails
 
 BIN := .venv/bin
 EMULATOR := .venv-emulator
@@ -11,16 +11,7 @@ BENCH := .venv-bench
 RUNTIME := .venv-runtime
 # What functions/requirements.txt locks, and nothing else.
 DEPLOYED := .venv-deployed
-DELAY ?= 60
-LATENCY ?= 300
-FAILURES ?= 0
-OUTAGE ?= 0
-MINUTES ?= 10
-FUNCTION ?= DelayedNotifyFunction
-STACK ?= payment3-follow-up-dev
-# Of samconfig.toml.
-ENVIRONMENT ?= default
-GIVEN := ADDRESS ARCHITECTURE BASE COUNT DELAY ENVIRONMENT EVENT FAILURES FUNCTION IMAGE LATENCY MINUTES ONLY ORDER OUTAGE QUICK SEED STACK
+GIVEN := ADDRESS ARCHITECTURE BASE COUNT DELAY ENVIRONMENT EVENT FAILURES FUNCTION IMAGE LATENCY MINUTES ONLY OUTAGE QUICK SEED
 # What a person gives is a text: neither make nor the shell runs any of it. Make would expand its dollar signs wherever it is
 # used or exported, here and in the makes that `sam build` starts; so it is taken as it was written, and recipes read it from
 # the environment. MAKEOVERRIDES would hand it on as it came.
@@ -28,11 +19,11 @@ $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(eval override $(name) := $$(value $(name)))))
 export $(GIVEN)
 MAKEOVERRIDES :=
-OPTIONS = --delay="$$DELAY" --latency="$$LATENCY" --failures="$$FAILURES" --outage="$$OUTAGE"
-EVENT_FILE = $${EVENT:+--event="$$EVENT"}
-# Containers: any value of IMAGE means the image flavour. ADDRESS, where they find this machine, and BASE, the image that
-# functions run in, are found out unless given.
-CONTAINERS = $${ADDRESS:+--address="$$ADDRESS"} $${BASE:+--base="$$BASE"} $${IMAGE:+--image}
+# Any value of IMAGE means the image flavour. What is not given is as the program has it.
+OPTIONS = $${DELAY:+--delay="$$DELAY"} $${LATENCY:+--latency="$$LATENCY"} $${FAILURES:+--failures="$$FAILURES"} \
+  $${OUTAGE:+--outage="$$OUTAGE"} $${EVENT:+--event="$$EVENT"} $${COUNT:+--count="$$COUNT"} $${IMAGE:+--image} \
+  $${FUNCTION:+--function="$$FUNCTION"} $${ADDRESS:+--address="$$ADDRESS"} $${BASE:+--base="$$BASE"} \
+  $${ARCHITECTURE:+--architecture="$$ARCHITECTURE"}
 # Bytecode is kept apart from the sources: each start of `sam` or pytest compiles thousands of files without it.
 unexport PYTHONDONTWRITEBYTECODE PYTHONOPTIMIZE PYTHONHOME
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/bytecode
@@ -47,20 +38,12 @@ help:
 	@awk '/^##@ /{print "\n" substr($$0, 5)} /^[a-z-]+( [a-z-]+)*:.*## /{sub(/:.*## /, "\t"); print "  " $$0}' Makefile | expand -t 17
 
 ##@ A local AWS
-run: .venv/installed $(EMULATOR)/installed ## the whole flow on a local AWS: make run [DELAY=5] [EVENT=file.json] [FAILURES=1] [OUTAGE=20]
-	@exec $(LOCAL) $(BIN)/python -m local run $(OPTIONS) $(EVENT_FILE)
-
-up: .venv/installed $(EMULATOR)/installed ## start the local AWS with everything deployed, and keep it
-	@exec $(LOCAL) $(BIN)/python -m local up $(OPTIONS)
-
-send: .venv/installed ## send what `make up` keeps a notification, as Notify does: make send [EVENT=file.json] [COUNT=5]
-	@exec $(LOCAL) $(BIN)/python -m local send $${COUNT:+--count="$$COUNT"} $(EVENT_FILE)
-
-down: .venv/installed ## stop what `make up` started; `eval "$(make -s env)"` leads a shell to it before
-	@exec $(LOCAL) $(BIN)/python -m local down
-
-env: .venv/installed
-	@exec $(LOCAL) $(BIN)/python -m local env
+run: $(EMULATOR)/installed ## the whole flow on a local AWS: make run [DELAY=5] [EVENT=file.json] [FAILURES=1] [OUTAGE=20]
+up: $(EMULATOR)/installed ## start the local AWS with everything deployed, and keep it
+send: ## send what `make up` keeps a notification, as Notify does: make send [EVENT=file.json] [COUNT=5]
+down: ## stop what `make up` started
+run up send down env invoke debug image: .venv/installed
+	@exec $(LOCAL) $(BIN)/python -m local $@ $(OPTIONS)
 
 ##@ Check
 # The longest first: the local stack's tests mostly wait for it, so three workers share two cores well.
@@ -71,94 +54,53 @@ WORKERS := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 test: .venv/installed $(EMULATOR)/installed $(RUNTIME)/installed check ## everything that must hold: checks, unit tests, coverage, end to end
 	$(LOCAL) $(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term-missing $(ROOMS)
 
-check: .venv/installed ## format, lint, types, template
+check: .venv/installed ## format, lint, types, imports, template
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(LOCAL) $(BIN)/lint-imports --no-cache
 	$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none \
 	  $(BIN)/sam validate --lint --template template.yaml
-
-##@ Containers
-invoke: .venv/installed ## one function in a container, by sam local: make invoke [FUNCTION=RecheckFunction EVENT=events/recheck.json] [IMAGE=1]
-debug: .venv/installed ## the same under a debugger: make debug [EVENT=file.json] [IMAGE=1]
-invoke debug:
-	@exec $(LOCAL) $(BIN)/python -m local $@ $(CONTAINERS) --function="$$FUNCTION" $(EVENT_FILE)
 
 sam-local: .venv/installed $(EMULATOR)/installed ## every event and the whole flow through containers: make sam-local [IMAGE=1] [DELAY=60]
 	@$(LOCAL) $(BIN)/python -m pytest --verbose --no-header -m containers tests/local/test_sam_local.py
 
-stand-in: .venv/installed
-	@exec $(LOCAL) $(BIN)/python -m local stand-in
+##@ Beside `make up`
+env: ## lead a shell, and any AWS tool in it, there: eval "$(make -s env)"
+invoke: ## one function in a container, by sam local: make invoke [FUNCTION=RecheckFunction EVENT=events/recheck.json] [IMAGE=1]
+debug: ## the same under a debugger: make debug [EVENT=file.json] [IMAGE=1]
 
-##@ Deploy and operate
-build: .venv/installed ## build the functions and say how large they are; make sbom, same, starts: more about them; make image: as an image
-	@began=$$(date +%s) && $(LOCAL) PATH="$$PWD/$(BIN):$$PATH" $(BIN)/sam build \
-	  && $(LOCAL) $(BIN)/python -m artefact size --began $$began
+##@ Deploy
+build: .venv/installed ## build the functions and say how large they are
+	@$(LOCAL) PATH="$$PWD/$(BIN):$$PATH" $(BIN)/sam build
+	@$(LOCAL) $(BIN)/python -m artefact.size
 
-# Does pip, which builds where there is no uv, make the same bytes?
-same: build
-	@UV= PATH="$$PWD/$(BIN):$$PATH" $(BIN)/sam build RecheckFunction --build-dir .aws-sam/by-pip > .aws-sam/by-pip.log 2>&1 \
-	  || { cat .aws-sam/by-pip.log; exit 1; }
-	@diff -r .aws-sam/build/RecheckFunction .aws-sam/by-pip/RecheckFunction && echo "by uv and by pip: the same bytes"
+# It acts on the account that the environment's profile, region and endpoint name: not LOCAL.
+preflight: .venv/installed ## would a deployment work in this account? make preflight [ENVIRONMENT=prod]
+	@$(BIN)/followups preflight $${ENVIRONMENT:+--config-env="$$ENVIRONMENT"}
 
-sbom: build $(AUDIT)/installed $(DEPLOYED)/installed
+##@ Prove and measure
+prove: fuzz mutants soak ## the longer checks: make fuzz [COUNT=200000], mutants [ONLY=record], soak [MINUTES=10], or all of them
+
+# The last four write documents.
+fuzz mutants soak outages failure-table pictures mails: .venv/installed
+	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.support.$(subst -,_,$@) $${COUNT:+--count="$$COUNT"} \
+	  $${ONLY:+--only="$$ONLY"} $${MINUTES:+--minutes="$$MINUTES"} $${SEED:+--seed="$$SEED"}
+
+# Each was read: it asks at most for its notice to be kept. Another one fails the audit: read it, then add it or not.
+LICENCES := MIT;MIT License;MIT No Attribution License (MIT-0);Apache-2.0;BSD-2-Clause;BSD-3-Clause;PSF-2.0;ISC
+audit: build $(AUDIT)/installed $(DEPLOYED)/installed ## known vulnerabilities, licences and bill of materials of what is locked, the template by checkov's rules
+	@$(AUDIT)/bin/python requirements/audit.py functions/requirements.txt requirements/dev.txt requirements/emulator.txt \
+	  requirements/runtime.txt requirements/bench.txt
+	@$(AUDIT)/bin/pip-licenses --python=$(DEPLOYED)/bin/python --from=mixed --format=plain --allow-only='$(LICENCES)'
+	@env -u BC_API_KEY $(AUDIT)/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
 	@$(AUDIT)/bin/cyclonedx-py environment $(DEPLOYED)/bin/python --pyproject pyproject.toml --mc-type application \
 	  --output-reproducible --output-format JSON --outfile .aws-sam/build/sbom.cdx.json
 
-starts: build $(RUNTIME)/installed
-	@$(LOCAL) $(BIN)/python -m artefact starts $${COUNT:+--count="$$COUNT"}
-
-image: .venv/installed
-	@exec $(LOCAL) $(BIN)/python -m local image $(CONTAINERS) $${ARCHITECTURE:+--architecture="$$ARCHITECTURE"}
-
-# These act on the account that the environment's profile, region and endpoint name: not LOCAL.
-FOLLOWUPS := $(BIN)/followups
-
-preflight: .venv/installed ## would a deployment work in this account? make preflight [ENVIRONMENT=prod]
-	@$(FOLLOWUPS) preflight --config-env="$$ENVIRONMENT"
-
-redrive: .venv/installed
-	@$(FOLLOWUPS) dead-letters redrive --yes --stack="$$STACK"
-
-replay: .venv/installed
-	@test -n "$$ORDER" || { echo 'say which order: make replay ORDER=...' >&2; exit 2; }
-	@$(FOLLOWUPS) replay --yes --stack="$$STACK" -- "$$ORDER"
-
-##@ Prove, measure, document
-prove: fuzz mutants soak ## the longer checks, or one of them: make fuzz [COUNT=200000], mutants [ONLY=record] or soak [MINUTES=10]
-
-fuzz: .venv/installed
-	@$(LOCAL) $(BIN)/python -m tests.support.fuzz $${COUNT:+--count="$$COUNT"} $${SEED:+--seed="$$SEED"}
-
-mutants: .venv/installed
-	@$(LOCAL) $(BIN)/python -m tests.support.mutants $${ONLY:+--only="$$ONLY"}
-
-soak: .venv/installed
-	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.support.soak --minutes="$$MINUTES" $${SEED:+--seed="$$SEED"}
-
-# Somebody has read each: it asks at most for its notice to be kept. Another one fails the audit: read it, then add it or not.
-LICENCES := MIT;MIT License;MIT No Attribution License (MIT-0);Apache-2.0;BSD-2-Clause;BSD-3-Clause;PSF-2.0;ISC
-audit: $(AUDIT)/installed $(DEPLOYED)/installed ## known vulnerabilities of what is locked, licences of what is deployed, the template by checkov's rules
-	@$(AUDIT)/bin/python requirements/audit.py functions/requirements.txt requirements/dev.txt requirements/emulator.txt \
-	  requirements/runtime.txt requirements/debugger.txt requirements/bench.txt
-	@$(AUDIT)/bin/pip-licenses --python=$(DEPLOYED)/bin/python --from=mixed --format=plain --allow-only='$(LICENCES)'
-	@env -u BC_API_KEY $(AUDIT)/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
-
-bench: .venv/installed $(RUNTIME)/installed $(BENCH)/installed ## measure, and write docs/benchmarks.md: 5 minutes; a look at it in 2: make bench QUICK=1
-	@$(LOCAL) $(BENCH)/bin/python -m bench $${QUICK:+--quick}
-
-documents: outages failure-table pictures ## write them anew, or one of them: make outages, failure-table or pictures; make mails: a mail of each kind
-
-outages failure-table pictures mails: .venv/installed
-	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.support.$(subst -,_,$@)
-
-lines: .venv/installed
-	@$(LOCAL) $(BIN)/python -m bench.lines
+bench: .venv/installed $(RUNTIME)/installed $(BENCH)/installed ## measure, and write docs/benchmarks.md: 5 minutes; a look in 2: make bench QUICK=1 [ONLY=warm]
+	@$(LOCAL) $(BENCH)/bin/python -m bench $${QUICK:+--quick} $${ONLY:+--only="$$ONLY"}
 
 ##@ Environments
-lock: .venv/installed
-	./requirements/lock
-
 clean: ## remove what the other targets made
 	rm -rf .venv $(EMULATOR) $(AUDIT) $(RUNTIME) $(DEPLOYED) $(BENCH) .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 

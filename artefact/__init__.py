@@ -1,1 +1,1 @@
-"""What `make build` made: how large it is, and how fast it starts."""
+"""What `make build` made: how large it is, and how it runs under Lambda's own runtime emulator."""

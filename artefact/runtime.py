@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from local.emulator import HOST, ROOT
+from local.emulator import HOST, ROOT, free_port
 
 PYTHON = ROOT / ".venv-runtime" / "bin" / "python"
 _MACHINES = {"x86_64": "x86_64", "aarch64": "arm64"}
@@ -89,9 +89,9 @@ def emulator_program() -> Path:
 @contextlib.contextmanager
 def running(folder: Path, handler: str, environment: Mapping[str, str], log: Path) -> Iterator[Running]:
     """Run a built function; the cold start is part of the first invocation."""
-    port = _free_port()
+    port = free_port()
     command: list[str | Path] = [emulator_program(), "--runtime-interface-emulator-address", f"{HOST}:{port}"]
-    command += ["--runtime-api-address", f"{HOST}:{_free_port()}", PYTHON, "-m", "awslambdaric", handler]
+    command += ["--runtime-api-address", f"{HOST}:{free_port()}", PYTHON, "-m", "awslambdaric", handler]
     # From nothing, so that no path or account of this machine reaches the function.
     surroundings = {
         "PATH": os.defpath,
@@ -118,9 +118,3 @@ def _wait_until_up(port: int, process: "subprocess.Popen[bytes]") -> None:
         with contextlib.suppress(ConnectionRefusedError), socket.create_connection((HOST, port), timeout=30):
             return
     raise RuntimeEmulatorError(f"the runtime emulator ended by itself: exit code {process.returncode}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])

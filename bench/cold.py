@@ -11,27 +11,29 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from artefact.runtime import RuntimeEmulatorError, running
-from artefact.starts import WITHOUT_BYTECODE, bundle_boto3
+from artefact.runtime import PYTHON, RuntimeEmulatorError, running
 from bench.facts import ROOM, ROOT
 from bench.notifications import WAITING, notification, timer, variables
 
 OURS, PREVIOUS = "DelayedNotify", "DelayedNotify, previous edition"
 PLAIN, COMPILED = "boto3 + clients, plain", "boto3 + clients, bytecode"
-COMPARED = {"ours": OURS, "plain": PLAIN, "compiled": COMPILED}
-FUNCTIONS = (OURS, "Recheck", "Sweep")
 # A handler, and the folder that it is in.
 _VARIANTS = {
     COMPILED: ("floor.lambda_handler", "floor"),
     PLAIN: ("floor.lambda_handler", "floor-plain"),
     OURS: ("delayednotify.lambda_handler", "ours"),
+    "DelayedNotify, plain": ("delayednotify.lambda_handler", "ours-plain"),
+    "DelayedNotify, boto3 bundled": ("delayednotify.lambda_handler", "ours-bundled"),
     PREVIOUS: ("delayednotify.lambda_handler", "previous"),
     "Recheck": ("recheck.lambda_handler", "ours"),
     "Recheck, previous edition": ("recheck.lambda_handler", "previous"),
     "Sweep": ("recheck.sweep_handler", "ours"),
 }
+# boto3 and what it imports, beside six.
+_BOTO = ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil")
+_WITHOUT_BYTECODE = shutil.ignore_patterns("__pycache__")
 FOLDERS = ROOM / "functions"
 # The last commit of the edition before this one.
 _PREVIOUS_COMMIT = "767a660c68e84cfedd45fa7365e2a75d8b28c39a"
@@ -58,21 +60,10 @@ def lambda_handler(event, context):
 """
 
 
-class Start(NamedTuple):
-    """One cold start."""
-
-    init_ms: float
-    first_ms: float
-    whole_ms: float
-    cpu_ms: float
-    peak_mb: float
-    later_peak_mb: float
-
-
-def measure(url: str, first: int, *, quick: bool) -> dict[str, list[Start]]:
-    """Start every variant in turn, so that all of them meet the same minutes of the machine."""
+def measure(url: str, first: int, *, quick: bool) -> dict[str, dict[str, list[float]]]:
+    """Start every variant in turn, so that all meet the same minutes of the machine; return each figure's values."""
     _make()
-    found, fresh, waiting = defaultdict[str, list[Start]](list), itertools.count(first), iter(WAITING)
+    found, fresh, waiting = defaultdict[str, list[dict[str, float]]](list), itertools.count(first), iter(WAITING)
     events: dict[str, Callable[[], dict[str, Any]]] = {
         "recheck.lambda_handler": lambda: timer(next(waiting)),
         "recheck.sweep_handler": dict,
@@ -84,45 +75,57 @@ def measure(url: str, first: int, *, quick: bool) -> dict[str, list[Start]]:
                 # How memory grows with invocations is seen once.
                 one = _start(handler, FOLDERS / folder, url, [event() for _ in range(20 if turn == 1 else 1)])
                 found[name] += [one] if turn else []  # the first fills the machine's file cache
-    return found
+    return {name: {part: [one[part] for one in each] for part in each[0]} for name, each in found.items()}
 
 
-def _start(handler: str, folder: Path, url: str, events: list[dict[str, Any]]) -> Start:
+def _start(handler: str, folder: Path, url: str, events: list[dict[str, Any]]) -> dict[str, float]:
     environment = variables(0, url) | {"PYTHONPATH": str(folder), "TZ": "UTC"}
     with running(folder, handler, environment, FOLDERS / "emulator.log") as function:
         began = time.perf_counter()
         answers = [function.invoke(events[0])]
-        whole, cpu, peak = (time.perf_counter() - began) * 1000, function.cpu_ms, function.peak_mb
+        whole_ms = (time.perf_counter() - began) * 1000
+        found = {"init": function.init_ms, "first": whole_ms - function.init_ms, "whole": whole_ms}
+        found |= {"cpu": function.cpu_ms, "peak": function.peak_mb}
         answers += [function.invoke(event) for event in events[1:]]
         if any("errorMessage" in answer for answer in answers):
             raise RuntimeEmulatorError(function.logged[-2000:])
-        return Start(function.init_ms, whole - function.init_ms, whole, cpu, peak, function.peak_mb)
+        return found | {"later peak": function.peak_mb}
 
 
 def _make() -> None:
     shutil.rmtree(FOLDERS, ignore_errors=True)
-    _build(ROOT / "functions", FOLDERS / "ours")
+    shutil.copytree(ROOT / "functions", FOLDERS / "sources", ignore=_WITHOUT_BYTECODE)
+    _build(FOLDERS / "sources", FOLDERS / "ours")
+    shutil.copytree(FOLDERS / "ours", FOLDERS / "ours-plain", ignore=_WITHOUT_BYTECODE)
+    shutil.copytree(FOLDERS / "ours", FOLDERS / "ours-bundled")
+    _bundle_boto3(FOLDERS / "ours-bundled")
+    for name in ("floor", "floor-plain"):
+        (FOLDERS / name).mkdir()
+        (FOLDERS / name / "floor.py").write_text(_FLOOR)
+    _bundle_boto3(FOLDERS / "floor-plain", _WITHOUT_BYTECODE)
     history = ["git", "archive", "--format=tar", _PREVIOUS_COMMIT, "functions"]
     found = subprocess.run(history, cwd=ROOT, capture_output=True, check=False)
     if not found.returncode:  # a shallow clone has no previous edition
         with tarfile.open(fileobj=io.BytesIO(found.stdout)) as sources:
-            sources.extractall(FOLDERS / "sources", filter="data")
-        _build(FOLDERS / "sources" / "functions", FOLDERS / "previous")
-    for name in ("floor", "floor-plain"):
-        (FOLDERS / name).mkdir()
-        (FOLDERS / name / "floor.py").write_text(_FLOOR)
-    bundle_boto3(FOLDERS / "floor-plain", bytecode=False)
+            sources.extractall(FOLDERS / "history", filter="data")
+        _build(FOLDERS / "history" / "functions", FOLDERS / "previous")
+
+
+def _bundle_boto3(folder: Path, ignore: Any = None) -> None:  # noqa: ANN401 - shutil's own
+    """Copy the runtime's boto3 into a function."""
+    [site_packages] = (PYTHON.parent.parent / "lib").glob("python*/site-packages")
+    for name in _BOTO:
+        shutil.copytree(site_packages / name, folder / name, ignore=ignore)
+    shutil.copy(site_packages / "six.py", folder)
 
 
 def _build(sources: Path, target: Path) -> None:
-    """Build as `sam build` does: by the Makefile of the functions, from a copy of them."""
-    copy = FOLDERS / f"{target.name}-copy"
-    shutil.copytree(sources, copy, ignore=WITHOUT_BYTECODE)
+    """Build as `sam build` does: by the Makefile of the functions."""
     target.mkdir()
     # A separate make, even where make started this.
     environment = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL"}}
     environment["PATH"] = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{environment['PATH']}"
     line = ["make", "build-DelayedNotifyFunction", f"ARTIFACTS_DIR={target}", f"PYTHON={sys.executable}"]
-    done = subprocess.run(line, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(line, cwd=sources, env=environment, capture_output=True, text=True, check=False)
     if done.returncode or not list(target.rglob("*.pyc")):
         raise RuntimeError(f"{' '.join(line)}:\n{done.stdout[-1000:]}{done.stderr[-2000:]}")

@@ -21,14 +21,13 @@ def read(name: str) -> dict[str, Any]:
 
 def price(name: str) -> float:
     """Return a price in dollars."""
-    return float(read("prices")[name]["price"])
+    return float(read("prices")[name])
 
 
 @cache
 def template() -> dict[str, Any]:
     """Return what `python -m bench.facts` wrote of the template."""
-    found: dict[str, Any] = json.loads((ROOM / "template.json").read_text())
-    return found
+    return dict(json.loads((ROOM / "template.json").read_text()))
 
 
 def write_template() -> None:

@@ -2,13 +2,12 @@
 
 import io
 import json
+import logging
 import os
 import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -21,12 +20,13 @@ from bench.notifications import WARMING, notification, timer
 from bench.standins import Standins, in_process, waiting_record
 from bench.tables import size
 from callback.app import Application
-from callback.clock import format_utc
 from callback.log import logger
 from callback.settings import read_settings
+from callback.table import format_utc
 
 # What DynamoDB adds to each item and each entry of an index.
 _ITEM_OVERHEAD = 100
+# The milliseconds and those of CPU that each call took.
 Spent = list[tuple[float, float]]
 
 
@@ -43,10 +43,11 @@ def use(clock: Callable[[], datetime], shard_map: Any = None) -> dict[str, Any]:
     }
 
 
-def log_to(stream: io.TextIOBase | None = None) -> None:
-    """Have the log written somewhere, by default nowhere; it was given standard output when it was imported."""
+def _log() -> io.StringIO:
+    """Return where the log is written from now on; it was given standard output when it was imported."""
     handler: Any = logger.registered_handler
-    handler.stream = stream or Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
+    handler.stream = io.StringIO()
+    return handler.stream  # type: ignore[no-any-return]
 
 
 def _timed(function: Callable[..., Any], spent: Spent) -> Callable[..., Any]:
@@ -62,16 +63,16 @@ def _timed(function: Callable[..., Any], spent: Spent) -> Callable[..., Any]:
 
 def _steps(spent: Spent) -> list[Callable[[int], object]]:
     """Return both invocations of a notification; the 60 s between them are counted, not slept."""
-    ahead_s = [0]
-    handlers = use(lambda: datetime.now(UTC) + timedelta(seconds=ahead_s[0]))
+    ahead = [timedelta()]
+    handlers = use(lambda: datetime.now(UTC) + ahead[0])
     deliver, again = (_timed(handlers[name], spent) for name in ("DelayedNotify", "Recheck"))
 
     def first(number: int) -> None:
-        ahead_s[0] = 0
+        ahead[0] = timedelta()
         deliver(notification(number), None)
 
     def second(number: int) -> None:
-        ahead_s[0] = 62
+        ahead[0] = timedelta(seconds=62)
         again(timer(number), None)
 
     return [first, second]
@@ -79,41 +80,39 @@ def _steps(spent: Spent) -> list[Callable[[int], object]]:
 
 def measure(first: int, count: int, warm: int) -> dict[str, Any]:
     """Run so many notifications; return for each what its handlers took, and of that its calls to AWS."""
-    printed, handlers, calls, found = io.StringIO(), Spent(), Spent(), []
-    log_to(printed)
+    handlers, calls, found = Spent(), Spent(), []
     client: Any = BaseClient
     client._make_api_call = _timed(client._make_api_call, calls)  # noqa: SLF001 - the one place that calls pass
     steps = _steps(handlers)
     for number in [*range(WARMING + first, WARMING + first + warm), *range(first, first + count)]:
         if number == first:
-            printed.seek(0)
-            printed.truncate()
+            printed = _log()
         handlers.clear()
         calls.clear()
         for step in steps:
             step(number)
         found.append([sum(part) for spent in (handlers, calls) for part in zip(*spent, strict=True)])
-    names = ("ms", "cpu_ms", "calls_ms", "calls_cpu_ms")
-    columns = dict(zip(names, zip(*found[warm:], strict=True), strict=True))
-    return columns | {"log_bytes": len(printed.getvalue().encode()) / count}
+    columns = zip(("ms", "cpu_ms", "calls_ms", "calls_cpu_ms"), zip(*found[warm:], strict=True), strict=True)
+    return dict(columns) | {"log_bytes": len(printed.getvalue().encode()) / count}
 
 
 def study() -> dict[str, Any]:
     """Run a cold notification and a warm one; return the calls, the table units and what is stored in the end."""
-    standins, steps = Standins(), _steps(Spent())
-    in_process(standins)
-    log_to()
-    cold_calls, _ = _run(standins, steps, 0)
-    standins.calls.clear()
-    for table in standins.tables.values():
-        table.units.clear()
-    warm_calls = _run(standins, steps, 1)
+    logging.disable()
+    steps, made = _steps(Spent()), []
+    for number in range(2):
+        standins = Standins()
+        in_process(standins)
+        for step in steps:
+            step(number)
+            made.append(standins.calls.total())
+    cold, _, delivery, both = made
     units = sum((table.units for table in standins.tables.values()), Counter[str]())
     item = json.loads(list(standins.records.items.values())[-1])
     return {
         "calls": standins.calls,
-        "cold_calls": cold_calls,
-        "warm_calls": warm_calls,
+        "cold_calls": cold,
+        "warm_calls": [delivery, both - delivery],
         "writes": units["write"],
         "reads": units["read"],
         "index_writes": sum(count for name, count in units.items() if name.startswith("index ")),
@@ -123,18 +122,9 @@ def study() -> dict[str, Any]:
     }
 
 
-def _run(standins: Standins, steps: list[Callable[[int], object]], number: int) -> list[int]:
-    made = [standins.calls.total()]
-    for step in steps:
-        step(number)
-        made.append(standins.calls.total())
-    return [after - before for before, after in pairwise(made)]
-
-
 def sweep(first: int, count: int) -> dict[str, float]:
     """Sweep so many overdue records over HTTP, then five times nothing; what is overdue is counted in CPU time."""
-    printed, spent, due = io.StringIO(), Spent(), {"S": format_utc(datetime.now(UTC) - timedelta(minutes=10))}
-    log_to(printed)
+    spent, due, printed = Spent(), {"S": format_utc(datetime.now(UTC) - timedelta(minutes=10))}, _log()
     run = _timed(recheck.sweep_handler, spent)
     run({}, None)  # makes the clients
     client, table = boto3.client("dynamodb"), os.environ["CREDIT_CARD_NOTIFY_TABLE"]

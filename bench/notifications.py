@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from functools import cache
 from typing import Any
 
 from bench.facts import ROOT, template
 
+_SAMPLE = (ROOT / "events" / "authorized.json").read_text()
 KEY = "skey_bench_not_a_real_key"
 # Charges whose second pass is due from the beginning, for a cold Recheck.
 WAITING = range(500_000, 501_000)
@@ -25,37 +25,22 @@ def variables(latency_ms: int, url: str) -> dict[str, str]:
 
 def notification(number: int) -> dict[str, Any]:
     """Return Notify's event for the charge of a number: a sample of events/, signed anew."""
-    event: dict[str, Any] = json.loads(_sample())
-    body = json.loads(event["body"]) | {"id": charge_id(number), "reference_order": order_id(number)}
+    event, own = json.loads(_SAMPLE), ids(number)
+    body = json.loads(event["body"]) | {"id": own["chargeId"], "reference_order": own["orderId"]}
     covered = f"{body['id']}{body['amount']:.4f}{body['currency']}{body['status']}{body['transaction_state']}{KEY}"
     body["checksum"] = hashlib.sha256(covered.encode()).hexdigest()
     event["body"] = json.dumps(body, separators=(",", ":"))
-    event["requestContext"]["requestId"] = notification_id(number)
-    return event
-
-
-@cache
-def _sample() -> str:
-    return (ROOT / "events" / "authorized.json").read_text()
+    event["requestContext"]["requestId"] = own["notificationId"]
+    return dict(event)
 
 
 def timer(number: int) -> dict[str, Any]:
     """Return what the timer of that notification's second pass carries."""
-    ids = {"chargeId": charge_id(number), "notificationId": notification_id(number), "orderId": order_id(number)}
     context = {"scheduleArn": "arn", "scheduledTime": "2026-11-22T09:32:00Z", "executionId": "id", "attemptNumber": "1"}
-    return {"version": 1, **ids, "pass": 2, "dueAt": "2026-11-22T09:31:17.250000Z", **context}
+    return {"version": 1, **ids(number), "pass": 2, "dueAt": "2026-11-22T09:31:17.250000Z", **context}
 
 
-def charge_id(number: int) -> str:
-    """Return a charge's id, as long as the bank's."""
-    return f"chrg_test_2250{number:022x}"
-
-
-def notification_id(number: int) -> str:
-    """Return the id of a delivery, as long as API Gateway's."""
-    return f"08a997fd-fa27-5a9f-997e-{number:012x}"
-
-
-def order_id(number: int) -> str:
-    """Return the id of a charge's order."""
-    return f"ORDER-{number}"
+def ids(number: int) -> dict[str, str]:
+    """Return the ids of a notification: its charge's is as long as the bank's, its own as long as API Gateway's."""
+    charge, notification = f"chrg_test_2250{number:022x}", f"08a997fd-fa27-5a9f-997e-{number:012x}"
+    return {"chargeId": charge, "notificationId": notification, "orderId": f"ORDER-{number}"}

@@ -1,21 +1,15 @@
-"""The figures of page.md, section by section: what was measured, and what follows from it. Each draws its plots."""
+"""The tables of docs/benchmarks.md, section by section: what was measured, and what follows. Each draws its plots."""
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from artefact.size import describe
 from bench import cold, page
 from bench.facts import price, read, template
-from bench.page import table
-from bench.run import LATENCIES, TITLES, Run, spread
+from bench.run import LATENCIES, TITLES, Run
 
-Figures = dict[str, Any]
-_LATENCY_S = 0.3
-# The previous edition's sweep handed over 100 for each of 16 shards, every 5 minutes.
-_PREVIOUS_PER_HOUR = 16 * 100 * 12
-# The latest second pass of a quiet day: a timer fires within its minute, and each pass takes its time.
-_USUAL_SECONDS = 60 + 1 + 1 + 60 + 2 * _LATENCY_S
+Tables = dict[str, page.Rows]
 # What Lambda itself writes of each invocation: START, END and REPORT. AWS's own lines, about so long.
 _OWN_LOG_BYTES = 320
 # CPU of a size: a whole core at 1,769 MB, says AWS (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
@@ -31,187 +25,177 @@ _FEW_WRITES, _FEW_READS = 3, 1
 # The lines that the description of the function with the sleep prints.
 _SLEEPING_LOG_BYTES = 271
 _QUEUE = "SQS DelaySeconds, bare"
+# How a plot names a backlog, and in how many minutes it is to be done.
+_BACKLOGS = {"due": ("overdue at once", 10), "waiting": ("waiting to be tried again", 15)}
 
 
-def billed(run: Run) -> Figures:
+def billed(run: Run) -> Tables:
     """Section 1."""
     found = run.billed
-    page.bars("billed.svg", {TITLES[s]: found[s][300].median for s in TITLES}, "billed ms, ProcessPaidOrder at 300 ms")
-    pairs = [(t, found["ours"][t].median, found["floor"][t].median) for t in LATENCIES]
-    ratio = found["sleeping"][300].median / found["ours"][300].median
+    medians = {name: {t: median(ms) for t, ms in each.items()} for name, each in found.items()}
+    with page.plot("billed.svg", xscale="log", xlabel="billed ms, ProcessPaidOrder at 300 ms") as axes:
+        drawn = axes.barh(list(TITLES.values()), [medians[name][300] for name in TITLES])
+        axes.bar_label(drawn, fmt="{:,.0f}", padding=2)
+        axes.invert_yaxis()
+    pairs = [(t, medians["ours"][t], medians["floor"][t]) for t in LATENCIES]
+    over = ", ".join(f"{a - b:+.1f} ms ({a / b - 1:+.1%}) at {t} ms" for t, a, b in pairs)
+    ratio = medians["sleeping"][300] / medians["ours"][300]
     return {
-        "billed": found,
-        "over_floor": ", ".join(f"{a - b:+.1f} ms ({a / b - 1:+.1%}) at {t} ms" for t, a, b in pairs),
-        "over_floor_met": _verdict(all(a - b <= max(10, b / 10) for _, a, b in pairs)),
-        "sleep_ratio": ratio,
-        "sleep_met": _verdict(ratio >= 60),
+        "billed": [tuple(_spread(each[t], ",.1f") for t in LATENCIES) for each in found.values()],
+        "targets": [
+            _target(f"{ratio:.1f} times", ratio >= 60),
+            _target(over, all(a - b <= max(10, b / 10) for _, a, b in pairs)),
+        ],
     }
 
 
-def cold_starts(run: Run) -> Figures:
+def cold_starts(run: Run) -> Tables:
     """Section 2."""
-    parts = ("init_ms", "first_ms", "whole_ms", "cpu_ms")
-    found = {name: {part: [getattr(s, part) for s in each] for part in parts} for name, each in run.starts.items()}
-    page.boxes("cold.svg", {name: each["init_ms"] for name, each in found.items()}, "init, ms")
-    rows = [(name, *(f"{spread(values):.0f}" for values in each.values())) for name, each in found.items()]
-    init, whole = (
-        {key: median(found[name][part]) for key, name in cold.COMPARED.items()} for part in ("init_ms", "whole_ms")
-    )
-    for times in (init, whole):
-        times |= {f"{name}_ratio": times["ours"] / times[name] for name in ("plain", "compiled")}
-    previous = {name: _against_previous(run, f"{name}_ms") for name in ("init", "first", "cpu")}
+    found = run.starts
+    with page.plot("cold.svg", xlabel="init, ms") as axes:
+        inits = [each["init"] for each in found.values()]
+        axes.boxplot(inits, orientation="horizontal", tick_labels=list(found), widths=0.5)
+        axes.set_xlim(0)
+        axes.invert_yaxis()
+    ours, plain, compiled = (found[name] for name in (cold.OURS, cold.PLAIN, cold.COMPILED))
+    # Start by start, since both of a turn meet the same load of the machine. A shallow clone has no previous edition.
+    turns = {part: zip(ours[part], found.get(cold.PREVIOUS, {}).get(part, ()), strict=False) for part in ours}
+    init, first, cpu = (median([a / b for a, b in turns[part]] or [math.nan]) for part in ("init", "first", "cpu"))
+    shown = {name: list(each.values())[:4] for name, each in found.items()}
     return {
-        "starts_each": len(run.starts[cold.OURS]),
-        "cold": table(("", "init ms", "first invocation ms", "together ms", "CPU ms until its answer"), rows),
-        "artefact": describe(cold.FOLDERS / "ours"),
-        "init": init,
-        "whole": whole,
-        "previous": previous,
-        "previous_met": _verdict(max(previous["init"], previous["first"]) <= 1.02),  # the machine's own noise
-        "plain_met": _verdict(init["plain_ratio"] <= 1),
-        "compiled_met": _verdict(init["compiled_ratio"] <= 1.25),
+        "cold": [(name, *(_spread(values, ".0f") for values in each)) for name, each in shown.items()],
+        "targets": [
+            _target(f"init {init:.2f}, first invocation {first:.2f}, CPU {cpu:.2f} times", max(init, first) <= 1.02),
+            _compared(ours["init"], plain["init"], 1),
+            _compared(ours["init"], compiled["init"], 1.25),
+        ],
     }
 
 
-def _against_previous(run: Run, part: str) -> float:
-    # Start by start, since both of a turn meet the same load of the machine.
-    pairs = zip(run.starts[cold.OURS], run.starts.get(cold.PREVIOUS, []), strict=False)
-    ratios = [float(getattr(new, part) / getattr(old, part)) for new, old in pairs]
-    return median(ratios or [math.nan])
+def _compared(ours: Sequence[float], other: Sequence[float], most: float) -> tuple[str, str]:
+    one, two = median(ours), median(other)
+    return _target(f"{one:.0f} ms against {two:.0f} ms ({one / two:.2f})", one / two <= most)
 
 
-def warm(run: Run) -> Figures:
+def _spread(values: Sequence[float], spec: str) -> str:
+    """Return the median, and the range of the middle four fifths if there is one."""
+    ordered, tenth = sorted(values), len(values) // 10
+    low, high = ordered[tenth], ordered[-1 - tenth]
+    return f"{median(values):{spec}}" + (f" ({low:{spec}} to {high:{spec}})" if low < high else "")
+
+
+def warm(run: Run) -> Tables:
     """Section 3."""
-    found, (ours, default) = run.warm, (run.counts[name] for name in ("ours", "default"))
-    rows = [(f"`{name}`", count, default["calls"].get(name, 0)) for name, count in sorted(ours["calls"].items())]
-    ratio = found["cpu_ms"] / found["calls_cpu_ms"]
+    found, ours, default = run.warm, run.counts["ours"], run.counts["default"]
+    ratio, (delivery, recheck) = found["cpu_ms"] / found["calls_cpu_ms"], default["warm_calls"]
+    calls = f"{delivery} warm and {default['cold_calls']} cold, and {recheck}"
+    allowed = f"with an allowed origin {ours['warm_calls'][0]} warm and {ours['cold_calls']} cold"
     return {
-        "warm": found,
-        "calls": table(("", "this project", "this project by default"), rows),
-        "ours": ours,
-        "default": default,
-        "calls_met": _verdict(default["cold_calls"] <= 7 and default["warm_calls"][1] <= 3),
-        "log_met": _verdict(found["log_bytes"] <= 1500),
-        "cpu_over": found["cpu_ms"] - found["calls_cpu_ms"],
-        "cpu_ratio": ratio,
-        "cpu_met": _verdict(ratio <= 1.3),
+        "warm": [(f"{found['cpu_ms']:.2f}",), (f"{found['calls_cpu_ms']:.2f}",), (f"{found['log_bytes']:,.0f}",)],
+        "calls": [(f"`{name}`", n, default["calls"].get(name, 0)) for name, n in sorted(ours["calls"].items())],
+        "targets": [
+            _target(f"{calls}; {allowed}", default["cold_calls"] <= 7 and recheck <= 3),
+            _target(f"{found['log_bytes']:,.0f}", found["log_bytes"] <= 1500),
+            _target(f"{ratio:.2f} times", ratio <= 1.3),
+        ],
     }
 
 
-def memory(run: Run) -> Figures:
+def memory(run: Run) -> Tables:
     """Section 4."""
-    peaks = {name: max(start.later_peak_mb for start in each) for name, each in run.starts.items()}
-    rows = [(name, f"{median(s.peak_mb for s in e):.0f}", f"{peaks[name]:.0f}") for name, e in run.starts.items()]
-    cpu_ms, first_ms = run.warm["cpu_ms"], median(start.cpu_ms for start in run.starts[cold.OURS])
+    cpu_ms, first_ms, billed_ms = run.warm["cpu_ms"], median(run.starts[cold.OURS]["cpu"]), run.billed["ours"]
     sizes: dict[int, list[float]] = {}
     for size in template()["memory_sizes"]:
         slower = max(1, _WHOLE_CORE_MB / size)
-        ms = [run.billed["ours"][t].median + cpu_ms * (slower - 1) for t in LATENCIES]
+        ms = [median(billed_ms[t]) + cpu_ms * (slower - 1) for t in LATENCIES]
         sizes[size] = [*(_compute(each, size) * 1e6 for each in ms), first_ms * slower / 1000]
     drawn = {f"{t} ms": (list(sizes), [each[n] for each in sizes.values()]) for n, t in enumerate(LATENCIES)}
-    page.lines("memory.svg", drawn, xlabel="MB", ylabel="$ of compute, a million notifications")
-    head = ("MB", *(f"$ a million, {t} ms" for t in LATENCIES), "first answer, cold, s")
-    peak, chosen = max(peaks[name] for name in cold.FUNCTIONS), template()["memory_size"]
+    page.draw_lines("memory.svg", drawn, xlabel="MB", ylabel="$ of compute, a million notifications")
+    peaks = [(name, median(each["peak"]), max(each["later peak"])) for name, each in run.starts.items()]
     return {
-        "peaks": table(("", "MB after the first invocation", "most, after up to 20"), rows),
-        "sizes": table(head, [(size, *(f"{figure:.2f}" for figure in each)) for size, each in sizes.items()]),
-        "size": {"chosen": chosen, "peak": peak, "times": chosen / peak},
+        "peaks": [(name, f"{first:.0f}", f"{most:.0f}") for name, first, most in peaks],
+        "sizes": [(size, *(f"{figure:.2f}" for figure in each)) for size, each in sizes.items()],
     }
 
 
-def quotas(run: Run) -> Figures:
+def quotas(run: Run) -> Tables:
     """Section 6, on paper."""
-    billed_s, counts = run.billed["ours"][300].median / 1000, run.counts["ours"]
-    places = billed_s + 2 * _LATENCY_S
+    counts, places = run.counts["ours"], median(run.billed["ours"][300]) / 1000 + 2 * 0.3
     needs = {
-        "lambda_concurrency": places,
-        "lambda_scaling": places / 2 / 2,
-        "create_schedule": 1,
-        "scheduler_invocations": 1,
-        "table_writes": counts["writes"] - 1,  # one is the payment record's
+        "table writes": counts["writes"] - 1,  # one is the payment record's
+        "Lambda concurrency": places,
+        "CreateSchedule": 1,
+        "Scheduler invocations": 1,
         # Fresh notifications of proved payments are in 4 of the index's shards.
-        "partition_writes": counts["due_writes"] / 4,
+        "partition writes": counts["due_writes"] / 4,
+        "Lambda scaling": places / 2 / 2,
     }
-    rows = [(needs[name], quota["limit"] / needs[name], name, quota) for name, quota in read("quotas").items()]
-    rows.sort(key=lambda row: row[1])
-    cells = [
-        (
-            _title(name),
-            f"{quota['limit']:,} [{quota['per']}]({quota['source']})",
-            f"{need:.2f}",
-            f"{most:,.0f}",
-            quota["raise"],
-        )
-        for need, most, name, quota in rows
-    ]
-    head = ("", "quota", "a notification needs", "notifications a second at most", "to raise it")
-    return {"billed_ms": billed_s * 1000, "needs": table(head, cells)}
+    limits = read("quotas")
+    return {"needs": [(f"{limits[n]:,}", f"{need:.2f}", f"{limits[n] / need:,.0f}") for n, need in needs.items()]}
 
 
-def bursts(run: Run) -> Figures:
-    """Section 6, bursts."""
-    found = {burst: later.result() for burst, later in run.bursts.items()}
-    columns = ("burst", "sent", "done", "median s", "99 % s", "last s", "through the retry queue", "lost", "throttled")
-    names = ("sent", "done", "p50", "p99", "p100", "held")
-    rows = [
-        (f"{rate:,}/s for {s} s", *(f"{one[n]:,.0f}" for n in names), f"**{one['lost']}**", _throttled(one))
-        for (rate, s), one in found.items()
-    ]
-    sums = {f"burst_{name}": sum(one[name] for one in found.values()) for name in ("sent", "done", "lost")}
-    met = sums["burst_lost"] == 0 and sums["burst_done"] == sums["burst_sent"]
-    return sums | {"bursts": table(columns, rows), "burst_rate": max(found)[0], "burst_met": _verdict(met)}
-
-
-def backlog(run: Run) -> Figures:
-    """Sections 5 and 6, the sweep and backlogs."""
-    found = {scenario: later.result() for scenario, later in run.backlogs.items()}
-    by_minute = {
-        "overdue at once": found["due"]["by_minute"],
-        "waiting to be tried again": found["waiting"]["by_minute"],
+def simulations(run: Run) -> Tables:
+    """Sections 5 and 6: the sweep, bursts and backlogs."""
+    bursts, backlogs = run.simulated["burst"], {kind: one for (kind, *_), one in run.simulated["backlog"].items()}
+    done = {_BACKLOGS[kind][0]: one["by_minute"] for kind, one in backlogs.items()}
+    drawn = {name: (range(1, len(each) + 1), [count / each[-1] for count in each]) for name, each in done.items()}
+    page.draw_lines("backlog.svg", drawn, xlabel="minutes after the outage", ylabel="share that is done")
+    sent, through, lost = (sum(one[name] for one in bursts.values()) for name in ("sent", "done", "lost"))
+    found = f"{lost} of {sent:,}, {through:,} done without a person, up to {max(bursts)[0]:,}/s"
+    idle_ms, cpu_ms, ours = run.sweep["idle_ms"], run.sweep["cpu_ms"], run.counts["ours"]
+    return {
+        "sweep": [(f"{idle_ms:.0f}",), (f"{cpu_ms:.1f}",), (ours["record_bytes"],), (ours["entry_bytes"],)],
+        "bursts": [(f"{rate:,}/s for {seconds} s", *_burst(one)) for (rate, seconds), one in bursts.items()],
+        "backlogs": [_backlog(one) for one in backlogs.values()],
+        "targets": [
+            _target(found, lost == 0 and through == sent),
+            *(_in_time(one, _BACKLOGS[kind][1]) for kind, one in backlogs.items()),
+        ],
     }
-    drawn = {name: (range(1, len(each) + 1), [done / each[-1] for done in each]) for name, each in by_minute.items()}
-    page.lines("backlog.svg", drawn, xlabel="minutes after the outage", ylabel="share that is done")
-    verdicts = {}
-    for (name, one), most in zip(found.items(), (10, 15), strict=True):
-        one |= {"throttled": _throttled(one), "previous_hours": one["count"] / _PREVIOUS_PER_HOUR}
-        verdicts[f"{name}_met"] = _verdict(one["all"] <= most and one["last"] <= 180)
-    return found | verdicts | {"usual_seconds": _USUAL_SECONDS, "sweep": run.sweep}
 
 
-def money(run: Run) -> Figures:
+def _burst(one: Mapping[str, Any]) -> tuple[str, ...]:
+    figures = (f"{one[name]:,.0f}" for name in ("sent", "done", "p50", "p99", "p100", "held"))
+    return (*figures, f"**{one['lost']}**", _throttled(one))
+
+
+def _backlog(one: Mapping[str, Any]) -> tuple[str, ...]:
+    minutes = (f"{one[name]:.1f}" for name in ("half", "all"))
+    return (f"{one['count']:,}", *minutes, f"{one['first']:.1f}", f"{one['last']:.0f}", _throttled(one))
+
+
+def _in_time(one: Mapping[str, Any], minutes: int) -> tuple[str, str]:
+    text = f"{one['all']:.1f} minutes; a fresh one's second pass in {one['last']:.0f} s"
+    return _target(text, one["all"] <= minutes and one["last"] <= 180)
+
+
+def _throttled(one: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in one["throttles"].items()) or "none"
+
+
+def money(run: Run) -> Tables:
     """Section 7."""
     bills = {latency: _bills(run, latency) for latency in LATENCIES}
-    total = {title: sum(bill) for title, bill in bills[300].items()}
-    monthly = [(title, *(f"{one * millions:,.2f}" for millions in (0.01, 1, 100))) for title, one in total.items()]
-    prices = [(f"`{name}`", about["price"], about["source"], about["read"]) for name, about in read("prices").items()]
-    ours, sleeping, floor, queue = (
-        total[TITLES["ours"]],
-        total[TITLES["sleeping"]],
-        total[TITLES["floor"]],
-        total[_QUEUE],
-    )
+    ours, sleeping, queue = (sum(bills[300][title]) for title in (TITLES["ours"], TITLES["sleeping"], _QUEUE))
     fixed = _fixed(run.sweep)
+    a_month = sum(dollars for _, dollars in fixed)
+    pays = f"{1000 * a_month / (sleeping - ours):.0f} thousand"
+    cheaper = f"{sleeping / ours:.1f} times (${ours:.2f} against ${sleeping:.2f} a million)"
     return {
-        "bills": "\n\n".join(f"ProcessPaidOrder at {t} ms:\n\n{_bill_table(each)}" for t, each in bills.items()),
-        "monthly": table(("", "10 thousand", "1 million", "100 million"), monthly),
-        "fixed": fixed,
-        "break_even_thousands": 1000 * fixed["all"] / (sleeping - ours),
-        "template": template(),
-        "prices": table(("price", "dollars", "source", "read"), prices),
-        "total": {"ours": ours, "sleeping": sleeping, "delay_queue": queue},
-        "total_met": _verdict(ours <= 12.5),
-        "queue_met": _verdict(ours < 13.44),
-        "cost_ratio": sleeping / ours,
-        "cost_met": _verdict(sleeping / ours >= 25),
-        "floor_cost_ratio": sleeping / floor,
-        "compute_ratio": bills[300][TITLES["sleeping"]][0] / bills[300][TITLES["ours"]][0],
-        "tables_cost": bills[300][TITLES["ours"]][3],
+        **{f"bills at {latency}": _bill_rows(each) for latency, each in bills.items()},
+        "units": [(run.counts["ours"][name],) for name in ("writes", "index_writes", "reads")],
+        "fixed": [*((f"{many:,}", f"{dollars:.2f}") for many, dollars in fixed), ("", f"{a_month:.2f}"), (pays, "")],
+        "targets": [
+            _target(f"${ours:.2f}", ours <= 12.5),
+            _target(f"${ours:.2f}; on today's tables that alternative costs ${queue:.2f}", ours < 13.44),
+            _target(cheaper, sleeping / ours >= 25),
+        ],
     }
 
 
 def _bills(run: Run, latency: int) -> dict[str, tuple[float, ...]]:
     """Return the dollars of a million notifications: compute, requests, waiting, tables and logs."""
-    ms, counts = {name: each[latency].median for name, each in run.billed.items()}, run.counts["ours"]
+    ms, counts = {name: median(each[latency]) for name, each in run.billed.items()}, run.counts["ours"]
     tables = _tables(counts["writes"] + counts["index_writes"], counts["reads"])
     few, bare = _tables(_FEW_WRITES, _FEW_READS), tables - _tables(1, 0)
     # The start, two steps and the wait; what they write is under a kilobyte.
@@ -238,40 +222,34 @@ def _bill(ms: float, invocations: int, waiting: float, tables: float, log_bytes:
     return tuple(part * 1e6 for part in (compute, requests, waiting, tables, logs))
 
 
-def _bill_table(bills: dict[str, tuple[float, ...]]) -> str:
-    sleeping = sum(bills[TITLES["sleeping"]])
-    rows = [
-        (title, *(f"{part:,.2f}" for part in (*bill, sum(bill))), f"{sleeping / sum(bill):.1f} times")
-        for title, bill in bills.items()
+def _bill_rows(bills: Mapping[str, tuple[float, ...]]) -> page.Rows:
+    rows, sleeping = {title: (*bill, sum(bill)) for title, bill in bills.items()}, sum(bills[TITLES["sleeping"]])
+    return [
+        (title, *(f"{part:,.2f}" for part in row), f"{sleeping / row[-1]:.1f} times") for title, row in rows.items()
     ]
-    return table(("", "compute", "requests", "waiting", "tables", "logs", "**all**", "the sleep costs"), rows)
 
 
-def _fixed(sweep: dict[str, float]) -> dict[str, float]:
-    """Return the dollars a month that are billed however few notifications there are."""
+def _fixed(sweep: Mapping[str, float]) -> list[tuple[int, float]]:
+    """Return how many alarms, metrics, idle sweeps and polls a month has, each with their dollars."""
     logs = (sweep["log_bytes"] + _OWN_LOG_BYTES) / 1024**3 * price("log_gb")
     # 16 queries that find nothing, half a unit each.
     queries, compute = 8 * price("dynamodb_read_unit"), _compute(sweep["idle_ms"], _WHOLE_CORE_MB)
-    parts = {
-        "alarms": template()["alarms"] * price("cloudwatch_alarm"),
-        "metrics": template()["metrics"] * price("cloudwatch_metric"),
-        "sweeps": _SWEEPS * (price("lambda_request") + queries + compute + logs),
-        "polls": _POLLS * price("sqs_request"),
-    }
-    return parts | {"all": sum(parts.values())}
+    alarms, metrics = template()["alarms"], template()["metrics"]
+    return [
+        (alarms, alarms * price("cloudwatch_alarm")),
+        (metrics, metrics * price("cloudwatch_metric")),
+        (_SWEEPS, _SWEEPS * (price("lambda_request") + queries + compute + logs)),
+        (_POLLS, _POLLS * price("sqs_request")),
+    ]
 
 
 def _compute(ms: float, megabytes: int) -> float:
     return ms / 1000 * megabytes / 1024 * price("lambda_gb_second")
 
 
-def _throttled(one: Figures) -> str:
-    return ", ".join(f"{_title(name)} {count:,}" for name, count in one["throttles"].items()) or "none"
+def _target(found: str, met: object) -> tuple[str, str]:
+    return found, "met" if met else "**missed**"
 
 
-def _title(name: str) -> str:
-    return name.replace("_", " ").replace("lambda", "Lambda").replace("create schedule", "CreateSchedule")
-
-
-def _verdict(met: object) -> str:
-    return "met" if met else "**missed**"
+_ALL: tuple[Callable[[Run], Tables], ...] = (billed, cold_starts, warm, memory, quotas, simulations, money)
+SECTIONS = {section.__name__: section for section in _ALL}

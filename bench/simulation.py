@@ -4,6 +4,7 @@ Lambda's queue, SQS, Scheduler and the sweep's rule are the tests' model. All of
 """
 
 import json
+import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -13,18 +14,17 @@ from statistics import median, quantiles
 from typing import Any
 
 from bench.facts import PARAMETERS, read
-from bench.handlers import log_to, use
-from bench.notifications import charge_id, notification, notification_id
-from bench.standins import Answer, Standins, in_process, waiting_record
+from bench.handlers import use
+from bench.notifications import ids, notification
+from bench.standins import Answer, Standins, in_process, number_of, waiting_record
 from bench.tables import LAST, Refused
-from callback.clock import format_utc, parse_utc
 from callback.record import sweep_shard, wait_after_failure
+from callback.table import format_utc, parse_utc
 from tests.support.expressions import Typed
 from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, RETRY, SWEEP, Handler, Model, read_rules
 from tests.support.template import resolved
 
 START = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
-LATENCY = timedelta(milliseconds=300)
 FRESH_PER_SECOND = 10
 # What each call takes: assumed, not measured. DynamoDB promises "single-digit milliseconds".
 CALL_SECONDS = 0.005
@@ -37,16 +37,14 @@ class Storm(Standins):
     def __init__(self, cpu_s: float = 0) -> None:
         super().__init__()
         self.now, self.random = START, random.Random(7)  # noqa: S311 - a simulation
-        self.quotas: dict[str, int] = {name: quota["limit"] for name, quota in read("quotas").items()}
-        self._used: Counter[tuple[str, int]] = Counter()
-        self.throttles: Counter[str] = Counter()
+        self.throttles, self._used = Counter[str](), Counter[tuple[str, int]]()
         # When each place of Lambda's concurrency is free again.
         self._busy: list[datetime] = []
         # Of one call, while the sweep's threads share the core.
         self._cpu_s, self._call_s = cpu_s, CALL_SECONDS
         in_process(self)
         handlers = {name: self._in_a_place(run) for name, run in use(lambda: self.now, self._share_core).items()}
-        log_to()
+        logging.disable()
         rules = read_rules(resolved(**PARAMETERS))
         self.model = Model(self, handlers, rules, outage=self._outage, parallel=True)
         self.model.sweep()
@@ -56,59 +54,53 @@ class Storm(Standins):
         event = notification(number)
         self.model.at(START + timedelta(seconds=seconds), lambda: self.model.accept(DELAYED_NOTIFY, event, "Notify"))
 
-    def ends(self) -> dict[str, list[float]]:
-        """Return the seconds after which each pass of each charge ended."""
+    def ends(self) -> dict[int, list[float]]:
+        """Return the seconds after which each pass of each notification ended."""
         items = [json.loads(text) for text in self.records.items.values()]
-        times = {item["chargeId"]["S"]: [done["M"]["at"]["S"] for done in item["passes"]["L"]] for item in items}
-        return {charge: [(parse_utc(at) - START).total_seconds() for at in each] for charge, each in times.items()}
+        times = {number_of(item["chargeId"]["S"]): item["passes"]["L"] for item in items}
+        return {n: [(parse_utc(p["M"]["at"]["S"]) - START).total_seconds() for p in each] for n, each in times.items()}
 
     def answer(self, service: str, operation: str, request: dict[str, Any]) -> Answer:
         """Answer as the services do, within the quotas."""
         self.now += timedelta(seconds=self._call_s)
-        if request.get("InvocationType") == "Event":
-            self.model.accept(RECHECK, json.loads(request["Payload"]), "sweep")
-        elif operation == "Invoke":
-            self._run_elsewhere()
+        if service == "lambda":
+            return self._invoked(request)
         quota, written = self._quota(operation, request), self.records.units["write"]
-        if quota:
-            self._await_quota(quota)
+        self._await_quota(quota)
         try:
             answer = super().answer(service, operation, request)
         finally:
-            self._used[quota, self._second] += max(1, self.records.units["write"] - written)
+            self._used[quota, int(self.now.timestamp())] += max(1, self.records.units["write"] - written)
         if operation == "CreateSchedule":
             self._fire_later(request)
+        return answer
+
+    def _invoked(self, request: Mapping[str, Any]) -> Answer:
+        if request.get("InvocationType") == "Event":
+            return self.model.invoke(request)
+        if self._free_places() <= 1:  # one is the caller's own
+            self.throttles["Lambda concurrency"] += 1
+            raise Refused("TooManyRequestsException", 429)
+        answer = self.model.invoke(request)
+        heappush(self._busy, self.now)
         return answer
 
     def _quota(self, operation: str, request: Mapping[str, Any]) -> str:
         # Those that bind first, but for Lambda's concurrency.
         if operation in {"PutItem", "UpdateItem"} and self.tables[request["TableName"]] is self.records:
-            return "table_writes"
-        return "create_schedule" if operation == "CreateSchedule" else ""
-
-    def _run_elsewhere(self) -> None:
-        if self._free_places() <= 1:  # one is the caller's own
-            self.throttles["lambda_concurrency"] += 1
-            raise Refused("TooManyRequestsException", 429)
-        self.now += LATENCY
-        heappush(self._busy, self.now)
+            return "table writes"
+        return "CreateSchedule" if operation == "CreateSchedule" else ""
 
     def _fire_later(self, request: Mapping[str, Any]) -> None:
         at = datetime.strptime(request["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
-        given = json.loads(request["Target"]["Input"])
         # Somewhere in its minute: all at once at its end would be a burst of the model's own.
-        self.model.at(
-            at + timedelta(seconds=self.random.uniform(0, 60)), lambda: self.model.accept(RECHECK, given, "timer")
-        )
-
-    @property
-    def _second(self) -> int:
-        return int(self.now.timestamp())
+        at, given = at + self.random.random() * _MINUTE, json.loads(request["Target"]["Input"])
+        self.model.at(at, lambda: self.model.accept(RECHECK, given, "timer"))
 
     def _await_quota(self, name: str) -> None:
         # As botocore's standard mode tries: twice, with a random wait between.
         for _ in range(2):
-            if self._used[name, self._second] < self.quotas[name]:
+            if not name or self._used[name, int(self.now.timestamp())] < read("quotas")[name]:
                 return
             self.throttles[name] += 1
             self.now += timedelta(seconds=self.random.random())
@@ -126,13 +118,13 @@ class Storm(Standins):
     def _outage(self, name: str) -> str:
         if name not in {DELAYED_NOTIFY, RECHECK, SWEEP, RETRY} or self._free_places() > 0:
             return ""
-        self.throttles["lambda_concurrency"] += 1
+        self.throttles["Lambda concurrency"] += 1
         return "throttled"
 
     def _free_places(self) -> int:
         while self._busy and self._busy[0] < self.now:
             heappop(self._busy)
-        return self.quotas["lambda_concurrency"] - len(self._busy)
+        return int(read("quotas")["Lambda concurrency"]) - len(self._busy)
 
     def _share_core(self, work: Callable[[int], Any], shards: Iterable[int]) -> list[Any]:
         """Run the sweep's threads: those that find something share the core."""
@@ -154,9 +146,7 @@ def burst(rate: int, seconds: int) -> dict[str, Any]:
     for number in range(sent):
         storm.send(number / rate, number)
     storm.model.run(START + 120 * _MINUTE)
-    ends = storm.ends()
-    each = [(number, ends.get(charge_id(number), [])) for number in range(sent)]
-    took = [times[1] - number / rate for number, times in each if len(times) == 2]
+    took = [times[1] - number / rate for number, times in storm.ends().items() if len(times) == 2]
     kept = len(storm.records.items) + sum(map(len, storm.model.queues.values()))
     held = sum(metric == "NumberOfMessagesSent" for _, metric, _ in storm.model.counts)
     counts = {"sent": sent, "done": len(took), "held": held, "lost": sent - kept, "throttles": storm.throttles}
@@ -169,7 +159,7 @@ def backlog(scenario: str, count: int, cpu_ms: float) -> dict[str, Any]:
     for number in range(count):
         storm.records.answer("PutItem", {"Item": _overdue(number, storm.random, waits=scenario == "waiting")})
     # Those that arrived last wait for their second pass.
-    while _pending(storm) > FRESH_PER_SECOND * 125 and minutes < 120:
+    while sum(map(len, storm.records.due.values())) > FRESH_PER_SECOND * 125 and minutes < 120:
         minutes += 1
         for _ in range(60 * FRESH_PER_SECOND):
             storm.send(fresh / FRESH_PER_SECOND, count + fresh)
@@ -177,8 +167,8 @@ def backlog(scenario: str, count: int, cpu_ms: float) -> dict[str, Any]:
         storm.model.run(START + minutes * _MINUTE)
     storm.model.run(START + (minutes + 3) * _MINUTE)
     ends = storm.ends()
-    overdue = [ends[charge_id(number)][-1] / 60 for number in range(count)]
-    delays = [[at - number / FRESH_PER_SECOND for at in ends[charge_id(count + number)]] for number in range(fresh)]
+    overdue = [ends[number][-1] / 60 for number in range(count)]
+    delays = [[at - number / FRESH_PER_SECOND for at in ends[count + number]] for number in range(fresh)]
     return {
         "count": count,
         "half": median(overdue),
@@ -190,18 +180,16 @@ def backlog(scenario: str, count: int, cpu_ms: float) -> dict[str, Any]:
     }
 
 
-def _pending(storm: Storm) -> int:
-    return sum('"state":{"S":"PENDING"}' in text for text in storm.records.items.values())
-
-
 def _overdue(number: int, chance: random.Random, *, waits: bool) -> Typed:
     """Return a record that nobody could recheck for two hours, or one whose first pass failed all that time."""
-    age, nothing, once = timedelta(hours=2 * chance.random()), {"N": "0"}, {"N": "1"}
+    age = timedelta(hours=2 * chance.random())
     failures = 3 + int(age / timedelta(minutes=9)) if waits else 0
     due = START + chance.random() * wait_after_failure(age) if waits else START - age
-    about = {"chargeId": charge_id(number), "notificationId": notification_id(number), "checksumStatus": "valid"}
     times = {"nextPassDue": due, "sweepAt": due, "firstDue": START - age}
+    shard = sweep_shard(ids(number) | {"checksumStatus": "valid"}, failures)
+    counts = {"sweepShard": shard, "attemptsBefore": 1, "attempts": 1}
+    if waits:
+        counts |= {"passesDone": 0, "attempts": failures, "attemptsBefore": 0}
     item = waiting_record(number) | {name: {"S": format_utc(time)} for name, time in times.items()}
-    item |= {"sweepShard": {"N": str(sweep_shard(about, failures))}, "attemptsBefore": once, "attempts": once}
-    before = {"passesDone": nothing, "passes": {"L": []}, "attempts": {"N": str(failures)}, "attemptsBefore": nothing}
-    return item | (before if waits else {})
+    item |= {name: {"N": str(count)} for name, count in counts.items()}
+    return item | ({"passes": {"L": []}} if waits else {})

@@ -4,6 +4,7 @@ import json
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -14,12 +15,13 @@ Key = tuple[str, ...]
 LAST: Key = ("\uffff",)
 
 
+@dataclass(eq=False)
 class Refused(Exception):
     """A service's error: its code, its HTTP status and, for a condition, the item as it is."""
 
-    def __init__(self, code: str, status: int = 400, item: Typed | None = None) -> None:
-        super().__init__(code)
-        self.code, self.status, self.item = code, status, item
+    code: str
+    status: int = 400
+    item: Typed | None = None
 
 
 class Table:

@@ -13,12 +13,11 @@ from bench.notifications import variables
 # The simulation runs in .venv, which has the tests' libraries.
 PYTHON = str(ROOT / ".venv" / "bin" / "python")
 _UNREACHABLE = "http://127.0.0.1:1"
-_started: "list[subprocess.Popen[str]]" = []
+Process = subprocess.Popen[str]
+_started: list[Process] = []
 
 
-def start(
-    function: str, *given: object, latency_ms: int = 300, url: str = _UNREACHABLE, **changes: str
-) -> "subprocess.Popen[str]":
+def start(function: str, *given: object, latency_ms: int = 300, url: str = _UNREACHABLE, **changes: str) -> Process:
     """Start a process that calls a function; its arguments are JSON, its environment is a Lambda function's."""
     python = PYTHON if function.startswith("simulation.") else sys.executable
     words = [python, "-m", "bench.worker", function, json.dumps(given)]
@@ -29,7 +28,7 @@ def start(
     return process
 
 
-def finish(process: "subprocess.Popen[str]") -> Any:  # noqa: ANN401 - the function's result
+def finish(process: Process) -> Any:  # noqa: ANN401 - the function's result
     """Wait for a process, and return its function's result."""
     out, error = process.communicate(timeout=1200)
     if process.returncode:
@@ -45,9 +44,8 @@ def run(function: str, *given: object, **how: Any) -> Any:  # noqa: ANN401 - the
 def stop() -> None:
     """Kill what still runs after an error or a Ctrl-C."""
     for process in _started:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        process.kill()
+        process.wait()
 
 
 if __name__ == "__main__":

@@ -109,8 +109,8 @@ def _number(text: str) -> int:
     return int(text)
 
 
-_CONTAINERS = (containers.invoke, containers.debug, containers.image, containers.stand_in)
-COMMANDS = {one.__name__.replace("_", "-"): one for one in (run, up, down, env, send, *_CONTAINERS)}
+_ALL = (run, up, down, env, send, containers.invoke, containers.debug, containers.image)
+COMMANDS = {one.__name__: one for one in _ALL}
 _OPTIONS: dict[str, dict[str, Any]] = {
     "delay": {"type": _number, "default": 60, "help": "seconds between the passes"},
     "latency": {"type": _number, "default": 300, "help": "how long ProcessPaidOrder takes, in ms"},

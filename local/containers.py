@@ -24,7 +24,7 @@ from local import engine
 from local.emulator import ACCOUNT, HOST, REGION, ROOT, STATE
 from local.engine import ARCHITECTURE, Engine
 from local.samples import EVENTS, read_event
-from local.stack import BUILD, Stack, build, emulators_python, install_wheels, must_be_kept, sam_build
+from local.stack import BUILD, Stack, build, emulators_python, install_debugger, must_be_kept, sam_build
 
 TEMPLATE = STATE / "sam-local.yaml"
 IMAGE_BUILD = ROOT / ".aws-sam" / "image"
@@ -82,7 +82,7 @@ def debugging(port: int = DEBUG_PORT, *, as_image: bool = False) -> list[str]:
     """Return the options with which `sam local invoke` starts a function under debugpy, mounted into the container."""
     folder = STATE / "debugger"
     if not (folder / "debugpy").exists():
-        install_wheels("debugger", folder, ARCHITECTURE)
+        install_debugger(folder, ARCHITECTURE)
     command = f"{_DEBUGGER} --listen 0.0.0.0:{port} --wait-for-client"
     if as_image:  # the SAM CLI knows only a zip's runtime
         command = f"/var/lang/bin/python3.12 {command} /var/runtime/bootstrap.py"
@@ -207,12 +207,4 @@ def image(console: Console, arguments: argparse.Namespace) -> int:
     if origin == base:  # a stand-in is not deployed
         lines.append("sam deploy --template .aws-sam/image/template.yaml --resolve-image-repos")
     console.print("\n".join(filter(None, lines)), soft_wrap=True)
-    return 0
-
-
-def stand_in(console: Console, _arguments: argparse.Namespace) -> int:
-    """Build the stand-in for AWS's base image anew."""
-    found = engine.find()
-    found.build_stand_in(console)
-    console.print(found.describe(engine.STAND_IN))
     return 0

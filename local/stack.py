@@ -122,12 +122,12 @@ def sam_build(template: Path, folder: Path, *options: str, **environment: str) -
     _run(_BIN / "sam", "build", *options, "--build-dir", folder, "--template", template, **environment)
 
 
-def install_wheels(lock: str, folder: Path, architecture: str) -> None:
-    """Install the wheels of a lock in requirements/, for Lambda's Python on an architecture, into a folder."""
+def install_debugger(folder: Path, architecture: str) -> None:
+    """Install debugpy, as it is locked, for Lambda's Python on an architecture, into a folder."""
     platform = f"{'aarch64' if architecture == 'arm64' else 'x86_64'}-unknown-linux-gnu"
-    options = ("--only-binary", ":all:", "--require-hashes", "--python-version", "3.12", "--python-platform", platform)
-    file = ROOT / "requirements" / f"{lock}.txt"
-    _run(_BIN / "uv", "pip", "install", *options, "--target", folder, "--requirement", file)
+    options = ("--only-binary", ":all:", "--no-deps", "--python-version", "3.12", "--python-platform", platform)
+    lock = ROOT / "requirements" / "dev.txt"
+    _run(_BIN / "uv", "pip", "install", *options, "--target", folder, "--constraint", lock, "debugpy")
 
 
 def _run(*command: str | Path, **environment: str) -> None:

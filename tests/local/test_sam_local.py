@@ -35,7 +35,7 @@ pytestmark = [
     pytest.mark.enable_socket,
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # the engine's client leaves sockets
 ]
-DELAY = int(os.environ.get("DELAY", "60"))
+DELAY = int(os.environ.get("DELAY") or 60)
 AS_IMAGE = bool(os.environ.get("IMAGE"))
 LABEL = "sam.cli.container.type=lambda"
 # Seconds that a container may take, from its making to its end.

@@ -12,77 +12,59 @@ CLEAN = {"name": "boto3", "version": "1.0", "vulns": []}
 FLAWED = {"name": "pydantic", "version": "2.0", "vulns": [{"id": "CVE-1", "fix_versions": ["2.1"]}]}
 UNMENDED = {"name": "jmespath", "version": "1.0", "vulns": [{"id": "CVE-2", "fix_versions": []}]}
 SKIPPED = {"name": "rich", "skip_reason": "not found"}
+Answer = list[dict[str, Any]] | str
 
 
-def play(monkeypatch: pytest.MonkeyPatch, **answers: list[dict[str, Any]] | str) -> list[str]:
-    """Have each service answer with packages, or with an error; returns the commands that are run."""
-    commands: list[str] = []
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Audit files while each service answers with packages or with an error; returns exit code, text and commands."""
 
-    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        commands.append(" ".join(command))
-        [service] = [name for name in answers if f"--vulnerability-service={name}" in command]
-        answer = answers[service]
-        if answer == "timeout":
-            raise subprocess.TimeoutExpired(command, 300)
-        if isinstance(answer, str):
-            return subprocess.CompletedProcess(command, 1, "", f"Traceback\n{answer}\n")
-        return subprocess.CompletedProcess(command, 0, json.dumps({"dependencies": answer}), "")
+    def audited(*files: str, **answers: Answer) -> tuple[int, str, str]:
+        commands: list[str] = []
 
-    monkeypatch.setattr(subprocess, "run", run)
-    return commands
+        def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+            commands.append(" ".join(command))
+            [answer] = [answers[name] for name in answers if f"--vulnerability-service={name}" in command]
+            if answer == "timeout":
+                raise subprocess.TimeoutExpired(command, 300)
+            if isinstance(answer, str):
+                return subprocess.CompletedProcess(command, 1, "", f"Traceback\n{answer}\n")
+            return subprocess.CompletedProcess(command, 0, json.dumps({"dependencies": answer}), "")
 
+        monkeypatch.setattr(subprocess, "run", run)
+        return audit.main(files), capsys.readouterr().out, "\n".join(commands)
 
-def test_clean_answer_is_exit_0(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each file is looked up, and it is said where and how many packages were."""
-    play(monkeypatch, pypi=[CLEAN, CLEAN])
-    assert audit.main(["a.txt", "b.txt"]) == 0
-    assert capsys.readouterr().out == "".join(
-        f"{file}: 2 packages looked up (pypi), 0 known vulnerabilities\n" for file in ("a.txt", "b.txt")
-    )
+    return audited
 
 
-def test_vulnerability_is_exit_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A known vulnerability fails the audit, with the package, the advisory and what mends it."""
-    play(monkeypatch, pypi=[CLEAN, FLAWED, UNMENDED])
-    assert audit.main(["a.txt"]) == 1
-    printed = capsys.readouterr().out
-    assert "pydantic 2.0: CVE-1, mended in 2.1" in printed
-    assert "jmespath 1.0: CVE-2, mended in no version" in printed
+@pytest.mark.parametrize(
+    ("answers", "code", "lines"),
+    [
+        ({"pypi": [CLEAN, CLEAN]}, 0, ["a.txt: 2 packages looked up (pypi), 0 known vulnerabilities"]),
+        ({"pypi": [CLEAN, FLAWED]}, 1, ["2 packages looked up", "pydantic 2.0: CVE-1, mended in 2.1"]),
+        ({"pypi": [UNMENDED]}, 1, ["jmespath 1.0: CVE-2, mended in no version"]),
+        ({"pypi": [SKIPPED], "osv": [FLAWED]}, 1, ["(osv), 1 known"]),
+        ({"pypi": [CLEAN, SKIPPED]}, 0, ["1 packages looked up", "NOT AUDITED, since unknown there: rich"]),
+    ],
+    ids=["clean", "flawed", "unmended", "second service", "partly unknown"],
+)
+def test_answer_is_told_as_it_is(play: Any, answers: dict[str, Answer], code: int, lines: list[str]) -> None:
+    """Exit 1 for a known vulnerability, whichever service knows it; what was looked up is counted, the rest named."""
+    exit_code, printed, _ = play("a.txt", **answers)
+    assert exit_code == code
+    assert all(line in printed for line in lines)
 
 
-def test_second_service_answers_for_the_first(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Where the registry's own advisories cannot be had, the open database is asked."""
-    play(monkeypatch, pypi=[SKIPPED], osv=[FLAWED])
-    assert audit.main(["a.txt"]) == 1
-    assert "(osv)" in capsys.readouterr().out
-
-
-def test_silence_is_no_clean_bill(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_silence_is_no_clean_bill(play: Any) -> None:
     """No service reached: exit 0, but NOT AUDITED with each file and each reason, and nobody is asked again."""
-    play(monkeypatch, pypi="timeout", osv="timeout")
-    assert audit.main(["a.txt"]) == 0
-    assert "pypi: no answer in 5 minutes" in capsys.readouterr().out
-    commands = play(monkeypatch, pypi=[SKIPPED], osv="ConnectionError: no such host")
-    assert audit.main(["a.txt", "b.txt"]) == 0
-    printed = capsys.readouterr().out
-    assert "NOT AUDITED for known vulnerabilities: a.txt, b.txt" in printed
-    assert "pypi: knows none of 1 packages" in printed
-    assert "osv: ConnectionError: no such host" in printed
+    code, printed, _ = play("a.txt", pypi="timeout", osv="timeout")
+    assert (code, "pypi: no answer in 5 minutes" in printed) == (0, True)
+    code, printed, commands = play("a.txt", "b.txt", pypi=[SKIPPED], osv="ConnectionError: no such host")
+    assert code == 0
+    for line in ("a.txt, b.txt", "pypi: knows none of 1 packages", "osv: ConnectionError: no such host"):
+        assert line in printed
     assert "0 known" not in printed
-    assert not any("b.txt" in command for command in commands)
-
-
-def test_package_that_nobody_knows_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """An answer for some packages is none for the others."""
-    play(monkeypatch, pypi=[CLEAN, SKIPPED])
-    assert audit.main(["a.txt"]) == 0
-    printed = capsys.readouterr().out
-    assert "1 packages looked up" in printed
-    assert "NOT AUDITED, since unknown there: rich" in printed
+    assert "b.txt" not in commands
 
 
 def test_vulnerability_counts_whatever_fails_after_it(monkeypatch: pytest.MonkeyPatch) -> None:

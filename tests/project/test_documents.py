@@ -10,7 +10,7 @@ import click
 import pytest
 
 from followups.cli import cli
-from followups.operator import Operator
+from followups.command import Operator
 from followups.preflight import read_environment
 from local.emulator import ROOT
 from tests.support.documents import DOCUMENTS, Command, anchors, aws_request, blocks, commands, links, service_model
@@ -96,7 +96,7 @@ def test_links_lead_somewhere(file: Path) -> None:
 def test_what_preflight_advises_to_read_is_there() -> None:
     """Its lines name sections of docs/adopting.md."""
     text = (ROOT / "followups" / "preflight.py").read_text()
-    sections = set(re.findall(r"docs/adopting\.md, ([^\"]+)\"", text))
+    sections = set(re.findall(r"docs/adopting\.md, ([^\";]+)", text))
     assert sections == {"Add the indexes"}
     assert {section.lower().replace(" ", "-") for section in sections} <= anchors(ADOPTING)
 
@@ -120,7 +120,7 @@ def test_documented_statement_lets_notify_in() -> None:
 def test_published_benchmarks_say_which_run_they_are_of() -> None:
     """It is a whole run, not a short one, and every plot that the page shows is there."""
     page = BENCHMARKS.read_text()
-    assert "\nWritten by `make bench`; no figure" in page
+    assert "\n| run | `make bench`, " in page
     shown = re.findall(r"\]\((images/.+?)\)", page)
     assert shown
     assert all((BENCHMARKS.parent / name).exists() for name in shown)
