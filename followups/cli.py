@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from followups.manual import ManualGroup
-from followups.operator import Operator
+from followups.command import ManualGroup, Operator
 
 NAME = "followups"
 _INTERRUPTED, _NOT_TRIED = 130, 2
@@ -35,14 +34,16 @@ _INTERRUPTED, _NOT_TRIED = 130, 2
         "followups --local show ORDER-1001",
         'eval "$(_FOLLOWUPS_COMPLETE=bash_source followups)"',
     ),
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
 @click.version_option(package_name="delayednotify", prog_name=NAME, message="%(prog)s %(version)s")
 def cli() -> None:
     """Answer "this customer paid, where is the order?", and repair what failed.
 
-    Each command acts on one deployed stack, in the account and region of the environment or the options. None prints
-    card data, keys or payloads. A terminal gets tables and colours (not with NO_COLOR), a pipe one line per item, and
-    --json prints what programs read, by the record's own names. COMMAND --help is the manual of a command.
+    Each command acts on one deployed stack, in the account and region of the environment or the options, which may come
+    before or after the command. None prints card data, keys or payloads. A terminal gets tables and colours (not with
+    NO_COLOR), a pipe one line per item, and --json prints what programs read, by the record's own names. COMMAND --help
+    is the manual of a command.
     """
 
 
@@ -64,15 +65,16 @@ def main(given: Sequence[str] | None = None, operator: Operator | None = None) -
 
 def _print_error(error: Exception, *, as_json: bool) -> None:
     if isinstance(error, click.ClickException):
-        if not as_json:
-            error.show()
-            return
         what, todo = error.format_message(), ""
     else:
         from followups.stack import explain  # noqa: PLC0415 - boto3, which --help does not need
 
         if (known := explain(error)) is None:
             raise error
-        what, todo = known.what, known.advice
-    text = json.dumps({"version": 1, "error": what, "todo": todo}) if as_json else f"{what}\n{todo}".strip()
-    print(text, file=sys.stderr)
+        what, todo = known
+    if as_json:
+        print(json.dumps({"version": 1, "error": what, "todo": todo}), file=sys.stderr)
+    elif isinstance(error, click.ClickException):
+        error.show()
+    else:
+        print(f"{what}\n{todo}".strip(), file=sys.stderr)

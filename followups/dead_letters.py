@@ -24,13 +24,11 @@ from callback.notification import parse_notification
 from callback.redact import redacted_event, redacted_text
 from callback.table import format_utc
 from callback.timer import TimerInput
-from followups.manual import ManualGroup, manual
-from followups.operator import Operator, rate_option
-from followups.outcome import Change, Result, dry_run_option, yes_option
-from followups.output import Row, Sheet, column
+from followups.command import ManualGroup, Operator, manual
+from followups.outcome import Change, Result, dry_run_option, rate_option, yes_option
+from followups.output import Column, Row, Sheet, error_line, printable, span, visible
 from followups.records import CHECKSUMS, IDS
 from followups.stack import FAILURE, QUEUES, REFUSED, RETRY, Stack
-from followups.text import error_line, printable, span, visible
 
 if TYPE_CHECKING:
     from click.decorators import FC
@@ -43,7 +41,7 @@ _RECEIVE = {"MaxNumberOfMessages": 10, "VisibilityTimeout": 300, "WaitTimeSecond
 _ASKED = {"MessageAttributeNames": ["All"], "MessageSystemAttributeNames": ["SentTimestamp"]}
 # Of the beginning of a message id.
 _SHORTEST = 6
-_COLUMNS = (column("", 1), column("queue", 25), column("of", ratio=1), column("what", ratio=1))
+_COLUMNS = (Column("", 1), Column("queue", 25), Column("of", ratio=1), Column("what", ratio=1))
 _DRAINS = {
     RETRY: "It drains by itself: each letter is delivered again every {}.",
     REFUSED: "No retry helps: `followups dead-letters discard`, or `redrive` once its cause is gone.",

@@ -10,8 +10,7 @@ import click
 
 from callback.table import Item, format_utc
 from followups import tables
-from followups.manual import READ, manual
-from followups.operator import Operator
+from followups.command import READ, Operator, manual
 from followups.outcome import Result, dry_run_option, of_notifications, or_unknown, yes_option
 from followups.records import Found, Notification, status
 from followups.stack import Stack

@@ -1,35 +1,50 @@
 """`followups list`: what waits, is late or failed."""
 
-import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import click
 
-from followups.manual import LETTERS, READ, manual
-from followups.operator import Operator
-from followups.output import STYLES, Row, Sheet, column
+from followups.command import LETTERS, READ, Operator, manual
+from followups.output import STYLES, Column, Row, Sheet, clock_time
 from followups.records import CHECKSUMS, STATES, Found, Notification, State, grouped, status
 from followups.stack import Stack
 from followups.tables import MOST_LISTED, Listing, listed
-from followups.text import EXPECTED, clock_time, parse_when
 
 _FOLDED, _WIDE = 3, 110
-_LIMITED = "at most so many of each state (default: 1000); a line says if there are more"
-_CHECKSUM = f"only those with this verdict: {', '.join(CHECKSUMS)}"
-_COLUMNS = [column("due or failed (UTC)", 19), column("status", 8), column("pass", 4), column("checksum", 8)]
-_COLUMNS += [column("order", ratio=3), column("charge", ratio=3)]
-_WIDE_COLUMNS = [*_COLUMNS, column("notification", ratio=3), column("last error", ratio=4)]
+_COLUMNS = [Column("due or failed (UTC)", 19), Column("status", 8), Column("pass", 4), Column("checksum", 8)]
+_COLUMNS += [Column("order", ratio=3), Column("charge", ratio=3)]
+_WIDE_COLUMNS = [*_COLUMNS, Column("notification", ratio=3), Column("last error", ratio=4)]
+_LENGTH = re.compile(r"(?P<ahead>\+?)(?P<number>\d{1,6})(?P<unit>[smhdw])", re.ASCII)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_EXPECTED = (
+    "a date (2026-11-22), a time (2026-11-22T09:30, or 09:30 today), today, yesterday, 90m, 2h, 3d or 1w ago, or +10m"
+    " ahead; in your zone on a terminal, else in UTC, unless it names its own"
+)
+
+
+def parse_when(text: str, now: datetime, zone: tzinfo = UTC) -> datetime:
+    """Parse a time that was typed in a zone. Raises `ValueError`."""
+    text, today = text.strip().lower(), now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    if text in {"today", "yesterday"}:
+        return today - timedelta(days=text == "yesterday")
+    if length := _LENGTH.fullmatch(text):
+        distance = timedelta(**{_UNITS[length["unit"]]: int(length["number"])})
+        return now + distance if length["ahead"] else now - distance
+    if re.fullmatch(r"\d\d:\d\d(:\d\d)?", text):
+        text = f"{today:%Y-%m-%d}T{text}"
+    moment = datetime.fromisoformat(text.upper())
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
 def _when(context: click.Context, _: click.Parameter, value: str | None) -> datetime | None:
-    """Parse a time by the operator's clock and zone."""
     operator = context.find_object(Operator) or Operator()
     try:
         return parse_when(value, operator.clock(), operator.zone) if value else None
     except (ValueError, OverflowError) as error:
-        raise click.BadParameter(f"{value!r} is no time: expected {EXPECTED}") from error
+        raise click.BadParameter(f"{value!r} is no time: expected {_EXPECTED}") from error
 
 
 class StateChoice(click.Choice):
@@ -38,26 +53,30 @@ class StateChoice(click.Choice):
     def __init__(self, *states: State) -> None:
         super().__init__(states or STATES)
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
-        """Explain why there is no list of what is done, and suggest a state for a misspelt one."""
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+        """Explain why there is no list of what is done."""
         if value == "done":
             self.fail("what is done is in no list: find it by its order or charge with `followups show`", param, ctx)
-        if value not in self.choices and (close := difflib.get_close_matches(str(value), self.choices, 1)):
-            self.fail(f"{value!r} is none of {', '.join(self.choices)}: did you mean {close[0]}?", param, ctx)
-        found: object = super().convert(value, param, ctx)
-        return found
+        return super().convert(value, param, ctx)
+
+
+_PERIOD = (
+    click.option("--since", callback=_when, metavar="WHEN", help="from then on"),
+    click.option("--until", callback=_when, metavar="WHEN", help="before then"),
+    click.option("--checksum", type=click.Choice(CHECKSUMS), help="only those with this verdict"),
+    click.option("--cause", metavar="ID", help="only those of one cause, as `list` and `watch` name it"),
+    click.option(
+        "--limit",
+        type=click.IntRange(1, MOST_LISTED),
+        metavar="N",
+        help="at most so many of each state (default: 1000); a line says if there are more",
+    ),
+)
 
 
 def period(command: "click.decorators.FC") -> "click.decorators.FC":
     """Add the options that choose among the notifications of a state."""
-    bounds = (
-        click.option("--since", callback=_when, metavar="WHEN", help="from then on"),
-        click.option("--until", callback=_when, metavar="WHEN", help="before then"),
-        click.option("--checksum", type=click.Choice(CHECKSUMS), metavar="VERDICT", help=_CHECKSUM),
-        click.option("--cause", metavar="ID", help="only those of one cause, as `list` and `watch` name it"),
-        click.option("--limit", type=click.IntRange(1, MOST_LISTED), metavar="N", help=_LIMITED),
-    )
-    for option in reversed(bounds):
+    for option in reversed(_PERIOD):
         command = option(command)
     return command
 
@@ -73,14 +92,7 @@ def chosen(operator: Operator, states: Iterable[State], asked: Mapping[str, Any]
 @click.option("--state", "states", type=StateChoice(), multiple=True, help="may be given several times")
 @click.option("--all", "unfold", is_flag=True, help="on a terminal: print each, instead of a few of each cause")
 @period
-def command(
-    operator: Operator,
-    /,
-    states: tuple[State, ...],
-    *,
-    unfold: bool,
-    **asked: Any,  # noqa: ANN401 - what `period` adds
-) -> int:
+def command(operator: Operator, /, states: tuple[State, ...], *, unfold: bool, **asked: Any) -> int:  # noqa: ANN401
     """List the notifications that wait, or that failed.
 
     pending is all that waits. overdue is what of it was first due more than two minutes ago, even if it runs or is
@@ -96,7 +108,7 @@ def command(
     """
     output, now, states = operator.output, operator.clock(), states or ("overdue", "failed")
     found = chosen(operator, states, asked)
-    sheet = Sheet(output, *(_WIDE_COLUMNS if output.console.width >= _WIDE else _COLUMNS))
+    sheet = Sheet(output, *(_WIDE_COLUMNS if output.is_table and output.console.width >= _WIDE else _COLUMNS))
     folds = output.is_table and not unfold and not asked["cause"]
     for group in grouped(found.rows) if folds else filter(None, [found.rows]):
         shown = group[:_FOLDED] if folds and len(group) > _FOLDED + 1 else group
@@ -128,14 +140,10 @@ def command_of(stack: Stack, one: Notification, now: datetime, word: str) -> str
 
 
 def _row(operator: Operator, one: Notification, now: datetime) -> Row:
-    current, passes, ids = status(one, now), f"passes={max(one.next_pass - 1, 0)}", one.ids
-    cells = (
-        f"{current.at:%Y-%m-%d %H:%M:%S}" if current.at else "",
-        (current.word, STYLES[current.level]),
-        str(one.next_pass),
-        (one.checksum, "" if one.checksum == "valid" else "yellow"),
-        *(ids["orderId"], ids["chargeId"], ids["notificationId"], one.reason),
-    )
-    at = f"{current.at:%Y-%m-%dT%H:%M:%SZ}" if current.at else "-"
-    line = (at, current.word, passes, f"checksum={one.checksum}", one.names, one.reason)
+    current, at = status(one, now), status(one, now).at
+    word, proof = (current.word, STYLES[current.level]), (one.checksum, "" if one.checksum == "valid" else "yellow")
+    ids = (one.ids["orderId"], one.ids["chargeId"], one.ids["notificationId"])
+    cells = (f"{at:%Y-%m-%d %H:%M:%S}" if at else "", word, str(one.next_pass), proof, *ids, one.reason)
+    numbers = f"passes={max(one.next_pass - 1, 0)}", f"checksum={one.checksum}"
+    line = (f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else "-", current.word, *numbers, one.names, one.reason)
     return Row(cells, line, one.as_data(now) if operator.output.as_json else {})

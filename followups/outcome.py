@@ -9,10 +9,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import click
 
-from followups.operator import Operator
-from followups.output import DONE, FAILED, LEFT, PLANNED, Row, Sheet, column
+from followups.command import Operator
+from followups.output import DONE, FAILED, LEFT, PLANNED, Column, Row, Sheet, visible
 from followups.records import Found, Notification
-from followups.text import visible
 
 T = TypeVar("T")
 _MARKS = {
@@ -22,12 +21,14 @@ _MARKS = {
     **dict.fromkeys(("failed", "kept", "unknown"), FAILED),
 }
 _NOTIFICATION = (
-    column("", 1),
-    column("order", ratio=2),
-    column("charge, notification", ratio=3),
-    column("what", ratio=3),
+    Column("", 1),
+    Column("order", ratio=2),
+    Column("charge, notification", ratio=3),
+    Column("what", ratio=3),
 )
 dry_run_option = click.option("--dry-run", is_flag=True, help="only print what would be done")
+_RATE = click.FloatRange(min=0, min_open=True, max=50)
+rate_option = click.option("--rate", type=_RATE, default=5, show_default=True, help="at most so many a second")
 yes_option = click.option("--yes", is_flag=True, help="do all of it, without a question")
 
 

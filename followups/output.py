@@ -1,27 +1,79 @@
 """What commands print: a table on a terminal, one line per item into a pipe, JSON for programs.
 
-Most of it was sent by others: neither a terminal nor rich may obey any of it.
+Most of it was sent by others: neither a terminal nor rich may obey any of it. Times are in UTC.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rich import box
-from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
+from callback.redact import scrub
 
-from followups.text import visible
+if TYPE_CHECKING:  # a pipe needs nothing of rich
+    from rich.console import Console
+    from rich.text import Text
 
 STYLES = {"info": "", "ok": "green", "warn": "yellow", "bad": "bold red"}
 DONE, LEFT, FAILED, PLANNED = ("✓", "green"), ("·", "yellow"), ("✗", "bold red"), ("→", "yellow")
 Cell = str | tuple[str, str]
 """A text, or a text and its style."""
+_MAX_LINE = 400
+_UNITS = {"d": 86_400, "h": 3_600, "min": 60, "s": 1}
+
+
+def clock_time(moment: datetime, now: datetime) -> str:
+    """Format a time, without its date if that is today."""
+    moment, today = moment.astimezone(UTC), now.astimezone(UTC).date()
+    return f"{moment:%H:%M:%S} UTC" if moment.date() == today else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def span(length: timedelta) -> str:
+    """Format a duration by its two largest units (`2 h 10 min`), without its sign."""
+    left, parts = round(abs(length.total_seconds())), []
+    for unit, seconds in _UNITS.items():
+        count, left = divmod(left, seconds)
+        parts += [f"{count} {unit}"] if count else []
+    return " ".join(parts[:2]) or "0 s"
+
+
+def relative(moment: datetime, now: datetime) -> str:
+    """Format a time and its distance from now: `09:31:17 UTC, in 43 s` or `09:28:17 UTC, 2 min ago`."""
+    distance = f"in {span(moment - now)}" if moment > now else f"{span(now - moment)} ago"
+    return f"{clock_time(moment, now)}, {distance}"
+
+
+def visible(text: str) -> str:
+    """Replace line ends and control characters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def shortened(text: str, width: int) -> str:
+    """Shorten a long id, and keep more of its end, where ids differ."""
+    clean, start = visible(text), (width - 1) // 3
+    return clean if len(clean) <= width else f"{clean[:start]}…{clean[start + 1 - width :]}"
+
+
+def printable(text: str) -> str:
+    """Put a text that others wrote on one line, without secrets and control characters, and cut it."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in scrub(text)).split())[:_MAX_LINE]
+
+
+def error_line(answer: object) -> str:
+    """Return the type and the message of a function's error as Lambda reports it, never its payload."""
+    about = answer if isinstance(answer, Mapping) else {}
+    return printable(f"{about.get('errorType', 'an error')}: {about.get('errorMessage', 'without a text')}")
+
+
+def with_command(line: str) -> list[str]:
+    """Split off the command that ends a line, so that it can be pasted whole."""
+    text, found, command = line.partition("followups ")
+    return [text.rstrip(" :;"), f"  {found}{command}"] if found else [line]
 
 
 class Row(NamedTuple):
@@ -37,21 +89,21 @@ class Output:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
+        self.is_terminal = bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+        # Whether a person reads it.
+        self.is_table = self.is_terminal and not as_json
 
     @cached_property
-    def console(self) -> Console:
+    def console(self) -> "Console":
         """Rich's: it asks the terminal for width and colours, and honours NO_COLOR."""
-        return Console(markup=False, emoji=False, highlight=False)
+        from rich.console import Console  # noqa: PLC0415 - for terminals
 
-    @property
-    def is_table(self) -> bool:
-        """Whether a person reads it."""
-        return not self.as_json and self.console.is_terminal
+        return Console(force_terminal=self.is_terminal, markup=False, emoji=False, highlight=False)
 
     def line(self, *parts: str, style: str = "") -> None:
         """Print one line of text, coloured where a person reads it."""
         if style and self.is_table:
-            self.console.print(Text(_joined(parts), style=style))
+            self.console.print(_text((_joined(parts), style)))
         else:
             print(_joined(parts), flush=True)
 
@@ -66,25 +118,30 @@ class Output:
     def warn(self, text: str, style: str = "yellow") -> None:
         """Print a warning for people; without a terminal it goes to stderr."""
         if self.is_table:
-            self.console.print(Text(visible(text), style=style), soft_wrap=True)
+            self.console.print(_text((visible(text), style)), soft_wrap=True)
         else:
             print(visible(text), file=sys.stderr, flush=True)
 
     @contextmanager
     def progress(self, what: str, total: int) -> Iterator[Callable[[], None]]:
         """Show a person the progress of a long command; call what it yields after each step."""
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415 - heavy
+        if not self.is_table or total <= 1:
+            yield lambda: None
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415 - for terminals
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        is_hidden = not self.is_table or total <= 1
-        with Progress(*columns, console=self.console, transient=True, disable=is_hidden) as bar:
+        with Progress(*columns, console=self.console, transient=True) as bar:
             task = bar.add_task(what, total=total)
             yield lambda: bar.advance(task)
 
 
-def column(title: str, width: int | None = None, ratio: int | None = None) -> Column:
-    """Return a column of a fixed width, or with its share of what is left."""
-    return Column(title, width=width, ratio=ratio, overflow="fold")
+class Column(NamedTuple):
+    """A column of a fixed width, or with its share of what is left."""
+
+    title: str
+    width: int | None = None
+    ratio: int | None = None
 
 
 class Sheet:
@@ -97,19 +154,23 @@ class Sheet:
         """Print some rows."""
         if self._output.is_table:
             self._print_table(rows)
-            return
-        for row in rows:
-            if self._output.as_json:
+        elif self._output.as_json:
+            for row in rows:
                 self._output.document(row.record)
-            else:
+        else:
+            for row in rows:
                 self._output.line(*row.line)
 
     def _print_table(self, rows: Sequence[Row]) -> None:
+        from rich import box, table  # noqa: PLC0415 - for terminals
+
         shape: dict[str, Any] = {"box": box.SIMPLE_HEAD, "expand": True, "pad_edge": False, "show_edge": False}
-        table = Table(*(column.copy() for column in self._columns), show_header=not self._has_head, **shape)
+        sheet = table.Table(show_header=not self._has_head, **shape)
+        for title, width, ratio in self._columns:
+            sheet.add_column(title, width=width, ratio=ratio, overflow="fold")
         for row in rows:
-            table.add_row(*map(_text, row.cells[: len(self._columns)]))
-        self._output.console.print(table)
+            sheet.add_row(*map(_text, row.cells[: len(self._columns)]))
+        self._output.console.print(sheet)
         self._has_head = True
 
 
@@ -126,6 +187,8 @@ def _joined(parts: Sequence[str]) -> str:
     return "  ".join(visible(part) for part in parts if part)
 
 
-def _text(cell: Cell) -> Text:
+def _text(cell: Cell) -> "Text":
+    from rich.text import Text  # noqa: PLC0415 - for terminals
+
     text, style = cell if isinstance(cell, tuple) else (cell, "")
     return Text("\n".join(visible(line) for line in text.split("\n")), style=style)

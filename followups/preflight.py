@@ -16,11 +16,9 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
 from callback.checksum import merchant_keys
-from followups.manual import manual
-from followups.operator import Operator
-from followups.output import STYLES, Row, Sheet, column
+from followups.command import Operator, manual
+from followups.output import STYLES, Column, Row, Sheet, printable
 from followups.stack import Stack
-from followups.text import printable
 
 Item = Mapping[str, Any]
 Level = Literal["ok", "warn", "stop"]
@@ -283,7 +281,7 @@ def command(operator: Operator, config_env: str, parameters: tuple[str, ...], co
         raise click.ClickException(f"{config_file} gives {config_env} no stack_name: name the stack (--stack)")
     given, declared = {**environment.given, **assigned(parameters)}, declared_parameters(template)
     counts: Counter[str] = Counter()
-    sheet = Sheet(operator.output, column("", 4), column("what", ratio=2), column("found, and what to do", ratio=3))
+    sheet = Sheet(operator.output, Column("", 4), Column("what", ratio=2), Column("found, and what to do", ratio=3))
     for subject, found in _all(_client(operator, environment), stack, declared, given):
         counts[found[0]] += 1
         sheet.add(_row(subject, *found))

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 from callback.errors import SpoiltRecord
 from callback.record import OVERDUE_AFTER, Record, read_record
 from callback.table import Item, parse_utc
-from followups.text import printable
+from followups.output import printable
 
 State = Literal["pending", "overdue", "failed"]
 STATES: tuple[State, ...] = get_args(State)
@@ -57,7 +57,12 @@ class Notification:
     @property
     def cause_id(self) -> str:
         """A short name of the cause, for commands."""
-        return hashlib.sha256(self.cause.encode(errors="replace")).hexdigest()[:6]
+        return _short(self.cause)
+
+    @property
+    def key(self) -> str:
+        """A short name of it, for links."""
+        return _short(self.names, 12)
 
     def time(self, attribute: str) -> datetime | None:
         """Return a time of the item, None where none can be read."""
@@ -95,6 +100,10 @@ class Status:
     def level(self) -> Level:
         """How bad it is."""
         return _LEVELS.get(self.word, "info")
+
+
+def _short(text: str, letters: int = 6) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:letters]
 
 
 def read(item: Item) -> Notification:

@@ -10,14 +10,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from callback.table import format_utc
 from callback.timer import timer_input
+from followups.command import READ, Operator, manual
 from followups.listing import StateChoice, chosen, period
-from followups.manual import READ, manual
-from followups.operator import Operator, rate_option
-from followups.outcome import Result, dry_run_option, of_notifications, or_unknown, yes_option
+from followups.outcome import Result, dry_run_option, of_notifications, or_unknown, rate_option, yes_option
+from followups.output import error_line, printable
 from followups.records import Notification, status
 from followups.stack import Stack
 from followups.tables import find, get
-from followups.text import error_line, printable
 
 
 def _plan(operator: Operator, one: Notification) -> Result:

@@ -5,12 +5,11 @@ from functools import partial
 import click
 
 from callback.table import format_utc
-from followups.manual import READ, manual
-from followups.operator import Operator
+from followups.command import READ, Operator, manual
 from followups.outcome import Result, of_notifications, or_unknown
+from followups.output import printable
 from followups.records import Notification, status
 from followups.tables import KEY, RECORDS, find, update
-from followups.text import printable
 
 
 @manual(

@@ -3,19 +3,13 @@
 import click
 
 from callback.table import format_utc
-from followups.manual import LETTERS, READ, TIMERS, manual
-from followups.operator import Operator
-from followups.output import STYLES, Row, Sheet, column
+from followups.command import LETTERS, READ, TIMERS, Operator, manual
+from followups.output import STYLES, Column, Row, Sheet, with_command
 from followups.records import Notification, status
 from followups.tables import find, find_by_prefix
-from followups.text import with_command
 from followups.timeline import Event, timeline
 
 SHORTEST_PREFIX = 6
-_NOT_FOUND = """{}: no notification was saved in stack {}.
-Check the id and the stack. What is done is found by its whole order or charge id alone; what could
-not be saved is in a queue:
-    {}"""
 
 
 @manual("show", READ + LETTERS + TIMERS, "followups show ORDER-1001", "followups show chrg_test_2250… --json")
@@ -30,27 +24,25 @@ def command(operator: Operator, word: str) -> int:
     Order and charge find everything that was saved; a request id, or the first six letters of any id, only what waits
     or failed. What could not be saved is in a queue: `followups dead-letters list`.
     """
-    output, now = operator.output, operator.clock()
-    found = find(operator.stack, word)
+    output, stack, now = operator.output, operator.stack, operator.clock()
+    found = find(stack, word)
     if not found.rows and len(word) >= SHORTEST_PREFIX:
-        found = find_by_prefix(operator.stack, word, now)
-    timelines = [(one, timeline(operator.stack, one, now)) for one in found.rows]
+        found = find_by_prefix(stack, word, now)
+    timelines = [(one, timeline(stack, one, now)) for one in found.rows]
     if output.as_json:
-        records = [one.as_data(now) | {"timeline": list(map(_as_data, events))} for one, events in timelines]
-        about = {"stack": operator.stack.name, "asked": word, "more": found.more}
-        output.document(about | {"notifications": records})
+        records = [one.as_data(now) | {"timeline": [event.as_data() for event in events]} for one, events in timelines]
+        output.document({"stack": stack.name, "asked": word, "more": found.more, "notifications": records})
     else:
         _print(operator, timelines)
     if found.more:
-        output.warn(
-            f"There are more than these {len(timelines)}: the proved and the latest of what was read are shown."
-        )
-    for line in operator.stack.about_letters():
+        output.warn(f"There are more than these {len(timelines)}: the proved and the latest that were read are shown.")
+    for line in stack.about_letters():
         output.warn(line, "bold red")
     if not timelines:
-        advice = operator.stack.command("dead-letters", "list")
-        for line in _NOT_FOUND.format(word, operator.stack.name, advice).splitlines():
-            output.note(line)
+        output.note(f"{word}: no notification was saved in stack {stack.name}.")
+        output.note("Check the id and the stack. What is done is found by its whole order or charge id alone.")
+        output.note("What could not be saved is in a queue:")
+        output.note(f"    {stack.command('dead-letters', 'list')}")
     return 0 if timelines else 1
 
 
@@ -58,8 +50,8 @@ def _print(operator: Operator, timelines: list[tuple[Notification, list[Event]]]
     for number, (one, events) in enumerate(timelines):
         if number:
             operator.output.line("")
-        current, done = status(one, operator.clock()), max(one.next_pass - 1, 0)
-        text = f"{current.word}, passes completed: {done}, checksum {one.checksum}"
+        current = status(one, operator.clock())
+        text = f"{current.word}, passes completed: {max(one.next_pass - 1, 0)}, checksum {one.checksum}"
         text = "another function's row" if current.word == "foreign" else text
         operator.output.line(f"Order {one.order_id}: {text}", style=STYLES[current.level])
         operator.output.line(f"charge {one.ids['chargeId']}, notification {one.ids['notificationId']}")
@@ -69,21 +61,13 @@ def _print(operator: Operator, timelines: list[tuple[Notification, list[Event]]]
 def _print_events(operator: Operator, events: list[Event]) -> None:
     zone, now = operator.zone, operator.clock()
     is_utc = now.utcoffset() == now.astimezone(zone).utcoffset()
-    columns = [column("local", 8), column("UTC", 19), column("what", 9), column("known", ratio=1)]
+    columns = [Column("local", 8), Column("UTC", 19), Column("what", 9), Column("known", ratio=1)]
     rows = []
-    for event in events:
-        style = STYLES[event.level]
-        at = f"{event.at:%Y-%m-%d %H:%M:%S}" if event.at else ""
-        local = f"{event.at.astimezone(zone):%H:%M:%S}" if event.at else ""
-        cells = (local, at, (event.what, style), (event.text, style))
-        line = (format_utc(event.at) if event.at else "-", event.what, event.text)
-        rows.append(Row(cells[is_utc:], line, {}))
+    for at, what, text, level in events:
+        times = (f"{at.astimezone(zone):%H:%M:%S}", f"{at:%Y-%m-%d %H:%M:%S}") if at else ("", "")
+        cells = (*times, (what, STYLES[level]), (text, STYLES[level]))
+        rows.append(Row(cells[is_utc:], (format_utc(at) if at else "-", what, text), {}))
     Sheet(operator.output, *columns[is_utc:]).add(*rows)
     if operator.output.is_table:  # in the table it may be broken in two
         for command in (part for event in events for part in with_command(event.text)[1:]):
             operator.output.line(command)
-
-
-def _as_data(event: Event) -> dict[str, object]:
-    at = format_utc(event.at) if event.at else None
-    return {"at": at, "what": event.what, "text": event.text, "level": event.level}

@@ -4,11 +4,11 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from callback.clock import Clock, utc_now
 from callback.table import format_utc
-from followups.records import STATES, Found, Notification, State, Status, grouped, status
+from followups.records import STATES, Found, State, grouped, status
 from followups.stack import ERRORS, Problem, Stack, explain
 from followups.tables import RECORDS, Listing, count_waiting, listed
 
@@ -20,12 +20,11 @@ BOUND, FAILED_BOUND = 300, 1000
 class Snapshot:
     """The notifications of each state that was asked for, most urgent first; here `pending` is what is not late.
 
-    `delays` is the plan as deployed, `letters` has a line for each queue that is not empty, `waiting` counts all that
-    waits where there is more than was read.
+    `letters` has a line for each queue that is not empty, `waiting` counts all that waits where there is more than was
+    read.
     """
 
     at: datetime
-    delays: tuple[int, ...]
     parts: Mapping[State, Found]
     letters: Sequence[str] = ()
     waiting: int | None = None
@@ -34,50 +33,34 @@ class Snapshot:
         """Return one part; an empty one where it was not asked for."""
         return self.parts.get(state, Found())
 
-    def wait_of(self, one: Notification, current: Status) -> int | None:
-        """Return the seconds from the last pass to this one, None where the plan does not say or it is tried again."""
-        before = one.next_pass - 1
-        return self.delays[before - 1] if current.word == "waiting" and 0 < before <= len(self.delays) else None
-
     def as_data(self) -> dict[str, object]:
         """For programs."""
-        about = {"at": format_utc(self.at), "notSaved": list(self.letters), "waiting": self.waiting}
-        return about | {state: self._part_as_data(found) for state, found in self.parts.items()}
-
-    def _part_as_data(self, found: Found) -> dict[str, object]:
-        rows = [row.as_data(self.at) for row in found.rows]
-        groups = grouped(found.rows)
-        causes = [{"cause": one[0].cause_id, "text": one[0].cause, "count": len(one)} for one in groups]
-        return {"rows": rows, "more": found.more, "causes": causes}
+        data: dict[str, object] = {"at": format_utc(self.at), "notSaved": list(self.letters), "waiting": self.waiting}
+        for state, found in self.parts.items():
+            groups = grouped(found.rows)
+            causes = [{"cause": one[0].cause_id, "text": one[0].cause, "count": len(one)} for one in groups]
+            rows = [row.as_data(self.at) for row in found.rows]
+            data[state] = {"rows": rows, "more": found.more, "causes": causes}
+        return data
 
 
 @dataclass
 class Poller:
-    """Takes snapshots, at most one in `at_most_every`; callers in between share the last one.
-
-    `last` is the last snapshot that could be taken, and why the latest could not.
-    """
+    """Takes snapshots, at most one in `at_most_every`; callers in between share the last one."""
 
     stack: Stack
     states: tuple[State, ...] = STATES
     clock: Clock = utc_now
     at_most_every: timedelta = timedelta()
     last: tuple[Snapshot | None, Problem | None] = (None, None)
-    _tried_at: datetime | None = None
+    _next: datetime = datetime(1970, 1, 1, tzinfo=UTC)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def start(self) -> Snapshot:
-        """Take the first snapshot. Raises what is in the way, since there is none to keep."""
-        first = take_snapshot(self.stack, self.states, self.clock())
-        self.last, self._tried_at = (first, None), first.at
-        return first
-
     def poll(self) -> tuple[Snapshot | None, Problem | None]:
-        """Take a snapshot, or keep the last one and say what went wrong."""
+        """Return the last snapshot that could be taken, and why the latest could not."""
         with self._lock:
-            now = self.clock()
-            if self._tried_at is None or now - self._tried_at >= self.at_most_every:
-                self._tried_at = now
+            if (now := self.clock()) >= self._next:
+                self._next = now + self.at_most_every
                 try:
                     self.last = (take_snapshot(self.stack, self.states, now), None)
                 except ERRORS as error:
@@ -85,7 +68,7 @@ class Poller:
             return self.last
 
 
-def take_snapshot(stack: Stack, states: tuple[State, ...], now: datetime) -> Snapshot:
+def take_snapshot(stack: Stack, states: Sequence[State], now: datetime) -> Snapshot:
     """Read both indexes at once, as far as they are needed."""
     _ = stack.output(RECORDS), stack.dynamodb, stack.sqs  # made here: boto3 cannot make clients in two threads at once
     # What is late waits, too: one reading finds both, so that neither is missed between two.
@@ -95,9 +78,8 @@ def take_snapshot(stack: Stack, states: tuple[State, ...], now: datetime) -> Sna
         letters = pool.submit(stack.about_letters)
         read = {state: pool.submit(listed, stack, Listing(state, limit=limit), now) for state, limit in indexes.items()}
         found = {state: part.result() for state, part in read.items()}
-    parts = {state: _part(found, state, now) for state in states}
     waiting = count_waiting(stack) if "pending" in found and found["pending"].more else None
-    return Snapshot(now, stack.delays, parts, letters.result(), waiting)
+    return Snapshot(now, {state: _part(found, state, now) for state in states}, letters.result(), waiting)
 
 
 def _part(found: Mapping[State, Found], state: State, now: datetime) -> Found:

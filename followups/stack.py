@@ -9,32 +9,28 @@ import shlex
 import socket
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from callback.settings import MARGIN_SECONDS
-from followups.operator import DEFAULT
-from followups.text import printable
+from followups.command import DEFAULT
+from followups.output import printable
 
-# A function's longest: template.yaml allows passes of 120 s.
-LONGEST_SECONDS = 120 + MARGIN_SECONDS
-# A synchronous invocation waits for a cold start too, which the function's own timeout does not count.
-PATIENCE_SECONDS = LONGEST_SECONDS + 30
-RETRY, REFUSED, FAILURE = "RetryQueue", "RefusedQueue", "FailureQueue"
-QUEUES = (RETRY, REFUSED, FAILURE)
+RETRY, REFUSED, FAILURE = QUEUES = ("RetryQueue", "RefusedQueue", "FailureQueue")
 _QUICK = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
-# No second attempt: botocore would invoke the function again while it still runs.
-_PATIENT = Config(
-    connect_timeout=5, read_timeout=PATIENCE_SECONDS, retries={"total_max_attempts": 1}, tcp_keepalive=True
-)
+# A function runs for 150 s at most (template.yaml), and its cold start is not counted. No second attempt: botocore
+# would invoke it again while it still runs.
+_PATIENT = Config(connect_timeout=5, read_timeout=180, retries={"total_max_attempts": 1}, tcp_keepalive=True)
+_CHECKOUT = Path(__file__).resolve().parent.parent
+_TO_DO = "`make up` starts the local stack; without --local the environment's account is used"
 
 
 class StackError(Exception):
@@ -65,9 +61,7 @@ class Stack:
     account: Account = field(default_factory=Account)
 
     dynamodb, sqs, scheduler = _service("dynamodb"), _service("sqs"), _service("scheduler")
-    secrets = _service("secretsmanager")
-    # Waits for the longest invocation.
-    functions = _service("lambda", _PATIENT)
+    secrets, functions = _service("secretsmanager"), _service("lambda", _PATIENT)
 
     @cached_property
     def _session(self) -> boto3.Session:
@@ -89,32 +83,30 @@ class Stack:
 
     def output(self, key: str) -> str:
         """Return an output. Raises `StackError` where there is no such stack or output."""
-        return self._named("Output", key)
+        return self._value(f"output {key}")
 
     def parameter(self, key: str) -> str:
         """Return a parameter. Raises `StackError` where there is no such stack or parameter."""
-        return self._named("Parameter", key)
+        return self._value(f"parameter {key}")
 
-    def _named(self, kind: str, key: str) -> str:
-        values = {one[f"{kind}Key"]: one[f"{kind}Value"] for one in self._description.get(f"{kind}s", [])}
-        if key not in values:
-            what = f"stack {self.name} has no {kind.lower()} {key}"
-            raise StackError(f"{what}; name another (--stack), or deploy it anew")
-        return str(values[key])
+    def _value(self, name: str) -> str:
+        if name not in self._values:
+            raise StackError(f"stack {self.name} has no {name}; name another (--stack), or deploy it anew")
+        return self._values[name]
 
     @cached_property
-    def _description(self) -> dict[str, Any]:
+    def _values(self) -> dict[str, str]:
         client = self.client("cloudformation")
         try:
-            [stack] = client.describe_stacks(StackName=self.name)["Stacks"]
+            [found] = client.describe_stacks(StackName=self.name)["Stacks"]
         except ClientError as error:
             if error.response["Error"]["Code"] != "ValidationError":
                 raise
             where = f"no stack {self.name} in {client.meta.region_name}"
             todo = f"name it (--stack), or set AWS_PROFILE and AWS_DEFAULT_REGION{_others(client)}"
             raise StackError(f"{where}: {todo}") from error
-        found: dict[str, Any] = stack
-        return found
+        named = [(kind, one) for kind in ("Output", "Parameter") for one in found.get(f"{kind}s", [])]
+        return {f"{kind.lower()} {one[f'{kind}Key']}": str(one[f"{kind}Value"]) for kind, one in named}
 
     @property
     def delays(self) -> tuple[int, ...]:
@@ -160,14 +152,9 @@ def _quoted(word: str) -> str:
     return f"$'{''.join(inner)}'"
 
 
-UP = Path(".local") / "up.json"
-_CHECKOUT = Path(__file__).resolve().parent.parent
-_TO_DO = "`make up` starts the local stack; without --local the environment's account is used"
-
-
 def local_account(folder: Path | None = None) -> Account:
     """Return the account of the local stack of this folder or of this program's checkout. Raises `StackError`."""
-    places = [(folder or Path.cwd()) / UP, _CHECKOUT / UP]
+    places = [place / ".local" / "up.json" for place in (folder or Path.cwd(), _CHECKOUT)]
     kept = next((place for place in places if place.is_file()), None)
     if kept is None:
         raise StackError(f"no local stack is up: {_TO_DO}")
@@ -182,12 +169,11 @@ def local_account(folder: Path | None = None) -> Account:
 
 
 def _answers(endpoint: str) -> bool:
-    place = urlsplit(endpoint)
-    try:
-        with socket.create_connection((place.hostname or "", place.port or 80), timeout=2):
-            return True
-    except (OSError, ValueError):
-        return False
+    with suppress(OSError, ValueError):
+        place = urlsplit(endpoint)
+        socket.create_connection((place.hostname or "", place.port or 80), timeout=2).close()
+        return True
+    return False
 
 
 _SIGN_IN = "Sign in again (for example `aws sso login`), or set AWS_PROFILE."
@@ -208,14 +194,13 @@ _ADVICE = {
     ),
     "ProfileNotFound": "Set AWS_PROFILE to one of the profiles that `aws configure list-profiles` shows.",
     "NoRegionError": "Set AWS_DEFAULT_REGION, or name a profile that has a region.",
-    "InvalidRegionError": _ENDPOINT,
+    "InvalidRegionError InvalidEndpoint": _ENDPOINT,
     "ConnectionError HTTPClientError": "AWS cannot be reached: check network, proxy, region and AWS_ENDPOINT_URL.",
     "StackError": "",  # its own text advises
 }
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """What went wrong, on one line and without secrets, and what to do."""
 
     what: str
@@ -224,14 +209,14 @@ class Problem:
 
 def explain(error: Exception) -> Problem | None:
     """Return the advice for an error of AWS's or of a stack's; None for any other."""
-    text = printable(str(error))
-    if isinstance(error, ValueError) and str(error).startswith("Invalid endpoint"):  # botocore's, which has no class
-        return Problem(text, _ENDPOINT)
-    if not isinstance(error, ERRORS):
-        return None
     names = " ".join(kind.__name__ for kind in type(error).__mro__)
-    if isinstance(error, ClientError):
+    if isinstance(error, ValueError) and str(error).startswith("Invalid endpoint"):  # botocore's, which has no class
+        names = "InvalidEndpoint"
+    elif not isinstance(error, ERRORS):
+        return None
+    elif isinstance(error, ClientError):
         names = error.response.get("Error", {}).get("Code", "")
-    fits = (advice for parts, advice in _ADVICE.items() if any(part in names for part in parts.split()))
+    text = printable(str(error))
+    advice = next((advice for parts, advice in _ADVICE.items() if any(part in names for part in parts.split())), _CHECK)
     denied = re.search(r"perform: ([a-z-]+:\w+)", text)
-    return Problem(text, next(fits, _CHECK).format(denied[1] if denied else "what the command's --help names"))
+    return Problem(text, advice.format(denied[1] if denied else "what the command's --help names"))

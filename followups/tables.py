@@ -6,21 +6,22 @@ is read first.
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
-from typing import Any
+from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
 from callback.record import FIRST_UNPROVED, SWEEP_SHARDS, Record
 from callback.report import error_id
-from callback.table import Item, deserialize, format_utc, serialize
+from callback.table import Item, deserialize, serialize
 from followups.records import IDS, MOST_PASSES, Found, Notification, State, read, status
 from followups.stack import Stack
 
+T = TypeVar("T")
 RECORDS, ERRORS = "CreditCardNotifyTable", "CallbackErrorLogTable"
 KEY = IDS[:2]
 # Not the body: nobody here needs it.
@@ -76,15 +77,12 @@ def listed(stack: Stack, asked: Listing, now: datetime) -> Found:
     # One more than is asked for shows whether there are more.
     is_exact = asked.state == "failed" and not (asked.checksum or asked.cause)
     most = asked.limit + 1 if is_exact else MOST_LISTED
-    rows: list[Notification] = []
-    count = 0
-    for one in read_all(stack, islice(_keys_of_state(stack, asked, now), most)):
-        count += 1
-        if asked.has(one, now):
-            if len(rows) == asked.limit:
-                return Found(tuple(rows), more=True)
-            rows.append(one)
-    return Found(tuple(rows), more=count >= MOST_LISTED)
+    rows, count = list[Notification](), 0
+    for count, one in enumerate(read_all(stack, islice(_keys_of_state(stack, asked, now), most)), 1):  # noqa: B007
+        rows += [one] if asked.has(one, now) else []
+        if len(rows) > asked.limit:
+            break
+    return Found(tuple(rows[: asked.limit]), len(rows) > asked.limit or count >= MOST_LISTED)
 
 
 def _keys_of_state(stack: Stack, asked: Listing, now: datetime) -> Iterator[Item]:
@@ -97,21 +95,27 @@ def _keys_of_state(stack: Stack, asked: Listing, now: datetime) -> Iterator[Item
 
 def _merged(stack: Stack, index: str, since: datetime, until: datetime) -> Iterator[Item]:
     """Read the shards of an index in one order: the latest first of what failed."""
-    condition, latest_first = f"{_SHARD[index]} = :shard AND {_AT[index]} BETWEEN :since AND :until", index == "failed"
+    at, latest_first = _AT[index], index == "failed"
     # BETWEEN includes both its ends, [since, until) does not.
-    bounds = {"since": format_utc(since), "until": format_utc(until - timedelta(microseconds=1))}
-    how = {"IndexName": index, "ScanIndexForward": not latest_first, "Limit": _AT_ONCE}
-    _ = stack.output(RECORDS), stack.dynamodb  # made here: boto3 cannot make clients in two threads at once
-    parts = [query(stack, condition, bounds | {"shard": shard}, **how) for shard in range(SWEEP_SHARDS)]
-    with ThreadPoolExecutor(SWEEP_SHARDS) as pool:  # the first page of each at once
-        firsts = list(pool.map(lambda part: list(islice(part, 1)), parts))
-    ahead = [chain(first, part) for first, part in zip(firsts, parts, strict=True)]
+    bounds = {"since": since, "until": until - timedelta(microseconds=1)}
+    how = {"ScanIndexForward": not latest_first, "Limit": _AT_ONCE}
 
-    def place(key: Item) -> str:
-        return str(key[_AT[index]])
+    def begun(_: str, shard: int) -> Iterator[Item]:
+        keys = _of_shard(stack, index, shard, f" AND {at} BETWEEN :since AND :until", bounds, **how)
+        return chain(list(islice(keys, 1)), keys)
 
+    ahead = _at_once(stack, begun, index)
     groups = (ahead[:FIRST_UNPROVED], ahead[FIRST_UNPROVED:])
-    return chain.from_iterable(heapq.merge(*group, key=place, reverse=latest_first) for group in groups)
+    merged = (heapq.merge(*group, key=lambda key: str(key[at]), reverse=latest_first) for group in groups)
+    return chain.from_iterable(merged)
+
+
+def _at_once(stack: Stack, work: Callable[[str, int], T], *indexes: str) -> list[T]:
+    """Do some work for each shard of indexes, all at the same time."""
+    _ = stack.output(RECORDS), stack.dynamodb  # made here: boto3 cannot make clients in two threads at once
+    parts = [(index, shard) for index in indexes for shard in range(SWEEP_SHARDS)]
+    with ThreadPoolExecutor(SWEEP_SHARDS) as pool:
+        return list(pool.map(lambda part: work(*part), parts))
 
 
 def find(stack: Stack, word: str, *, every: bool = False) -> Found:
@@ -146,27 +150,25 @@ def _keys_of_order(stack: Stack, order_id: str) -> Iterable[Item]:
 
 
 def _keys_of_charge(stack: Stack, charge_id: str) -> Iterable[Item]:
-    asked: dict[str, Any] = {"ProjectionExpression": "chargeId, notificationId"}
-    every = islice(query(stack, "chargeId = :word", {"word": charge_id}, **asked), MOST_FOUND + 1)
-    keys = {key["notificationId"]: key for key in every}
+    def read(most: int, **how: str) -> dict[str, Item]:
+        values = {"word": charge_id} | ({"proved": "valid"} if how else {})
+        found = query(stack, "chargeId = :word", values, ProjectionExpression="chargeId, notificationId", **how)
+        return {key["notificationId"]: key for key in islice(found, most)}
+
+    keys = read(MOST_FOUND + 1)
     if len(keys) > MOST_FOUND:  # what is proved may be among the rest
-        proved = {"word": charge_id, "proved": "valid"}
-        asked |= {"FilterExpression": "checksumStatus = :proved"}
-        few = islice(query(stack, "chargeId = :word", proved, **asked), MOST_SHOWN)
-        keys = {key["notificationId"]: key for key in few} | keys
+        keys = read(MOST_SHOWN, FilterExpression="checksumStatus = :proved") | keys
     return keys.values()
 
 
 def _keys_of_notification(stack: Stack, notification_id: str) -> list[Item]:
-    def search(part: tuple[str, int]) -> list[Item]:
-        filtered = {"FilterExpression": "notificationId = :word", "IndexName": part[0]}
-        return [*query(stack, f"{_SHARD[part[0]]} = :shard", {"shard": part[1], "word": notification_id}, **filtered)]
+    def search(index: str, shard: int) -> list[Item]:
+        values = {"word": notification_id}
+        return list(_of_shard(stack, index, shard, "", values, FilterExpression="notificationId = :word"))
 
     rows = error_rows(stack, notification_id, len(stack.delays) + 1).values()
     logged = [row | {"notificationId": notification_id} for row in rows if isinstance(row.get("chargeId"), str)]
-    parts = [(index, shard) for index in _SHARD for shard in range(SWEEP_SHARDS)]
-    with ThreadPoolExecutor(SWEEP_SHARDS) as pool:
-        return [*logged, *chain.from_iterable(pool.map(search, parts))]
+    return [*logged, *chain.from_iterable(_at_once(stack, search, *_SHARD))]
 
 
 def get(stack: Stack, charge_id: str, notification_id: str) -> Notification | None:
@@ -192,12 +194,11 @@ def read_all(stack: Stack, keys: Iterable[Item]) -> Iterator[Notification]:
 def count_waiting(stack: Stack) -> int:
     """Count what is in the index `due`, without reading it."""
 
-    def counted(shard: int) -> int:
-        asked: dict[str, Any] = {"IndexName": "due", "Select": "COUNT"}
-        return sum(page["Count"] for page in _pages(stack, "sweepShard = :shard", {"shard": shard}, **asked))
+    def counted(_: str, shard: int) -> int:
+        pages = _pages(stack, "sweepShard = :shard", {"shard": shard}, IndexName="due", Select="COUNT")
+        return sum(page["Count"] for page in pages)
 
-    with ThreadPoolExecutor(SWEEP_SHARDS) as pool:
-        return sum(pool.map(counted, range(SWEEP_SHARDS)))
+    return sum(_at_once(stack, counted, "due"))
 
 
 def error_rows(stack: Stack, notification_id: str, passes: int) -> dict[str, Item]:
@@ -214,60 +215,52 @@ def error_keys(notification_id: str, passes: int) -> dict[str, str]:
     return kinds | {error_id(notification_id, "failed", number): f"failed {number}" for number in numbers}
 
 
-def _pages(stack: Stack, condition: str, values: Item, **request: Any) -> Iterator[Any]:  # noqa: ANN401 - typed keywords
-    found = stack.dynamodb.get_paginator("query").paginate(
-        TableName=stack.output(RECORDS),
-        KeyConditionExpression=condition,
-        ExpressionAttributeValues={f":{name}": serialize(value) for name, value in values.items()},
-        **request,
-    )
-    return islice(found, _MOST_PAGES)
+def _of_shard(stack: Stack, index: str, shard: int, more: str, values: Item, **how: Any) -> Iterator[Item]:  # noqa: ANN401
+    return query(stack, f"{_SHARD[index]} = :shard{more}", {"shard": shard} | values, IndexName=index, **how)
 
 
-def query(stack: Stack, condition: str, values: Item, **request: Any) -> Iterator[Item]:  # noqa: ANN401 - typed keywords
+def query(stack: Stack, condition: str, values: Item, **how: Any) -> Iterator[Item]:  # noqa: ANN401 - typed keywords
     """Read keys of CreditCardNotifyTable or one of its indexes, page by page as they are needed."""
-    for page in _pages(stack, condition, values, **request):
+    for page in _pages(stack, condition, values, **how):
         yield from map(_item, page["Items"])
+
+
+def _pages(stack: Stack, condition: str, values: Item, **how: Any) -> Iterator[Any]:  # noqa: ANN401 - typed keywords
+    how |= {"TableName": stack.output(RECORDS), "KeyConditionExpression": condition}
+    how["ExpressionAttributeValues"] = _written({f":{name}": value for name, value in values.items()})
+    for _ in range(_MOST_PAGES):
+        page = stack.dynamodb.query(**how)
+        yield page
+        if "LastEvaluatedKey" not in page:
+            return
+        how["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
 def get_all(stack: Stack, table: str, keys: Iterable[Item], attributes: Iterable[str] = ()) -> Iterator[Item]:
     """Read items as they are now, in any order, whole or some attributes; what is not there is left out."""
-    names, left = {f"#{name}": name for name in attributes}, iter(keys)
+    names, left = {f"#{name}": name for name in attributes}, map(_written, keys)
     asked: Any = {"ConsistentRead": True}
     asked |= {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names} if names else {}
-    while chunk := [_written(key) for key in islice(left, _AT_ONCE)]:
+    while chunk := list(islice(left, _AT_ONCE)):
         request: Any = {stack.output(table): asked | {"Keys": chunk}}
         while request:  # an answer that would be too large leaves the rest for another call
             answer = stack.dynamodb.batch_get_item(RequestItems=request)
-            for items in answer["Responses"].values():
-                yield from map(_item, items)
+            yield from (_item(item) for items in answer["Responses"].values() for item in items)
             request = answer["UnprocessedKeys"]
 
 
 def update(stack: Stack, table: str, seen: Item, key: tuple[str, ...], changes: Item) -> bool:
     """Change attributes, None removes one, if nothing has run since the item was seen; return whether it was changed.
 
-    Names may hold any letters: each goes by an alias. Raises `ClientError`.
+    Raises `ClientError`.
     """
-    was = {name: seen.get(name) for name in _MOVING}
-    alias = {name: f"n{number}" for number, name in enumerate({**changes, **was})}
-    sets = [f"#{alias[name]} = :{alias[name]}" for name, value in changes.items() if value is not None]
-    gone = [f"#{alias[name]}" for name, value in changes.items() if value is None]
-    condition = [
-        f"attribute_not_exists(#{alias[name]})" if value is None else f"#{alias[name]} = :was{alias[name]}"
-        for name, value in was.items()
-    ]
-    values = {f":{alias[name]}": value for name, value in changes.items() if value is not None}
-    values |= {f":was{alias[name]}": value for name, value in was.items() if value is not None}
+    # These parameters take names of any letters, as another hand may have written: an expression takes few.
+    delete = {"Action": "DELETE"}
+    updates = {name: delete if value is None else {"Value": serialize(value)} for name, value in changes.items()}
+    expected = {name: {"Value": serialize(seen[name])} if name in seen else {"Exists": False} for name in _MOVING}
+    where: Any = {"TableName": stack.output(table), "Key": _written({name: seen[name] for name in key})}
     try:
-        stack.dynamodb.update_item(
-            TableName=stack.output(table),
-            Key=_written({name: seen[name] for name in key}),
-            UpdateExpression=f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(gone)}" if gone else ""),
-            ConditionExpression=" AND ".join(condition),
-            ExpressionAttributeNames={f"#{short}": name for name, short in alias.items()},
-            ExpressionAttributeValues=_written(values),
-        )
+        stack.dynamodb.update_item(**where, AttributeUpdates=updates, Expected=expected)
     except ClientError as error:
         if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
             raise

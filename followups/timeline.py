@@ -2,20 +2,19 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 from botocore.exceptions import ClientError
 
-from callback.log import PROVED
 from callback.record import Record
-from callback.table import Item, parse_utc
+from callback.table import Item, format_utc, parse_utc
 from callback.timer import schedule_name
-from followups.records import MOST_PASSES, Level, Notification, Status, status
+from followups.output import clock_time, error_line, printable, relative, span
+from followups.records import CHECKSUMS, MOST_PASSES, Level, Notification, Status, status
 from followups.stack import Stack
 from followups.tables import error_rows
-from followups.text import clock_time, error_line, printable, relative, span
 
 # Scheduler's precision (docs/decisions/02), and the sweep's interval (template.yaml).
 TIMER_LATE = timedelta(seconds=60)
@@ -23,16 +22,16 @@ _SWEEP_EVERY = timedelta(minutes=1)
 _MOST_DIGITS = 20
 # What reading a spoilt part may raise.
 _UNREADABLE = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
-_CHECKSUMS: dict[str, tuple[str, Level]] = {
-    "valid": ("the bank vouches for all but the order id", "ok"),
-    "invalid": ("it matches no merchant key", "warn"),
-    "missing": ("nothing proves that this came from the bank", "warn"),
-    "unverifiable": ("it could not be checked", "warn"),
+_CHECKSUMS = {
+    "valid": "the bank vouches for all but the order id",
+    "invalid": "it matches no merchant key",
+    "missing": "nothing proves that this came from the bank",
+    "unverifiable": "it could not be checked",
+    "unknown": "the record does not say",
 }
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """What happened, or will; `at` is None where no time is known.
 
     `what` is one word: received, checksum, pass 1, schedule, error, claim, ended, resolved, waits, next. `text` is one
@@ -44,28 +43,30 @@ class Event:
     text: str
     level: Level = "info"
 
+    def as_data(self) -> dict[str, object]:
+        """For programs."""
+        return self._asdict() | {"at": format_utc(self.at) if self.at else None}
 
-def timeline(stack: Stack, notification: Notification, now: datetime) -> list[Event]:
+
+def timeline(stack: Stack, one: Notification, now: datetime) -> list[Event]:
     """Return the events of a notification, oldest first.
 
     It asks Scheduler for the timer and CallbackErrorLogTable for errors; a missing permission is an event. Raises
     `followups.stack.ERRORS` where AWS cannot be reached.
     """
-    record = notification.record
+    record = one.record
     if record is None:
         foreign = Event(None, "received", "by another function, which shares the table: it has no passes here")
-        return [_spoilt(notification.fault) if notification.fault else foreign, *_ended(notification)]
-    timer_at, timer = _timer(stack, record, now)
-    known = [*_received(notification), *_passes(record), *_claim(record, now), *_ended(notification)]
-    known += [*timer, *_errors(stack, notification, now)]
+        return [_spoilt(one.fault) if one.fault else foreign, *_ended(one)]
+    timer = list(_timer(stack, record, now))
+    known = [*_received(one), *_passes(record), *_claim(record, now), *_ended(one), *timer, *_errors(stack, one, now)]
     timed = sorted((event for event in known if event.at), key=lambda event: event.at or now)
-    untimed = (event for event in known if not event.at)
-    return [*timed, *untimed, *_next_steps(stack, notification, record, timer_at, now)]
+    fires_at = next((event.at for event in timer), None)
+    untimed = [event for event in known if not event.at]
+    return [*timed, *untimed, *_next(stack, one, record, fires_at, now)]
 
 
-def _next_steps(
-    stack: Stack, one: Notification, record: Record, timer_at: datetime | None, now: datetime
-) -> Iterator[Event]:
+def _next(stack: Stack, one: Notification, record: Record, timer: datetime | None, now: datetime) -> Iterator[Event]:
     """What a notification waits for, and what happens next."""
     current, replay = status(one, now), stack.command("replay", ids=(record.order_id,))
     if current.word in {"done", "resolved"}:
@@ -74,24 +75,23 @@ def _next_steps(
         return
     limit = _limit(stack, record)
     yield Event(None, "waits", _waits(stack, record, current, now) + _tried(record, current, limit, now), current.level)
-    swept_at = max(one.time("sweepAt") or now, now)
-    sweeps, by = f"the sweep starts pass {record.next_pass}", f"by {clock_time(swept_at + _SWEEP_EVERY, now)}"
+    swept_at, starts = max(one.time("sweepAt") or now, now), f"starts pass {record.next_pass}"
+    by = f"by {clock_time(swept_at + _SWEEP_EVERY, now)}"
     if current.word == "failed":
         yield Event(None, "next", f"nothing by itself; once the cause is gone: {replay}", "bad")
-    elif timer_at and now <= timer_at + TIMER_LATE:
-        text = f"the timer starts pass {record.next_pass}, by {clock_time(timer_at + TIMER_LATE, now)}"
-        yield Event(max(timer_at, now), "next", text)
+    elif timer and now <= timer + TIMER_LATE:
+        yield Event(max(timer, now), "next", f"the timer {starts}, by {clock_time(timer + TIMER_LATE, now)}")
     elif current.word == "running":
-        yield Event(swept_at, "next", f"its end is recorded; should it have died, {sweeps} again, {by}")
+        yield Event(swept_at, "next", f"its end is recorded; should it have died, the sweep {starts} again, {by}")
     elif current.late >= limit:
-        yield Event(swept_at, "next", f"{sweeps}, {by}, for the last time, or ends it in FAILED", "bad")
+        yield Event(swept_at, "next", f"the sweep {starts}, {by}, for the last time, or ends it in FAILED", "bad")
     else:
-        text = f"{sweeps}, {by}" + (f"; or now: {replay}" if current.word == "overdue" else "")
+        text = f"the sweep {starts}, {by}" + (f"; or now: {replay}" if current.word == "overdue" else "")
         yield Event(swept_at, "next", text, "info" if current.word == "retrying" else "warn")
 
 
 def _limit(stack: Stack, record: Record) -> timedelta:
-    kind = "" if record.checksum_status == PROVED else "Unproved"
+    kind = "" if record.checksum_status == CHECKSUMS[0] else "Unproved"
     return timedelta(hours=int(stack.parameter(f"{kind}GiveUpAfterHours")))
 
 
@@ -113,27 +113,27 @@ def _tried(record: Record, current: Status, limit: timedelta, now: datetime) -> 
     made, first_due = record.attempts_made, record.first_due
     if not made or not first_due or current.word == "running":
         return ""
-    tried = f", tried {made} {'time' if made == 1 else 'times'} since {clock_time(first_due, now)}"
+    tried = f", tried {_counted(made, 'time')} since {clock_time(first_due, now)}"
     return tried + ("" if current.word == "failed" else f"; it is given up at {clock_time(first_due + limit, now)}")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 'es' if what.endswith('s') else 's'}"
 
 
 def _spoilt(fault: str) -> Event:
     return Event(None, "error", printable(f"the record is not what `save` writes, correct it by hand: {fault}"), "bad")
 
 
-def _received(notification: Notification) -> Iterator[Event]:
-    at, item = notification.time("receivedAt"), notification.item
-    parts = [
-        f"{name} {item[key]}" for name, key in (("status", "status"), ("state", "transactionState")) if key in item
-    ]
-    if "amount" in item:
-        parts.append(f"{_money(item['amount'])} {item.get('currency', '')}".strip())
-    yield Event(at, "received", printable(", ".join(parts) or "saved"))
-    checksum, form = notification.checksum, item.get("checksumForm")
-    text, level = _CHECKSUMS.get(checksum, ("the record does not say", "warn"))
-    yield Event(
-        at, "checksum", printable(f"{checksum} ({form} form): {text}" if form else f"{checksum}: {text}"), level
-    )
+def _received(one: Notification) -> Iterator[Event]:
+    item = one.item
+    named = {"status": item.get("status"), "state": item.get("transactionState")}
+    parts = [f"{name} {value}" for name, value in named.items() if value is not None]
+    parts += [f"{_money(item['amount'])} {item.get('currency', '')}".strip()] if "amount" in item else []
+    yield Event(one.time("receivedAt"), "received", printable(", ".join(parts) or "saved"))
+    form = f" ({item['checksumForm']} form)" if item.get("checksumForm") else ""
+    text = printable(f"{one.checksum}{form}: {_CHECKSUMS[one.checksum]}")
+    yield Event(one.time("receivedAt"), "checksum", text, "ok" if one.checksum == "valid" else "warn")
 
 
 def _money(amount: object) -> str:
@@ -147,15 +147,12 @@ def _passes(record: Record) -> Iterator[Event]:
     for done in record.passes[:MOST_PASSES]:
         try:
             attempts, before = int(done["attempt"]) - before, int(done["attempt"])
-            yield Event(parse_utc(done["at"]), f"pass {int(done['number'])}", _pass(done, attempts), "ok")
+            took = timedelta(milliseconds=int(done["durationMs"])).total_seconds()
+            tried = f" at attempt {attempts}" if attempts > 1 else ""
+            text = printable(f"completed{tried} in {took:.1f} s: {done['outcome']}")
+            yield Event(parse_utc(done["at"]), f"pass {int(done['number'])}", text, "ok")
         except _UNREADABLE as error:
             yield _spoilt(f"passes: {type(error).__name__}: {error}")
-
-
-def _pass(done: Item, attempts: int) -> str:
-    took = timedelta(milliseconds=int(done["durationMs"])).total_seconds()
-    tried = f" at attempt {attempts}" if attempts > 1 else ""
-    return printable(f"completed{tried} in {took:.1f} s: {done['outcome']}")
 
 
 def _claim(record: Record, now: datetime) -> Iterator[Event]:
@@ -166,52 +163,43 @@ def _claim(record: Record, now: datetime) -> Iterator[Event]:
         yield Event(until, "claim", f"ran out: the run of pass {number} died, or could not record its end", "warn")
 
 
-def _ended(notification: Notification) -> Iterator[Event]:
-    if ended := notification.time("failedAt"):
-        done = notification.next_pass - 1
-        yield Event(ended, "ended", f"FAILED with {done} {'pass' if done == 1 else 'passes'} completed", "bad")
-    if resolved := notification.time("resolvedAt"):
-        yield Event(resolved, "resolved", printable(f"by hand: {notification.item.get('resolvedReason', '')}"), "ok")
+def _ended(one: Notification) -> Iterator[Event]:
+    if ended := one.time("failedAt"):
+        yield Event(ended, "ended", f"FAILED with {_counted(one.next_pass - 1, 'pass')} completed", "bad")
+    if resolved := one.time("resolvedAt"):
+        yield Event(resolved, "resolved", printable(f"by hand: {one.item.get('resolvedReason', '')}"), "ok")
 
 
-def _timer(stack: Stack, record: Record, now: datetime) -> tuple[datetime | None, list[Event]]:
+def _timer(stack: Stack, record: Record, now: datetime) -> Iterator[Event]:
     # Only the first attempt at a pass after the first has one.
     if record.state != "PENDING" or not record.passes_done or record.attempts_made:
-        return None, []
+        return
+    timer, client = f"the timer of pass {record.next_pass}", stack.scheduler
     try:
-        at = _fires_at(stack, record)
-    except ClientError as error:
-        return None, [_unknown("schedule", error)]
-    if at is None:
+        found = client.get_schedule(GroupName=stack.output("ScheduleGroup"), Name=schedule_name(record))
+    except client.exceptions.ResourceNotFoundException:
         level: Level = "warn" if record.next_pass_due and record.next_pass_due > now else "info"
-        text = f"the timer of pass {record.next_pass} is gone: it fired, or was never created"
-        return None, [Event(None, "schedule", text, level)]
-    text = f"the timer of pass {record.next_pass} is set for {relative(at, now)}"
-    return at, [Event(at, "schedule", text, "ok")]
+        yield Event(None, "schedule", f"{timer} is gone: it fired, or was never created", level)
+    except ClientError as error:
+        yield _unknown("schedule", error)
+    else:
+        at = datetime.strptime(found["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
+        yield Event(at, "schedule", f"{timer} is set for {relative(at, now)}", "ok")
 
 
-def _fires_at(stack: Stack, record: Record) -> datetime | None:
-    group, name = stack.output("ScheduleGroup"), schedule_name(record)
-    try:
-        found = stack.scheduler.get_schedule(GroupName=group, Name=name)
-    except stack.scheduler.exceptions.ResourceNotFoundException:
-        return None
-    return datetime.strptime(found["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
-
-
-def _errors(stack: Stack, notification: Notification, now: datetime) -> Iterator[Event]:
+def _errors(stack: Stack, one: Notification, now: datetime) -> Iterator[Event]:
     texts = []
     try:
-        rows = error_rows(stack, notification.ids["notificationId"], notification.next_pass)
+        rows = error_rows(stack, one.ids["notificationId"], one.next_pass)
         for kind, row in sorted(rows.items(), key=lambda pair: str(pair[1].get("lastAt"))):
             texts.append(printable(f"{row.get('errorType')}: {row.get('message')}"))
             level: Level = "bad" if kind.startswith("failed") else "warn"
             yield _error(row, texts[-1] + _answered(str(row.get("responseData") or "{}")), level, now)
     except ClientError as refused:
         yield _unknown("error", refused)
-    if notification.reason and notification.reason not in texts:
-        level = "info" if status(notification, now).word == "done" else "warn"
-        yield Event(None, "error", f"of the last failed attempt: {notification.reason}", level)
+    if one.reason and one.reason not in texts:
+        level = "info" if status(one, now).word == "done" else "warn"
+        yield Event(None, "error", f"of the last failed attempt: {one.reason}", level)
 
 
 def _answered(text: str) -> str:
@@ -228,16 +216,12 @@ def _answered(text: str) -> str:
 
 def _error(row: Item, text: str, level: Level, now: datetime) -> Event:
     try:
-        return Event(parse_utc(row["lastAt"]), "error", f"{text} ({_how_often(row, now)})", level)
+        first, last, count = parse_utc(row["firstAt"]), parse_utc(row["lastAt"]), int(row["occurrences"])
+        often = f"{count} times in {span(last - first)}, " if count > 1 else ""
+        mailed = f"mailed {clock_time(parse_utc(row['mailedAt']), now)}" if "mailedAt" in row else "not mailed"
     except _UNREADABLE:
         return Event(None, "error", f"{text} (another hand has spoilt its row of the error log)", level)
-
-
-def _how_often(row: Item, now: datetime) -> str:
-    mailed = f"mailed {clock_time(parse_utc(row['mailedAt']), now)}" if "mailedAt" in row else "not mailed"
-    if int(row["occurrences"]) == 1:
-        return mailed
-    return f"{int(row['occurrences'])} times in {span(parse_utc(row['lastAt']) - parse_utc(row['firstAt']))}, {mailed}"
+    return Event(last, "error", f"{text} ({often}{mailed})", level)
 
 
 def _unknown(what: str, error: ClientError) -> Event:

@@ -9,11 +9,9 @@ import click
 from callback.checksum import MerchantKeys, Verdict, merchant_keys, read_keys, verify
 from callback.errors import InvalidNotification
 from callback.notification import Notification, parse_notification
-from followups.manual import manual
-from followups.operator import Operator
-from followups.output import STYLES
+from followups.command import Operator, manual
+from followups.output import STYLES, printable
 from followups.tables import find, whole
-from followups.text import printable
 
 _CODES = {"valid": 0, "invalid": 1, "missing": 1, "unverifiable": 2}
 _NOT_COVERED = ("orderId", "source", "description")

@@ -1,26 +1,22 @@
 """`followups watch`: what is late, what failed and what waits, live in a terminal."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import click
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.live import Live
-from rich.padding import Padding
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from followups.command import LETTERS, READ, Operator, manual
 from followups.listing import StateChoice, command_of, extent
-from followups.manual import LETTERS, READ, manual
-from followups.operator import Operator
-from followups.output import STYLES
+from followups.output import STYLES, clock_time, shortened, span, with_command
 from followups.records import STATES, Notification, State, grouped, status
-from followups.snapshot import Poller, Snapshot
+from followups.snapshot import Poller, Snapshot, take_snapshot
 from followups.stack import Problem, Stack
-from followups.text import clock_time, shortened, span, with_command
 
 # The most urgent first: a section's title, its text where it is empty, the head of its column of times, its total.
 _SECTIONS: dict[State, tuple[str, str, str, str]] = {
@@ -28,38 +24,11 @@ _SECTIONS: dict[State, tuple[str, str, str, str]] = {
     "failed": ("Failed", "Nothing has failed.", "failed", "failed"),
     "pending": ("Waiting", "Nothing waits.", "due in", "waiting"),
 }
+_WIDTHS = (17, 17, 12, 4, 5, 15)
 _A_SECOND = 4  # redraws, so that countdowns move while a snapshot takes its time
 _ROWS_ANYWHERE = 10  # into a pipe, which has no height
-_PROBLEM_LINES = 4
-# Widths of an id, and of a terminal that has room for charges.
-_SHORT, _WIDE = 17, 110
-_BAR = 40
-
-
-def watch(
-    poller: Poller, states: Sequence[State], console: Console, every: float, sleep: Callable[[float], None]
-) -> None:
-    """Show snapshots until Ctrl-C; one that fails is reported above the last one."""
-    first = poller.start()
-    # The alternate screen: a resize leaves no halves of pictures behind.
-    live = Live(
-        get_renderable=lambda: _view(poller, first, states), console=console, screen=True, refresh_per_second=_A_SECOND
-    )
-    with suppress(KeyboardInterrupt), live:
-        while True:
-            live.refresh()
-            sleep(every)
-            poller.poll()
-
-
-def show_once(poller: Poller, states: Sequence[State], console: Console) -> None:
-    """Print one picture."""
-    console.print(_view(poller, poller.start(), states))
-
-
-def _view(poller: Poller, first: Snapshot, states: Sequence[State]) -> "WatchView":
-    snapshot, problem = poller.last
-    return WatchView(poller.stack, snapshot or first, poller.clock(), tuple(states), problem)
+# The width of a terminal that has room for charges.
+_WIDE = 110
 
 
 @dataclass(frozen=True)
@@ -74,102 +43,96 @@ class WatchView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """Draw all of it, cut to the terminal's height."""
+        above = list(self._above())
+        yield from above
+        asked = [state for state in _SECTIONS if state in self.states]
+        height = options.height or (console.height if console.is_terminal else None)
+        left = height - len(above) if height else None
+        for position, state in enumerate(asked):
+            groups = self._groups(state)
+            lines = 1 + any(group[0].reason for group in groups) + 2 * any(len(group) > 1 for group in groups)
+            count = _ROWS_ANYWHERE
+            if left is not None:
+                # An equal part for each, and what others do not need. An empty line, title, head and what is left out.
+                count = max((left // (len(asked) - position) - 4) // lines, 1)
+                left -= 4 + lines * min(count, len(groups))
+            yield from self._section(state, groups, count, options.max_width)
+
+    def _above(self) -> Iterator[Text]:
         as_of = f"  as of {clock_time(self.snapshot.at, self.now)}"
         yield Text.assemble((f"Follow-ups of {self.stack.name}", "bold"), (as_of, "dim"), no_wrap=True)
         if self.problem:
-            yield Text(f"This could not be renewed: {self.problem.what}", "bold red")
-            yield Text(self.problem.advice, "red")
-        yield self._totals()
-        letters = [part for line in self.snapshot.letters for part in with_command(line)]
-        for line in letters:
+            yield Text(f"This could not be renewed: {self.problem.what}", "bold red", no_wrap=True, overflow="ellipsis")
+            yield Text(self.problem.advice, "red", no_wrap=True, overflow="ellipsis")
+        parts = {word: self.snapshot.parts.get(state) for state, (*_, word) in _SECTIONS.items()}
+        totals = [f"{part.count} {word}" for word, part in parts.items() if part]
+        totals += [f"{self.snapshot.waiting} waiting in all"] if self.snapshot.waiting is not None else []
+        yield Text(" · ".join(totals))
+        for line in (part for letters in self.snapshot.letters for part in with_command(letters)):
             yield Text(line, "bold red", no_wrap=True, overflow="ignore")
-        height = options.height or (console.height if console.is_terminal else None)
-        left = height - 2 - _PROBLEM_LINES * bool(self.problem) - len(letters) if height else None
-        for state, count in self._rows(left).items():
-            yield from self._section(state, count, options.max_width)
-
-    def _totals(self) -> Text:
-        parts: list[tuple[str, str]] = []
-        for state, (*_, word) in _SECTIONS.items():
-            if part := self.snapshot.parts.get(state):
-                parts += [(" · ", "dim"), (f"{part.count} {word}", "red" if part.rows and state != "pending" else "")]
-        if self.snapshot.waiting is not None:
-            parts += [(" · ", "dim"), (f"{self.snapshot.waiting} waiting in all", "")]
-        return Text.assemble(*parts[1:])
 
     def _groups(self, state: State) -> list[tuple[Notification, ...]]:
         rows = self.snapshot.part(state).rows
         return [(row,) for row in rows] if state == "pending" else grouped(rows)
 
-    def _rows(self, left: int | None) -> dict[State, int]:
-        """Share the lines that are left among the sections: an equal part for each, and what others do not need."""
-        asked = [state for state in _SECTIONS if state in self.states]
-        if left is None:
-            return dict.fromkeys(asked, _ROWS_ANYWHERE)
-        rows: dict[State, int] = {}
-        for position, state in enumerate(asked):
-            groups = self._groups(state)
-            # An empty line, the title, the head and the line of what is left out.
-            fair = left // (len(asked) - position) - 4
-            lines = 1 + any(group[0].reason for group in groups) + 2 * any(len(group) > 1 for group in groups)
-            rows[state] = max(fair // lines, 1)
-            left -= 4 + lines * min(rows[state], len(groups))
-        return rows
-
-    def _section(self, state: State, count: int, width: int) -> Iterator[RenderableType]:
+    def _section(
+        self, state: State, groups: list[tuple[Notification, ...]], count: int, width: int
+    ) -> Iterator[RenderableType]:
         part, (title, nothing, when, _) = self.snapshot.part(state), _SECTIONS[state]
         yield Text()
-        if not part.rows:
+        if not groups:
             yield Text("None of what was read." if part.more else nothing, "dim")
             return
         yield Text.assemble((title, "bold" if state == "pending" else "bold red"), f"  {part.count}")
         yield _line("order", "charge", "checksum", "pass", "tries", when, "status", style="dim", width=width)
-        groups = self._groups(state)
-        for group in groups[:count]:
-            yield from self._group(state, group, width)
+        for row, *others in groups[:count]:
+            yield self._row(state, row, width)
+            if row.reason:
+                yield Text(f"  {row.reason}", "red", no_wrap=True, overflow="ellipsis")
+            if others:
+                yield Text(f"  {1 + len(others)} of this cause, {extent((row, *others), self.now)}", "bold")
+                command = command_of(self.stack, row, self.now, "replay")
+                yield Text(f"  {command}", "dim", no_wrap=True, overflow="ignore")
         if more := sum(map(len, groups[count:])):
             yield Text(f"… and {'more than ' if part.more else ''}{more} more", "dim")
 
-    def _group(self, state: State, group: Sequence[Notification], width: int) -> Iterator[RenderableType]:
-        row = group[0]
-        order, charge = (Text(shortened(row.ids[name], _SHORT)) for name in ("orderId", "chargeId"))
+    def _row(self, state: State, row: Notification, width: int) -> Table:
+        current, now = status(row, self.now), self.now
+        left = span(current.at - now) if current.at and current.at > now else "due"
+        left = "" if current.word == "running" else left
+        ago = f"{span(now - current.at)} ago" if current.at else ""
+        when = {"overdue": span(current.late), "failed": ago, "pending": left}[state]
+        again = f" in {left}" if state == "overdue" and current.word == "retrying" and left != "due" else ""
         proof = Text(row.checksum, "" if row.checksum == "valid" else "yellow")
-        numbers = str(row.next_pass), f"{row.attempts_made:>5}"
-        yield _line(order, charge, proof, *numbers, *self._time_and_status(state, row), width=width)
-        if row.reason:
-            yield Padding(Text(row.reason, "red", no_wrap=True, overflow="ellipsis"), (0, 0, 0, 2))
-        if len(group) > 1:
-            yield Text(f"  {len(group)} of this cause, {extent(group, self.now)}", "bold")
-            command = command_of(self.stack, row, self.now, "replay")
-            yield Text(f"  {command}", "dim", no_wrap=True, overflow="ignore")
-
-    def _time_and_status(self, state: State, row: Notification) -> tuple[RenderableType, RenderableType]:
-        current = status(row, self.now)
-        left = current.at - self.now if current.at else timedelta()
-        word = Text(current.word, STYLES[current.level])
-        if state == "overdue":
-            again = f" in {span(left)}" if current.word == "retrying" and left > timedelta() else ""
-            return Text(span(current.late), "red"), word.append(again)
-        if state == "failed":
-            return f"{span(left)} ago" if current.at else "", word
-        if current.word == "running":
-            return "", current.word
-        wait = self.snapshot.wait_of(row, current)
-        # One colour all the way: only what is wrong is to catch the eye.
-        gone = min(max(wait - left.total_seconds(), 0), wait) if wait else 0
-        bar = ProgressBar(wait, gone, _BAR, complete_style="cyan", finished_style="cyan")
-        return span(left) if left > timedelta() else "due", bar if wait else current.word
+        ids = (shortened(row.ids[name], _WIDTHS[0]) for name in ("orderId", "chargeId"))
+        numbers = (str(row.next_pass), f"{row.attempts_made:>5}", when)
+        word = Text(f"{current.word}{again}", STYLES[current.level])
+        return _line(*map(Text, ids), proof, *numbers, word, width=width)
 
 
 def _line(*cells: RenderableType, width: int, style: str = "") -> Table:
     # A separate table of fixed widths: all sections are aligned, and a reason has the whole width.
     line = Table(box=None, show_header=False, padding=(0, 2, 0, 0), expand=True)
     is_narrow = width < _WIDE
-    for size in (_SHORT, _SHORT, 12, 4, 5, 15)[is_narrow:]:
+    for size in _WIDTHS[is_narrow:]:
         line.add_column(width=size, no_wrap=True)
     line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     line.add_row(cells[0], *cells[1 + is_narrow :], style=style)
     return line
+
+
+def _watch(poller: Poller, first: Snapshot, operator: Operator, every: float) -> None:
+    def view() -> WatchView:
+        snapshot, problem = poller.last
+        return WatchView(poller.stack, snapshot or first, poller.clock(), poller.states, problem)
+
+    # The alternate screen: a resize leaves no halves of pictures behind.
+    live = Live(get_renderable=view, console=operator.output.console, screen=True, refresh_per_second=_A_SECOND)
+    with suppress(KeyboardInterrupt), live:
+        while True:
+            live.refresh()
+            operator.sleep(every)
+            poller.poll()
 
 
 @manual("watch", READ + LETTERS, "followups watch --state overdue --state failed", "followups watch --once --json")
@@ -187,12 +150,12 @@ def command(operator: Operator, states: tuple[State, ...], every: float, *, once
 
     In a pipe it prints one picture, as with --once; with --json, one JSON document.
     """
-    output = operator.output
-    poller = Poller(operator.stack, states or STATES, operator.clock)
+    output, stack, states = operator.output, operator.stack, states or STATES
+    first = take_snapshot(stack, states, operator.clock())
     if output.as_json:
-        output.document(poller.start().as_data())
-    elif once or not output.console.is_terminal:
-        show_once(poller, states or STATES, output.console)
+        output.document(first.as_data())
+    elif once or not output.is_terminal:
+        output.console.print(WatchView(stack, first, operator.clock(), states))
     else:
-        watch(poller, states or STATES, output.console, every, operator.sleep)
+        _watch(Poller(stack, states, operator.clock), first, operator, every)
     return 0

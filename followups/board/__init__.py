@@ -7,34 +7,30 @@ page are refused, as is a Host that is not this machine's, and no answer may be 
 import socket
 import webbrowser
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 
 import click
 from flask import Flask, Response, abort, render_template, request
-from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from callback.redact import MAX_ID_BYTES, MAX_SORT_ID_BYTES
+from followups.command import LETTERS, READ, TIMERS, Operator, manual
 from followups.listing import command_of, extent
-from followups.manual import LETTERS, READ, TIMERS, manual
-from followups.operator import Operator
+from followups.output import clock_time, shortened, span, visible
 from followups.records import Found, Notification, grouped, status
 from followups.snapshot import Poller
 from followups.stack import ERRORS, Stack, explain
 from followups.tables import find, get
-from followups.text import clock_time, shortened, span, visible
 from followups.timeline import timeline
 
 HOST = "127.0.0.1"
+_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
 HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
-        "; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
+    "Content-Security-Policy": f"{_POLICY}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
@@ -48,13 +44,12 @@ _HOURS, _SHORT, _UNAVAILABLE, _MISDIRECTED = 24, 18, 503, 421
 def application(poller: Poller) -> Flask:
     """Return the application over one stack."""
     app = Flask(__name__)
-    known = {"status": status, "extent": extent, "grouped": grouped, "per_hour": per_hour}
-    app.jinja_env.globals |= known | {"group_command": partial(command_of, poller.stack), "stack": poller.stack}
+    known = {"status": status, "extent": extent, "grouped": grouped, "per_hour": per_hour, "stack": poller.stack}
+    app.jinja_env.globals |= known | {"group_command": partial(command_of, poller.stack)}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters |= {"visible": visible, "shortened": lambda text: shortened(text, _SHORT), "span": span}
     app.before_request(_refuse)
     app.after_request(_protected)
-    app.register_error_handler(HTTPException, _refused)
 
     @app.get("/")
     def board() -> tuple[str, int]:
@@ -70,8 +65,8 @@ def application(poller: Poller) -> Flask:
             "now": now,
         }
         about |= {"matching": partial(_matching, asked), "clock": partial(clock_time, now=now)}
-        about["panel"] = _panel(poller.stack, asked, now)
-        return render_template("board.html", **about), 200 if snapshot else _UNAVAILABLE
+        page = render_template("board.html", panel=_panel(poller.stack, asked, now), **about)
+        return page, 200 if snapshot else _UNAVAILABLE
 
     return app
 
@@ -81,9 +76,8 @@ def _refuse() -> None:
     if host.partition(":")[0] not in {HOST, "localhost"}:
         abort(_MISDIRECTED)
     # A browser sends both by itself, and no page can change them. Another program sends neither.
-    if request.headers.get("Origin", f"http://{host}") != f"http://{host}":
-        abort(403)
-    if request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
+    is_own = request.headers.get("Origin", f"http://{host}") == f"http://{host}"
+    if not is_own or request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
         abort(403)
     if request.method not in {"GET", "HEAD"}:
         abort(405)
@@ -98,14 +92,9 @@ def _protected(response: Response) -> Response:
     return response
 
 
-def _refused(error: HTTPException) -> tuple[str, int]:
-    return render_template("board.html", error=error), error.code or 500
-
-
 def per_hour(rows: Iterable[Notification], now: datetime) -> list[int]:
     """Count what failed in each of the last 24 hours, the oldest first."""
-    failed = (one.time("failedAt") for one in rows)
-    hours = Counter(int((now - at) / timedelta(hours=1)) for at in failed if at)
+    hours = Counter(int((now - at) / timedelta(hours=1)) for one in rows if (at := one.time("failedAt")))
     return [hours[hour] for hour in reversed(range(_HOURS))]
 
 
@@ -125,10 +114,10 @@ def _panel(stack: Stack, asked: Mapping[str, str], now: datetime) -> dict[str, o
     try:
         one = None if word else get(stack, charge, notification)
         found = find(stack, word) if word else Found((one,) if one else ())
-        timelines = [(one, timeline(stack, one, now)) for one in found.rows]
+        timelines = [(one, timeline(stack, one, now)) for one in reversed(found.rows)]
     except ERRORS as error:
         return {"problem": explain(error)}
-    return {"timelines": timelines[::-1], "more": found.more}
+    return {"timelines": timelines, "more": found.more}
 
 
 class _Quiet(WSGIRequestHandler):
@@ -147,16 +136,6 @@ def server(app: Flask, port: int) -> BaseWSGIServer:
         return make_server(HOST, port, app, threaded=True, request_handler=_Quiet, fd=bound.fileno())
 
 
-def serve(app: Flask, port: int, note: Callable[[str], None], *, browser: bool) -> None:
-    """Serve until Ctrl-C; print the address, and open it in the browser."""
-    with server(app, port) as listening, suppress(KeyboardInterrupt):
-        address = f"http://{HOST}:{listening.port}/"
-        note(f"The board is at {address} until Ctrl-C.")
-        if browser:
-            webbrowser.open(address)
-        listening.serve_forever()
-
-
 @manual("board", READ + LETTERS + TIMERS, "followups board --port 8080 --no-browser")
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, metavar="N", help="the port (default: a free one)")
 @click.option("--browser/--no-browser", default=True, help="open it in the browser, or only print the address")
@@ -168,9 +147,15 @@ def command(operator: Operator, port: int, *, browser: bool) -> int:
     The page only reads. It is served to this machine alone: anyone logged in here can open it; a page elsewhere cannot
     read it. It needs no network but AWS, which is asked every 2 seconds at most, however many pages are open.
     """
-    poller = Poller(operator.stack, clock=operator.clock, at_most_every=AT_MOST_EVERY)
+    app = application(Poller(operator.stack, clock=operator.clock, at_most_every=AT_MOST_EVERY))
     try:
-        serve(application(poller), port, operator.output.note, browser=browser)
+        listening = server(app, port)
     except OSError as error:
         raise click.ClickException(f"port {port} cannot be had: {error.strerror}") from error
+    address = f"http://{HOST}:{listening.port}/"
+    with listening, suppress(KeyboardInterrupt):
+        operator.output.note(f"The board is at {address} until Ctrl-C.")
+        if browser:
+            webbrowser.open(address)
+        listening.serve_forever()
     return 0

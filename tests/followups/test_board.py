@@ -58,10 +58,8 @@ def test_page_shows_what_is_late_what_failed_and_what_waits(client: FlaskClient)
     assert re.search(late, section(html, "late"))
     assert "GaveUp: pass 2 is given up: pass 2: ProcessPaidOrder failed (Unhandled)" in section(html, "failed")
     assert f"followups replay --stack payment3-follow-up-dev -- {FAILED_ORDER}" in section(html, "failed")
-    assert re.search(
-        r"ORDER-3000 valid chrg_…\S+ 1 1 running ORDER-2004 valid chrg_…\S+ 2 0 4 s ORDER", section(html, "waiting")
-    )
-    assert '<progress max="60" value="56.' in html
+    waiting = r"ORDER-3000 valid chrg_…\S+ 1 1 running ORDER-2004 valid chrg_…\S+ 2 0 4 s waiting ORDER"
+    assert re.search(waiting, section(html, "waiting"))
     hours = ["0"] * 18 + ["1"] + ["0"] * 4 + ["1"]
     assert f'aria-label="Failed in each of the last 24 hours: {", ".join(hours)}"' in html
     assert section(html, "plot") == "Failed per hour, the last 24 hours: 2"
@@ -71,7 +69,7 @@ def test_page_shows_what_is_late_what_failed_and_what_waits(client: FlaskClient)
 @pytest.mark.usefixtures("busy")
 def test_row_leads_to_its_timeline(client: FlaskClient) -> None:
     """A row's link works without a script: the same page, and beside it what became of the notification."""
-    [link] = re.findall(rf'href="/(\?[^"]+)"[^>]*>{FAILED_ORDER}</a>', page(client))
+    [link] = re.findall(rf'href="/(\?[^"#]+)#\w+"[^>]*>{FAILED_ORDER}</a>', page(client))
     html = page(client, link.replace("&amp;", "&"))
     story = section(html, "panel")
     assert story.startswith(f"Timeline Close {FAILED_ORDER} failed Charge chrg_test_")
@@ -92,26 +90,24 @@ def test_search_takes_any_id(client: FlaskClient, deployed: Deployed) -> None:
 
 def test_request_is_answered_for_this_machine_alone(client: FlaskClient, deployed: Deployed) -> None:
     """Another method, host or page reads nothing and asks AWS nothing, even one on this machine."""
-    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"):
-        for path in ("/", "/static/board.css"):
+    for path in ("/", "/static/board.css", "/?find=x"):
+        for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"):
             assert client.open(path, method=method).status_code == 405
-    for host in (
-        "evil.example",
-        "127.0.0.1.evil.example",
-        "evil.example:1234",
-        "[::1]:1234",
-        "127.0.0.2",
-        "",
-        "LOCALHOST.",
-    ):
-        answer = client.get("/", headers={"Host": host})
-        assert answer.status_code == 421
-        assert "payment3" not in answer.text
-    origins = ("https://evil.example", "null", "http://127.0.0.1:4321", "https://127.0.0.1:1234")
-    others = [*(("Origin", origin) for origin in origins), ("Sec-Fetch-Site", "cross-site")]
-    for header in [*others, ("Sec-Fetch-Site", "same-site")]:
-        for path in ("/", "/static/board.js", "/?find=x"):
-            assert client.get(path, headers=[header]).status_code == 403
+        for host in (
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "evil.example:1",
+            "[::1]:1",
+            "127.0.0.2",
+            "",
+            "LOCALHOST.",
+        ):
+            answer = client.get(path, headers={"Host": host})
+            assert (answer.status_code, "payment3" in answer.text) == (421, False)
+        for origin in ("https://evil.example", "null", "http://127.0.0.1:4321", "https://127.0.0.1:1234"):
+            assert client.get(path, headers={"Origin": origin}).status_code == 403
+        for site in ("cross-site", "same-site"):
+            assert client.get(path, headers={"Sec-Fetch-Site": site}).status_code == 403
     assert deployed.world.wire.calls == []
 
 
@@ -127,14 +123,14 @@ def test_own_requests_are_answered(client: FlaskClient) -> None:
 @pytest.mark.usefixtures("busy")
 def test_every_answer_is_protected(client: FlaskClient) -> None:
     """Nothing may be kept, framed or embedded, and no script or style but the board's own files counts."""
-    for path, host, status in (
+    for path, host, code in (
         ("/", HOST, 200),
         ("/static/board.js", HOST, 200),
         ("/nowhere", HOST, 404),
         ("/", "x", 421),
     ):
         with client.get(path, headers={"Host": host}) as answer:
-            assert answer.status_code == status
+            assert answer.status_code == code
         assert HEADERS.items() <= dict(answer.headers).items()
     policy = dict(part.split(" ", 1) for part in HEADERS["Content-Security-Policy"].split("; "))
     assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
@@ -170,7 +166,7 @@ def test_what_others_sent_is_text(client: FlaskClient, deployed: Deployed) -> No
     deployed.put_waiting(f"{HOSTILE} 1", **about)
     deployed.put_waiting(f"{HOSTILE} 3", -1, **about)
     deployed.put_failed(f"{HOSTILE} 2", **about)
-    [link] = {link.replace("&amp;", "&") for link in re.findall(r'href="/(\?charge[^"]+\+2)"', page(client))}
+    [link] = {link.replace("&amp;", "&") for link in re.findall(r'href="/(\?charge[^"#]+\+2)#', page(client))}
     for html in (page(client), page(client, link), page(client, f"?find={link[8:]}")):
         assert "<script>" not in html
         assert "\x1b" not in html
@@ -200,7 +196,7 @@ def test_text_and_state_choose_what_is_shown(client: FlaskClient) -> None:
     html = page(client, "?state=failed")
     hidden = re.findall(r'<section id="(\w+)"[^>]* hidden>', html)
     assert hidden == ["late", "waiting"]
-    assert re.search(r'href="/\?charge=[^"]+&amp;state=failed"', html)
+    assert re.search(r'href="/\?charge=[^"]+&amp;state=failed#', html)
     assert "did not answer" in section(page(client, "?text=DID+NOT+answer"), "failed")
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from followups import stack as stacks
 from followups.cli import cli, main
-from followups.operator import DEFAULT, Operator
+from followups.command import DEFAULT, Operator
 from followups.stack import Account, Stack, StackError, local_account
 from local.emulator import REGION, ROOT
 from tests.followups.conftest import Followups
@@ -53,7 +53,7 @@ def test_help_names_the_commands_and_what_their_ends_mean(monkeypatch: pytest.Mo
     with pytest.raises(SystemExit, match="0"):
         runpy.run_path(str(ROOT / "followups" / "__main__.py"), run_name="__main__")
     said = " ".join(capsys.readouterr().out.split())
-    for name in cli.lazy:
+    for name in cli.commands:
         assert f" {name} " in said
     assert re.search(r"0 done; nothing is missing 1 something .* 2 it could not be tried.* 130 stopped", said)
     assert "_FOLLOWUPS_COMPLETE=bash_source" in said
@@ -64,7 +64,7 @@ def test_documented_policy_allows_what_the_commands_need() -> None:
     [policy] = map(json.loads, blocks(ROOT / "docs" / "operations.md", "json"))
     actions = [statement["Action"] for statement in policy["Statement"]]
     allowed = {name for action in actions for name in ([action] if isinstance(action, str) else action)}
-    manuals: list[Any] = [cli.get_command(click.Context(cli), name) for name in cli.lazy if name != "preflight"]
+    manuals: list[Any] = [cli.resolve_command(click.Context(cli), [name])[1] for name in cli.commands if name != "preflight"]
     manuals += [command for manual in manuals for command in getattr(manual, "commands", {}).values()]
     assert allowed == {name for manual in manuals for name in manual.permissions}
 

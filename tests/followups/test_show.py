@@ -164,7 +164,7 @@ def test_many_notifications_are_cut_and_the_proved_are_shown(
     said = followups("show", word)
     verdicts = [line.split()[-1] for line in said.lines if line.startswith("Order ")]
     assert verdicts == ["valid", "invalid", "invalid"]
-    assert said.err == "There are more than these 3: the proved and the latest of what was read are shown.\n"
+    assert said.err == "There are more than these 3: the proved and the latest that were read are shown.\n"
     assert followups("show", word, "--json").objects[0]["more"]
 
 

@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from callback.table import parse_utc
-from followups.text import clock_time, parse_when, relative, span
+from followups.listing import parse_when
+from followups.output import clock_time, relative, span
 
 NOW = datetime(2026, 11, 22, 9, 30, 17, 250_000, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ import recheck
 from callback.record import OVERDUE_AFTER
 from callback.table import format_utc
 from followups.cli import main
-from followups.operator import Operator
+from followups.command import Operator
 from followups.stack import FAILURE, QUEUES, REFUSED, RETRY
 from local.emulator import ACCOUNT, REGION
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample

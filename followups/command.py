@@ -1,0 +1,188 @@
+"""What every command gets: a manual as its --help, the common options, the stack, the output and a clock."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from functools import cached_property
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+from zoneinfo import ZoneInfo
+
+import click
+
+from callback.clock import Clock, utc_now
+
+if TYPE_CHECKING:
+    from followups.output import Output
+    from followups.stack import Account, Stack
+
+T = TypeVar("T")
+DEFAULT = "payment3-follow-up-dev"
+# Permissions of several commands.
+READ = (
+    "cloudformation:DescribeStacks the stack",
+    "dynamodb:Query CreditCardNotifyTable and its indexes",
+    "dynamodb:BatchGetItem CreditCardNotifyTable, CallbackErrorLogTable (without the latter: a line says so)",
+)
+LETTERS = ("sqs:GetQueueAttributes the queues (without: a line says so)",)
+TIMERS = ("scheduler:GetSchedule the schedule group (without: a line says so)",)
+_EXITS = {
+    0: "done; nothing is missing",
+    1: "something is left or missing, or was not found",
+    2: "it could not be tried: a wrong option, no such stack, no permission, no network",
+    130: "stopped by Ctrl-C; nothing is lost",
+}
+# Each may come before or after the command's name.
+_COMMON: dict[tuple[str, ...], dict[str, Any]] = {
+    ("--stack",): {"metavar": "NAME", "help": f"the deployed stack (default: $FOLLOWUPS_STACK, else {DEFAULT})"},
+    ("--profile",): {"metavar": "NAME", "help": "the AWS profile (default: $AWS_PROFILE)"},
+    ("--region",): {"metavar": "NAME", "help": "the AWS region (default: $AWS_DEFAULT_REGION, or the profile's)"},
+    ("--local",): {"is_flag": True, "help": "the local stack that `make up` started"},
+    ("--tz",): {"metavar": "ZONE", "help": "the time zone, e.g. Asia/Bangkok (default on a terminal: yours)"},
+    ("--json", "as_json"): {"is_flag": True, "help": "print JSON: a document, or one line per item"},
+}
+
+
+def _given() -> dict[str, Any]:
+    stack = os.environ.get("FOLLOWUPS_STACK")
+    return {"stack": stack} if stack else {}
+
+
+@dataclass
+class Operator:
+    """Who runs a command; tests replace the clock. `given` holds the common options that are set, by name."""
+
+    clock: Clock = utc_now
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    given: dict[str, Any] = field(default_factory=_given)
+    when_stopped: str = "Stopped; nothing was changed."
+
+    @cached_property
+    def output(self) -> "Output":
+        """Where to print."""
+        from followups.output import Output  # noqa: PLC0415 - what --help does not need
+
+        return Output(as_json=bool(self.given.get("as_json")))
+
+    @cached_property
+    def zone(self) -> tzinfo:
+        """The zone of times that a person types and reads: --tz, else the machine's on a terminal, else UTC."""
+        if name := self.given.get("tz"):
+            try:
+                return ZoneInfo(name)
+            except (KeyError, ValueError, OSError) as error:
+                raise click.UsageError(f"--tz {name}: no such zone; name one such as Asia/Bangkok") from error
+        return (self.clock().astimezone().tzinfo or UTC) if self.output.is_table else UTC
+
+    @cached_property
+    def stack(self) -> "Stack":
+        """The stack that was named. Raises `StackError` where it is the local one and that is not up."""
+        from followups.stack import Stack  # noqa: PLC0415 - boto3, which --help does not need
+
+        return Stack(self.given.get("stack", DEFAULT), self._account())
+
+    def _account(self) -> "Account":
+        from followups.stack import Account, local_account  # noqa: PLC0415 - boto3, which --help does not need
+
+        named = {name: self.given[name] for name in ("profile", "region") if name in self.given}
+        if not self.given.get("local"):
+            options = tuple(word for name, value in named.items() for word in (f"--{name}", value))
+            return Account({f"{name}_name": value for name, value in named.items()}, options=options)
+        if named:
+            raise click.UsageError("--local has an account and a region of its own: leave out --profile and --region")
+        return local_account()
+
+    def paced(self, items: Iterable[T], rate: float, is_work: Callable[[T], bool] = lambda _: True) -> Iterator[T]:
+        """Yield items; one that is work starts no sooner than 1/rate seconds after the one before."""
+        earliest = self.monotonic()
+        for item in items:
+            if is_work(item):
+                self.sleep(max(0.0, earliest - self.monotonic()))
+                earliest = self.monotonic() + 1 / rate
+            yield item
+
+
+def _keep(context: click.Context, option: click.Parameter, value: object) -> None:
+    # If it is given twice, the one after the command counts: it is read last.
+    if value and not context.resilient_parsing:
+        context.ensure_object(Operator).given[str(option.name)] = value
+
+
+class ManualCommand(click.Command):
+    """A command whose --help has examples, exit codes and permissions, and that takes the common options."""
+
+    def __init__(
+        self,
+        *arguments: Any,  # noqa: ANN401 - click's own
+        examples: Sequence[str] = (),
+        exits: Mapping[int, str] = MappingProxyType({}),
+        permissions: Sequence[str] = (),
+        **attributes: Any,  # noqa: ANN401 - click's own
+    ) -> None:
+        super().__init__(*arguments, **attributes)
+        common = (click.Option(names, callback=_keep, expose_value=False, **about) for names, about in _COMMON.items())
+        self.params += common
+        self.permissions = dict(part.partition(" ")[::2] for part in permissions)
+        codes = {str(code): meaning for code, meaning in ({**_EXITS, **exits}).items()}
+        self._manual = {"Examples": dict.fromkeys(examples, ""), "Exit codes": codes, "Permissions": self.permissions}
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        """List the examples, the exit codes and the permissions."""
+        for title, lines in self._manual.items():
+            if lines:
+                with formatter.section(title):
+                    formatter.write_dl(list(lines.items()), col_max=40)
+
+
+class ManualGroup(ManualCommand, click.Group):
+    """Commands under one name. A `lazy` one is a name and a short help until it is used: then it is imported."""
+
+    command_class = ManualCommand
+
+    def __init__(self, *arguments: Any, lazy: Mapping[str, str] = MappingProxyType({}), **attributes: Any) -> None:  # noqa: ANN401
+        super().__init__(*arguments, **attributes)
+        self.commands.update((name, click.Command(name, short_help=text)) for name, text in lazy.items())
+
+    def list_commands(self, context: click.Context) -> list[str]:  # noqa: ARG002 - click's own
+        """Name them in the order in which they are declared."""
+        return list(self.commands)
+
+    def resolve_command(self, context: click.Context, words: list[str]) -> tuple[Any, Any, list[str]]:
+        """Import a command."""
+        name, command, rest = super().resolve_command(context, words)
+        if name and not isinstance(command, ManualCommand):
+            module = {"list": "listing"}.get(name, name.replace("-", "_"))
+            command = import_module(f"followups.{module}").command
+        return name, command, rest
+
+    def invoke(self, context: click.Context) -> Any:  # noqa: ANN401 - click's own
+        """Run the command. A reader that closes the pipe early is no failure, though click takes it for one."""
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
+
+def manual(
+    name: str,
+    permissions: Sequence[str],
+    *examples: str,
+    group: click.Group | None = None,
+    **attributes: Any,  # noqa: ANN401 - ManualCommand's
+) -> Callable[[Callable[..., int]], click.Command]:
+    """Make a function a command, of a group or to be imported by its name; its docstring is the manual's text."""
+
+    def decorate(function: Callable[..., int]) -> click.Command:
+        about = {"permissions": permissions, "examples": examples, **attributes}
+        command = click.command(name, ManualCommand, **about)(click.pass_obj(function))
+        if group:
+            group.add_command(command)
+        return command
+
+    return decorate
