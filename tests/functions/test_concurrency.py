@@ -9,18 +9,17 @@ from typing import Any
 
 import pytest
 
-from callback.errors import PassFailed
 from callback.notification import parse_notification
-from callback.record import Record
 from callback.table import format_utc
-from tests.support.aws import CHARGE, NOTIFICATION, World, sample
+from tests.support.aws import World, sample
 from tests.support.call_purposes import purpose
 from tests.support.fault_scenarios import START
 from tests.support.moto_in_process import asked_directly
 from tests.support.recorded_calls import Answer, Call, RecordedCalls, payload
+from tests.support.steps import die_in_pass
 from tests.support.without_coverage import without_coverage
 
-Story = Callable[[], Any]
+Story = Callable[[World], Any]
 # The calls that one process can see of the other; between these nothing else matters.
 SHARED = {"save the notification", "claim the pass", "run the pass", "record the pass", "record the failed pass"}
 SHARED |= {"create the timer", "move back in line"}
@@ -59,7 +58,7 @@ class Two:
     def _live(self, number: int) -> None:
         self._who.number = number
         try:
-            self.answers[number] = self.stories[number]()
+            self.answers[number] = self.stories[number](self.world)
         except BaseException as error:  # noqa: BLE001 - a lost race raises nothing
             self.answers[number] = error
         finally:
@@ -75,19 +74,15 @@ class Two:
             try:
                 return effect()
             finally:
-                self._look()
+                rows = self.world.rows("CREDIT_CARD_NOTIFY_TABLE")
+                self.states += [(int(row["passesDone"]), int(row["attempts"])) for row in rows]
                 self._turn.notify_all()
 
     def _await_turn(self) -> None:
         me: int = self._who.number
-        mine = self._turn.wait_for(lambda: self._ended[1 - me] or not self.turns or self.turns[0] == me, timeout=20)
+        mine = self._turn.wait_for(lambda: self._ended[1 - me] or self.turns[:1] in ([], [me]), timeout=20)
         assert mine, "the two wait for each other"
-        if self.turns:
-            self.turns.pop(0)
-
-    def _look(self) -> None:
-        for row in self.world.rows("CREDIT_CARD_NOTIFY_TABLE"):
-            self.states.append((int(row["passesDone"]), int(row["attempts"])))
+        self.turns[:1] = []
 
     def _pay(self, call: Call) -> Answer:
         if call.request.get("InvocationType") == "Event":
@@ -121,7 +116,7 @@ def _fast(wire: RecordedCalls) -> Iterator[None]:
         yield
 
 
-def run_in_every_order(
+def in_every_order(
     world: World, prepare: Story, stories: tuple[Story, Story], counts: tuple[int, int]
 ) -> Iterator[Two]:
     """Run the two in every order, each time in a fresh world."""
@@ -132,7 +127,7 @@ def run_in_every_order(
         with world.wire:
             # Its keys are read before: in Lambda two deliveries at once share no memory.
             world.app.processor.secret.verify(parse_notification(sample("authorized")))
-        prepare()
+        prepare(world)
         two = Two(world, stories, turns)
         two.run()
         yield two
@@ -148,95 +143,43 @@ def holds(two: Two) -> None:
     assert "WARNING" not in two.world.printed.getvalue()
 
 
-def once_due(world: World) -> Story:
+def once_due(world: World) -> None:
     """A notification whose pass 2 is due, without its timer."""
-
-    def prepare() -> None:
-        world.deliver()
-        world.wait(63)
-        world.fire()
-
-    return prepare
+    world.deliver()
+    world.wait(63)
+    world.fire()
 
 
-def overdue(world: World) -> Story:
+def overdue(world: World) -> None:
     """A notification whose pass 1 died with its process a while ago."""
-
-    def prepare() -> None:
-        world.wire.answers["lambda.Invoke"] = _dies
-        with pytest.raises(KeyboardInterrupt):
-            world.deliver()
-        world.wait(400)
-
-    return prepare
+    die_in_pass(world)
+    world.wait(400)
 
 
-def _dies(_call: Call) -> Answer:
-    raise KeyboardInterrupt
+def sweep(world: World) -> None:
+    """The sweep, and the Rechecks that it invokes."""
+    world.sweep()
+    for request in world.wire.of("lambda.Invoke"):
+        if request.get("InvocationType") == "Event":
+            world.recheck(**json.loads(request["Payload"]))
 
 
-def handed_over(world: World) -> list[dict[str, Any]]:
-    """What the sweep invoked Recheck with."""
-    requests = [request for request in world.wire.of("lambda.Invoke") if request.get("InvocationType") == "Event"]
-    return [json.loads(request["Payload"]) for request in requests]
+# What was before, the two and how many calls each makes, in how many orders; the passes and timers that there are then.
+RACES: dict[str, tuple[Story, tuple[Story, Story], tuple[int, int], int, int, int]] = {
+    "a timer fires twice": (once_due, (World.recheck, World.recheck), (4, 4), 35, 2, 0),
+    "a timer, and a repeat": (once_due, (World.deliver, World.recheck), (5, 4), 126, 2, 0),
+    "a delivery comes twice": (lambda _: None, (World.deliver, World.deliver), (5, 5), 126, 1, 1),
+    "a repeat, and the sweep": (overdue, (World.deliver, sweep), (2, 6), 28, 1, 1),
+}
 
 
-@pytest.mark.parametrize(("other", "calls", "orders"), [("recheck", 4, 35), ("deliver", 5, 126)])
-def test_recheck_beside_another_in_any_order_runs_the_pass_once(
-    world: World, other: str, calls: int, orders: int
-) -> None:
-    """A timer that fires twice at the same time, or as a repeat lands: one claims, the other is a log line."""
-    seen, both = 0, (getattr(world, other), world.recheck)
-    for two in run_in_every_order(world, once_due(world), both, (calls, 4)):
+@pytest.mark.parametrize("race", RACES)
+def test_two_at_once_run_the_pass_once_in_any_order(world: World, race: str) -> None:
+    """One claims the pass and runs it, the other is a log line; there is one timer of the next pass."""
+    prepare, stories, counts, orders, passes, timers = RACES[race]
+    seen = 0
+    for two in in_every_order(world, prepare, stories, counts):
         holds(two)
-        assert len(two.paying) == 1
-        assert world.record()["state"] == "DONE"
+        assert (len(two.paying), world.record()["passesDone"], len(world.schedules())) == (1, passes, timers)
         seen += 1
     assert seen == orders
-
-
-def test_two_deliveries_at_once_in_any_order(world: World) -> None:
-    """Lambda hands the same event to two: one saves and runs pass 1; the record has one pass 1 and one timer."""
-    for two in run_in_every_order(world, lambda: None, (world.deliver, world.deliver), (5, 5)):
-        holds(two)
-        assert len(two.paying) == 1
-        assert world.record()["passesDone"] == 1
-        assert len(world.schedules()) == 1
-
-
-def test_sweep_beside_a_repeat_of_a_delivery_that_died_in_any_order(world: World) -> None:
-    """The repeat runs no pass and the sweep's Recheck does; in any order there is one timer of pass 2."""
-
-    def sweep() -> None:
-        world.sweep()
-        for event in handed_over(world):
-            world.recheck(**event)
-
-    for two in run_in_every_order(world, overdue(world), (world.deliver, sweep), (2, 6)):
-        assert len(two.paying) == 1
-        assert world.record()["passesDone"] == 1
-        assert len(world.schedules()) == 1
-
-
-@pytest.mark.parametrize("ends", ["completes", "fails"])
-def test_stale_recheck_ending_beside_the_sweeps_in_any_order(world: World, ends: str) -> None:
-    """A run that outlived its lease, whichever way it ends, writes nothing over what the sweep's Recheck does."""
-    held: list[Record] = []
-
-    def prepare() -> None:
-        once_due(world)()
-        held[:] = [world.app.records.claim(CHARGE, NOTIFICATION, 2)]
-        world.wait(91)
-
-    def end() -> object:
-        with world.wire:
-            if ends == "completes":
-                return world.app.records.complete(held[0], "paid by the stale one", 1, settled=False, failure=None)
-            return world.app.records.fail(held[0], PassFailed(2, "too late"))
-
-    for place, two in enumerate(run_in_every_order(world, prepare, (end, world.recheck), (1, 4))):
-        holds(two)
-        row, still_its_own = world.record(), place == 0
-        assert row["state"] == ("PENDING" if still_its_own and ends == "fails" else "DONE")
-        assert ("stale" in str(row["passes"][1:])) == (still_its_own and ends == "completes")
-        assert ("lastError" in row) == (still_its_own and ends == "fails")

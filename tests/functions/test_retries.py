@@ -6,11 +6,9 @@ from typing import Any
 import pytest
 
 from delayednotify import retry_handler
-from tests.functions.test_flow import down, once, one_quiet_line, unreachable
 from tests.support.aws import ORDER, World, sample
-from tests.support.recorded_calls import refuse
+from tests.support.steps import HOUR, down, ends_mailed, once, quiet_line, throttle, unreachable
 
-HOUR = 3600
 CONSUMED: dict[str, list[Any]] = {"batchItemFailures": []}
 
 
@@ -30,45 +28,34 @@ def other_body() -> dict[str, Any]:
     return sample("authorized") | {"body": sample("authorized")["body"].replace("200.50", "200.5")}
 
 
-def test_letter_is_delivered_as_its_event_would_have_been(world: World) -> None:
-    """Saved, pass 1 run, its timer created, answered with the one log line."""
-    assert world.retry(letter(sample("authorized"))) == CONSUMED
-    assert (world.record()["passesDone"], world.record()["orderId"]) == (1, ORDER)
-    assert len(world.schedules()) == 1
-    assert [(line["level"], line["message"], line["Saved"]) for line in world.log()] == [("INFO", "retried", 1)]
-
-
-@pytest.mark.parametrize("state", ["done", "its pass failed"])
-def test_letter_about_what_the_record_knows_is_consumed_quietly(world: World, state: str) -> None:
-    """No pass, row or mail: the record has what is missing."""
-    if state == "its pass failed":
-        world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
-        assert world.retry(letter(sample("authorized"))) == CONSUMED
-        assert world.record()["state"] == "PENDING"
-        assert world.error()["errorType"] == "PassFailed"
-    else:
-        world.deliver()
-    with one_quiet_line(world, "repeat"):
+@pytest.mark.parametrize("failures", [0, 1])
+def test_letter_is_delivered_as_its_event_would_have_been(world: World, failures: int) -> None:
+    """Saved, its pass run or failed, even at the last try; another letter finds the record, and is consumed quietly."""
+    throttle(world, failures)
+    assert world.retry(letter(sample("authorized")), SentTimestamp="0") == CONSUMED
+    assert (world.record()["passesDone"], len(world.schedules())) == (1 - failures, 1 - failures)
+    assert [row["errorType"] for row in world.errors()] == ["PassFailed"] * failures
+    assert [(line["message"], line["Saved"]) for line in world.log()] == [("failed" if failures else "retried", 1)]
+    with quiet_line(world, "repeat"):
         assert world.retry(letter(sample("authorized"))) == CONSUMED
 
 
 def test_timer_that_scheduler_could_not_hand_over_is_dropped(world: World) -> None:
     """The record knows about the pass and the sweep runs it: no AWS call is made."""
-    with one_quiet_line(world, "known"):
+    with quiet_line(world, "known"):
         assert world.retry(sample("recheck")) == CONSUMED
     assert world.wire.calls == []
 
 
-@pytest.mark.parametrize(
-    ("event", "policy", "error", "metric"),
-    [
-        (5, "warn", "InvalidNotification", "RefusedUnproved"),
-        (sample("authorized") | {"body": "nonsense"}, "warn", "InvalidNotification", "RefusedUnproved"),
-        (sample("wrong-checksum"), "reject", "ChecksumRejected", "RefusedUnproved"),
-        (other_body(), "warn", "NotificationConflict", "Refused"),
-    ],
-    ids=["no event", "no notification", "checksum refused", "another body"],
-)
+_REFUSED: dict[str, tuple[object, str, str, str]] = {
+    "no event": (5, "warn", "InvalidNotification", "RefusedUnproved"),
+    "no notification": (sample("authorized") | {"body": "hello"}, "warn", "InvalidNotification", "RefusedUnproved"),
+    "checksum refused": (sample("wrong-checksum"), "reject", "ChecksumRejected", "RefusedUnproved"),
+    "another body": (other_body(), "warn", "NotificationConflict", "Refused"),
+}
+
+
+@pytest.mark.parametrize(("event", "policy", "error", "metric"), _REFUSED.values(), ids=_REFUSED)
 def test_what_no_retry_can_help_moves_to_the_refused_queue(
     world: World, event: object, policy: str, error: str, metric: str
 ) -> None:
@@ -76,7 +63,9 @@ def test_what_no_retry_can_help_moves_to_the_refused_queue(
     world.wire.answers["sqs.SendMessage"] = lambda _call: {"MessageId": "1"}
     world.deliver()
     world.cold_start(CHECKSUM_POLICY=policy)
+    saved = world.record()
     assert world.retry(letter(event)) == CONSUMED
+    assert world.record() == saved
     [sent] = world.wire.of("sqs.SendMessage")
     assert sent["QueueUrl"] == world.environment["REFUSED_QUEUE_URL"]
     assert json.loads(sent["MessageBody"]) == letter(event)
@@ -132,15 +121,8 @@ def test_last_try_reports_that_the_event_goes_to_the_failure_queue(world: World)
     [exhausted] = [row for row in world.errors() if row["errorType"] == "RetriesExhausted"]
     assert "followups dead-letters redrive --stack" in str(world.mails()[-1])
     assert (exhausted["orderId"], exhausted["occurrences"], exhausted["functionName"]) == (ORDER, 2, "retry")
-    assert sum("FAILED" in mail["Message"]["Subject"]["Data"] for mail in world.mails()) == 1
+    assert ends_mailed(world) == 1
     assert [line["Failed"] for line in world.metrics("Failed")] == [1, 1]
-
-
-def test_last_try_that_saves_is_none_in_vain(world: World) -> None:
-    """Its pass fails, but the record knows what is missing."""
-    world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
-    assert world.retry(letter(sample("authorized")), SentTimestamp="0") == CONSUMED
-    assert world.error()["errorType"] == "PassFailed"
 
 
 def test_batch_brings_back_only_what_failed(world: World) -> None:

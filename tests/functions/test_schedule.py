@@ -10,12 +10,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from callback.clock import utc_now
-from callback.errors import InvalidTimer
+from callback.errors import InvalidTimer, NotificationNotFound
 from callback.record import Record
 from callback.table import format_utc, parse_utc
 from callback.timer import TimerInput, schedule_name
-from tests.functions.test_notification import event, message
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample
+from tests.support.steps import event, fails, message
 
 _TEXTS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60)
 _PASSES = st.tuples(_TEXTS, _TEXTS, st.integers(1, 100))
@@ -29,15 +29,15 @@ def name_of(charge: str, notification: str, number: int) -> str:
     return schedule_name(Record.model_validate(known | {"passesDone": number - 1, "passes": [], "attempts": 1}))
 
 
-def timers(world: World) -> list[dict[str, Any]]:
-    """The requests for timers so far."""
-    return world.wire.of("scheduler.CreateSchedule")
+def timer(world: World) -> dict[str, Any]:
+    """The request for the only timer."""
+    [request] = world.wire.of("scheduler.CreateSchedule")
+    return request
 
 
 def fires_at(world: World) -> datetime:
     """When the only timer fires at the soonest."""
-    [request] = timers(world)
-    return datetime.strptime(request["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
+    return datetime.strptime(timer(world)["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
 
 
 @given(_PASSES, _PASSES)
@@ -49,10 +49,9 @@ def test_each_pass_has_one_name_that_scheduler_takes(one: tuple[str, str, int], 
 
 
 def test_request_is_the_templates_own(world: World) -> None:
-    """The timer names the function, role, group and queue that the template makes, and deletes itself."""
+    """It names what the template makes, and deletes itself; its input is what the README states."""
     world.deliver()
-    [request] = timers(world)
-    target = request["Target"]
+    request, target = timer(world), timer(world)["Target"]
     assert request["GroupName"] == world.resources["ScheduleGroup"]["Properties"]["Name"] == "payment3-recheck-dev"
     assert target["Arn"].endswith(":function:" + world.resources["RecheckFunction"]["Properties"]["FunctionName"])
     assert target["RoleArn"].endswith(":role/stack-SchedulerRole")
@@ -60,24 +59,17 @@ def test_request_is_the_templates_own(world: World) -> None:
     assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 10}
     assert (request["ActionAfterCompletion"], request["ScheduleExpressionTimezone"]) == ("DELETE", "UTC")
     assert request["FlexibleTimeWindow"] == {"Mode": "OFF"}
-
-
-def test_input_is_what_the_readme_states(world: World) -> None:
-    """The timer's input: version, ids, pass, due time, and Scheduler's own context attributes."""
-    world.deliver()
-    [request] = timers(world)
     ids = {"version": 1, "chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER}
     due = {"pass": 2, "dueAt": world.record()["nextPassDue"]}
-    assert json.loads(request["Target"]["Input"]) == ids | due | CONTEXT
+    assert json.loads(target["Input"]) == ids | due | CONTEXT
 
 
 @pytest.mark.parametrize("keyword", [*CONTEXT.values(), "<aws.scheduler.anything>", "a <b> & c"])
 def test_no_id_stands_for_one_of_schedulers_keywords(world: World, keyword: str) -> None:
     """Scheduler replaces its keywords wherever they are: the ids that reach Recheck are those that were saved."""
     ids = {"id": f"chrg_{keyword}", "reference_order": keyword}
-    world.deliver(event(message(**ids), requestContext={"requestId": f"{keyword}-1"}))
-    [request] = timers(world)
-    arrives = json.loads(re.sub("<aws[^>]*>", "replaced", request["Target"]["Input"]))
+    world.deliver(event(message(**ids), f"{keyword}-1"))
+    arrives = json.loads(re.sub("<aws[^>]*>", "replaced", timer(world)["Target"]["Input"]))
     assert (arrives["chargeId"], arrives["orderId"]) == (ids["id"], keyword)
     assert arrives["executionId"] == "replaced"
     world.now = fires_at(world)
@@ -85,14 +77,10 @@ def test_no_id_stands_for_one_of_schedulers_keywords(world: World, keyword: str)
 
 
 @given(st.datetimes(datetime(2026, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 - a bound
-def test_times_sort_as_texts(when: datetime) -> None:
-    """The sweep's index sorts by text: a later time has a greater text, and reads back the same."""
+def test_times_are_utc_and_sort_as_texts(when: datetime) -> None:
+    """Whatever the machine's zone; the sweep's index sorts by text: a later time has a greater one."""
     assert format_utc(when) < format_utc(when + timedelta(microseconds=1))
     assert parse_utc(format_utc(when)) == when
-
-
-def test_clock_is_utc() -> None:
-    """Every time that is written is UTC, whatever the machine's zone."""
     assert utc_now().utcoffset() == timedelta(0)
 
 
@@ -117,14 +105,15 @@ def test_timer_is_never_in_the_past(world: World) -> None:
 
 def test_recheck_sample_is_what_scheduler_would_send(world: World) -> None:
     """events/recheck.json runs the second pass of events/authorized.json, under the name its schedule had."""
-    timer = sample("recheck")
+    sent = sample("recheck")
     world.deliver()
-    assert timer["scheduleArn"].endswith("/" + world.schedules()[0])
+    assert sent["scheduleArn"].endswith("/" + world.schedules()[0])
     world.wait(61)
-    assert world.recheck(**timer) == {"state": "DONE", "passesDone": 2}
+    assert world.recheck(**sent) == {"state": "DONE", "passesDone": 2}
 
 
 WRONG: dict[str, list[Any]] = {
+    "event": [None, [], "text", 5],
     "version": [2, 0, "1", None, True, 1.0],
     "chargeId": ["", "a\nb", "c" * 2049, None, "4111111111111111"],
     "notificationId": ["", "n" * 1025, 5],
@@ -133,6 +122,7 @@ WRONG: dict[str, list[Any]] = {
     "dueAt": [1, "soon", "2026-11-22T09:31:17", None],
 }
 EXPECTED = {
+    "event": "a JSON object",
     "version": "1",
     "orderId": "one line of 1 to 2048 bytes, and no card number",
     "pass": "a number from 1 to 100",
@@ -143,20 +133,20 @@ EXPECTED = {
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in WRONG.items() for value in values])
 def test_recheck_refuses_what_does_not_validate(field: str, value: object) -> None:
     """A wrong input names the field and what was expected, for a person who typed it."""
-    with pytest.raises(InvalidTimer, match=f"^{field}: expected {EXPECTED.get(field, '.+')}$") as refused:
-        TimerInput.parse(sample("recheck") | {field: value}, InvalidTimer)
-    assert refused.value.field == field
+    typed = value if field == "event" else sample("recheck") | {field: value}
+    refused = fails(InvalidTimer, TimerInput.parse, typed, InvalidTimer)
+    assert re.fullmatch(f"{field}: expected {EXPECTED.get(field, '.+')}", str(refused))
+    assert refused.field == field
 
 
-def test_refused_timer_is_reported_and_runs_nothing(world: World) -> None:
+@pytest.mark.parametrize(
+    ("changes", "error"), [({"version": 2}, InvalidTimer), ({"notificationId": "never-saved"}, NotificationNotFound)]
+)
+def test_refused_timer_is_reported_and_runs_nothing(world: World, changes: dict[str, Any], error: type) -> None:
     """A person typed it, or another program sent it: a row and a mail, and no pass."""
-    for anything in (None, list[str](), "text", 5):
-        with pytest.raises(InvalidTimer, match="event: expected a JSON object"):
-            TimerInput.parse(anything, InvalidTimer)
     world.deliver()
-    with pytest.raises(InvalidTimer):
-        world.recheck(version=2)
-    assert (world.error()["errorType"], len(world.passes()), len(world.mails())) == ("InvalidTimer", 1, 1)
+    fails(error, world.recheck, **changes)
+    assert (world.error()["errorType"], len(world.passes()), len(world.mails())) == (error.__name__, 1, 1)
 
 
 @pytest.mark.parametrize(

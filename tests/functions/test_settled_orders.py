@@ -1,16 +1,15 @@
 """The ladder: where the shop says which statuses are settled, the order itself says how long the follow-up goes on."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from callback.errors import GaveUp, PassFailed
-from callback.table import format_utc
-from tests.functions.test_flow import WAITING, dies, only
+from callback.table import format_utc, parse_utc
 from tests.support.aws import ORDER, World
 from tests.support.lambda_model import Died
 from tests.support.recorded_calls import refuse
+from tests.support.steps import WAITING, dies, fails, only
 
 READ = "dynamodb.GetItem"
 DELAYS = (60, 300, 1800)
@@ -24,31 +23,22 @@ def ladder(world: World) -> World:
     return world
 
 
-def reads(world: World) -> list[dict[str, Any]]:
-    """What was read of the order table for its status."""
-    return [request for request in world.wire.of(READ) if "#status" in request["ProjectionExpression"]]
-
-
 def climb(world: World, passes: int) -> None:
-    """Deliver, and let the timers of so many passes fire."""
+    """Deliver, and let the timers of so many passes fire; the next one is due."""
     world.deliver()
-    for number in range(2, passes + 1):
-        rise(world, number)
-        world.recheck(number)
-
-
-def rise(world: World, number: int) -> None:
-    """Wait until a pass is due."""
-    world.wait(DELAYS[number - 2] + 1)
-    world.fire()
+    for number in range(2, passes + 2):
+        assert [name[-1] for name in world.schedules()] == [str(number)] * (number < 5)
+        world.fire()
+        world.wait(DELAYS[min(number, 4) - 2] + 1)
+        if number <= passes:
+            world.recheck(number)
 
 
 def test_settled_order_ends_the_ladder_and_creates_no_timer(ladder: World) -> None:
-    """Once the order says so the follow-up is DONE, and the record lists what was run."""
+    """The n-th delay is the wait before pass n + 1; once the order says so the follow-up is DONE."""
     climb(ladder, 2)
-    assert [name[-1] for name in ladder.schedules()] == ["3"]
+    assert parse_utc(ladder.record()["nextPassDue"]) == ladder.now
     ladder.order(status="SHIPPED")
-    rise(ladder, 3)
     assert ladder.recheck(3) == {"state": "DONE", "passesDone": 3}
     assert ladder.schedules() == []
     assert not WAITING & set(ladder.record())
@@ -56,34 +46,33 @@ def test_settled_order_ends_the_ladder_and_creates_no_timer(ladder: World) -> No
 
 
 def test_two_passes_are_run_whatever_the_order_says(ladder: World) -> None:
-    """The promise is two passes: an order that is settled at pass 1 still gets its second pass."""
+    """The promise is two passes: an order that is settled at pass 1 is not read, and still gets its second pass."""
     ladder.order(status="PAID")
-    ladder.deliver()
-    assert reads(ladder) == []
-    assert ladder.record()["state"] == "PENDING"
-    rise(ladder, 2)
+    climb(ladder, 1)
+    assert not any("#status" in request["ProjectionExpression"] for request in ladder.wire.of(READ))
     assert ladder.recheck(2) == {"state": "DONE", "passesDone": 2}
 
 
-def test_plan_that_ends_unsettled_is_failed_and_loud(ladder: World) -> None:
-    """All passes completed and the order still open: FAILED with its reason, one mail, one count, for a person."""
-    climb(ladder, 4)
-    record = ladder.record()
-    assert (record["state"], record["passesDone"], record["failedAt"]) == ("FAILED", 4, format_utc(ladder.now))
+@pytest.mark.parametrize("status", ["PENDING", None])
+def test_plan_that_ends_unsettled_is_failed_and_loud(ladder: World, status: str | None) -> None:
+    """All passes completed and the order still open, or unwritten: FAILED with its reason, one mail, one count."""
+    ladder.order(status=status)
+    climb(ladder, 3)
+    assert ladder.record()["state"] == "PENDING"
+    assert ladder.recheck(4) == {"state": "FAILED", "passesDone": 4}
+    record, row = ladder.record(), ladder.error()
+    assert record["failedAt"] == format_utc(ladder.now)
     assert record["lastError"].startswith("OrderUnsettled: pass 4")
-    assert "PENDING" in record["lastError"]
+    assert str(status) in record["lastError"]
     assert len(ladder.mails()) == len(ladder.metrics("Failed")) == 1
-    assert (ladder.error()["errorType"], ladder.error()["functionName"]) == ("OrderUnsettled", "recheck")
-    assert ladder.error()["orderId"] == ORDER
+    assert (row["errorType"], row["functionName"], row["orderId"]) == ("OrderUnsettled", "recheck", ORDER)
 
 
 def test_process_that_dies_at_the_unsettled_end_leaves_it_loud(ladder: World) -> None:
     """It is reported first and ended then; the pass runs again, and nobody is mailed twice."""
     climb(ladder, 3)
-    rise(ladder, 4)
     ladder.wire.before["dynamodb.UpdateItem"] = only("record the pass", dies)
-    with pytest.raises(Died):
-        ladder.recheck(4)
+    fails(Died, ladder.recheck, 4)
     ladder.wire.before.clear()
     ladder.wait(91)
     assert ladder.recheck(4) == {"state": "FAILED", "passesDone": 4}
@@ -102,36 +91,18 @@ def test_replay_of_an_unsettled_order_runs_one_pass_more(ladder: World) -> None:
     assert not WAITING & set(ladder.record())
 
 
-def test_order_without_status_or_row_is_not_settled(world: World) -> None:
-    """An order that nobody wrote yet is the very case for another pass."""
-    world.cold_start(RECHECK_DELAYS="60,300", SETTLED_ORDER_STATUSES="PAID")
-    climb(world, 2)
-    assert world.record()["state"] == "PENDING"
-    world.order(status=None)
-    rise(world, 3)
-    assert world.recheck(3) == {"state": "FAILED", "passesDone": 3}
-
-
-def test_order_that_cannot_be_read_fails_the_pass(ladder: World) -> None:
-    """Unknown is neither settled nor not: the pass is due again, and nothing is decided."""
-    ladder.deliver()
-    rise(ladder, 2)
+@pytest.mark.parametrize(
+    ("hours", "error", "wait", "state"), [(0, PassFailed, 60, "PENDING"), (72, GaveUp, 0, "FAILED")]
+)
+def test_order_that_cannot_be_read_fails_the_pass(
+    ladder: World, hours: int, error: type[Exception], wait: int, state: str
+) -> None:
+    """Unknown is neither settled nor not: the pass is due again, but not for ever; then the plan goes on."""
+    climb(ladder, 1)
+    ladder.wait(timedelta(hours=hours).total_seconds())
     ladder.wire.before[READ] = refuse("ThrottlingException")
-    with pytest.raises(PassFailed, match="the order could not be read"):
-        ladder.recheck(2)
-    assert (ladder.record()["state"], ladder.record()["passesDone"]) == ("PENDING", 1)
-    ladder.wait(60)
-    assert ladder.recheck(2) == {"state": "PENDING", "passesDone": 2}
-
-
-def test_order_that_never_can_be_read_ends_failed(ladder: World) -> None:
-    """Not even that goes on for ever; a replay takes up the plan where it ended."""
-    ladder.deliver()
-    ladder.wire.before[READ] = refuse("AccessDeniedException")
-    rise(ladder, 2)
-    ladder.wait(timedelta(hours=72).total_seconds())
-    with pytest.raises(GaveUp):
-        ladder.recheck(2)
-    assert (ladder.record()["state"], ladder.record()["passesDone"]) == ("FAILED", 1)
+    assert "the order could not be read" in str(fails(error, ladder.recheck, 2))
+    assert (ladder.record()["state"], ladder.record()["passesDone"]) == (state, 1)
+    ladder.wait(wait)
     assert ladder.recheck(2) == {"state": "PENDING", "passesDone": 2}
     assert [name[-1] for name in ladder.schedules()] == ["3"]

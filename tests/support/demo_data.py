@@ -9,11 +9,10 @@ from botocore.exceptions import ReadTimeoutError
 
 from callback.errors import PassError
 from callback.table import parse_utc
-from tests.functions.test_flow import dies
-from tests.functions.test_notification import event, signed
 from tests.support.aws import World
 from tests.support.lambda_model import Died
 from tests.support.recorded_calls import Answer, Call, payload
+from tests.support.steps import dies, event, signed
 
 FAILED_ORDER, LATE_ORDER = "ORDER-1984", "ORDER-1989"
 _WAITING_SECONDS = (55, 47, 38, 30, 21, 13, 4)  # ago: so long have they waited
