@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,38 +20,29 @@ from samcli.local.docker.lambda_debug_settings import LambdaDebugSettings
 from local import containers, engine
 from local.containers import DEBUG_PORT, SamLocal, debugging
 from local.emulator import ROOT, Emulator, StackError, leave_account
-from local.engine import Engine
+from local.engine import STAND_IN, Engine
 from local.report import Check, print_checks
 from local.stack import BUILD, Stack
 
 QUIET = Console(quiet=True)
+OURS = f"{engine.AWS}:3.12-{engine.ARCHITECTURE}"
+DIGEST = f"{engine.AWS}@sha256:"
 
 
-class Images:
-    """An engine's images: some are there, others can be pulled."""
+def an_engine(
+    there: Collection[str] = (),
+    pullable: Collection[str] = (),
+    about: Mapping[str, Any] | None = None,
+    **client: object,
+) -> Engine:
+    """An engine that has these images, can pull others, and knows this of each."""
 
-    def __init__(self, there: set[str], pullable: set[str] = frozenset(), title: str = "") -> None:  # type: ignore[assignment]
-        self.there, self._pullable = there, pullable
-        self._title = title
-
-    def list(self, name: str) -> list[str]:
-        """Those of a name."""
-        return [image for image in self.there if image == name]
-
-    def pull(self, repository: str, tag: str) -> None:
-        """Pull it from the registry, which this class plays."""
-        if f"{repository}:{tag}" not in self._pullable:
+    def pull(repository: str, tag: str) -> None:
+        if f"{repository}:{tag}" not in pullable:
             raise APIError("no such host")
 
-    def get(self, name: str) -> Any:
-        """An image with its labels."""
-        return SimpleNamespace(
-            attrs={"Id": name, "Config": {"Labels": {"org.opencontainers.image.title": self._title}}}
-        )
-
-
-def an_engine(images: Images | None = None, **client: object) -> Engine:
-    """An engine that has these images."""
+    images = SimpleNamespace(pull=pull, get=lambda _: SimpleNamespace(attrs={"Id": "1", **(about or {})}))
+    images.list = lambda name: [image for image in there if image == name]
     return Engine(SimpleNamespace(images=images, **client))
 
 
@@ -59,14 +51,9 @@ def an_engine(images: Images | None = None, **client: object) -> Engine:
 
 def test_missing_engine_is_exit_2_with_what_to_install() -> None:
     """Where no engine answers, the command prints where it asked and what to install, before it starts anything."""
-    done = subprocess.run(
-        [sys.executable, "-m", "local", "stand-in"],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"functions{os.pathsep}.", "DOCKER_HOST": "unix:///no/such.sock"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = {**os.environ, "PYTHONPATH": f"functions{os.pathsep}.", "DOCKER_HOST": "unix:///no/such.sock"}
+    command = [sys.executable, "-m", "local", "image"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "No container engine answers at DOCKER_HOST=unix:///no/such.sock" in done.stderr
     assert "apt-get install docker.io" in done.stderr
@@ -81,9 +68,9 @@ def test_engine_behind_tls_is_found_as_docker_s_client_finds_it(
     monkeypatch.setattr("docker.DockerClient.ping", lambda _: True)
     for name in ("ca", "cert", "key"):
         (tmp_path / f"{name}.pem").touch()
-    monkeypatch.setenv("DOCKER_HOST", "tcp://engine.example:2376")
-    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
-    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    host = {"DOCKER_HOST": "tcp://engine.example:2376", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)}
+    for name, value in host.items():
+        monkeypatch.setenv(name, value)
     api = engine.find().client.api
     assert api.base_url == "https://engine.example:2376"
     assert api.cert == (str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"))
@@ -105,82 +92,79 @@ def test_report_names_the_engine(version: dict[str, Any], name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "address"),
+    ("name", "ranges", "address"),
     [
-        ({"Name": "bridge", "IPAM": {"Config": [{"Subnet": "172.18.0.0/16"}]}}, "172.18.0.1"),
-        ({"Name": "podman", "IPAM": {"Config": [{"Subnet": "10.88.0.0/16", "Gateway": "10.88.0.2"}]}}, "10.88.0.2"),
-        ({"Name": "host", "IPAM": {"Config": []}}, None),
+        ("bridge", [{"Subnet": "172.18.0.0/16"}], "172.18.0.1"),
+        ("podman", [{"Subnet": "10.88.0.0/16", "Gateway": "10.88.0.2"}], "10.88.0.2"),
+        ("host", [], None),
     ],
 )
 def test_containers_find_this_machine_at_the_engine_s_gateway(
-    network: dict[str, Any], address: str | None, monkeypatch: pytest.MonkeyPatch
+    name: str, ranges: list[dict[str, str]], address: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On Linux it is the gateway of the engine's own network, whatever its numbers."""
     monkeypatch.setattr("platform.system", lambda: "Linux")
-    networks = SimpleNamespace(list=lambda: [SimpleNamespace(attrs=network)])
-    assert an_engine(networks=networks).address == address
+    network = SimpleNamespace(attrs={"Name": name, "IPAM": {"Config": ranges}})
+    assert an_engine(networks=SimpleNamespace(list=lambda: [network])).address == address
 
 
 # --- which image ---
 
-OURS = f"{engine.AWS}:3.12-{engine.ARCHITECTURE}"
-
 
 @pytest.mark.parametrize(
-    ("images", "named", "chosen"),
+    ("there", "pullable", "named", "chosen"),
     [
-        (Images({OURS, engine.STAND_IN}), None, OURS),
-        (Images({engine.STAND_IN}, pullable={OURS}), None, OURS),
-        (Images({engine.STAND_IN}), None, engine.STAND_IN),
-        (Images({OURS}), "my/own:1", "my/own:1"),
+        ({OURS, STAND_IN}, (), None, OURS),
+        ({STAND_IN}, {OURS}, None, OURS),
+        ({STAND_IN}, (), None, STAND_IN),
+        ((), (), None, "built"),
+        ({OURS}, (), "my/own:1", "my/own:1"),
     ],
-    ids=["aws-there", "aws-pulled", "stand-in", "named"],
+    ids=["aws-there", "aws-pulled", "stand-in", "stand-in-built", "named"],
 )
-def test_image_is_aws_s_own_where_it_can_be_had(images: Images, named: str | None, chosen: str) -> None:
-    """A named image comes first, the stand-in last."""
-    assert an_engine(images).base_image(QUIET, named) == chosen
-
-
-def test_stand_in_is_built_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where AWS's image cannot be pulled the stand-in is built, once."""
+def test_image_is_aws_s_own_where_it_can_be_had(
+    there: set[str], pullable: set[str], named: str | None, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A named image comes first, the stand-in last; it is built only where it is missing."""
     built: list[Engine] = []
     monkeypatch.setattr(Engine, "build_stand_in", lambda found, _: built.append(found))
-    assert an_engine(Images(set())).base_image(QUIET, None) == engine.STAND_IN
-    assert len(built) == 1
+    image = an_engine(there, pullable).base_image(QUIET, named)
+    assert (image, len(built)) == ((STAND_IN, 1) if chosen == "built" else (chosen, 0))
 
 
 def test_stand_in_is_of_this_machine_only() -> None:
     """An image for the other architecture needs AWS's base image, and the message says so."""
     other = "x86_64" if engine.ARCHITECTURE == "arm64" else "arm64"
     with pytest.raises(StackError, match="this machine's"):
-        an_engine(Images(set())).base_image(QUIET, None, other)
+        an_engine().base_image(QUIET, None, other)
 
 
 def test_stand_in_is_never_taken_for_aws_s() -> None:
     """Its name, its labels and every report say what it is, even under another's name."""
-    assert "aws" not in engine.STAND_IN
-    [title] = re.findall(r'image\.title="([^"]+)"', (engine.PARTS / "Dockerfile").read_text())
-    assert "NOT AWS's" in (engine.PARTS / "Dockerfile").read_text()
-    assert an_engine(Images({OURS}, title=title)).describe(OURS) == f"{OURS} (NOT AWS's: {title})"
-    assert an_engine(Images({OURS})).describe(OURS) == OURS
+    dockerfile = (engine.PARTS / "Dockerfile").read_text()
+    [title] = re.findall(r'image\.title="([^"]+)"', dockerfile)
+    assert "aws" not in STAND_IN
+    assert "NOT AWS's" in dockerfile
+    labelled = {"Config": {"Labels": {"org.opencontainers.image.title": title}}}
+    assert an_engine({OURS}, about=labelled).describe(OURS) == f"{OURS} (NOT AWS's: {title})"
+    assert an_engine({OURS}).describe(OURS) == OURS
 
 
 @pytest.mark.parametrize(
-    ("base", "digests", "pins"),
+    ("base", "there", "digests", "pin"),
     [
-        (OURS, [f"{engine.AWS}@sha256:1a2b"], f"BASE={engine.AWS}@sha256:1a2b pins it"),
-        (engine.STAND_IN, [], f"BASE={engine.AWS}@sha256:... pins it"),
-        ("my/own:1", None, f"BASE={engine.AWS}@sha256:... pins it"),
-        (f"{engine.AWS}@sha256:1a2b", [], None),
+        (OURS, {OURS}, [f"{DIGEST}1a2b"], f"{DIGEST}1a2b"),
+        (STAND_IN, {STAND_IN}, [], f"{DIGEST}..."),
+        ("my/own:1", (), [], f"{DIGEST}..."),
+        (f"{DIGEST}1a2b", (), [], None),
     ],
     ids=["pulled", "stand-in", "not-listed", "pinned"],
 )
-def test_base_without_a_digest_is_reported(base: str, digests: list[str] | None, pins: str | None) -> None:
+def test_base_without_a_digest_is_reported(base: str, there: set[str], digests: list[str], pin: str | None) -> None:
     """`make image` prints one line, with the digest to name if the engine knows one (docs/decisions/22)."""
-    there = [] if digests is None else [base]
-    images = SimpleNamespace(get=lambda _: SimpleNamespace(attrs={"RepoDigests": digests}), list=lambda **_: there)
-    line = an_engine(images).unpinned(base)  # type: ignore[arg-type]
-    assert line is None if pins is None else str(line).startswith("base is not pinned: ") and str(line).endswith(pins)
+    line = an_engine(there, about={"RepoDigests": digests}).unpinned(base)
+    says = f"base is not pinned: its tag may name another image tomorrow; BASE={pin} pins it"
+    assert line == (says if pin else None)
 
 
 def test_stand_in_names_what_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -197,10 +181,8 @@ def test_stand_in_names_what_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_sam_has_no_way_to_a_real_account(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a profile nor an endpoint of the shell's reaches `sam local`; the engine's name does."""
-    monkeypatch.setenv("DOCKER_HOST", "unix:///engine.sock")
-    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "mine")
-    monkeypatch.setattr(os, "environ", os.environ.copy())
+    mine = dict.fromkeys(("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"), "mine")
+    monkeypatch.setattr(os, "environ", os.environ | mine | {"DOCKER_HOST": "unix:///engine.sock"})
     leave_account()
     environment = SamLocal(Stack(Emulator(1, 4566)), an_engine(), "base:1", "172.17.0.1").environment()
     assert "mine" not in environment.values()
@@ -235,33 +217,26 @@ def test_container_runs_the_current_sources(version: str, folder: str, monkeypat
     assert built == [(BUILD.with_name(folder), "3.12")]
 
 
-# --- the debugger ---
+def test_debugger_is_where_the_editor_attaches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """.vscode/launch.json names the port of `make debug`, and maps the repository's files to the container's.
 
-
-def test_editor_attaches_where_the_debugger_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """.vscode/launch.json names the port of `make debug`, and maps the repository's files to the container's."""
-    monkeypatch.setattr("local.containers.install_wheels", lambda *_: None)
+    The SAM CLI puts Python and the runtime around the debugger for a zip; for an image it takes what it is given.
+    """
+    monkeypatch.setattr("local.containers.install_debugger", lambda *_: None)
     text = re.sub(r"^\s*//.*$", "", (ROOT / ".vscode" / "launch.json").read_text(), flags=re.MULTILINE)
     [configuration] = json.loads(text)["configurations"]
     assert configuration["connect"] == {"host": "127.0.0.1", "port": DEBUG_PORT}
     mapped = {"localRoot": "${workspaceFolder}/functions", "remoteRoot": "/var/task"}
     assert configuration["pathMappings"] == [mapped]
-    assert f"--listen 0.0.0.0:{DEBUG_PORT} --wait-for-client" in debugging()[-1]
-
-
-def test_debugger_starts_the_same_in_both_flavours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SAM CLI puts Python and the runtime around the debugger for a zip; for an image it takes what it is given."""
-    monkeypatch.setattr("local.containers.install_wheels", lambda *_: None)
     of_zip, of_image = (debugging(as_image=image)[-1] for image in (False, True))
+    assert f"--listen 0.0.0.0:{DEBUG_PORT} --wait-for-client" in of_zip
     settings: Any = LambdaDebugSettings.get_debug_settings
-    entries = [
-        settings(DEBUG_PORT, debug.split(" "), {}, runtime, {}).entrypoint
-        for debug, runtime in ((of_zip, "python3.12"), (of_image, None))
-    ]
+    flavours = ((of_zip, "python3.12"), (of_image, None))
+    entries = [settings(DEBUG_PORT, words.split(" "), {}, runtime, {}).entrypoint for words, runtime in flavours]
     assert entries[0] == entries[1]
 
 
-# --- what is printed ---
+# --- what is said ---
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
@@ -272,44 +247,28 @@ def test_failing_check_is_marked_at_any_width(width: int) -> None:
     assert "✗" in shown.export_text()
 
 
-# --- what the document says ---
-
-
 def test_document_shows_both_flavours_and_nothing_of_a_machine() -> None:
     """docs/sam-local.md shows what was printed, with every step passed, and names what replaced AWS's image."""
     text = (ROOT / "docs" / "sam-local.md").read_text()
     for flavour, steps in (("zip", 15), ("image", 16)):
         assert len(re.findall(rf"^Docker Engine \S+, {flavour}, in ", text, re.MULTILINE)) == 1
         assert f"{steps} passed" in text
-    assert "FAILED" not in text
-    assert "✗" not in text
-    assert ("NOT AWS's: Stand-in" in text) == (engine.STAND_IN in text)
-    assert not re.search(r"skey_|/root/|/home/|/work/|/tmp/", text)
-
-
-# --- CI ---
+    assert not re.search(r"FAILED|✗|skey_|/root/|/home/|/work/|/tmp/", text)
+    assert ("NOT AWS's: Stand-in" in text) == (STAND_IN in text)
 
 
 @pytest.mark.parametrize(
     ("host", "code", "says"),
     [
-        (
-            "unix:///no/such.sock",
-            0,
-            "!!! NOT TESTED: sh -c exit 3\n!!! DOCKER_HOST=unix:///no/such.sock does not answer",
-        ),
+        ("unix:///no/such.sock", 0, "NOT TESTED: sh -c exit 3\n!!! DOCKER_HOST=unix:///no/such.sock does not answer"),
         ("tcp://127.0.0.1:1", 3, ""),
     ],
     ids=["skipped", "run"],
 )
 def test_ci_reports_what_it_skipped(host: str, code: int, says: str) -> None:
     """Without an engine the command is skipped with a reason; otherwise its exit code counts."""
-    done = subprocess.run(
-        [ROOT / ".ci" / "with-engine", "sh", "-c", "exit 3"],
-        env={**os.environ, "DOCKER_HOST": host},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command: list[str | Path] = [ROOT / ".ci" / "with-engine", "sh", "-c", "exit 3"]
+    environment = {**os.environ, "DOCKER_HOST": host}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == code
     assert says in done.stderr
