@@ -115,7 +115,7 @@ def _bundle_boto3(folder: Path, ignore: Any = None) -> None:  # noqa: ANN401 - s
     """Copy the runtime's boto3 into a function."""
     [site_packages] = (PYTHON.parent.parent / "lib").glob("python*/site-packages")
     for name in _BOTO:
-        shutil.copytree(site_packages / name, folder / name, ignore=ignore)
+        shutil.copytree(site_packages / name, folder / name, ignore=ignore, dirs_exist_ok=True)
     shutil.copy(site_packages / "six.py", folder)
 
 

@@ -53,7 +53,7 @@ class Project:
         # It is asked every 5 s otherwise whether it is done; and the emulator's Python may not be Lambda's.
         here = {"SAM_CLI_POLL_DELAY": "0.1", "PYTHON_VERSION": emulators_python(), "HOME": str(self.folder)}
         here |= {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "SAM_CLI_TELEMETRY": "0"}
-        command, environment = [BIN / "sam", *arguments], os.environ | account | here
+        command, environment = [str(BIN / "sam"), *arguments], os.environ | account | here
         done = subprocess.run(
             command,
             cwd=self.folder,

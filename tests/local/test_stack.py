@@ -108,32 +108,19 @@ def alone() -> Iterator[Emulator]:
     started.stop()
 
 
+OUR_HOSTS = ("localhost:4566", "HOST.docker.internal:4566", "host.containers.internal")
+OTHER_HOSTS = ("shop.example", "127.0.0.1.shop.example:4566", "localhost.shop.example", "")
 # A page may open a web socket to any address, too, and says where it comes from.
-SOCKET = {
-    "Connection": "Upgrade",
-    "Upgrade": "websocket",
-    "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": "bm9uY2U=",
-}
-OF_A_TOOL = [
-    {},
-    {"Host": "localhost:4566"},
-    {"Host": "HOST.docker.internal:4566"},
-    {"Host": "host.containers.internal"},
-]
+SOCKET = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+OF_A_TOOL = [{}, *({"Host": host} for host in OUR_HOSTS)]
 OF_A_PAGE = [
-    {"Host": "shop.example"},
-    {"Host": "127.0.0.1.shop.example:4566"},
-    {"Host": "localhost.shop.example"},
-    {"Host": ""},
-    {"Origin": "http://127.0.0.1"},
-    {"Origin": "null"},
+    *({"Host": host} for host in OTHER_HOSTS),
+    *({"Origin": origin} for origin in ("http://127.0.0.1", "null")),
     {"origin": "https://shop.example"},
-    {"Sec-Fetch-Site": "cross-site"},
-    {"Sec-Fetch-Site": "none"},
+    *({"Sec-Fetch-Site": site} for site in ("cross-site", "none")),
     {"Sec-Fetch-Mode": "no-cors"},
     {"Referer": "https://shop.example/"},
-    SOCKET | {"Origin": "https://shop.example"},
+    SOCKET | {"Sec-WebSocket-Key": "bm9uY2U=", "Origin": "https://shop.example"},
 ]
 
 
