@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from callback.clock import Clock
-from callback.log import PROVED, log
+from callback.log import log
 from callback.notification import Notification
+from callback.record import PROVED
 from callback.redact import BLANKS
 from callback.table import AWS_ERRORS
 

@@ -21,6 +21,8 @@ FollowUpError
 └── RetriesExhausted          it could not be saved for too long         ends the follow-up
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 
 
@@ -130,3 +132,12 @@ class RetriesExhausted(FollowUpError):
     """A notification could not be saved for as long as it is tried; its event goes to the failure queue."""
 
     ends_follow_up = True
+
+
+def error_id(notification_id: str, kind: str, number: int | None = None) -> str:
+    """Return the key of a row in CallbackErrorLogTable.
+
+    A notification has one row for all that is tried again, and one for each end: as FAILED at a pass, say.
+    """
+    about = [notification_id, kind, number if kind == "failed" else None]
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()

@@ -12,10 +12,9 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from callback.record import PROVED
 from callback.redact import scrub
 
-# The checksum status of what the bank vouches for. All else anybody can send.
-PROVED = "valid"
 NAMESPACE = "payment3/follow-up"
 _MOST_WARNINGS = 20
 logger = Logger(service="payment3-follow-up", location=None, timestamp=None)

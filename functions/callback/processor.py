@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 from callback import errors
 from callback.checksum import Secret, Verdict
-from callback.log import PROVED, log
+from callback.log import log
 from callback.notification import Notification, amount_of
 from callback.passes import Passes
-from callback.record import Record
+from callback.record import PROVED, Record
 from callback.redact import BLANKS, is_id
 from callback.settings import Settings
 from callback.table import AWS_ERRORS, Item, Table

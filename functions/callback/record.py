@@ -19,15 +19,20 @@ from pydantic.alias_generators import to_camel
 
 from callback.clock import SKEW, Clock
 from callback.errors import BadInput, NotificationConflict, NotificationNotFound, SpoiltRecord
-from callback.log import PROVED
 from callback.redact import mask_body, scrub
-from callback.settings import MARGIN_SECONDS, Settings
 from callback.table import ConditionFailed, Item, Table, parse_utc
 
-if TYPE_CHECKING:  # Recheck and the sweep start without them
+if TYPE_CHECKING:  # Recheck, the sweep and the operators' commands start without them
     from callback.checksum import Verdict
     from callback.notification import Notification
+    from callback.settings import Settings
 
+# The checksum status of what the bank vouches for. All else anybody can send.
+PROVED = "valid"
+# Room beside the pass for all calls until the pass is recorded; callback/app.py bounds each of them. The function's
+# timeout and the claim's lease are both "pass limit + margin", so that a lease outlives its holder. template.yaml adds
+# the same margin.
+MARGIN_SECONDS = 30
 # Scheduler fires within the minute after the time that was asked for; twice that is late.
 OVERDUE_AFTER = timedelta(seconds=120)
 # Long enough that an hour of throttling does not fill Lambda's queue with copies.
@@ -168,7 +173,7 @@ class Records:
     """CreditCardNotifyTable. Every method raises `AWS_ERRORS` where the table cannot be reached."""
 
     table: Table
-    settings: Settings
+    settings: "Settings"
     clock: Clock
 
     def save(self, notification: "Notification", order_id: str, payment: Item | None, verdict: "Verdict") -> Record:
@@ -248,7 +253,6 @@ class Records:
         return bool(self.table.update_if(_key(item), self._failed(item, error), _UNMOVED, values))
 
     def _new_claim(self) -> Item:
-        # Longer than its holder can live.
         lease = timedelta(seconds=self.settings.pass_timeout_seconds + MARGIN_SECONDS)
         return {"leaseUntil": self.clock() + lease, "claimId": uuid4().hex}
 

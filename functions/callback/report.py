@@ -4,8 +4,6 @@ Errors in here are logged and never replace the error that is reported. In a mai
 printable letters, without links.
 """
 
-import hashlib
-import json
 import re
 import shlex
 import traceback
@@ -16,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from callback.clock import Clock
-from callback.errors import ContradictionRefused, FollowUpError, OrderContradicted
+from callback.errors import ContradictionRefused, FollowUpError, OrderContradicted, error_id
 from callback.log import by_proof, log
 from callback.redact import MASK, MAX_TEXT, redacted_event, redacted_text, scrub
 from callback.settings import Settings
@@ -128,15 +126,6 @@ def kind_of(error: Exception) -> str:
     if isinstance(error, OrderContradicted) and not isinstance(error, ContradictionRefused):
         return "contradicted"
     return "failed" if error.ends_follow_up else "retried" if error.retryable else "refused"
-
-
-def error_id(notification_id: str, kind: str, number: int | None = None) -> str:
-    """Return the key of a row in CallbackErrorLogTable.
-
-    A notification has one row for all that is tried again, and one for each end: as FAILED at a pass, say.
-    """
-    about = [notification_id, kind, number if kind == "failed" else None]
-    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
 def error_mail(settings: Settings, kind: str, row: Item, logged: Item, *, is_last: bool) -> tuple[str, str]:

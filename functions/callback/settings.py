@@ -8,11 +8,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from callback.errors import SettingsError
 
-# Room beside the pass for all calls until the pass is recorded; callback/app.py bounds each of them. The function's
-# timeout and the claim's lease are both "pass limit + margin", so that a lease outlives its holder. template.yaml adds
-# the same margin.
-MARGIN_SECONDS = 30
-
 
 def _split(text: object) -> object:
     return tuple(part.strip() for part in text.split(",") if part.strip()) if isinstance(text, str) else text

@@ -15,8 +15,8 @@ from typing import Any
 
 from callback.clock import Clock
 from callback.errors import FollowUpError, GaveUp, SpoiltRecord
-from callback.log import PROVED, by_proof, log
-from callback.record import FIRST_UNPROVED, SWEEP_SHARDS, Record, Records, read_record
+from callback.log import by_proof, log
+from callback.record import FIRST_UNPROVED, PROVED, SWEEP_SHARDS, Record, Records, read_record
 from callback.report import Reporter
 from callback.table import AWS_ERRORS, Item
 from callback.timer import TimerInput, timer_input

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Predicate
 from pydantic import ConfigDict, Field, StrictStr
@@ -14,8 +14,10 @@ from pydantic.alias_generators import to_camel
 from callback.clock import SKEW, Clock
 from callback.record import Record, Schema, Time, hash_ids
 from callback.redact import ID_EXPECTED, MAX_SORT_ID_BYTES, is_id
-from callback.settings import Settings
 from callback.table import format_utc
+
+if TYPE_CHECKING:  # the operators' commands start without it
+    from callback.settings import Settings
 
 # A schedule in the past is refused or lost: the call needs time to arrive.
 SCHEDULE_LEAD_TIME = timedelta(seconds=2)
@@ -55,7 +57,7 @@ class Timer:
     """Creates schedules in the group of this branch."""
 
     client: Callable[[], Any]
-    settings: Settings
+    settings: "Settings"
     clock: Clock
 
     def create(self, record: Record, due: datetime) -> str:

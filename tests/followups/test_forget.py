@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from callback.report import error_id
+from callback.errors import error_id
 from tests.followups.conftest import Followups
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
 from tests.support.deployed import PROCESS, Deployed, notification

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from callback.report import error_id
+from callback.errors import error_id
 from callback.table import format_utc
 from followups.records import State, read, status
 from followups.stack import Stack

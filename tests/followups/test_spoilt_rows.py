@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from callback.errors import error_id
 from callback.record import Record
-from callback.report import error_id
 from followups.board import application
 from followups.snapshot import Poller
 from tests.followups.conftest import Followups

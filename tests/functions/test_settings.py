@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from callback.app import application
 from callback.errors import SettingsError
-from callback.settings import MARGIN_SECONDS, Settings, read_settings
+from callback.record import MARGIN_SECONDS
+from callback.settings import Settings, read_settings
 from callback.table import parse_utc
 from tests.support.aws import PARAMETERS, World
 from tests.support.steps import die_in_pass, fails

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from callback.report import error_id
+from callback.errors import error_id
 from callback.table import format_utc
 from tests.support.deployed import Deployed
 
