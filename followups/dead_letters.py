@@ -223,7 +223,7 @@ _manual = partial(manual, group=command)
     "--limit", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="at most so many a queue"
 )
 def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], limit: int) -> int:
-    """List what is in the queues: of which notification, since when, why, and what drains it.
+    """List what is in the queues, why, and what drains it.
 
     Each letter is received, hidden from others for a moment, and made visible again; none is moved. A letter that is
     hidden cannot be read, and is only counted: RetryFunction or another redrive has it, or it waits for its next try.
@@ -252,28 +252,27 @@ def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str
 @_manual("show", _LOOKING, "followups dead-letters show 1f0c5a55")
 @_chosen(QUEUES, "LETTER...")
 def show(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
-    """Print all of a letter and its event, without card data, tokens and keys."""
+    """Print a letter and its event, with what is secret masked."""
     return _print_events(operator, queues, letters, as_json=operator.output.as_json)
 
 
 @_manual("export", _LOOKING, "followups dead-letters export --queue RefusedQueue > letters.jsonl")
 @_chosen(QUEUES)
 def export(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
-    """Print letters and their events as JSON lines, without card data, tokens and keys."""
+    """Print letters and their events as JSON lines, masked."""
     return _print_events(operator, queues, letters, as_json=True)
 
 
 def _print_events(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], *, as_json: bool) -> int:
     code, output = 1, operator.output
     with Letters(operator.stack, queues or QUEUES, letters) as those:
-        for about in (letter.with_event() for letter in those):
+        for letter in those:
             code = 0
             if as_json:
-                output.document(about)
+                output.document(letter.with_event())
                 continue
-            for key, value in about.items():
-                output.line(f"{key}:", str(value))
-            output.line("")
+            for line in json.dumps(letter.with_event(), indent=2, ensure_ascii=False).splitlines():
+                output.line(line)
     return code
 
 
@@ -288,11 +287,12 @@ def _print_events(operator: Operator, queues: tuple[str, ...], letters: tuple[st
 @yes_option
 @rate_option
 def redrive(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, ...], **how: Any) -> int:  # noqa: ANN401
-    """Send letters back to the retry queue, and delete them where they were.
+    """Send letters back to the retry queue.
 
-    Those whose message ids are named, or all of both queues that wait for a person. RetryFunction delivers each within
-    seconds. Without a letter's id nothing is sent before --yes: it prints a plan and the command that sends it. What is
-    refused once more is in RefusedQueue again. It may be stopped, and a pass that is done is not run again.
+    Those whose message ids are named, or all of both queues that wait for a person. Each is deleted where it was, and
+    RetryFunction delivers it within seconds. Without a letter's id nothing is sent before --yes: it prints a plan and
+    the command that sends it. What is refused once more is in RefusedQueue again. It may be stopped, and a pass that is
+    done is not run again.
     """
     with Letters(operator.stack, queues or FOR_A_PERSON, letters) as those:
         change = _change(operator, "redrive", those, queues, rate=how["rate"])

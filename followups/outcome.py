@@ -28,7 +28,9 @@ _NOTIFICATION = (
 )
 dry_run_option = click.option("--dry-run", is_flag=True, help="only print what would be done")
 _RATE = click.FloatRange(min=0, min_open=True, max=50)
-rate_option = click.option("--rate", type=_RATE, default=5, show_default=True, help="at most so many a second")
+rate_option = click.option(
+    "--rate", type=_RATE, default=5, show_default=True, metavar="N", help="at most so many a second"
+)
 yes_option = click.option("--yes", is_flag=True, help="do all of it, without a question")
 
 
@@ -74,6 +76,8 @@ class Change(Generic[T]):
         if counts["planned"]:
             command = self.operator.stack.command(*self.words, ids=self.ids)
             self.operator.output.note(f"Nothing was changed. To do it:  {command}")
+        if counts["unknown"]:
+            self.operator.output.note(f"It may be in a queue:  {self.operator.stack.command('dead-letters', 'list')}")
         if self.more:
             self.operator.output.warn(f"There are more than one run reads: run {self.name} again.")
         is_left = counts["planned"] or ((counts["left"] or self.more) and not self.may_leave)
@@ -122,9 +126,7 @@ def of_notifications(
     def plan_if_found(operator: Operator, one: Notification) -> Result:
         if "chargeId" in one.item:
             return plan(operator, one)
-        stack = operator.stack
-        advice = stack.command("dead-letters", "list")
-        return Result("unknown", f"no notification was saved in stack {stack.name}. Try: {advice}")
+        return Result("unknown", f"no notification was saved in stack {operator.stack.name}")
 
     return Change(operator, name, Sheet(operator.output, *_NOTIFICATION), _about, plan_if_found, do, **how)
 

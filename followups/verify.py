@@ -79,15 +79,17 @@ def _print(operator: Operator, notification: Notification, verdict: Verdict, sto
         ids = {"notificationId": notification.notification_id}
         output.document({**ids, **about, "covered": covered, "notCovered": list(_NOT_COVERED)})
         return _CODES[verdict.status]
-    is_valid = verdict.status == "valid"
+    is_valid, n = verdict.status == "valid", notification
     how = f"with the {verdict.key} key, {verdict.form} form" if is_valid else str(verdict.error)
     output.line(f"{verdict.status}: {how}", style=STYLES["ok" if is_valid else "bad"])
-    fields = " ".join(f"{name}={value or '-'}" for name, value in covered.items())
-    output.line(f"{'covered:' if is_valid else 'it would cover:':<16}{fields}")
-    order = f"orderId={printable(notification.order_id)}" if notification.order_id else "the order id"
-    output.line(f"{'not covered:':<16}{order}, {', '.join(_NOT_COVERED[1:])}")
-    if stored:
-        output.line(f"{'when it came:':<16}{stored}")
+    lines = {
+        "covered:" if is_valid else "it would cover:": [f"{name}={value or '-'}" for name, value in covered.items()],
+        "not covered:": [f"orderId={printable(n.order_id)}," if n.order_id else "the order id,", "source, description"],
+        "when it came:": [stored] if stored else [],
+    }
+    for title, parts in lines.items():
+        for number, text in enumerate(parts if output.is_table else filter(None, [" ".join(parts)])):
+            output.line(f"{'' if number else title:<16}{text}")
     return _CODES[verdict.status]
 
 

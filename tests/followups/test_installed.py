@@ -10,8 +10,8 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 PROGRAM = Path(sys.executable).parent / "followups"
-EVENT = EVENTS / "authorized.json"
+EVENT, FORGED = (shlex.quote(str(EVENTS / f"{name}.json")) for name in ("authorized", "wrong-checksum"))
 PREFLIGHT = (
     f"preflight --config-file {shlex.quote(f'{ROOT}/samconfig.toml')} --template {shlex.quote(f'{ROOT}/template.yaml')}"
 )
@@ -47,41 +47,47 @@ ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if na
 
 @dataclass(frozen=True)
 class User:
-    """Somebody with a stack that is up, and a terminal in the folder where it was started."""
+    """Somebody with a stack that is up, and a terminal in the folder where it was started; message ids by a name."""
 
     stack: Stack
     folder: Path
+    letters: dict[str, str] = field(default_factory=dict)
 
-    def runs(self, *arguments: str | Path, code: int = 0) -> str:
+    def runs(self, command: str, code: int = 0, ctrl_c: "CtrlC | None" = None) -> str:
         """Run the program into a pipe, and return what it printed."""
-        command = [PROGRAM, "--local", *arguments]
-        done = subprocess.run(
-            command, cwd=self.folder, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout
+        return self._run(command, code, os.pipe(), ctrl_c)
 
-    def sees(self, *arguments: str, code: int = 0) -> str:
-        """Run the program in a terminal of 80 columns, and return what is shown there."""
+    def sees(self, command: str, code: int = 0, ctrl_c: "CtrlC | None" = None) -> str:
+        """Run the program in a terminal of 80 columns, answer yes, and return what is shown there."""
         ours, theirs = os.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        os.write(ours, b"y\n")
+        return self._run(command, code, (ours, theirs), ctrl_c)
+
+    def _run(self, command: str, code: int, streams: tuple[int, int], ctrl_c: "CtrlC | None") -> str:
+        (ours, theirs), shown = streams, ""
+        words = [PROGRAM, "--local", *shlex.split(command.format(**self.letters))]
+        side: Any = dict.fromkeys(("stdin", "stderr"), theirs) if os.isatty(theirs) else {"stdin": subprocess.DEVNULL}
         environment = ENVIRONMENT | {"TERM": "xterm-256color"}
-        streams: Any = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
-        with subprocess.Popen([PROGRAM, "--local", *arguments], cwd=self.folder, env=environment, **streams) as process:
+        with subprocess.Popen(words, cwd=self.folder, env=environment, stdout=theirs, **side) as process:
             os.close(theirs)
-            shown = b"".join(iter(lambda: read(ours), b""))
+            while part := read(ours):
+                shown += part.decode(errors="replace")
+                if ctrl_c and ctrl_c(unstyled(shown)):
+                    process.send_signal(signal.SIGINT)
+                    ctrl_c = None
         os.close(ours)
         assert process.returncode == code, shown
-        return shown.decode()
+        return shown
 
     def preflight(self, *arguments: str, code: int) -> dict[str, dict[str, Any]]:
         """Return what preflight finds by subject, of several on one the gravest."""
-        printed = self.runs(*shlex.split(PREFLIGHT), "--json", *arguments, code=code)
+        printed = self.runs(f"{PREFLIGHT} --json {' '.join(arguments)}", code)
         found = [json.loads(line) for line in printed.splitlines()]
         return {one["subject"]: one for one in sorted(found, key=lambda one: one["level"] == "stop")}
 
     def writes(self, number: int, **changes: Any) -> None:
-        """Store another notification, whose pass 1 was due ten minutes ago; None takes an attribute away."""
+        """Store another notification, whose pass 1 was due ten minutes ago."""
         table: Any = self.stack.table(self.stack.outputs["CreditCardNotifyTable"])
         item: dict[str, Any] = table.get_item(Key={"chargeId": CHARGE, "notificationId": NOTIFICATION})["Item"]
         due = format_utc(datetime.now(UTC) - timedelta(minutes=10))
@@ -90,18 +96,41 @@ class User:
         item |= {"nextPassDue": due, "firstDue": due, "sweepAt": due} | changes
         table.put_item(Item={name: value for name, value in item.items() if value is not None})
 
+    def writes_failed(self, number: int) -> None:
+        """Store another one, which has failed."""
+        gone = dict.fromkeys(("nextPassDue", "sweepShard", "sweepAt"))
+        ended = {"failedAt": format_utc(datetime.now(UTC)), "failedShard": number, "lastError": "PassFailed: no"}
+        self.writes(number, state="FAILED", **ended, **gone)
 
-def read(terminal: int) -> bytes:
-    """What is shown next; nothing at the end."""
+    def posts(self, name: str, queue: str, event: object) -> None:
+        """Let a letter arrive in a queue."""
+        letter = on_failure(self.stack.outputs["DelayedNotifyFunctionArn"], "a-request", event, OSError("asleep"))
+        sent = self.stack.client("sqs").send_message(QueueUrl=self.stack.outputs[queue], **letter)
+        self.letters[name] = sent["MessageId"][:8]
+
+
+CtrlC = Callable[[str], bool]
+"""Whether what was shown so far is to be ended with Ctrl-C."""
+
+
+def read(stream: int) -> bytes:
+    """What is printed next; nothing at the end."""
     try:
-        return os.read(terminal, 65_536)
-    except OSError:  # Linux's way to say that the other side was closed
+        return os.read(stream, 65_536)
+    except OSError:  # Linux's way to say that a terminal's other side was closed
         return b""
+
+
+def event(notification_id: str = NOTIFICATION) -> dict[str, Any]:
+    """A notification of the samples' order."""
+    found: dict[str, Any] = json.loads((EVENTS / "authorized.json").read_text())
+    found["requestContext"]["requestId"] = notification_id
+    return found
 
 
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
-    """A stack that is up, with one notification that waits for its recheck; preflight finds what it lacked before."""
+    """A stack that is up, in which something waits for each command; preflight finds what it lacked before."""
     folder = tmp_path_factory.mktemp("checkout")
     build()
     started = emulator.start(sweep_every=86_400)  # what is overdue is the tests' own
@@ -116,107 +145,123 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
             "SES identity payment3@example.com",
         }
         stack = deploy(started, Options(delay=600, latency_ms=1))
-        event = json.loads(EVENT.read_text())
-        furnish(stack, parse_notification(event))
-        function = stack.outputs["DelayedNotifyFunction"]
-        stack.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
+        furnish(stack, parse_notification(event()))
+        stack.client("lambda").invoke(FunctionName=stack.outputs["DelayedNotifyFunction"], Payload=json.dumps(event()))
         # To the emulator, an address verified by SES's older API is none to the newer one.
         stack.client("sesv2").create_email_identity(EmailIdentity="payment3@local.example")
-        yield User(stack, folder)
+        user = User(stack, folder)
+        user.writes(2)
+        for number in range(3, 8):
+            user.writes_failed(number)
+        user.posts("unsaved", "FailureQueue", event(f"{NOTIFICATION}-1"))
+        user.posts("nonsense", "RefusedQueue", {"body": "nonsense"})
+        yield user
     finally:
         started.stop()
 
 
+LINE = f"FailureQueue  on-failure  .* notificationId={NOTIFICATION}-1 .* s old  "
+WAITING = f'"notificationId": "{NOTIFICATION}", .*"state": "PENDING"'
+LISTED = '"queue": "RefusedQueue", "kind": "on-failure", .*"result": "waiting"'
+
+
+# In a terminal the answer to each question is yes.
 @pytest.mark.parametrize(
-    ("command", "code", "text"),
+    ("command", "codes", "line", "shown"),
     [
-        (f"show {ORDER}", 0, "valid (plain form)"),
-        ("list --state pending", 0, ORDER),
-        ("watch --once", 0, "1 waiting"),
-        (f"replay --dry-run {ORDER}", 0, "left: pass 2 is due at"),
-        (f"resolve {ORDER} --reason settled", 1, "left: waiting"),
-        (f"forget --dry-run {ORDER}", 0, "still followed up"),
-        ("dead-letters list --queue RefusedQueue", 0, ""),
-        (f"verify {shlex.quote(str(EVENT))}", 0, "valid: with the current key, plain form"),
-        (f"verify {shlex.quote(str(EVENTS / 'wrong-checksum.json'))}", 1, "invalid: "),
-        (PREFLIGHT, 0, "ErrorMailFrom="),
-        ("show ORDER-9", 1, "no notification was saved"),
+        (
+            f"show {ORDER}",
+            (0, 0),
+            f"Order {ORDER}: waiting, passes completed: 1, checksum valid\n",
+            "valid (plain form)",
+        ),
+        ("show ORDER-9", (1, 1), "ORDER-9: no notification was saved", "no notification was saved in stack"),
+        (f"show {NOTIFICATION} --json", (0, 0), WAITING, '"status": "waiting"'),
+        ("list --state pending", (0, 0), f"waiting  passes=1  checksum=valid .*orderId={ORDER}\n", f"valid {ORDER}"),
+        ("list --state pending --json", (0, 0), WAITING, ""),
+        ("watch --once", (0, 0), "Late  1\n", "1 late · 5 failed · 1 waiting"),
+        ("watch --json", (0, 0), '"notSaved": .*"overdue": ', ""),
+        (f"replay --dry-run {ORDER}", (0, 0), "left: pass 2 is due at 20", "· ORDER-1001"),
+        ("replay ORDER-2", (0, 0), "pass 1 was run: now PENDING", "left: pass 2 is due at"),
+        ("replay ORDER-3 --json", (0, 0), '"result": "run", "text": "pass 1 was run', ""),
+        ("resolve ORDER-4 --reason settled", (0, 0), "orderId=ORDER-4  resolved: settled\n", "resolved already"),
+        (f"resolve {ORDER} --reason settled --json", (1, 1), '"result": "left", .*"resolved": false', ""),
+        ("forget ORDER-5", (1, 0), "would be erased: body.*\nNothing was changed", "✓ ORDER-5"),
+        ("forget ORDER-5 --json", (0, 0), '"result": "unchanged", "text": "nothing is left"', ""),
+        (
+            f"verify {EVENT}",
+            (0, 0),
+            "valid: with the current key, plain form\ncovered: ",
+            "amount=200.5000 currency=THB",
+        ),
+        (f"verify {FORGED}", (1, 1), "invalid: the checksum matches no merchant key\n", "it would cover:"),
+        (f"verify {NOTIFICATION} --json", (0, 0), '"checksumStatus": "valid", "stored": "valid"', ""),
+        (PREFLIGHT, (0, 0), r"ok  parameters  .*ErrorMailFrom=.*", "ok where account"),
+        ("dead-letters list --queue FailureQueue", (0, 0), f"{LINE}OSError: asleep\nFailureQueue: 1", "· FailureQueue"),
+        ("dead-letters list --queue RefusedQueue --json", (0, 0), LISTED, ""),
+        ("dead-letters show {unsaved}", (0, 0), '  "error": "OSError: asleep",\n', '"queue": "FailureQueue",'),
+        (
+            "dead-letters export {unsaved}",
+            (0, 0),
+            '"event": {"resource": .*"requestContext": {',
+            '"queue": "FailureQueue"',
+        ),
+        ("dead-letters redrive {unsaved}", (0, 1), f"{LINE}sent; OSError: asleep\n", "Nothing to redrive."),
+        ("dead-letters discard {nonsense}", (1, 0), "would be deleted; .*\nNothing was changed", "✓ RefusedQueue"),
     ],
 )
-def test_command_runs_in_a_pipe_and_in_a_terminal(user: User, command: str, code: int, text: str) -> None:
-    """With the same exit code and text; a pipe gets no control character."""
-    piped = user.runs(*shlex.split(command), code=code)
-    assert text in piped
+def test_command_in_a_pipe_and_then_in_a_terminal(
+    user: User, command: str, codes: tuple[int, int], line: str, shown: str
+) -> None:
+    """Lines or JSON for programs, without a control character; tables for people; the exit codes."""
+    piped = user.runs(command, codes[0])
+    assert re.search(line, piped), piped
     assert "\x1b" not in piped
-    shown = unstyled(user.sees(*shlex.split(command), code=code))
-    assert "".join(text.split()) in "".join(shown.split())
+    if shown:
+        screen = unstyled(user.sees(command, codes[1]))
+        assert "".join(shown.split()) in "".join(screen.split()), screen
 
 
-def test_json_is_for_programs(user: User) -> None:
-    """Also what preflight finds of a table that has another key."""
-    assert json.loads(user.runs("show", NOTIFICATION, "--json"))["notifications"][0]["state"] == "PENDING"
-    [listed] = map(json.loads, user.runs("list", "--state", "pending", "--json").splitlines())
-    assert listed["notificationId"] == NOTIFICATION
-    found = user.preflight("--parameter", "ExistingOrderTable=process-paid-order-calls", code=1)
-    wrong = "its key is orderId (S) + pass (N); expected orderId (S)"
+def test_live_views_end_with_ctrl_c(user: User) -> None:
+    """In a terminal, the board in a pipe, too, whose address has the page; exit 0."""
+
+    def opened(printed: str) -> bool:
+        address = re.search(r"http://127\.0\.0\.1:\d+/?\s", printed)
+        if address:
+            with urlopen(address[0].strip()) as answer:  # noqa: S310 - it is on 127.0.0.1
+                assert ORDER in answer.read().decode()
+        return bool(address)
+
+    user.sees("watch", ctrl_c=lambda printed: "waiting" in printed)
+    user.sees("board --no-browser", ctrl_c=opened)
+    user.runs("board --no-browser", ctrl_c=opened)
+
+
+def test_redriven_letter_is_saved(user: User) -> None:
+    """Through the retry queue and the deployed RetryFunction."""
+    user.posts("later", "FailureQueue", event(f"{NOTIFICATION}-8"))
+    assert "sent" in user.runs("dead-letters redrive {later}")
+    while user.stack.messages()["RetryQueue"]:
+        pass  # pytest's caller has the patience, not this test
+    assert f"Order {ORDER}: waiting, passes completed: 1, checksum valid\n" in user.runs(f"show {NOTIFICATION}-8")
+
+
+def test_wrong_key_of_a_table_is_found(user: User) -> None:
+    """Preflight compares live tables."""
+    found = user.preflight("--parameter ExistingOrderTable=process-paid-order-calls", code=1)
+    wrong = "its key: orderId (S) + pass (N); expected orderId (S)"
     assert found["OrderTable process-paid-order-calls"]["text"] == wrong
 
 
-def test_board_is_served_until_ctrl_c(user: User) -> None:
-    """The address that it prints has the page; exit 0."""
-    command: list[str | Path] = [PROGRAM, "--local", "board", "--no-browser"]
-    with subprocess.Popen(command, cwd=user.folder, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        address = process.stdout.readline().split()[4]
-        with urlopen(address) as answer:  # noqa: S310 - it is on 127.0.0.1
-            assert ORDER in answer.read().decode()
-        process.send_signal(signal.SIGINT)
-    assert process.returncode == 0
-
-
-def test_overdue_order_is_replayed_once(user: User) -> None:
-    """At once, and safe to run twice."""
-    user.writes(2)
-    assert "ORDER-2" in user.runs("list")
-    assert "pass 1 was run" in user.runs("replay", "ORDER-2")
-    assert "left: pass 2 is due at" in user.runs("replay", "ORDER-2")
-
-
-def test_dead_letter_is_listed_and_goes_back(user: User) -> None:
-    """Through the retry queue and the deployed RetryFunction, and leaves its queue."""
-    event = json.loads(EVENT.read_text())
-    event["requestContext"]["requestId"] = unsaved = f"{NOTIFICATION}-1"
-    letter = on_failure(user.stack.outputs["DelayedNotifyFunctionArn"], "a-request", event, OSError("asleep"))
-    user.stack.client("sqs").send_message(QueueUrl=user.stack.outputs["FailureQueue"], **letter)
-    # One queue: the command waits for a second before it takes one for empty.
-    queue = ("--queue", "FailureQueue")
-    said = user.runs("dead-letters", "list", *queue)
-    assert re.search(rf"FailureQueue  on-failure  .* notificationId={unsaved} .*  \d+ s old  OSError: asleep\n", said)
-    assert user.runs("dead-letters", "redrive", "--yes", *queue).endswith("sent; OSError: asleep\n")
-    assert user.runs("dead-letters", "list", *queue) == ""
-    while user.stack.messages() != {"RetryQueue": 0, "RefusedQueue": 0, "FailureQueue": 0}:
-        pass  # pytest's caller has the patience, not this test
-    assert f"Order {ORDER}: waiting, passes completed: 1, checksum valid\n" in user.runs("show", unsaved)
-
-
-def test_terminal_shows_tables_colours_and_a_bar(user: User) -> None:
-    """Three that failed: planned, with the command that runs them; run, each is a row above the bar."""
-    for number in (3, 4, 5):
-        gone = dict.fromkeys(("nextPassDue", "sweepShard", "sweepAt"))
-        ended = {"failedAt": format_utc(datetime.now(UTC)), "failedShard": number, "lastError": "PassFailed: no"}
-        user.writes(number, state="FAILED", **ended, **gone)
-    shown = user.sees("list", "--state", "failed")
-    assert re.search(r"\x1b\[1;31m(FAILED|failed)", shown)
-    planned = user.runs("replay", "--state", "failed", code=1).splitlines()[-1]
-    command = shlex.split(planned.partition("To do it:")[2])
-    assert command[:2] == ["followups", "replay"]
-    shown = user.sees(*command[1:])
-    assert "\x1b[32m✓" in shown
-    plain = unstyled(shown)
-    assert "replay " in plain
-    assert "━" in plain
-    assert "3 run." in plain
-    assert max(len(line) for line in plain.replace("\r", "\n").split("\n")) <= 80
+def test_printed_command_can_be_pasted(user: User) -> None:
+    """Two that failed: planned, with the command that runs them; run, each is a row in colour above the bar."""
+    assert re.search(r"\x1b\[1;31m(FAILED|failed)", user.sees("list --state failed"))
+    planned = user.runs("replay ORDER-6 ORDER-7", 1).splitlines()[-1]
+    words = shlex.split(planned.partition("To do it:")[2])
+    shown = user.sees(shlex.join(words[1:]))
+    assert (words[0], shown.count("\x1b[32m✓")) == ("followups", 2)
+    assert re.search(r"replay .*━.*2 run\.", unstyled(shown), re.DOTALL)
+    assert max(len(line) for line in unstyled(shown).replace("\r", "\n").split("\n")) <= 80
 
 
 def test_completion_is_a_script_for_bash(user: User) -> None:
