@@ -9,7 +9,6 @@ import pytest
 from local.emulator import REGION
 from tests.support.aws import World, made
 from tests.support.deployed import Deployed
-from tests.support.moto_in_process import directly
 from tests.support.recorded_calls import RecordedCalls, listening
 
 # No test may find an account of the machine's.
@@ -38,10 +37,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def wire(monkeypatch: pytest.MonkeyPatch) -> RecordedCalls:
-    """Every AWS call from here on; the functions' calls of DynamoDB go the short way to moto."""
-    made = listening(monkeypatch)
-    made.moto = directly
-    return made
+    """Every AWS call from here on."""
+    return listening(monkeypatch)
 
 
 @pytest.fixture

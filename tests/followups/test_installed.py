@@ -27,8 +27,7 @@ from local.emulator import ACCOUNT, REGION, ROOT
 from local.samples import EVENTS
 from local.stack import NAME, Options, Stack, build, deploy, furnish
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
-from tests.support.dead_letter_events import on_failure
-from tests.support.deployed import unstyled
+from tests.support.deployed import notify_letter, unstyled
 
 pytestmark = [
     pytest.mark.stack,
@@ -104,7 +103,7 @@ class User:
 
     def posts(self, name: str, queue: str, event: object) -> None:
         """Let a letter arrive in a queue."""
-        letter = on_failure(self.stack.outputs["DelayedNotifyFunctionArn"], "a-request", event, OSError("asleep"))
+        letter = notify_letter(event, OSError("asleep"), self.stack.outputs["DelayedNotifyFunctionArn"])
         sent = self.stack.client("sqs").send_message(QueueUrl=self.stack.outputs[queue], **letter)
         self.letters[name] = sent["MessageId"][:8]
 

@@ -10,8 +10,7 @@ from callback.table import format_utc
 from followups.stack import Stack
 from tests.followups.conftest import Followups
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
-from tests.support.dead_letter_events import function_error
-from tests.support.deployed import Deployed, arn, notification
+from tests.support.deployed import Deployed, arn, function_error, notification
 from tests.support.recorded_calls import Answer, Call, Interrupt, interrupting, payload, refuse
 from tests.support.template import source
 

@@ -13,9 +13,7 @@ from callback.notification import parse_notification
 from callback.table import format_utc
 from tests.support.aws import World, sample
 from tests.support.call_purposes import purpose
-from tests.support.fault_scenarios import START
-from tests.support.moto_in_process import asked_directly
-from tests.support.recorded_calls import Answer, Call, RecordedCalls, payload
+from tests.support.recorded_calls import Answer, Call, payload
 from tests.support.steps import die_in_pass
 from tests.support.without_coverage import without_coverage
 
@@ -111,8 +109,8 @@ def _orders(first: int, second: int, *, alike: bool) -> Iterator[list[int]]:
 
 
 @pytest.fixture(autouse=True)
-def _fast(wire: RecordedCalls) -> Iterator[None]:
-    with without_coverage(), asked_directly(wire):
+def _fast() -> Iterator[None]:
+    with without_coverage():
         yield
 
 
@@ -123,7 +121,7 @@ def in_every_order(
     paid = world.wire.answers["lambda.Invoke"]
     for turns in _orders(*counts, alike=stories[0] == stories[1]):
         world.empty()
-        world.now, world.wire.around, world.wire.answers["lambda.Invoke"] = START, None, paid
+        world.wire.around, world.wire.answers["lambda.Invoke"] = None, paid
         with world.wire:
             # Its keys are read before: in Lambda two deliveries at once share no memory.
             world.app.processor.secret.verify(parse_notification(sample("authorized")))

@@ -4,12 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.support.aws import World, made
+from tests.support.aws import World, worlds
 from tests.support.failure_table import FILE, written
 from tests.support.fault_scenarios import CROSSINGS, FAULTS, SCENARIOS, Story, cells
-from tests.support.moto_in_process import asked_directly
-from tests.support.recorded_calls import listening
-from tests.support.without_coverage import without_coverage
 
 # Every AWS call. One more in the code fails the first test here, until it is listed and its rows are written.
 _ERRORS = ["record the failed pass", "log the error", "count the mail", "send the mail", "remember the mail"]
@@ -28,10 +25,8 @@ SITES = [
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """One world for all stories."""
-    with pytest.MonkeyPatch.context() as patch:
-        wire = listening(patch)
-        with made(wire, patch) as world, without_coverage(), asked_directly(wire):
-            yield world
+    with worlds() as world:
+        yield world
 
 
 def test_promise_holds_whatever_call_fails(world: World, figure: Callable[[str], None]) -> None:

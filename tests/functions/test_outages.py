@@ -7,10 +7,9 @@ from functools import partial
 import pytest
 
 from callback.report import MAILS_AN_HOUR
-from tests.support.aws import World
-from tests.support.fault_scenarios import START, USUAL
+from tests.support.aws import START, World, worlds
 from tests.support.lambda_model import DELAYED_NOTIFY, Model
-from tests.support.outages import CASES, FILE, LENGTHS, head, outage, rings, worlds
+from tests.support.outages import CASES, FILE, LENGTHS, head, outage, rings
 from tests.support.steps import event, message, signed
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -58,8 +57,6 @@ def test_document_says_what_is_tested() -> None:
 def play(world: World, bodies: dict[int, object], down: str = "") -> Model:
     """Let these bodies arrive, each at its minute, while something is denied for an hour; come to rest."""
     world.empty()
-    world.now = START
-    world.cold_start(**USUAL)
     model = world.model(parallel=True, outage=lambda name: "denied" * (name == down and world.now < START + HOUR))
     for minute, body in bodies.items():
         arrives = partial(model.accept, DELAYED_NOTIFY, event(body, f"n-{minute}"), "Notify")

@@ -1,4 +1,4 @@
-"""The promise, in stories that nobody thought of (tests/support/random_scenarios.py)."""
+"""The promise, in stories that nobody thought of (tests/support/soak.py)."""
 
 import os
 import re

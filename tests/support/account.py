@@ -5,18 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from followups.cli import main
 from local.emulator import ROOT
 from local.stack import SECRET
 from tests.support.aws import World, _Session
-from tests.support.recorded_calls import Answer, Call, RecordedCalls
+from tests.support.recorded_calls import Answer, Call, RecordedCalls, client_error
 from tests.support.template import source
 
 STACK = "payment3-follow-up-test"
@@ -33,7 +32,6 @@ PROCESS = "payment3-process-paid-order-test"
 def made(
     wire: RecordedCalls, monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> Iterator["Account"]:
-    """Make the account."""
     monkeypatch.setattr(boto3, "Session", _Session)
     with mock_aws():
         yield Account(wire, folder, capsys)
@@ -57,18 +55,16 @@ class Account:
         self.client("secretsmanager").create_secret(Name="payment3/kbank", SecretString=json.dumps(SECRET))
         self.wire.answers |= {
             "lambda.GetFunctionConfiguration": self._function,
-            "cloudformation.DescribeStacks": self._describe_stacks,
+            "cloudformation.DescribeStacks": lambda call: {"Stacks": [self.stack or _absent("ValidationError", call)]},
             "sesv2.GetEmailIdentity": self._identity,
             "sesv2.GetAccount": lambda _: self.ses,
         }
 
     @staticmethod
     def client(service: str) -> Any:
-        """A client of moto's."""
         return World.client(service)
 
     def answer(self, call: str, **answer: Any) -> None:
-        """Let a call have this answer."""
         self.wire.answers[call] = lambda _: dict(answer)
 
     def run(self, *arguments: str) -> int:
@@ -103,25 +99,14 @@ class Account:
         if "TimeToLiveSpecification" in written:
             client.update_time_to_live(TableName=name, TimeToLiveSpecification=written["TimeToLiveSpecification"])
 
-    # --- what moto lacks ---
-
     def _function(self, call: Call) -> Answer:
-        name = call.request["FunctionName"]
-        if name not in self.functions:
-            raise _error("ResourceNotFoundException", call)
-        return {"State": "Active", **self.functions[name]}
+        found = self.functions.get(call.request["FunctionName"])
+        return {"State": "Active"} | (found or _absent("ResourceNotFoundException", call))
 
     def _identity(self, call: Call) -> Answer:
-        name = call.request["EmailIdentity"]
-        if name not in self.identities:
-            raise _error("NotFoundException", call)
-        return {"VerifiedForSendingStatus": self.identities[name]}
-
-    def _describe_stacks(self, call: Call) -> Answer:
-        if self.stack is None:
-            raise _error("ValidationError", call)
-        return {"Stacks": [self.stack]}
+        is_verified = self.identities.get(call.request["EmailIdentity"])
+        return _absent("NotFoundException", call) if is_verified is None else {"VerifiedForSendingStatus": is_verified}
 
 
-def _error(code: str, call: Call) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": f"{code} for a test"}}, call.operation)
+def _absent(code: str, call: Call) -> NoReturn:
+    raise client_error(code, call)

@@ -3,11 +3,12 @@
 import copy
 import io
 import json
+import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any, ClassVar
 
 import boto3
@@ -24,11 +25,12 @@ from callback.table import format_utc, parse_utc
 from local.emulator import ACCOUNT, REGION, ROOT
 from local.stack import SECRET
 from tests.support.call_purposes import dependency
-from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, RETRY, SWEEP, Handler, Model, read_rules
-from tests.support.recorded_calls import Answer, Call, RecordedCalls, payload
+from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, RETRY, SWEEP, Model, read_rules
+from tests.support.recorded_calls import Answer, Call, RecordedCalls, listening, payload
 from tests.support.template import resolved
-from tests.support.without_coverage import roomily
+from tests.support.without_coverage import without_coverage
 
+START = datetime(2026, 11, 22, 9, 30, 17, 250_000, tzinfo=UTC)
 CHARGE = "chrg_test_22500001aa11bb22cc33dd44"
 NOTIFICATION = json.loads((ROOT / "events" / "authorized.json").read_text())["requestContext"]["requestId"]
 ORDER = "ORDER-1001"
@@ -41,6 +43,12 @@ PARAMETERS = {
     "RedirectAllowedOrigins": "https://shop.local.example",
     "ErrorMailFrom": "payment3@local.example",
     "ErrorMailTo": "on-call@local.example",
+}
+HANDLERS: dict[str, Callable[[Any, Any], Any]] = {
+    DELAYED_NOTIFY: delayednotify.lambda_handler,
+    RECHECK: recheck.lambda_handler,
+    SWEEP: recheck.sweep_handler,
+    RETRY: delayednotify.retry_handler,
 }
 
 
@@ -63,7 +71,6 @@ class _Session:
 
 @contextmanager
 def made(wire: RecordedCalls, monkeypatch: pytest.MonkeyPatch) -> Iterator["World"]:
-    """Make a world, with the handlers in it."""
     monkeypatch.setattr(boto3, "Session", _Session)
     printed = io.StringIO()
     monkeypatch.setattr(logger.registered_handler, "stream", printed)
@@ -74,25 +81,30 @@ def made(wire: RecordedCalls, monkeypatch: pytest.MonkeyPatch) -> Iterator["Worl
         yield world
 
 
+@contextmanager
+def worlds() -> Iterator["World"]:
+    """Make a world for many stories, and as fast as can be: no coverage, and what moto need not answer it does not."""
+    with pytest.MonkeyPatch.context() as patch, made(listening(patch), patch) as world, without_coverage():
+        world.wire.answers["secretsmanager.GetSecretValue"] = lambda _call: {"SecretString": json.dumps(SECRET)}
+        world.wire.answers["ses.SendEmail"] = lambda _call: {"MessageId": "1"}
+        yield world
+
+
 def sample(name: str) -> dict[str, Any]:
-    """Read a file of events/."""
     event: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text())
     return event
 
 
 @dataclass(repr=False)
 class World:
-    """Tables, clock, handlers, log."""
-
     wire: RecordedCalls
     printed: io.StringIO
     lines: list[tuple[datetime, str, dict[str, Any]]] = field(default_factory=list)
-    now: datetime = datetime(2026, 11, 22, 9, 30, 17, 250_000, tzinfo=UTC)
+    now: datetime = START
     changes: dict[str, str] = field(default_factory=dict)
     took: timedelta = timedelta(milliseconds=300)
 
     def __post_init__(self) -> None:
-        """Make what the template makes."""
         self.resources = resolved(**PARAMETERS)
         self.environment = self.resources["RecheckFunction"]["Properties"]["Environment"]["Variables"]
         self._make_tables()
@@ -130,15 +142,17 @@ class World:
                 _TABLES[about["TableName"]] = copy.deepcopy(tables[about["TableName"]])
         tables |= copy.deepcopy(_TABLES)
 
-    def empty(self) -> None:
-        """Forget all that happened: a world for the next story, made sooner than a new one."""
+    def empty(self, **changes: str) -> None:
+        """Forget all that happened: a world for the next story, made sooner than a new one, with the same waits."""
         for variable in ("CREDIT_CARD_NOTIFY_TABLE", "CALLBACK_ERROR_LOG_TABLE", "ORDER_TABLE"):
             self._kept(variable).items.clear()
         self.fire()
         self.wire.calls.clear()
         self.lines.clear()
         self._take_printed()
-        self.cold_start()
+        self.now, self.changes = START, {}
+        self.cold_start(**changes)
+        random.seed(1)  # the jitter of the waits
 
     def _process_paid_order(self, call: Call) -> Answer:
         self.now += self.took
@@ -147,38 +161,25 @@ class World:
     # --- what happens ---
 
     def deliver(self, event: object = None) -> Any:
-        """Lambda invokes DelayedNotify."""
         with self.wire:
             return delayednotify.lambda_handler(sample("authorized") if event is None else event, None)
 
     def recheck(self, number: int = 2, **changes: object) -> Any:
-        """A timer invokes Recheck."""
-        event = {
-            "version": 1,
-            "chargeId": CHARGE,
-            "notificationId": NOTIFICATION,
-            "orderId": ORDER,
-            "pass": number,
-            "dueAt": format_utc(self.now),
-        }
+        event = {"version": 1, "chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER, "pass": number}
         with self.wire:
-            return recheck.lambda_handler(event | changes, None)
+            return recheck.lambda_handler(event | {"dueAt": format_utc(self.now)} | changes, None)
 
     def retry(self, *bodies: object, **attributes: str) -> Any:
         """The retry queue's event source invokes RetryFunction with messages."""
-        attributes = {
-            "ApproximateReceiveCount": "1",
-            "SentTimestamp": str(round(self.now.timestamp() * 1000)),
-        } | attributes
+        sent = {"ApproximateReceiveCount": "1", "SentTimestamp": str(round(self.now.timestamp() * 1000))} | attributes
         records = [
-            {"messageId": str(number), "body": json.dumps(body), "attributes": attributes}
+            {"messageId": str(number), "body": json.dumps(body), "attributes": sent}
             for number, body in enumerate(bodies)
         ]
         with self.wire:
             return delayednotify.retry_handler({"Records": records}, None)
 
     def sweep(self) -> Any:
-        """The sweep's schedule invokes it."""
         event = {"detail-type": "Scheduled Event", "time": f"{self.now:%Y-%m-%dT%H:%M:%SZ}"}
         with self.wire:
             return recheck.sweep_handler(event, None)
@@ -192,42 +193,30 @@ class World:
         kept.update({f"done-{number}": kept["done"] for number in range(count)})
 
     def monotonic(self) -> float:
-        """The world's clock as `time.monotonic` tells it."""
         return self.now.timestamp()
 
     def wait(self, seconds: float) -> None:
-        """Let time pass."""
         self.now += timedelta(seconds=seconds)
 
     # --- the model of AWS around the handlers ---
 
     def model(self, **options: Any) -> Model:
         """A model that invokes the handlers as the template says."""
-        handlers = {
-            DELAYED_NOTIFY: delayednotify.lambda_handler,
-            RECHECK: recheck.lambda_handler,
-            SWEEP: recheck.sweep_handler,
-            RETRY: delayednotify.retry_handler,
-        }
         options = {"waiting": self._waiting, "restart": self.cold_start, "delete_schedule": self.delete} | options
-        invoked = {name: self._invoked(name, handler) for name, handler in handlers.items()}
-        model = Model(self, invoked, read_rules(self.resources), **options)
-        wire = self.wire
+        handlers = {name: partial(self._invoke, name) for name in HANDLERS}
+        model, wire = Model(self, handlers, read_rules(self.resources), **options), self.wire
         wire.answers["lambda.Invoke"] = lambda call: model.invoke(call.request)
         wire.answers["sqs.SendMessage"] = lambda call: model.take(call.request)
         wire.after["scheduler.CreateSchedule"] = lambda call: model.schedule(call.request)
         wire.around = lambda call, effect: model.around(call, dependency(call), effect)
         return model
 
-    def _invoked(self, name: str, handler: Handler) -> Handler:
-        def invoke(payload: Any, context: Any) -> Any:
-            try:
-                with self.wire:
-                    return roomily(handler, payload, context)
-            finally:
-                self.lines += [(self.now, name, json.loads(line)) for line in self._take_printed().splitlines()]
-
-        return invoke
+    def _invoke(self, name: str, payload: Any, context: Any) -> Any:
+        try:
+            with self.wire:
+                return HANDLERS[name](payload, context)
+        finally:
+            self.lines += [(self.now, name, json.loads(line)) for line in self._take_printed().splitlines()]
 
     def _take_printed(self) -> str:
         text = self.printed.getvalue()
@@ -237,11 +226,9 @@ class World:
 
     def _waiting(self) -> dict[str, datetime | None]:
         # Read where moto keeps it: it is asked for after each event.
-        charges = self._kept("CREDIT_CARD_NOTIFY_TABLE").items.values()
-        attributes = [item.attrs for items in charges for item in items.values()]
+        rows = [item.attrs for item in self._kept("CREDIT_CARD_NOTIFY_TABLE").all_items()]
         return {
-            row["notificationId"].value: parse_utc(row["sweepAt"].value) if "sweepAt" in row else None
-            for row in attributes
+            row["notificationId"].value: parse_utc(row["sweepAt"].value) if "sweepAt" in row else None for row in rows
         }
 
     # --- what is there ---
@@ -249,12 +236,10 @@ class World:
     @staticmethod
     @cache
     def client(service: str) -> Any:
-        """A client of moto's."""
         make: Any = SESSION.client
         return make(service)
 
     def table(self, variable: str) -> Any:
-        """The table that an environment variable names."""
         return _resource().Table(self.environment[variable])
 
     def rows(self, variable: str) -> list[dict[str, Any]]:
@@ -265,12 +250,10 @@ class World:
         return get_backend("dynamodb")[ACCOUNT][REGION].tables[self.environment[variable]]
 
     def record(self) -> dict[str, Any]:
-        """The only notification record."""
         [record] = self.rows("CREDIT_CARD_NOTIFY_TABLE")
         return record
 
     def error(self) -> dict[str, Any]:
-        """The only error in the error log."""
         [row] = self.errors()
         return row
 
@@ -304,7 +287,6 @@ class World:
         return [line for line in self.log() if "_aws" in line and name in line]
 
     def mails(self) -> list[dict[str, Any]]:
-        """The mails that were sent."""
         return self.wire.of("ses.SendEmail")
 
     def passes(self) -> list[dict[str, Any]]:
@@ -312,16 +294,13 @@ class World:
         return [json.loads(request["Payload"]) for request in self.wire.of("lambda.Invoke")]
 
     def pay(self, **attributes: object) -> None:
-        """Write the charge's payment record."""
         item = {"chargeId": CHARGE, "orderId": ORDER} | attributes
         self.table("CARD_PAYMENT_RECORD_TABLE").put_item(Item=item)
 
     def order(self, **attributes: object) -> None:
-        """Write the order."""
         self.table("ORDER_TABLE").put_item(Item={"orderId": ORDER, "returnUrl": RETURN_URL} | attributes)
 
     def payment(self) -> dict[str, Any]:
-        """The only payment record."""
         [payment] = self.rows("CARD_PAYMENT_RECORD_TABLE")
         return payment
 

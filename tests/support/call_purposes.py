@@ -51,7 +51,6 @@ def purpose(call: Call) -> str:
 
 
 def dependency(call: Call) -> str:
-    """Name what a call depends on."""
     if call.name == "lambda.Invoke":
         return "Recheck" if call.request.get("InvocationType") == "Event" else "ProcessPaidOrder"
     asked = call.request["TableName"] if call.service == "dynamodb" else call.service

@@ -1,11 +1,14 @@
-"""The world as operators reach it: a deployed stack by its name, its queues, its functions to invoke."""
+"""The world as operators reach it: a deployed stack by its name, its queues, its functions to invoke.
+
+Its letters are those of the Lambda developer guide ("Capturing records of Lambda asynchronous invocations") and of the
+EventBridge Scheduler user guide ("Retrieve the dead-letter event").
+"""
 
 import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
 from typing import Any
 
 from moto.sqs.models import sqs_backends
@@ -19,10 +22,11 @@ from followups.command import Operator
 from followups.stack import FAILURE, QUEUES, REFUSED, RETRY
 from local.emulator import ACCOUNT, REGION
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample
-from tests.support.dead_letter_events import Letter, function_error, on_failure, scheduler_letter
 from tests.support.recorded_calls import Answer, Call, payload
-from tests.support.template import source
+from tests.support.template import written
 
+Letter = dict[str, Any]
+"""What SQS takes beside the queue's URL."""
 STACK = "payment3-follow-up-dev"
 PROCESS = "payment3-process-paid-order-dev"
 # What CloudFormation says of a deployment, and the variable that the template makes of it.
@@ -36,7 +40,6 @@ PARAMETERS = {
 
 
 def unstyled(text: str) -> str:
-    """What a terminal shows of a text, without colours."""
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
 
 
@@ -78,7 +81,6 @@ class Deployed:
         return code
 
     def invoked(self, function: str) -> list[Any]:
-        """The payloads that a function was invoked with."""
         requests = self.world.wire.of("lambda.Invoke")
         return [json.loads(r["Payload"]) for r in requests if r["FunctionName"].endswith(function)]
 
@@ -93,11 +95,7 @@ class Deployed:
         """A notification whose pass 2 was first due so many minutes ago, or is due later where that is negative."""
         due = self.world.now - timedelta(minutes=minutes)
         sweep_at = due + OVERDUE_AFTER * (minutes < 0)
-        line = {
-            "nextPassDue": format_utc(due),
-            "sweepAt": format_utc(sweep_at),
-            "sweepShard": _shard(name),
-        }
+        line = {"nextPassDue": format_utc(due), "sweepAt": format_utc(sweep_at), "sweepShard": _shard(name)}
         self._put(name, minutes, {"state": "PENDING"} | line | changes)
 
     def put_failed(self, name: str, minutes: float = 60, **changes: object) -> None:
@@ -118,7 +116,6 @@ class Deployed:
     # --- what lies in the queues ---
 
     def put(self, queue: str, letter: Letter) -> None:
-        """A letter arrives."""
         self._send_message({"QueueUrl": self.urls[queue]} | letter)
 
     def put_each_kind(self) -> None:
@@ -182,31 +179,24 @@ class Deployed:
         return messages
 
     def _describe_stacks(self, call: Call) -> Answer:
-        resources, environment = self.world.resources, self.world.environment
+        assert call.request in ({}, {"StackName": STACK})
+        environment, given = self.world.environment, self.world.environment | self.world.changes
         values = self.urls | {
-            "DelayedNotifyFunctionArn": arn(resources["DelayedNotifyFunction"]["Properties"]["FunctionName"]),
-            "RecheckFunctionArn": arn(resources["RecheckFunction"]["Properties"]["FunctionName"]),
+            "DelayedNotifyFunctionArn": arn("payment3-delayed-notify-dev"),
+            "RecheckFunctionArn": arn("payment3-recheck-dev"),
             "ScheduleGroup": environment["SCHEDULE_GROUP"],
             "CreditCardNotifyTable": environment["CREDIT_CARD_NOTIFY_TABLE"],
             "CallbackErrorLogTable": environment["CALLBACK_ERROR_LOG_TABLE"],
         }
-        given = environment | self.world.changes
-        parameters = {name: given[variable] for name, variable in PARAMETERS.items()}
-        assert set(values) <= _written("Outputs"), "no output of the template's"
-        assert set(parameters) <= _written("Parameters"), "no parameter of the template's"
-        assert call.request in ({}, {"StackName": STACK})
+        assert values.keys() <= written()["Outputs"].keys(), "no output of the template's"
+        assert PARAMETERS.keys() <= written()["Parameters"].keys(), "no parameter of the template's"
         outputs = [{"OutputKey": key, "OutputValue": value} for key, value in values.items()]
-        deployed_with = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
-        return {"Stacks": [{"StackName": STACK, "Outputs": outputs, "Parameters": deployed_with}]}
+        parameters = [{"ParameterKey": key, "ParameterValue": given[name]} for key, name in PARAMETERS.items()]
+        return {"Stacks": [{"StackName": STACK, "Outputs": outputs, "Parameters": parameters}]}
 
 
 def _shard(name: str) -> int:
     return sum(name.encode()) % 4  # these are enough for tests, and tests/support/busy_stack.py has no more
-
-
-@cache
-def _written(section: str) -> set[str]:
-    return set(source()[section])
 
 
 def _recheck(call: Call) -> Answer:
@@ -227,21 +217,52 @@ def notification(number: int = 1) -> dict[str, Any]:
 
 
 def notify_letter(event: object = None, error: Exception | None = None, function: str = "") -> Letter:
-    """DelayedNotify's record of a notification; without an error it grew too old."""
-    function = function or arn("payment3-delayed-notify-dev")
-    return on_failure(function, "8f0c5a55-1b0e-4c53-9d0e-3f1f6ae0f0aa", event or notification(), error)
+    """Lambda's record of a notification whose three tries failed, or, without an error, that grew too old."""
+    about = {
+        "requestId": "8f0c5a55-1b0e-4c53-9d0e-3f1f6ae0f0aa",
+        "functionArn": f"{function or arn('payment3-delayed-notify-dev')}:$LATEST",
+        "condition": "RetriesExhausted" if error else "EventAgeExceeded",
+        "approximateInvokeCount": 3,
+    }
+    record: dict[str, Any] = {"version": "1.0", "timestamp": "2026-11-22T09:33:20.568Z", "requestContext": about}
+    record["requestPayload"] = event or notification()
+    if error:
+        record["responseContext"] = {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"}
+        record["responsePayload"] = function_error(error)
+    return {"MessageBody": json.dumps(record, separators=(",", ":"))}
+
+
+def function_error(error: Exception) -> dict[str, Any]:
+    """What the Python runtime answers for a handler that raised."""
+    return {
+        "errorMessage": str(error),
+        "errorType": type(error).__name__,
+        "requestId": "8f0c5a55-1b0e-4c53-9d0e-3f1f6ae0f0aa",
+        "stackTrace": ['  File "/var/task/recheck/__init__.py", line 20, in lambda_handler\n'],
+    }
 
 
 def refused_letter(error_type: str, reason: str, event: object) -> Letter:
     """What RetryFunction moves to the refused queue."""
-    attributes = {"errorType": error_type, "reason": reason}
-    typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
-    return notify_letter(event, OSError("the first error")) | {"MessageAttributes": typed}
+    return notify_letter(event, OSError("the first error")) | _attributes(errorType=error_type, reason=reason)
 
 
 def timer_letter() -> Letter:
-    """Scheduler's letter of the timer of pass 2."""
+    """Scheduler's letter of the timer of pass 2: the target's Input itself, and about it nine attributes."""
     ids = {"chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER}
     timer = {"version": 1, **ids, "pass": 2, "dueAt": "2026-11-22T09:31:17.550000Z", "scheduleArn": "a"}
-    group = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/payment3-recheck-dev"
-    return scheduler_letter(json.dumps(timer), f"{group}/recheck-0123456789ab-2")
+    return {"MessageBody": json.dumps(timer)} | _attributes(
+        ERROR_CODE="AWSLambda.TooManyRequestsException",
+        ERROR_MESSAGE="Rate Exceeded.",
+        EXECUTION_ID="ad06616e51cdf74a",
+        EXHAUSTED_RETRY_CONDITION="MaximumRetryAttempts",
+        IS_PAYLOAD_TRUNCATED="false",
+        RETRY_ATTEMPTS="10",
+        SCHEDULED_TIME="2026-11-22T09:31:18Z",
+        SCHEDULE_ARN=f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/payment3-recheck-dev/recheck-0123456789ab-2",
+        TARGET_ARN="arn:aws:scheduler:::aws-sdk:lambda:invoke",
+    )
+
+
+def _attributes(**texts: str) -> Letter:
+    return {"MessageAttributes": {n: {"DataType": "String", "StringValue": text} for n, text in texts.items()}}

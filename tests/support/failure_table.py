@@ -4,14 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import timedelta
 
-import pytest
-
 from local.emulator import ROOT
-from tests.support.aws import made
+from tests.support.aws import worlds
 from tests.support.fault_scenarios import Cell, cells
-from tests.support.moto_in_process import asked_directly
-from tests.support.recorded_calls import listening
-from tests.support.without_coverage import without_coverage
 
 FILE = ROOT / "docs" / "failure-table.md"
 _HEAD = """# What fails, what remains, who finishes it
@@ -57,7 +52,6 @@ _TAIL = """
 
 
 def written(found: Iterable[Cell]) -> str:
-    """The whole document."""
     stories = list(found)
     tables: dict[str, dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     for cell in stories:
@@ -75,8 +69,9 @@ def _lines(call: str, cells_of_call: list[Cell]) -> list[str]:
     alike: dict[str, list[str]] = defaultdict(list)
     for fault in dict.fromkeys(cell.fault for cell in cells_of_call):
         found = [cell for cell in cells_of_call if cell.fault == fault]
-        who, longest = _joined(_who(cell) for cell in found), _minutes(max(cell.took for cell in found))
-        alike[f"{_joined(cell.remains for cell in found)} | {who} | {longest} |"].append(fault)
+        seconds = -(-max(cell.took for cell in found) // timedelta(seconds=1))
+        remains, who = ("; ".join(sorted(set(words))) for words in ([cell.remains for cell in found], map(_who, found)))
+        alike[f"{remains} | {who} | {seconds // 60} min {seconds % 60:02} s |"].append(fault)
     return [f"| {call} | {', '.join(faults)} | {line}\n" for line, faults in alike.items()]
 
 
@@ -85,21 +80,9 @@ def _who(cell: Cell) -> str:
     return ends.get(cell.end) or " and ".join(dict.fromkeys(cell.finishers)) or "nobody needs to"
 
 
-def _joined(words: Iterable[str]) -> str:
-    return "; ".join(sorted(set(words)))
-
-
-def _minutes(time: timedelta) -> str:
-    seconds = -(-time // timedelta(seconds=1))
-    return f"{seconds // 60} min {seconds % 60:02} s"
-
-
 def main() -> None:
-    """Write the document anew."""
-    with pytest.MonkeyPatch.context() as patch:
-        wire = listening(patch)
-        with made(wire, patch) as world, without_coverage(), asked_directly(wire):
-            FILE.write_text(written(cells(world)))
+    with worlds() as world:
+        FILE.write_text(written(cells(world)))
 
 
 if __name__ == "__main__":

@@ -1,27 +1,115 @@
-"""IAM's answer: policy statements evaluated, as far as the template needs it; what is not modelled raises.
+"""What IAM is asked, for each AWS call of the functions and for what AWS itself does in a role's name; and its answer.
 
-Sources: the IAM User Guide, "Policy evaluation logic" and "IAM JSON policy element reference".
+Policies are evaluated as far as the template needs it; what is not modelled raises.
+
+Sources: the Service Authorization Reference (actions, resource types, condition keys); the IAM User Guide, "Policy
+evaluation logic" and "IAM JSON policy element reference"; the Lambda Developer Guide, "Execution role", "Capturing
+records of asynchronous invocations" and "Using Lambda with Amazon SQS"; the EventBridge Scheduler User Guide,
+"Execution role" and "Configuring a dead-letter queue".
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from local.emulator import ACCOUNT, REGION
+from tests.support.recorded_calls import Call
+
+SCHEDULER = "scheduler.amazonaws.com"
+# Secrets Manager adds a hyphen and six characters to a secret's name, anew for each secret.
+SUFFIX = "a1B2c3"
+
+
+class Need(NamedTuple):
+    action: str
+    resource: str
+    context: tuple[tuple[str, str], ...] = ()
+
+
+def needs(call: Call) -> list[Need]:
+    """Everything that IAM checks before a call is done; a call that is not listed here raises."""
+    if call.name == "scheduler.CreateSchedule":
+        passed = Need("iam:PassRole", call.request["Target"]["RoleArn"], (("iam:PassedToService", SCHEDULER),))
+        return [Need("scheduler:CreateSchedule", _resource(call)), passed]
+    if call.name == "ses.SendEmail":
+        return _needs_of_mail(call.request)
+    return [Need(f"{call.service}:{_ACTIONS.get(call.name, call.operation)}", _resource(call))]
+
+
+def _needs_of_mail(request: dict[str, Any]) -> list[Need]:
+    # Also on its default configuration set, which the call does not name, and in SES's sandbox on its recipients.
+    identities = [f"identity/{name}" for name in (request["Source"], *request["Destination"]["ToAddresses"])]
+    context = (("ses:FromAddress", request["Source"]),)
+    resources = [f"arn:aws:ses:{REGION}:{ACCOUNT}:{path}" for path in (*identities, "configuration-set/the-default")]
+    return [Need("ses:SendEmail", resource, context) for resource in resources]
+
+
+_ACTIONS = {"lambda.Invoke": "InvokeFunction"}
+
+
+def _resource(call: Call) -> str:
+    match call.service, call.request:
+        case "dynamodb", {"TableName": table, "IndexName": index}:
+            path = f"table/{table}/index/{index}"
+        case "dynamodb", {"TableName": table}:
+            path = f"table/{table}"
+        case "lambda", {"FunctionName": str(function)}:
+            if function.startswith("arn:"):
+                return function
+            path = f"function:{function}"
+        case "scheduler", {"GroupName": group, "Name": name}:
+            path = f"schedule/{group}/{name}"
+        case "secretsmanager", {"SecretId": name}:
+            path = f"secret:{name}-{SUFFIX}"
+        case "sqs", {"QueueUrl": url}:
+            path = url.rsplit("/", 1)[1]
+        case _:
+            raise NotImplementedError(call.name)
+    return f"arn:aws:{call.service}:{REGION}:{ACCOUNT}:{path}"
+
+
+def needs_of_lambda(function: dict[str, Any], on_failure: str | None, source: str | None) -> list[Need]:
+    """What Lambda does in the name of a function's role: write its log, keep what it gives up, read its queue."""
+    name, group = function["FunctionName"], function["LoggingConfig"]["LogGroup"]
+    # IAM is asked about the stream in both: `...:log-group:NAME` without more would match neither.
+    stream = f"log-group:{group}:log-stream:2026/11/22/{name}[$LATEST]{'a' * 32}"
+    log = f"arn:aws:logs:{REGION}:{ACCOUNT}:{stream}"
+    found = [Need("logs:CreateLogStream", log), Need("logs:PutLogEvents", log)]
+    if on_failure:
+        found.append(Need("sqs:SendMessage", on_failure))
+    if source:
+        found += [Need(f"sqs:{action}", source) for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")]
+    return found
+
+
+def needs_of_scheduler(timer: dict[str, Any]) -> list[Need]:
+    """What Scheduler does in the name of a timer's role: invoke the target, or keep what it could not hand over."""
+    target = timer["Target"]
+    return [Need("lambda:InvokeFunction", target["Arn"]), Need("sqs:SendMessage", target["DeadLetterConfig"]["Arn"])]
+
+
+def assuming_for(timer: dict[str, Any]) -> dict[str, str]:
+    """What Scheduler presents when it assumes a timer's role: the group's ARN, never the schedule's own."""
+    group = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule-group/{timer['GroupName']}"
+    return {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": group}
+
+
+# --- its answer ---
 
 Statement = dict[str, Any]
-Context = Mapping[str, str]
 _ELEMENTS = {"Sid", "Effect", "Principal", "Action", "Resource", "Condition"}
 
 
-def allowed(statements: Iterable[Statement], action: str, resource: str, context: Context) -> bool:
-    """Whether a statement allows the request and none denies it."""
-    return {s["Effect"] for s in statements if _applies(s, action, resource, context)} == {"Allow"}
+def allowed(statements: Iterable[Statement], need: Need) -> bool:
+    """Whether a statement allows what is needed and none denies it."""
+    return {statement["Effect"] for statement in statements if _applies(statement, need)} == {"Allow"}
 
 
-def trusted(statements: Iterable[Statement], service: str, context: Context) -> bool:
+def trusted(statements: Iterable[Statement], service: str, context: dict[str, str]) -> bool:
     """Whether a role's trust policy lets a service assume the role."""
     # A trust policy names no resource: it is about the role that it is on.
     naming = [s | {"Resource": "*"} for s in statements if s["Principal"].get("Service") == service]
-    return allowed(naming, "sts:AssumeRole", "", context)
+    return allowed(naming, Need("sts:AssumeRole", "", tuple(context.items())))
 
 
 def conditions(statement: Statement) -> Iterator[tuple[str, str, str]]:
@@ -37,13 +125,13 @@ def like(pattern: str, text: str) -> bool:
     return bool(re.fullmatch("".join(wild.get(c, re.escape(c)) for c in pattern), text))
 
 
-def _applies(statement: Statement, action: str, resource: str, context: Context) -> bool:
+def _applies(statement: Statement, need: Need) -> bool:
     unknown = (set(statement) - _ELEMENTS) | (set(statement.get("Condition", {})) - {"StringEquals"})
     if unknown:
         raise NotImplementedError(f"{sorted(unknown)} in {statement}")
-    found = {key.lower(): value for key, value in context.items()}  # keys have no case
+    found = {key.lower(): value for key, value in need.context}  # keys have no case
     return (
-        like(statement["Action"].lower(), action.lower())
-        and like(statement["Resource"], resource)
+        like(statement["Action"].lower(), need.action.lower())
+        and like(statement["Resource"], need.resource)
         and all(found.get(key.lower()) == value for _, key, value in conditions(statement))
     )

@@ -30,7 +30,6 @@ E1  A rule with rate(...) invokes its target asynchronously at that rate; at the
 """
 
 import heapq
-import io
 import itertools
 import json
 import re
@@ -38,11 +37,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 from uuid import uuid4
 
-from botocore.exceptions import ClientError, ReadTimeoutError
-from botocore.response import StreamingBody
+from botocore.exceptions import ReadTimeoutError
+
+from tests.support.recorded_calls import Answer, Call, client_error, payload
 
 DELAYED_NOTIFY, RECHECK, SWEEP, RETRY = "DelayedNotify", "Recheck", "Sweep", "Retry"
 # L1
@@ -56,9 +56,6 @@ ERROR_CODES = {
     "throttled": "ThrottlingException",
     "server error": "InternalServerError",
 }
-
-
-FAILURES = {*ERROR_CODES, "hanging"}
 Handler = Callable[[Any, Any], Any]
 
 
@@ -66,14 +63,7 @@ class Died(BaseException):
     """The process ends in the middle of a call. A `BaseException`, so that no handler catches it."""
 
 
-class Clock(Protocol):
-    """What the model needs of a world: its time, which handlers and calls advance."""
-
-    now: datetime
-
-
-@dataclass(frozen=True)
-class FunctionRules:
+class FunctionRules(NamedTuple):
     """What the template says of a function; `on_failure` is a queue."""
 
     timeout: timedelta
@@ -81,20 +71,16 @@ class FunctionRules:
     on_failure: str | None
 
 
-@dataclass(frozen=True)
-class QueueRules:
+class QueueRules(NamedTuple):
     """What the template says of a queue; `consumer` is the function of its event source."""
 
-    visibility: timedelta = timedelta(seconds=30)
-    max_receives: int = 0
-    dead_letters: str | None = None
-    consumer: str | None = None
+    visibility: timedelta
+    max_receives: int
+    dead_letters: str | None
+    consumer: str | None
 
 
-@dataclass(frozen=True)
-class Rules:
-    """The numbers that the template sets."""
-
+class Rules(NamedTuple):
     functions: Mapping[str, FunctionRules]
     queues: Mapping[str, QueueRules]
     sweep_every: timedelta
@@ -107,18 +93,13 @@ def read_rules(resources: Mapping[str, Any]) -> Rules:
     def of(kind: str) -> dict[str, Any]:
         return {name: about["Properties"] for name, about in resources.items() if about["Type"] == f"AWS::{kind}"}
 
-    made = of("Lambda::Function")
+    made, [rule] = of("Lambda::Function"), of("Events::Rule").values()
     names = {about["FunctionName"]: name.removesuffix("Function") for name, about in made.items()}
     configs = {about["FunctionName"]: about for about in of("Lambda::EventInvokeConfig").values()}
     sources = {_queue(a["EventSourceArn"]): names[a["FunctionName"]] for a in of("Lambda::EventSourceMapping").values()}
-    [rule] = of("Events::Rule").values()
     environment = made["RecheckFunction"]["Environment"]["Variables"]
     return Rules(
-        {
-            names[name]: _function_rules(about, configs.get(name, {}))
-            for about in made.values()
-            if (name := about["FunctionName"])
-        },
+        {name: _function_rules(made[f"{name}Function"], configs.get(full, {})) for full, name in names.items()},
         {name: _queue_rules(about, sources.get(name)) for name, about in of("SQS::Queue").items()},
         timedelta(minutes=int(re.sub(r"\D", "", rule["ScheduleExpression"]))),
         timedelta(seconds=int(environment["PASS_TIMEOUT_SECONDS"])),
@@ -128,13 +109,13 @@ def read_rules(resources: Mapping[str, Any]) -> Rules:
 def _function_rules(about: Any, config: Any) -> FunctionRules:
     to = config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
     retries = config.get("MaximumRetryAttempts", len(RETRY_WAITS))
-    return FunctionRules(timedelta(seconds=int(about["Timeout"])), retries, _queue(to) if to else None)
+    return FunctionRules(timedelta(seconds=int(about["Timeout"])), retries, to and _queue(to))
 
 
 def _queue_rules(about: Any, consumer: str | None) -> QueueRules:
     redrive, visibility = about.get("RedrivePolicy", {}), timedelta(seconds=int(about.get("VisibilityTimeout", 30)))
     to = redrive.get("deadLetterTargetArn")
-    return QueueRules(visibility, int(redrive.get("maxReceiveCount", 0)), _queue(to) if to else None, consumer)
+    return QueueRules(visibility, int(redrive.get("maxReceiveCount", 0)), to and _queue(to), consumer)
 
 
 def _queue(name: str) -> str:
@@ -142,10 +123,7 @@ def _queue(name: str) -> str:
     return re.split(r"[-:/]", name)[-1]
 
 
-@dataclass(frozen=True)
-class Event:
-    """An event that Lambda accepted."""
-
+class Event(NamedTuple):
     function: str
     payload: Any
     source: str
@@ -157,11 +135,8 @@ class Event:
 
 @dataclass
 class Message:
-    """A message in a queue."""
-
     body: str
     sent: datetime
-    attributes: Mapping[str, Any] = field(default_factory=dict)
     received: int = 0
     id: str = field(default_factory=lambda: str(uuid4()))
 
@@ -181,12 +156,13 @@ class Run:
 class Model:
     """One account's Lambda, SQS and Scheduler, with a heap of what happens when.
 
-    `outage` says how a thing fails now, by its name: "denied", "throttled", "server error", "hanging", "down" or "" for
-    not at all. `waiting` gives for each notification when the sweep reads it next, None once it has ended; without
-    it the sweep runs every time. With `parallel` each invocation begins at its own time, whatever others take.
+    `world.now` is the time, which handlers and calls advance. `outage` says how a thing fails now, by its name:
+    "denied", "throttled", "server error", "hanging", "down" or "" for not at all. `waiting` gives for each notification
+    when the sweep reads it next, None once it has ended; without it the sweep runs every time. With `parallel` each
+    invocation begins at its own time, whatever others take.
     """
 
-    world: Clock
+    world: Any
     handlers: Mapping[str, Handler]
     rules: Rules
     redelivers: bool = True
@@ -207,12 +183,10 @@ class Model:
     source: str = ""
 
     def __post_init__(self) -> None:
-        """Begin with empty queues."""
         self.queues: dict[str, list[Message]] = {name: [] for name in self.rules.queues}
         self._heap: list[tuple[datetime, int, Callable[[], None]]] = []
         self._order = itertools.count()
-        self._swept: datetime | None = None
-        self._time = self.world.now
+        self._time: datetime = self.world.now
         self._waiting: dict[str, datetime] = {}
         self._payload: Any = None
         self._ran = False
@@ -222,18 +196,22 @@ class Model:
 
     def accept(self, function: str, payload: Any, source: str) -> None:
         """Take an asynchronous invocation: the caller gets 202 and hears no more of it (L2, L4)."""
-        event = Event(function, payload, source, str(uuid4()), self.world.now)
-        self.at(self.world.now, lambda: self._try(event))
+        self._later(Event(function, payload, source, str(uuid4()), self.world.now), timedelta())
+
+    def _later(self, event: Event, wait: timedelta) -> None:
+        self.at(self.world.now + wait, lambda: self._try(event))
 
     def _try(self, event: Event) -> None:
         if self.outage(event.function) == "throttled":
             self._hold(event)
             return
-        source = "retry" if event.tries else event.source
         try:
-            self._run(event.function, event.payload, source, event.request_id)
+            self._run(event.function, event.payload, "retry" if event.tries else event.source, event.request_id)
         except (Died, Exception):  # noqa: BLE001 - Lambda takes any
-            self._failed(event)
+            if event.tries < self.redelivers * self.rules.functions[event.function].retries:  # L1
+                self._later(event._replace(tries=event.tries + 1), RETRY_WAITS[event.tries])
+            else:
+                self._give_up(event)
 
     def _run(self, function: str, payload: Any, source: str, request_id: str) -> Any:
         self.running, self.source, self._payload, self._ran = function, source, payload, True
@@ -254,29 +232,21 @@ class Model:
         self.count("Throttles", event.function)
         if self.world.now - event.accepted > THROTTLED_FOR:
             self._give_up(event)
-            return
-        wait = timedelta(seconds=min(300, 2**event.throttled))
-        again = Event(**vars(event) | {"throttled": event.throttled + 1})
-        self.at(self.world.now + wait, lambda: self._try(again))
-
-    def _failed(self, event: Event) -> None:
-        # L1
-        retries = self.rules.functions[event.function].retries if self.redelivers else 0
-        if event.tries < retries:
-            again = Event(**vars(event) | {"tries": event.tries + 1})
-            self.at(self.world.now + RETRY_WAITS[event.tries], lambda: self._try(again))
         else:
-            self._give_up(event)
+            wait = timedelta(seconds=min(300, 2**event.throttled))
+            self._later(event._replace(throttled=event.throttled + 1), wait)
 
     def _give_up(self, event: Event) -> None:
         # L3
-        queue = self.rules.functions[event.function].on_failure
-        if queue is None:
-            return
-        about: dict[str, Any] = {"requestId": event.request_id, "functionArn": f"{event.function}:$LATEST"}
-        about |= {"condition": "RetriesExhausted", "approximateInvokeCount": event.tries + 1}
-        record = {"version": "1.0", "timestamp": f"{self.world.now:%Y-%m-%dT%H:%M:%S.000Z}", "requestContext": about}
-        self._deliver(queue, json.dumps(record | {"requestPayload": event.payload}), event.function)
+        if queue := self.rules.functions[event.function].on_failure:
+            about: dict[str, Any] = {"requestId": event.request_id, "functionArn": f"{event.function}:$LATEST"}
+            about |= {"condition": "RetriesExhausted", "approximateInvokeCount": event.tries + 1}
+            record = {
+                "version": "1.0",
+                "timestamp": f"{self.world.now:%Y-%m-%dT%H:%M:%S.000Z}",
+                "requestContext": about,
+            }
+            self._deliver(queue, json.dumps(record | {"requestPayload": event.payload}), event.function)
 
     def _deliver(self, queue: str, body: str, sender: str) -> None:
         if self.outage("SQS"):
@@ -284,62 +254,49 @@ class Model:
         else:
             self.send(queue, body)
 
-    def invoke(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def invoke(self, request: Mapping[str, Any]) -> Answer:
         """Answer Lambda's Invoke: asynchronously Recheck, synchronously ProcessPaidOrder."""
         asked = json.loads(request["Payload"])
         if request.get("InvocationType") == "Event":
             self.accept(RECHECK, asked, "sweep")
             return {"StatusCode": 202}
-        return self._process_paid_order(asked)
-
-    def _process_paid_order(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         run = Run(notification_of(self._payload), asked["pass"], self.world.now, self.running)
         self.runs.append(run)
-        behaviour = self.outage("ProcessPaidOrder") or self.behaviour(run.number)
-        match behaviour:
-            case "dies":
-                raise Died
-            case "fails":
-                self.wait(timedelta(seconds=0.3))
-                return _answer({"errorMessage": "the shop's database is asleep"}, {"FunctionError": "Unhandled"})
-            case "hangs":
-                self.wait(self.rules.pass_timeout)
-                raise ReadTimeoutError(endpoint_url="a test")
-            case "times out":  # the caller gives up; the callee goes on and finishes
-                run.completed = True
-                self.wait(self.rules.pass_timeout)
-                raise ReadTimeoutError(endpoint_url="a test")
-            case "slow":
-                self.wait(self.rules.pass_timeout - timedelta(seconds=1))
-            case _:
-                self.wait(timedelta(seconds=0.3))
-        run.completed = True
-        return _answer({"paid": behaviour != "says no"})
+        return self._process_paid_order(run)
 
-    def around(self, call: Any, name: str, effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Make a call of what has this name, as far as its outage and the function's timeout allow.
+    def _process_paid_order(self, run: Run) -> Answer:
+        how, limit = self.outage("ProcessPaidOrder") or self.behaviour(run.number), self.rules.pass_timeout
+        if how == "dies":
+            raise Died
+        # Where it "times out" the caller gives up, and it goes on and finishes.
+        run.completed = how not in {"fails", "hangs"}
+        takes = {"hangs": limit, "times out": limit, "slow": limit - timedelta(seconds=1)}
+        self.wait(takes.get(how, timedelta(seconds=0.3)))
+        if how in {"hangs", "times out"}:
+            raise ReadTimeoutError(endpoint_url="a test")
+        if how == "fails":
+            return payload({"errorMessage": "the shop's database is asleep"}, error="Unhandled")
+        return payload({"paid": how != "says no"})
 
-        `call.patience` is how many seconds its client waits for an answer, retries included.
-        """
+    def around(self, call: Call, name: str, effect: Callable[[], Answer]) -> Answer:
+        """Make a call of what has this name, as far as its outage and the function's timeout allow."""
         how = self.outage(name)
         if how == "hanging":
             self.wait(timedelta(seconds=call.patience))
         if self.world.now > self._ends:  # L5
             raise Died
         accepted = name == RECHECK and how == "throttled"  # L4
-        return fail(how, call) if how in FAILURES and not accepted else effect()
+        return fail(how, call) if how in {*ERROR_CODES, "hanging"} and not accepted else effect()
 
     # --- SQS ---
 
-    def take(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer SQS's SendMessage."""
-        self.send(_queue(request["QueueUrl"]), request["MessageBody"], request.get("MessageAttributes"))
+    def take(self, request: Mapping[str, Any]) -> Answer:
+        self.send(_queue(request["QueueUrl"]), request["MessageBody"])
         return {"MessageId": "1"}
 
-    def send(self, queue: str, body: str, attributes: Mapping[str, Any] | None = None) -> None:
-        """Take a message."""
+    def send(self, queue: str, body: str) -> None:
         self.count("NumberOfMessagesSent", queue)
-        self._put(queue, Message(body, self.world.now, attributes or {}))
+        self._put(queue, Message(body, self.world.now))
 
     def _put(self, queue: str, message: Message) -> None:
         self.queues[queue].append(message)
@@ -366,10 +323,8 @@ class Model:
             self.at(max(hidden_until, self.world.now), lambda: self._receive(queue, message))
 
     def _consumed(self, function: str, message: Message) -> bool:
-        attributes = {
-            "ApproximateReceiveCount": str(message.received),
-            "SentTimestamp": str(round(message.sent.timestamp() * 1000)),
-        }
+        sent = str(round(message.sent.timestamp() * 1000))
+        attributes = {"ApproximateReceiveCount": str(message.received), "SentTimestamp": sent}
         record = {"messageId": message.id, "body": message.body, "attributes": attributes, "eventSource": "aws:sqs"}
         try:
             answer = self._run(function, {"Records": [record]}, "retry queue", str(uuid4()))
@@ -393,15 +348,14 @@ class Model:
     def _fire(self, target: Mapping[str, Any], tries: int, began: datetime) -> None:
         if self.outage("timers"):
             return
-        if not (self.timer == "refused" or self.outage(RECHECK) == "denied"):
+        if self.timer != "refused" and self.outage(RECHECK) != "denied":
             self.accept(RECHECK, json.loads(target["Input"]), "timer")
             return
         # S3
         self.count("TargetErrorCount", "Scheduler")
-        again = self.world.now + timedelta(minutes=2**tries)
-        policy = target["RetryPolicy"]
-        last = began + timedelta(seconds=policy["MaximumEventAgeInSeconds"])
-        if tries < policy["MaximumRetryAttempts"] and again <= last:
+        again, policy = self.world.now + timedelta(minutes=2**tries), target["RetryPolicy"]
+        is_young = again - began <= timedelta(seconds=policy["MaximumEventAgeInSeconds"])
+        if tries < policy["MaximumRetryAttempts"] and is_young:
             self.at(again, lambda: self._fire(target, tries + 1, began))
         else:
             self._deliver(_queue(target["DeadLetterConfig"]["Arn"]), target["Input"], "Scheduler")
@@ -409,11 +363,9 @@ class Model:
     # --- time ---
 
     def at(self, when: datetime, what: Callable[[], None]) -> None:
-        """Let something happen then."""
         heapq.heappush(self._heap, (when, next(self._order), what))
 
     def wait(self, time: timedelta) -> None:
-        """Let time pass within an invocation."""
         self.world.now += time
 
     def count(self, metric: str, resource: str) -> None:
@@ -422,17 +374,15 @@ class Model:
 
     def step(self, until: datetime) -> bool:
         """Let the next thing happen, if one does by then."""
-        sweep, heap = self._next_sweep(), self._heap
-        if heap and (sweep is None or heap[0][0] <= sweep):
-            when, what = heap[0][0], self._happen
-        elif sweep:
-            when, what = sweep, self.sweep
-        else:
-            return False
-        if when > until:
+        sweep, happens = self._next_sweep(), self._heap[0][0] if self._heap else None
+        when = min(filter(None, (happens, sweep)), default=None)
+        if when is None or when > until:
             return False
         self._time = self.world.now = when if self.parallel else max(self.world.now, when)
-        what()
+        if when == happens:
+            self._happen()
+        else:
+            self.sweep()
         return True
 
     def _happen(self) -> None:
@@ -440,20 +390,17 @@ class Model:
         if self.waiting and self._ran:
             self._ran, found = False, self.waiting()
             self._waiting = {name: when for name, when in found.items() if when}
-            self.finished |= {
-                name: self.world.now for name, when in found.items() if when is None and name not in self.finished
-            }
+            ended = found.keys() - self._waiting.keys() - self.finished.keys()
+            self.finished |= dict.fromkeys(ended, self.world.now)
 
     def sweep(self) -> None:
         """Invoke the sweep, by the template's rule; asynchronously as all the rest."""
-        self._swept = self.world.now
         self.sweeps.append(self.world.now)
         if not self.outage(SWEEP):
             at = {"time": f"{self.world.now:%Y-%m-%dT%H:%M:%SZ}", "detail-type": "Scheduled Event"}
             self.accept(SWEEP, at, "sweep")
 
     def now(self) -> None:
-        """Let happen what is due at this moment."""
         while self.step(self.world.now):
             pass
 
@@ -478,27 +425,17 @@ class Model:
             if not self._waiting:
                 return None
             reads = min(self._waiting.values())
-        swept = self._swept or reads
+        swept = self.sweeps[-1] if self.sweeps else reads
         return swept + every * max(-((swept - reads) // every), 1)
 
 
-def fail(how: str, call: Any) -> dict[str, Any]:
+def fail(how: str, call: Call) -> Answer:
     """Raise what botocore raises where a service fails in this way."""
-    if how in ERROR_CODES:
-        code = ERROR_CODES[how]
-        raise ClientError({"Error": {"Code": code, "Message": f"{code} for a test"}}, call.operation)
-    raise ReadTimeoutError(endpoint_url="a test")
+    raise client_error(ERROR_CODES[how], call) if how in ERROR_CODES else ReadTimeoutError(endpoint_url="a test")
 
 
 def notification_of(payload: Any) -> str:
-    """The notification that a function's event is about."""
     if "Records" in payload:
         body = json.loads(payload["Records"][0]["body"])
         return notification_of(body.get("requestPayload", body))
-    found = payload.get("notificationId") or payload["requestContext"]["requestId"]
-    return str(found)
-
-
-def _answer(body: object, more: Mapping[str, str] | None = None) -> dict[str, Any]:
-    text = json.dumps(body).encode()
-    return {"StatusCode": 200, "Payload": StreamingBody(io.BytesIO(text), len(text)), **(more or {})}
+    return str(payload.get("notificationId") or payload["requestContext"]["requestId"])

@@ -1,17 +1,14 @@
 """One mail of each kind, from the handlers themselves. `make mails` writes them into .local/mails."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-
-import pytest
 
 from callback.errors import FollowUpError
 from callback.report import MAILS_AN_HOUR
 from local.emulator import ROOT
-from tests.support.aws import World, made, sample
-from tests.support.recorded_calls import listening, payload, refuse
-from tests.support.without_coverage import without_coverage
+from tests.support.aws import World, sample, worlds
+from tests.support.recorded_calls import payload, refuse
 
 DIRECTORY = ROOT / ".local" / "mails"
 
@@ -73,31 +70,22 @@ def last_of_the_hour(world: World) -> None:
         refused(world, number)
 
 
-KINDS = (retried, failed, unsettled, unsaved, contradicted, refused, last_of_the_hour)
-SAMPLES: dict[str, Callable[[World], None]] = {happens.__name__: happens for happens in KINDS}
-
-
-def samples() -> Iterator[tuple[str, str]]:
-    """Each kind's name and its mail: the subject, an empty line, the text."""
-    for name, happens in SAMPLES.items():
-        with pytest.MonkeyPatch.context() as patch:
-            wire = listening(patch)
-            with made(wire, patch) as world, without_coverage():
-                happens(world)
-                yield name, as_text(world)
+_KINDS = (retried, failed, unsettled, unsaved, contradicted, refused, last_of_the_hour)
+SAMPLES: dict[str, Callable[[World], None]] = {happens.__name__: happens for happens in _KINDS}
 
 
 def as_text(world: World) -> str:
-    """The last mail."""
+    """The last mail: its subject, an empty line, its text."""
     message = world.mails()[-1]["Message"]
     return f"{message['Subject']['Data']}\n\n{message['Body']['Text']['Data']}"
 
 
 def main() -> None:
-    """Write each as it is shown."""
     DIRECTORY.mkdir(parents=True, exist_ok=True)
-    for name, text in samples():
-        (DIRECTORY / f"{name}.txt").write_text(text)
+    for name, happens in SAMPLES.items():
+        with worlds() as world:
+            happens(world)
+            (DIRECTORY / f"{name}.txt").write_text(as_text(world))
     print(f"{DIRECTORY}: {', '.join(SAMPLES)}")
 
 

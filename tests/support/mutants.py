@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -27,21 +28,8 @@ from pydantic import BaseModel
 from local.emulator import ROOT
 from tests.support.mutate import Mutant, mutants
 
-MODULES = ["record", "passes", "sweep", "delayednotify", "recheck", "timer", "processor", "checksum", "errors"]
-MODULES += ["report", "redact"]
-TESTS = [
-    "checksum",
-    "flow",
-    "mails",
-    "notification",
-    "redact",
-    "report",
-    "retries",
-    "schedule",
-    "settled_orders",
-    "sweep",
-    "waits",
-]
+MODULES = "record passes sweep delayednotify recheck timer processor checksum errors report redact".split()
+TESTS = "checksum flow mails notification redact report retries schedule settled_orders sweep waits".split()
 FUNCTIONS = ROOT / "functions"
 LISTED = ROOT / "tests" / "project" / "survivors.toml"
 # How the process of a mutant ends.
@@ -57,14 +45,12 @@ class Runner:
     """A plugin of pytest's that runs the tests once, and then for every mutant."""
 
     modules: list[str]
-    workers: int
     known: set[str]
-    made: int = 0
-    survived: int = 0
+    made: Counter[str] = field(default_factory=Counter)
+    survived: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Stand in for pytest's own loop."""
         self._session, self._functions = session, _functions()
         self._seen: dict[Any, set[tuple[str, str]]] = {}
         self._took: dict[Any, float] = {}
@@ -93,19 +79,18 @@ class Runner:
 
     def _run_module(self, name: str) -> None:
         running: dict[int, str] = {}
-        found = list(mutants(source_of(name), name))
-        ended: dict[int, list[str]] = {SURVIVED: [], NOT_TRIED: []}
-        for mutant in [*found, *[None] * self.workers]:
-            if running and (mutant is None or len(running) == self.workers):
+        ended: dict[int, list[str]] = {SURVIVED: [], NOTICED: [], NOT_TRIED: []}
+        found, workers = list(mutants(source_of(name), name)), os.cpu_count() or 1
+        for mutant in [*found, *[None] * workers]:
+            if running and (mutant is None or len(running) == workers):
                 process, status = os.wait()
-                ended.setdefault(os.waitstatus_to_exitcode(status), []).append(running.pop(process))
+                ended.get(os.waitstatus_to_exitcode(status), ended[NOTICED]).append(running.pop(process))
                 print(".", end="", flush=True)
             if mutant:
                 running[self._forked(mutant, name)] = mutant.name
-        survived = ended[SURVIVED]
-        wrong = judged(name, survived, self.known) + [f"  NOT TRIED: {mutant}" for mutant in ended[NOT_TRIED]]
-        print("\n".join(["", f"{name:<12}{_score(len(found), len(survived))}", *wrong]), flush=True)
-        self.made, self.survived, self.wrong = self.made + len(found), self.survived + len(survived), self.wrong + wrong
+        wrong = judged(name, ended[SURVIVED], self.known) + [f"  NOT TRIED: {mutant}" for mutant in ended[NOT_TRIED]]
+        self.made[name], self.survived[name], self.wrong = len(found), len(ended[SURVIVED]), self.wrong + wrong
+        print("\n".join(["", score(name, len(found), len(ended[SURVIVED])), *wrong]), flush=True)
 
     def _forked(self, mutant: Mutant, name: str) -> int:
         if process := os.fork():
@@ -134,7 +119,6 @@ class Runner:
 
 
 def source_of(name: str) -> str:
-    """Return the source of a module of callback/, or of a handler."""
     files = (FUNCTIONS / "callback" / f"{name}.py", FUNCTIONS / name / "__init__.py")
     return next(file for file in files if file.exists()).read_text()
 
@@ -196,8 +180,9 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(constant)
 
 
-def _score(made: int, survived: int) -> str:
-    return f"{made:5} mutants {made - survived:5} killed {survived:4} survived {(made - survived) / made:8.1%}"
+def score(name: str, made: int, survived: int) -> str:
+    killed = made - survived
+    return f"{name:<12}{made:5} mutants {killed:5} killed {survived:4} survived {killed / made:8.1%}"
 
 
 def listed(text: str) -> set[str]:
@@ -213,17 +198,15 @@ def judged(module: str, survivors: list[str], known: set[str]) -> list[str]:
 
 
 def main() -> int:
-    """Run the mutants of all modules, or of one."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", choices=MODULES)
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    given = parser.parse_args()
+    only = parser.parse_args().only
     os.environ["CI"] = "1"  # hypothesis tries the same examples for every mutant, and keeps none
-    runner = Runner([given.only] if given.only else MODULES, given.workers, listed(LISTED.read_text()))
+    runner = Runner([only] if only else MODULES, listed(LISTED.read_text()))
     files = [str(ROOT / "tests" / "functions" / f"test_{name}.py") for name in TESTS]
     if status := pytest.main([*_OPTIONS, *files], plugins=[runner]):
         return int(status)
-    print(f"{'all':<12}{_score(runner.made, runner.survived)}")
+    print(score("all", runner.made.total(), runner.survived.total()))
     print(f"{len(runner.wrong)} to read; the reasons of all others are in {LISTED.relative_to(ROOT)}")
     return int(bool(runner.wrong))
 

@@ -4,11 +4,11 @@ Left out is what no requirement speaks of: log lines, the wording of errors, doc
 """
 
 import ast
-import copy
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import CodeType
 from typing import Any
 
@@ -17,7 +17,6 @@ _PAIRS = [(ast.Lt, ast.LtE), (ast.Gt, ast.GtE), (ast.Eq, ast.NotEq), (ast.Is, as
 _SWAPPED: dict[type[ast.AST], Any] = {a: b for pair in _PAIRS for a, b in (pair, pair[::-1])}
 _SWAPPED |= {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.FloorDiv, ast.Mod: ast.FloorDiv}
 _OTHER = {"min": "max", "max": "min"}
-_FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 # One condition of DynamoDB's, and one assignment or name of an update.
 _CONDITION = r"(?:\w+\(#\w+\)|[#:]\w+ (?:=|<>|<=?) :\w+|\((?:[^()]|\([^()]*\))*\))"
 _CLAUSES = [
@@ -26,6 +25,9 @@ _CLAUSES = [
     re.compile(r", #\w+(?: = [^,#]+)?(?=,| REMOVE| ADD|$)"),
     re.compile(r"(?<=[TE] )#\w+(?: = :\w+)?, "),
 ]
+
+
+Put = Callable[[ast.AST], None]
 
 
 @dataclass(frozen=True)
@@ -40,29 +42,35 @@ class Mutant:
 def mutants(source: str, module: str) -> Iterator[Mutant]:
     """Make each mutant of a module's source; its name is the same while the code around it changes."""
     tree, names = ast.parse(source), Counter[str]()
-    for function, parent, field, index, node in list(_places(tree, None)):
+    for function, node, parent, put in list(_places(tree, None)):
         for what, variant in _variants(node, parent):
-            _put(parent, field, index, ast.copy_location(variant, node))
+            put(ast.copy_location(variant, node))
             code = compile(ast.fix_missing_locations(tree), f"callback/{module}.py", "exec")
-            _put(parent, field, index, node)
+            put(node)
             name = f"{module}.{function}: {what}" if function else f"{module}: {what}"
             names[name] += 1
             yield Mutant(name if names[name] == 1 else f"{name} ({names[name]})", function, code)
 
 
-def _places(node: ast.AST, function: str | None, within: str = "") -> Iterator[tuple[str | None, Any, str, int, Any]]:
+def _places(node: ast.AST, function: str | None, path: str = "") -> Iterator[tuple[str | None, Any, ast.AST, Put]]:
+    """Find what may be faulty: in which function, in which node, and how another takes its place."""
     for field, value in ast.iter_fields(node):
         if field in {"annotation", "returns", "args", "decorator_list", "bases"} and not isinstance(node, ast.Call):
             continue
         for index, child in enumerate(value if isinstance(value, list) else [value]):
             if not isinstance(child, ast.AST) or _is_wording(child, node):
                 continue
-            yield function, node, field, index if isinstance(value, list) else -1, child
-            if isinstance(child, (ast.ClassDef, *_FUNCTION)):
-                path = f"{within}{child.name}"
-                yield from _places(child, function or (path if isinstance(child, _FUNCTION) else None), f"{path}.")
-            else:
-                yield from _places(child, function, within)
+            yield function, child, node, partial(_put, node, field, index)
+            inner = f"{path}{child.name}" if isinstance(child, ast.ClassDef | ast.FunctionDef) else ""
+            named = function or (inner if isinstance(child, ast.FunctionDef) else None)
+            yield from _places(child, named, f"{inner}." if inner else path)
+
+
+def _put(parent: ast.AST, field: str, index: int, node: ast.AST) -> None:
+    if isinstance(getattr(parent, field), list):
+        getattr(parent, field)[index] = node
+    else:
+        setattr(parent, field, node)
 
 
 def _is_wording(node: ast.AST, parent: ast.AST) -> bool:
@@ -77,13 +85,6 @@ def _is_wording(node: ast.AST, parent: ast.AST) -> bool:
     if isinstance(node, ast.If):
         return ast.unparse(node.test) == "TYPE_CHECKING"
     return isinstance(parent, ast.Raise) or ast.unparse(node).startswith(("Literal[", "super().__init__("))
-
-
-def _put(parent: Any, field: str, index: int, node: ast.AST) -> None:
-    if index < 0:
-        setattr(parent, field, node)
-    else:
-        getattr(parent, field)[index] = node
 
 
 def _variants(node: Any, parent: ast.AST) -> Iterator[tuple[str, ast.AST]]:
@@ -149,14 +150,10 @@ def _short(code: str) -> str:
 
 
 def _but(node: Any, **fields: Any) -> Any:
-    other = copy.copy(node)
-    for name, value in fields.items():
-        setattr(other, name, value)
-    return other
+    return type(node)(**vars(node) | fields)
 
 
 def values(value: object) -> Iterator[Any]:
-    """The values that a constant may have instead."""
     match value:
         case bool():
             yield not value

@@ -2,11 +2,9 @@
 
 import logging
 import os
-import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,12 +14,8 @@ from typing import Any
 import pytest
 
 from local.emulator import ROOT
-from tests.support.aws import World, made, sample
-from tests.support.fault_scenarios import START, USUAL
+from tests.support.aws import HANDLERS, START, World, sample, worlds
 from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, SWEEP, Model
-from tests.support.moto_in_process import asked_directly
-from tests.support.recorded_calls import listening
-from tests.support.without_coverage import without_coverage
 
 FILE = ROOT / "docs" / "outages.md"
 # How long, and how far apart the notifications come: fewer in a long outage, so that all of it takes minutes, and at no
@@ -92,8 +86,6 @@ _TABLE = """
 
 @dataclass(frozen=True)
 class Ended:
-    """How an outage ended."""
-
     sent: int
     done: int
     healed: timedelta
@@ -110,22 +102,9 @@ class Ended:
         return self.done == self.sent and in_time and self.left == 0
 
 
-@contextmanager
-def worlds() -> Iterator[World]:
-    """Make a world for outages."""
-    with pytest.MonkeyPatch.context() as patch:
-        wire = listening(patch)
-        with made(wire, patch) as world, without_coverage(), asked_directly(wire):
-            patch.setattr(logging, "raiseExceptions", False)
-            yield world
-
-
 def outage(world: World, down: Mapping[str, str], length: timedelta, every: timedelta) -> Ended:
     """Let what is down be down for so long, and everything come to rest."""
-    random.seed(1)  # the jitter of the waits
     world.empty()
-    world.now = START
-    world.cold_start(**USUAL)
     world.pay()
     world.pay(chargeId=BROWSER_RETURN)
     world.order()
@@ -144,6 +123,7 @@ def outage(world: World, down: Mapping[str, str], length: timedelta, every: time
         model.at(when, partial(model.accept, DELAYED_NOTIFY, event, "Notify"))
     printed = world.printed.write
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logging, "raiseExceptions", False)
         patch.setattr(world.printed, "write", lambda text: _closed() if fails("standard output") else printed(text))
         model.rest(length + timedelta(hours=100))
     done = {row["notificationId"] for row in world.rows("CREDIT_CARD_NOTIFY_TABLE") if row["state"] == "DONE"}
@@ -166,83 +146,76 @@ def _closed() -> int:
 
 # --- alarms ---
 
-Key = tuple[str, ...]
+Key = tuple[str, str]
+"""A metric, and the value of its only dimension."""
+Values = dict[Key, list[tuple[datetime, datetime, float]]]
+"""From when to when a metric had which value."""
 
 
 def rings(world: World, model: Model) -> Iterator[tuple[str, datetime]]:
     """Name the template's alarms each time they rang, and the beginning of the period whose value did it."""
     values = _values(world, model)
-    functions = {
-        n: about["Properties"] for n, about in world.resources.items() if about["Type"] == "AWS::Lambda::Function"
+    alarms = {
+        n: about["Properties"] for n, about in world.resources.items() if about["Type"] == "AWS::CloudWatch::Alarm"
     }
-    names = {about["FunctionName"]: name for name, about in functions.items()}
-    for name, about in world.resources.items():
-        if about["Type"] == "AWS::CloudWatch::Alarm":
-            for at in _rings(about["Properties"], values, names, model):
-                yield name.removesuffix("Alarm"), datetime.fromtimestamp(at * about["Properties"]["Period"], UTC)
+    for name, alarm in alarms.items():
+        [dimension] = alarm["Dimensions"]
+        found = values[alarm["MetricName"], _called(world, **dimension)]
+        for at in _rings(alarm, found, model.sweeps):
+            yield name.removesuffix("Alarm"), datetime.fromtimestamp(at * alarm["Period"], UTC)
 
 
-def _values(world: World, model: Model) -> dict[Key, list[tuple[datetime, float]]]:
-    found = defaultdict[Key, list[tuple[datetime, float]]](list)
+def _values(world: World, model: Model) -> Values:
+    values: Values = defaultdict(list)
     for when, metric, resource in model.counts:
-        found[metric, resource].append((when, 1))
+        values[metric, resource].append((when, when, 1))
+    for metric, queue, begins, ends in model.levels:
+        values[metric, queue].append((begins, ends, 1))
     for when, _, line in world.lines:
         for directive in line.get("_aws", {}).get("CloudWatchMetrics", ()):
-            [dimensions] = directive["Dimensions"]
             for metric in directive["Metrics"]:
-                found[(metric["Name"], *(str(line[name]) for name in sorted(dimensions)))].append(
-                    (when, line[metric["Name"]])
-                )
-    return found
+                values[metric["Name"], line["Branch"]].append((when, when, line[metric["Name"]]))
+    return values
 
 
-def _rings(
-    alarm: dict[str, Any], values: dict[Key, list[tuple[datetime, float]]], names: dict[str, str], model: Model
-) -> list[int]:
-    dimensions = {about["Name"]: about["Value"] for about in alarm["Dimensions"]}
-    key = (alarm["MetricName"], *(_plain(name, dimensions[name], names) for name in sorted(dimensions)))
-    period = alarm["Period"]
+def _called(world: World, *, Name: str, Value: str) -> str:  # noqa: N803 - as CloudFormation calls them
+    """What the model calls the resource of an alarm's dimension."""
+    if Name == "ScheduleGroup":
+        return "Scheduler"
+    if Name == "FunctionName":
+        return next(name for name in HANDLERS if world.resources[f"{name}Function"]["Properties"][Name] == Value)
+    return Value.removeprefix("stack-")
+
+
+def _rings(alarm: dict[str, Any], values: list[tuple[datetime, datetime, float]], sweeps: list[datetime]) -> list[int]:
+    def period(when: datetime) -> int:
+        return int(when.timestamp()) // int(alarm["Period"])
+
     by_period = defaultdict[int, list[float]](list)
-    for when, value in values.get(key, ()):
-        by_period[int(when.timestamp()) // period].append(value)
-    for metric, queue, begins, ends in model.levels:
-        if (metric, queue) == key:
-            for at in range(int(begins.timestamp()) // period, int(ends.timestamp()) // period + 1):
-                by_period[at].append(1)
+    for begins, ends, value in values:
+        for at in range(period(begins), period(ends) + 1):
+            by_period[at].append(value)
     statistic = max if alarm["Statistic"] == "Maximum" else sum
     breaching = {at for at, found in by_period.items() if statistic(found) >= alarm["Threshold"]}
     if alarm["TreatMissingData"] == "breaching":  # of a sweep that ran, or could not, and reported nothing
-        breaching |= {int(when.timestamp()) // period for when in model.sweeps} - set(by_period)
-    wanted = range(alarm["EvaluationPeriods"])
-    alarmed = {at for at in breaching if all(at - n in breaching for n in wanted)}
+        breaching |= set(map(period, sweeps)) - set(by_period)
+    alarmed = {at for at in breaching if breaching.issuperset(range(at - alarm["EvaluationPeriods"] + 1, at))}
     return sorted(at for at in alarmed if at - 1 not in alarmed)
-
-
-def _plain(dimension: str, value: str, names: dict[str, str]) -> str:
-    if dimension == "ScheduleGroup":
-        return "Scheduler"
-    return names[value].removesuffix("Function") if dimension == "FunctionName" else value.rsplit("-", maxsplit=1)[-1]
 
 
 # --- the document ---
 
 
 def head() -> str:
-    """What the document says before its tables."""
     lengths = ", ".join(f"every {_minutes(every)} in {name}" for name, (_, every) in LENGTHS.items())
     return _HEAD.format(lengths=lengths, cases="; ".join(CASES))
 
 
 def _minutes(time: timedelta) -> str:
-    seconds = max(-(-time // timedelta(seconds=1)), 0)
-    hours, minutes = divmod(seconds // 60, 60)
-    return (
-        f"{hours} h {minutes:02} min"
-        if hours
-        else f"{minutes} min {seconds % 60:02} s"
-        if seconds % 60
-        else f"{minutes} min"
-    )
+    minutes, seconds = divmod(max(-(-time // timedelta(seconds=1)), 0), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{minutes} min {seconds:02} s" if seconds else f"{minutes} min"
 
 
 def _line(case: str, ended: Ended) -> str:
@@ -259,15 +232,14 @@ def _played(length: str, case: str) -> Ended:
 
 
 def main() -> None:
-    """Write the document anew."""
     asked = list(product(LENGTHS, CASES))
     with ProcessPoolExecutor(os.cpu_count()) as processes:
         ended = dict(zip(asked, processes.map(_played, *zip(*asked, strict=True)), strict=True))
-    tables = [
-        _TABLE.format(length=length) + "".join(_line(case, ended[length, case]) for case in CASES) for length in LENGTHS
-    ]
     short = [end.is_healed(LENGTHS[length][0]) for (length, _), end in ended.items() if length != "80 hours"]
-    FILE.write_text(head() + _SUMMARY.format(kept=sum(short), all=len(short)) + "".join(tables))
+    text = head() + _SUMMARY.format(kept=sum(short), all=len(short))
+    for length in LENGTHS:
+        text += _TABLE.format(length=length) + "".join(_line(case, ended[length, case]) for case in CASES)
+    FILE.write_text(text)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,12 @@
 import io
 import logging
 import os
-import random
 import re
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from types import SimpleNamespace
 from typing import Literal
 
@@ -61,23 +60,17 @@ def main() -> int:
         return 2
     logging.disable()  # the functions' own lines
     os.environ |= _TERMINAL | {"AWS_DEFAULT_REGION": REGION}
-    with _busy_stack() as deployed:
-        for name, command in COMMANDS.items():
-            (IMAGES / f"{name}.svg").write_text(draw(name, f"followups {' '.join(command)}", _run(deployed, *command)))
-        with deployed.world.wire:
-            _photograph_board(Poller(Stack(), clock=lambda: deployed.world.now), program)
-    return 0
-
-
-@contextmanager
-def _busy_stack() -> Iterator[Deployed]:
     with pytest.MonkeyPatch.context() as patch, made(listening(patch), patch) as world:
-        random.seed(1)  # the jitter of the waits
+        world.empty()
         patch.setattr("callback.passes.time", SimpleNamespace(monotonic=world.monotonic))
         deployed = Deployed(world)
         deployed.put_each_kind()
         play(world)
-        yield deployed
+        for name, command in COMMANDS.items():
+            (IMAGES / f"{name}.svg").write_text(draw(name, f"followups {' '.join(command)}", _run(deployed, *command)))
+        with world.wire:
+            _photograph_board(Poller(Stack(), clock=lambda: world.now), program)
+    return 0
 
 
 def _run(deployed: Deployed, *command: str) -> str:

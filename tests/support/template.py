@@ -46,19 +46,19 @@ class NoPolicies:
     """A loader without AWS's managed policies."""
 
     def load(self) -> dict[str, str]:
-        """Return no policy."""
         return {}
+
+
+@cache
+def written() -> dict[str, Any]:
+    """The template as written, which nobody may change."""
+    parsed: dict[str, Any] = unmeasured(yaml_parse, (ROOT / "template.yaml").read_text())
+    return parsed
 
 
 def source() -> dict[str, Any]:
     """The template as written; a copy, which a test may change."""
-    return deepcopy(_parsed())
-
-
-@cache
-def _parsed() -> dict[str, Any]:
-    parsed: dict[str, Any] = unmeasured(yaml_parse, (ROOT / "template.yaml").read_text())
-    return parsed
+    return deepcopy(written())
 
 
 @cache
@@ -68,7 +68,6 @@ def resolved(**parameters: str) -> dict[str, Any]:
 
 
 def arn(name: str, **parameters: str) -> str:
-    """The ARN of a resource of the template."""
     found: str = _resolver(**parameters).value({"Fn::GetAtt": f"{name}.Arn"})
     return found
 

@@ -31,16 +31,3 @@ def unmeasured(call: Callable[..., Any], *arguments: Any) -> Any:
         return call(*arguments)
     finally:
         sys.settrace(tracer)
-
-
-def roomily(call: Callable[..., Any], *arguments: Any) -> Any:
-    """Call with room on the interpreter's stack.
-
-    CPython takes the stack in pieces of 16 KiB and gives each back as soon as it is empty: a loop that crosses the edge
-    of one asks the system for memory at every turn. A frame that fits into no piece gets one of 512 KiB, and what is
-    called from it finds its place there.
-    """
-    return call(*arguments)
-
-
-roomily.__code__ = roomily.__code__.replace(co_stacksize=34_000)

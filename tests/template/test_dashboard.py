@@ -8,9 +8,9 @@ import pytest
 
 from callback.log import NAMESPACE
 from tests.functions.test_strangers import ALL, MINUTE, Shop, posts
-from tests.support.aws import made
+from tests.support.aws import made, worlds
 from tests.support.fault_scenarios import SCENARIOS, Story
-from tests.support.outages import outage, worlds
+from tests.support.outages import outage
 from tests.support.recorded_calls import listening
 from tests.template.test_template import ALARMS, FUNCTIONS, QUEUES, RESOURCES, properties
 

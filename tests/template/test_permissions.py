@@ -11,20 +11,23 @@ import pytest
 
 from local.emulator import ACCOUNT, REGION
 from tests.functions.test_fault_scenarios import SITES
-from tests.support.aws import PARAMETERS, made
+from tests.support.aws import PARAMETERS, worlds
 from tests.support.fault_scenarios import SCENARIOS, Point, Scenario, Story
-from tests.support.iam import Statement, allowed, conditions, trusted
-from tests.support.moto_in_process import asked_directly
-from tests.support.recorded_calls import Call, listening
-from tests.support.required_permissions import (
+from tests.support.iam import (
     SCHEDULER,
     SUFFIX,
     Need,
+    Statement,
+    allowed,
     assuming_for,
+    conditions,
     needs,
     needs_of_lambda,
     needs_of_scheduler,
+    trusted,
 )
+from tests.support.lambda_model import read_rules
+from tests.support.recorded_calls import Call
 from tests.support.template import arn, resolved
 from tests.template.test_template import RESOURCES, TABLES, properties, statements
 
@@ -59,44 +62,20 @@ OUTLASTS_RETRIES = Scenario(
 Needs = dict[str, set[Need]]
 
 
-def is_allowed(policy: list[Statement], need: Need) -> bool:
-    """IAM's answer to a need."""
-    return allowed(policy, need.action, need.resource, dict(need.context))
-
-
 def denied(policy: list[Statement], asked: set[Need]) -> set[Need]:
     """The needs that a policy does not meet."""
-    return {need for need in asked if not is_allowed(policy, need)}
-
-
-def on_failure(function: str) -> str | None:
-    """Where Lambda keeps the events that a function could not finish, if it keeps them."""
-    configured = [properties(name) for name in of_type("AWS::Lambda::EventInvokeConfig")]
-    destinations = [c["DestinationConfig"] for c in configured if c["FunctionName"] == _name(function)]
-    return next((str(d["OnFailure"]["Destination"]) for d in destinations if d), None)
-
-
-def source_of(function: str) -> str | None:
-    """The queue that Lambda reads for a function, if there is one."""
-    mappings = [properties(name) for name in of_type("AWS::Lambda::EventSourceMapping")]
-    return next((str(m["EventSourceArn"]) for m in mappings if m["FunctionName"] == _name(function)), None)
-
-
-def _name(function: str) -> str:
-    return str(properties(function)["FunctionName"])
+    return {need for need in asked if not allowed(policy, need)}
 
 
 @pytest.fixture(scope="module")
 def heard() -> list[tuple[Point, Call]]:
     """Every call of stories in which all goes well, passes fail, nothing is saved, no timer fires, one is given up."""
     calls: list[tuple[Point, Call]] = []
-    with pytest.MonkeyPatch.context() as patch:
-        wire = listening(patch)
-        with made(wire, patch) as world, asked_directly(wire):
-            for scenario in (*SCENARIOS.values(), OUTLASTS_RETRIES):
-                for crossing in ((True, "once"), (False, "never"))[: 1 if scenario is OUTLASTS_RETRIES else 2]:
-                    points = Story(world, scenario, crossing).play().points
-                    calls += zip(points, wire.calls, strict=True)
+    with worlds() as world:
+        for scenario in (*SCENARIOS.values(), OUTLASTS_RETRIES):
+            for crossing in ((True, "once"), (False, "never"))[: 1 if scenario is OUTLASTS_RETRIES else 2]:
+                points = Story(world, scenario, crossing).play().points
+                calls += zip(points, world.wire.calls, strict=True)
     return calls
 
 
@@ -114,10 +93,11 @@ def needed(heard: list[tuple[Point, Call]], timers: list[dict[str, Any]]) -> Nee
         asked[ROLE_OF[f"{function}Function"]].update(needs(call))
     for timer in timers:
         asked[ROLES[timer["Target"]["RoleArn"]]].update(needs_of_scheduler(timer))
-    for function in FUNCTIONS:
-        asked[ROLE_OF[function]].update(
-            needs_of_lambda(properties(function), on_failure(function), source_of(function))
-        )
+    rules = read_rules(RESOURCES)
+    for name, rule in rules.functions.items():
+        source = next((queue for queue, about in rules.queues.items() if about.consumer == name), None)
+        queues = (rule.on_failure and arn_of(rule.on_failure), source and arn_of(source))
+        asked[ROLE_OF[f"{name}Function"]].update(needs_of_lambda(properties(f"{name}Function"), *queues))
     return asked
 
 
@@ -158,7 +138,7 @@ def test_call_with_another_context_is_denied(needed: Needs, role: str) -> None:
     others = [need._replace(context=((key, "another"),)) for need in guarded for key, _ in need.context]
     unsaid = [need._replace(context=()) for need in guarded]
     assert guarded
-    assert [need for need in others + unsaid if is_allowed(statements(role), need)] == []
+    assert [need for need in others + unsaid if allowed(statements(role), need)] == []
 
 
 @pytest.mark.parametrize("role", ROLES.values())
@@ -207,8 +187,8 @@ def test_given_mail_identity_takes_the_place_of_the_sender(role: str) -> None:
     """Where the verified identity is a domain, mail is sent from it, and still as the sender alone."""
     policy = statements(role, resolved(**PARAMETERS, ErrorMailIdentity="local.example"))
     domain = Need("ses:SendEmail", f"arn:aws:ses:{REGION}:{ACCOUNT}:identity/local.example")
-    assert is_allowed(policy, domain._replace(context=(("ses:FromAddress", "payment3@local.example"),)))
-    assert not is_allowed(policy, domain._replace(context=(("ses:FromAddress", "boss@local.example"),)))
+    assert allowed(policy, domain._replace(context=(("ses:FromAddress", "payment3@local.example"),)))
+    assert not allowed(policy, domain._replace(context=(("ses:FromAddress", "boss@local.example"),)))
 
 
 @pytest.mark.parametrize("role", ROLES.values())
