@@ -103,7 +103,7 @@ class PassError(FollowUpError):
 
     def __init__(self, number: int, reason: str, answer: str | None = None) -> None:
         super().__init__(f"pass {number}: {reason}")
-        self.number, self.answer = number, answer
+        self.number, self.reason, self.answer = number, reason, answer
 
 
 class PassFailed(PassError):

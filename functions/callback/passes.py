@@ -134,7 +134,7 @@ class Passes:
             with log.unimportant("record"):  # without it the claim runs out, and the sweep tries again
                 self.records.fail(record, error)
             return error
-        gave_up = GaveUp(record.next_pass, f"given up after {error}", error.answer)
+        gave_up = GaveUp(record.next_pass, f"given up: {error.reason}", error.answer)
         self.reporter.report(gave_up)
         with log.unimportant("record"):
             self.records.end(record, gave_up)

@@ -141,7 +141,8 @@ def error_mail(settings: Settings, kind: str, row: Item, logged: Item, *, is_las
     about |= {"Checksum": row.get("checksumStatus", "unknown"), "Function": row["functionName"]}
     about["Error log"] = f"errorId {row['errorId']}"
     if logged:
-        about["Seen"] = f"{logged['occurrences']} times since {parse_utc(logged['firstAt']):%Y-%m-%d %H:%M:%S} UTC"
+        times = "once, at" if logged["occurrences"] == 1 else f"{logged['occurrences']} times since"
+        about["Seen"] = f"{times} {parse_utc(logged['firstAt']):%Y-%m-%d %H:%M:%S} UTC"
     lines = [todo, "", f"    followups {_with_id(command, row, stack)}", ""]
     lines += [f"{name}: {text}" for name, text in about.items()]
     if is_last:

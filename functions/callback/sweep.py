@@ -83,8 +83,10 @@ class Sweep:
         try:
             item = self.records.move_back(found)
             return self._hand_over(item) if item else "moved"
-        except AWS_ERRORS as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others of the shard go on
             log.warn(f"{found['notificationId']} could not be handed over: {error}")
+            if not isinstance(error, AWS_ERRORS):
+                self.reporter.report(error)
             return "errors"
 
     def _hand_over(self, item: Item) -> str:
@@ -98,8 +100,8 @@ class Sweep:
         if record.is_claimed(now):
             return "inProgress"
         if self.records.has_failed_too_long(record, _GRACE):
-            reason = f"given up after {record.last_error or 'attempts that recorded nothing'}"
-            return self._end(item, GaveUp(record.next_pass, reason))
+            number, error = record.next_pass, record.last_error or "its attempts recorded nothing"
+            return self._end(item, GaveUp(number, f"given up: {error.rpartition(f'pass {number}: ')[2]}"))
         payload = json.dumps(timer_input(record))
         self.client.invoke(FunctionName=self.recheck_function, InvocationType="Event", Payload=payload)
         return "handedOver"

@@ -92,7 +92,7 @@ def test_refused_event_cannot_take_the_place_of_a_failed_ones_row(world: World) 
         world.wait(HOUR)
     failed(world)
     assert (len(world.errors()), ends_mailed(world)) == (len(forged) + 2, 1)
-    assert as_text(world).endswith("Seen: 1 times since 2026-11-25 13:30:17 UTC\n")
+    assert as_text(world).endswith("Seen: once, at 2026-11-25 13:30:17 UTC\n")
 
 
 def test_event_that_shows_no_id_is_known_by_its_content(world: World) -> None:

@@ -189,6 +189,19 @@ def test_refused_hand_over_stops_no_other(world: World, name: str) -> None:
     assert sorted(names(swept(world))) == ["n-1", "n-2", "n-3"]
 
 
+@pytest.mark.parametrize("name", ["lambda.Invoke", "dynamodb.UpdateItem"])
+def test_unforeseen_fault_with_one_notification_is_reported_and_stops_no_other(world: World, name: str) -> None:
+    """It has a row and a mail, and the rest of its shard is handed over."""
+    for number in (1, 1 + SWEEP_SHARDS, 1 + 2 * SWEEP_SHARDS):
+        overdue(world, number)
+    once(world, name, lambda _: 1 // 0)
+    assert names(swept(world))[-2:] == ["n-17", "n-33"]
+    [line] = world.log()
+    assert (line["level"], line["errors"], line["handedOver"]) == ("WARNING", 1, 2)
+    assert line["warnings"] == ["n-1 could not be handed over: integer division or modulo by zero"]
+    assert (world.error()["errorType"], len(world.mails())) == ("ZeroDivisionError", 1)
+
+
 def test_fault_of_the_sweep_itself_is_reported(world: World) -> None:
     """What it does not expect is reported and raised like any error."""
     once(world, "dynamodb.Query", lambda _: 1 // 0)
@@ -201,7 +214,7 @@ def test_fault_of_the_sweep_itself_is_reported(world: World) -> None:
 
 def test_what_no_attempt_could_end_the_sweep_ends(world: World) -> None:
     """An hour after Recheck should have given up: FAILED, with row, mail and count; what waits shorter goes on."""
-    overdue(world, 1, hours=73.1, leaseUntil=format_utc(world.now), claimId="dead", lastError="PassFailed: the last")
+    overdue(world, 1, hours=73.1, leaseUntil=format_utc(world.now), claimId="dead", lastError="PassFailed: pass 2: why")
     overdue(world, 2, hours=72.5)
     assert names(swept(world)) == ["n-2"]
     row, error, [mail] = rows(world)["n-1"], world.error(), world.mails()
@@ -209,7 +222,7 @@ def test_what_no_attempt_could_end_the_sweep_ends(world: World) -> None:
     assert WAITING & set(row) == ENDED
     about = {"orderId": "ORDER-1", "chargeId": "chrg_test_1", "notificationId": "n-1", "functionName": "sweep"}
     assert (about | {"errorType": "GaveUp", "checksumStatus": "valid"}).items() <= error.items()
-    assert "the last" in error["message"]
+    assert error["message"] == "pass 2: given up: why"
     assert "ORDER-1" in mail["Message"]["Subject"]["Data"]
     assert (world.log()[0]["Failed"], world.log()[0]["failed"]) == (1, 1)
 
