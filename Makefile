@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .PHONY: help run up send down test check sam-local env invoke debug build preflight prove audit bench clean \
-  image fuzz mutants soak outages failure-table pictures mails
+  image redrive replay lines fuzz mutants soak outages failure-table pictures mails
 
 BIN := .venv/bin
 EMULATOR := .venv-emulator
@@ -11,7 +11,7 @@ BENCH := .venv-bench
 RUNTIME := .venv-runtime
 # What functions/requirements.txt locks, and nothing else.
 DEPLOYED := .venv-deployed
-GIVEN := ADDRESS ARCHITECTURE BASE COUNT DELAY ENVIRONMENT EVENT FAILURES FUNCTION IMAGE LATENCY MINUTES ONLY OUTAGE QUICK SEED
+GIVEN := ADDRESS ARCHITECTURE BASE COUNT DELAY ENVIRONMENT EVENT FAILURES FUNCTION IMAGE LATENCY MINUTES ONLY ORDER OUTAGE QUICK SEED STACK
 # What a person gives is a text: neither make nor the shell runs any of it. Make would expand its dollar signs wherever it is
 # used or exported, here and in the makes that `sam build` starts; so it is taken as it was written, and recipes read it from
 # the environment. MAKEOVERRIDES would hand it on as it came.
@@ -75,9 +75,14 @@ build: .venv/installed ## build the functions and say how large they are
 	@$(LOCAL) PATH="$$PWD/$(BIN):$$PATH" $(BIN)/sam build
 	@$(LOCAL) $(BIN)/python -m artefact.size
 
-# It acts on the account that the environment's profile, region and endpoint name: not LOCAL.
+# These act on the account that the environment's profile, region and endpoint name: not LOCAL.
 preflight: .venv/installed ## would a deployment work in this account? make preflight [ENVIRONMENT=prod]
 	@$(BIN)/followups preflight $${ENVIRONMENT:+--config-env="$$ENVIRONMENT"}
+
+redrive: COMMAND = dead-letters redrive --yes $${STACK:+--stack="$$STACK"}
+replay: COMMAND = replay --yes $${STACK:+--stack="$$STACK"} -- "$${ORDER:?say which order: make replay ORDER=...}"
+redrive replay: .venv/installed
+	@$(BIN)/followups $(COMMAND)
 
 ##@ Prove and measure
 prove: fuzz mutants soak ## the longer checks: make fuzz [COUNT=200000], mutants [ONLY=record], soak [MINUTES=10], or all of them
@@ -96,6 +101,10 @@ audit: build $(AUDIT)/installed $(DEPLOYED)/installed ## known vulnerabilities, 
 	@env -u BC_API_KEY $(AUDIT)/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
 	@$(AUDIT)/bin/cyclonedx-py environment $(DEPLOYED)/bin/python --pyproject pyproject.toml --mc-type application \
 	  --output-reproducible --output-format JSON --outfile .aws-sam/build/sbom.cdx.json
+
+# How long each room is, before and now.
+lines: .venv/installed
+	@$(LOCAL) $(BIN)/python -m bench.lines
 
 bench: .venv/installed $(RUNTIME)/installed $(BENCH)/installed ## measure, and write docs/benchmarks.md: 5 minutes; a look in 2: make bench QUICK=1 [ONLY=warm]
 	@$(LOCAL) $(BENCH)/bin/python -m bench $${QUICK:+--quick} $${ONLY:+--only="$$ONLY"}

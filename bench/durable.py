@@ -13,6 +13,8 @@ import aws_durable_execution_sdk_python as durable
 from aws_durable_execution_sdk_python.config import Duration
 from aws_durable_execution_sdk_python_testing import DurableFunctionTestRunner
 
+from bench.worker import Spent, timed
+
 
 def measure(latency_ms: int, count: int) -> list[float]:
     """Return the billed milliseconds of so many executions after a first one."""
@@ -22,7 +24,7 @@ def measure(latency_ms: int, count: int) -> list[float]:
 
 
 def _execute(seconds: float, number: int) -> float:
-    billed: list[float] = []
+    billed = Spent()
 
     @durable.durable_execution  # type: ignore[untyped-decorator]  # its types are in .venv-bench only
     def handler(_event: Any, context: durable.DurableContext) -> None:  # noqa: ANN401 - the service's own
@@ -31,15 +33,8 @@ def _execute(seconds: float, number: int) -> float:
         context.wait(Duration.from_seconds(60), name="60 s")
         context.step(lambda _: time.sleep(seconds), name="pass 2")
 
-    def invoke(event: Any, context: Any) -> Any:  # noqa: ANN401 - the service's own
-        began = time.perf_counter()
-        try:
-            return handler(event, context)
-        finally:
-            billed.append((time.perf_counter() - began) * 1000)
-
-    with DurableFunctionTestRunner(handler=invoke, poll_interval=0.001) as runner:
+    with DurableFunctionTestRunner(handler=timed(handler, billed), poll_interval=0.001) as runner:
         result = runner.run(input="null", execution_name=f"execution-{number}")
     if result.status.name != "SUCCEEDED":
         raise RuntimeError(f"the durable execution ended in {result.status}: {result.error}")
-    return sum(billed)
+    return sum(ms for ms, _ in billed)

@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import os
-import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ import recheck
 from bench.notifications import WARMING, notification, timer
 from bench.standins import Standins, in_process, waiting_record
 from bench.tables import size
+from bench.worker import Spent, timed
 from callback.app import Application
 from callback.log import logger
 from callback.settings import read_settings
@@ -26,8 +26,6 @@ from callback.table import format_utc
 
 # What DynamoDB adds to each item and each entry of an index.
 _ITEM_OVERHEAD = 100
-# The milliseconds and those of CPU that each call took.
-Spent = list[tuple[float, float]]
 
 
 def use(clock: Callable[[], datetime], shard_map: Any = None) -> dict[str, Any]:  # noqa: ANN401 - the sweep's own
@@ -50,22 +48,11 @@ def _log() -> io.StringIO:
     return handler.stream  # type: ignore[no-any-return]
 
 
-def _timed(function: Callable[..., Any], spent: Spent) -> Callable[..., Any]:
-    def run(*given: object) -> Any:  # noqa: ANN401 - what the function returns
-        began, cpu = time.perf_counter(), time.process_time()
-        try:
-            return function(*given)
-        finally:
-            spent.append(((time.perf_counter() - began) * 1000, (time.process_time() - cpu) * 1000))
-
-    return run
-
-
 def _steps(spent: Spent) -> list[Callable[[int], object]]:
     """Return both invocations of a notification; the 60 s between them are counted, not slept."""
     ahead = [timedelta()]
     handlers = use(lambda: datetime.now(UTC) + ahead[0])
-    deliver, again = (_timed(handlers[name], spent) for name in ("DelayedNotify", "Recheck"))
+    deliver, again = (timed(handlers[name], spent) for name in ("DelayedNotify", "Recheck"))
 
     def first(number: int) -> None:
         ahead[0] = timedelta()
@@ -82,7 +69,7 @@ def measure(first: int, count: int, warm: int) -> dict[str, Any]:
     """Run so many notifications; return for each what its handlers took, and of that its calls to AWS."""
     handlers, calls, found = Spent(), Spent(), []
     client: Any = BaseClient
-    client._make_api_call = _timed(client._make_api_call, calls)  # noqa: SLF001 - the one place that calls pass
+    client._make_api_call = timed(client._make_api_call, calls)  # noqa: SLF001 - the one place that calls pass
     steps = _steps(handlers)
     for number in [*range(WARMING + first, WARMING + first + warm), *range(first, first + count)]:
         if number == first:
@@ -125,7 +112,7 @@ def study() -> dict[str, Any]:
 def sweep(first: int, count: int) -> dict[str, float]:
     """Sweep so many overdue records over HTTP, then five times nothing; what is overdue is counted in CPU time."""
     spent, due, printed = Spent(), {"S": format_utc(datetime.now(UTC) - timedelta(minutes=10))}, _log()
-    run = _timed(recheck.sweep_handler, spent)
+    run = timed(recheck.sweep_handler, spent)
     run({}, None)  # makes the clients
     client, table = boto3.client("dynamodb"), os.environ["CREDIT_CARD_NOTIFY_TABLE"]
     for number in range(first, first + count):

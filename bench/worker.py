@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 from bench.facts import ROOT
@@ -14,6 +16,8 @@ from bench.notifications import variables
 PYTHON = str(ROOT / ".venv" / "bin" / "python")
 _UNREACHABLE = "http://127.0.0.1:1"
 Process = subprocess.Popen[str]
+# The milliseconds and those of CPU that each call took.
+Spent = list[tuple[float, float]]
 _started: list[Process] = []
 
 
@@ -46,6 +50,19 @@ def stop() -> None:
     for process in _started:
         process.kill()
         process.wait()
+
+
+def timed(function: Callable[..., Any], spent: Spent) -> Callable[..., Any]:
+    """Return the function, noting what each call takes."""
+
+    def run(*given: object) -> Any:  # noqa: ANN401 - what the function returns
+        began, cpu = time.perf_counter(), time.process_time()
+        try:
+            return function(*given)
+        finally:
+            spent.append(((time.perf_counter() - began) * 1000, (time.process_time() - cpu) * 1000))
+
+    return run
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ TARGETS = {
     "invoke": {"ADDRESS", "BASE", "IMAGE", "FUNCTION", "EVENT"},
     "image": {"ARCHITECTURE"},
     "preflight": {"ENVIRONMENT"},
+    "redrive": {"STACK"},
+    "replay": {"STACK", "ORDER"},
     "fuzz": {"COUNT", "SEED"},
     "mutants": {"ONLY"},
     "soak": {"MINUTES"},
