@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.aws import START, World, worlds
+from tests.support.aws import World
+from tests.support.fault_scenarios import START, USUAL
 from tests.support.lambda_model import DELAYED_NOTIFY, SWEEP, Model
-from tests.support.outages import rings
+from tests.support.outages import rings, worlds
 from tests.support.recorded_calls import Answer, Call
 from tests.support.steps import FORM, event, message, signed
 
@@ -77,7 +78,6 @@ class Shop:
     """A world, and what is watched in it."""
 
     world: World
-    asked: dict[str, Any] = field(default_factory=dict)
     day: Day = field(default_factory=Day)
 
     def play(self, strangers: list[Post], **how: str) -> Day:
@@ -89,6 +89,8 @@ class Shop:
         model.rest(timedelta(hours=100))
         for name, at in rings(self.world, model):
             self.day.alarms.setdefault(name, []).append(at)
+        asked = [about for about in self.world.passes() if "note" in about and about["chargeId"] in PAID]
+        self.day.orders = {(about["chargeId"], about["orderId"]) for about in asked}
         for run in model.runs:
             if run.completed and run.notification in {post.name for post in REAL}:
                 self.day.passes.setdefault(f"{run.notification} {run.number}", run.began)
@@ -96,8 +98,10 @@ class Shop:
 
     def _begin(self, policy: str = "warn", down: str = "") -> Model:
         world, self.day = self.world, Day()
+        world.empty()
+        world.now = START
         hours = dict.fromkeys(("GIVE_UP_AFTER_HOURS", "UNPROVED_GIVE_UP_AFTER_HOURS"), "1")
-        world.empty(**hours, CHECKSUM_POLICY=policy)
+        world.cold_start(**USUAL | hours | {"CHECKSUM_POLICY": policy})
         for charge, order in PAID.items():
             world.pay(chargeId=charge, orderId=order)
         over = START + timedelta(minutes=100)
@@ -108,17 +112,11 @@ class Shop:
         return model
 
     def _behaviour(self, _number: int) -> str:
-        return "fails" if self.asked["orderId"] in REFUSED else "works"
+        asked = json.loads(self.world.wire.calls[-1].request["Payload"])
+        return "fails" if asked["orderId"] in REFUSED else "works"
 
     def _watch(self, model: Model) -> None:
-        world, day = self.world, self.day
-        invoke, around = world.wire.answers["lambda.Invoke"], world.wire.around
-
-        def process(call: Call) -> Answer:
-            self.asked = json.loads(call.request["Payload"])
-            if "note" in self.asked and self.asked["chargeId"] in PAID:
-                day.orders.add((self.asked["chargeId"], self.asked["orderId"]))
-            return invoke(call)
+        world, day, around = self.world, self.day, self.world.wire.around
 
         def mailed(call: Call) -> None:
             text = call.request["Message"]["Body"]["Text"]["Data"]
@@ -130,8 +128,7 @@ class Shop:
             assert around
             return around(call, effect)
 
-        world.wire.answers["lambda.Invoke"], world.wire.around = process, slowly
-        world.wire.after["ses.SendEmail"] = mailed
+        world.wire.around, world.wire.after["ses.SendEmail"] = slowly, mailed
 
 
 @pytest.fixture(scope="module")
