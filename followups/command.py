@@ -1,7 +1,6 @@
 """What every command gets: a manual as its --help, the common options, the stack, the output and a clock."""
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -159,14 +158,6 @@ class ManualGroup(ManualCommand, click.Group):
             module = {"list": "listing"}.get(name, name.replace("-", "_"))
             command = import_module(f"followups.{module}").command
         return name, command, rest
-
-    def invoke(self, context: click.Context) -> Any:  # noqa: ANN401 - click's own
-        """Run the command. A reader that closes the pipe early is no failure, though click takes it for one."""
-        try:
-            return super().invoke(context)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
 
 
 def manual(

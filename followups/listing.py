@@ -47,30 +47,13 @@ def _when(context: click.Context, _: click.Parameter, value: str | None) -> date
         raise click.BadParameter(f"{value!r} is no time: expected {_EXPECTED}") from error
 
 
-class StateChoice(click.Choice):
-    """The type of --state."""
-
-    def __init__(self, *states: State) -> None:
-        super().__init__(states or STATES)
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
-        """Explain why there is no list of what is done."""
-        if value == "done":
-            self.fail("what is done is in no list: find it by its order or charge with `followups show`", param, ctx)
-        return super().convert(value, param, ctx)
-
-
+state_option = click.option("--state", "states", type=click.Choice(STATES), multiple=True, help="one, or several")
 _PERIOD = (
     click.option("--since", callback=_when, metavar="WHEN", help="from then on"),
     click.option("--until", callback=_when, metavar="WHEN", help="before then"),
     click.option("--checksum", type=click.Choice(CHECKSUMS), help="only those with this verdict"),
     click.option("--cause", metavar="ID", help="only those of one cause, as `list` and `watch` name it"),
-    click.option(
-        "--limit",
-        type=click.IntRange(1, MOST_LISTED),
-        metavar="N",
-        help="at most so many of each state (default: 1000); a line says if there are more",
-    ),
+    click.option("--limit", type=click.IntRange(1, MOST_LISTED), help="at most so many of each state (default: 1000)"),
 )
 
 
@@ -89,7 +72,7 @@ def chosen(operator: Operator, states: Iterable[State], asked: Mapping[str, Any]
 
 
 @manual("list", READ + LETTERS, "followups list --state failed --since 24h", "followups list --checksum invalid --json")
-@click.option("--state", "states", type=StateChoice(), multiple=True, help="may be given several times")
+@state_option
 @click.option("--all", "unfold", is_flag=True, help="on a terminal: print each, instead of a few of each cause")
 @period
 def command(operator: Operator, /, states: tuple[State, ...], *, unfold: bool, **asked: Any) -> int:  # noqa: ANN401

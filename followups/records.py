@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from callback.errors import SpoiltRecord
 from callback.record import OVERDUE_AFTER, Record, read_record
@@ -20,10 +20,9 @@ Word = Literal["waiting", "running", "retrying", "overdue", "failed", "resolved"
 Level = Literal["info", "ok", "warn", "bad"]
 CHECKSUMS = ("valid", "invalid", "missing", "unverifiable")
 IDS = ("chargeId", "notificationId", "orderId")
-
+MOST_PASSES = 100  # in a plan; a spoilt record may say more
 _LEVELS: dict[Word, Level] = {"done": "ok", "resolved": "ok", "retrying": "warn"}
 _LEVELS |= {"overdue": "bad", "failed": "bad", "spoilt": "bad"}
-MOST_PASSES = 100  # in a plan; a spoilt record may say more
 # Numbers of passes, long numbers and ids.
 _VARIES = re.compile(r"(?<=pass )\d+|\d{4,}|(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{8,}")
 
@@ -57,30 +56,29 @@ class Notification:
     @property
     def cause_id(self) -> str:
         """A short name of the cause, for commands."""
-        return _short(self.cause)
+        return _digest(self.cause)[:6]
 
     @property
     def key(self) -> str:
-        """A short name of it, for links."""
-        return _short(self.names, 12)
+        """A short name of the notification, for links."""
+        return _digest(self.names)[:12]
 
     def time(self, attribute: str) -> datetime | None:
         """Return a time of the item, None where none can be read."""
         try:
-            return parse_utc(str(self.item.get(attribute, "")))
+            return parse_utc(self.item.get(attribute))
         except ValueError:
             return None
 
     def as_data(self, now: datetime) -> dict[str, object]:
         """For programs: the record by its own names, and its status."""
         data: dict[str, object] = {name: value if name in IDS else scrubbed(value) for name, value in self.item.items()}
-        data |= {"passes": scrubbed(self.record.passes[:MOST_PASSES]) if self.record else []}
+        data["passes"] = scrubbed(self.record.passes[:MOST_PASSES]) if self.record else []
         data |= {"checksumStatus": self.checksum, "status": status(self, now).word, "cause": self.cause_id}
         return data | ({"lastError": self.reason} if self.reason else {})
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(NamedTuple):
     """The status of a notification at one time.
 
     `at` is when its pass is or was due, until when it runs at the latest, or when it ended; `late` how long ago the
@@ -102,8 +100,17 @@ class Status:
         return _LEVELS.get(self.word, "info")
 
 
-def _short(text: str, letters: int = 6) -> str:
-    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:letters]
+@dataclass(frozen=True)
+class Found:
+    """Notifications that were read; `more` where there are more than these."""
+
+    rows: tuple[Notification, ...] = ()
+    more: bool = False
+
+    @property
+    def count(self) -> str:
+        """How many there are, as far as was read."""
+        return f"{len(self.rows)}{'+' if self.more else ''}"
 
 
 def read(item: Item) -> Notification:
@@ -119,7 +126,7 @@ def read(item: Item) -> Notification:
         return Notification(item, fault=printable(str(error)))
 
 
-def status(notification: Notification, now: datetime) -> Status:
+def status(one: Notification, now: datetime) -> Status:
     """Return the status of a notification.
 
     - waiting: for the first attempt at its pass, whose timer may still come
@@ -130,33 +137,20 @@ def status(notification: Notification, now: datetime) -> Status:
     - resolved: failed, and settled by hand since
     - spoilt, foreign: no record
     """
-    record, resolved = notification.record, notification.time("resolvedAt")
-    if resolved and notification.item.get("state") == "FAILED" and "failedShard" not in notification.item:
+    record, resolved = one.record, one.time("resolvedAt")
+    if resolved and one.item.get("state") == "FAILED" and "failedShard" not in one.item:
         return Status("resolved", resolved)
     if record is None or record.state == "DONE":
-        return Status("done" if record else "spoilt" if notification.fault else "foreign")
+        return Status("done" if record else "spoilt" if one.fault else "foreign")
     late = max(record.overdue(now), timedelta()) if record.state == "PENDING" else timedelta()
     if record.is_claimed(now):
         return Status("running", record.lease_until, late)
     if record.state == "FAILED":
-        return Status("failed", notification.time("failedAt"))
+        return Status("failed", one.time("failedAt"))
     due = record.next_pass_due
     if due and now > due + OVERDUE_AFTER:
         return Status("overdue", due, late)
     return Status("retrying" if record.attempts_made else "waiting", due, late)
-
-
-@dataclass(frozen=True)
-class Found:
-    """Notifications that were read; `more` where there are more than these."""
-
-    rows: tuple[Notification, ...] = ()
-    more: bool = False
-
-    @property
-    def count(self) -> str:
-        """How many there are, as far as was read."""
-        return f"{len(self.rows)}{'+' if self.more else ''}"
 
 
 def grouped(rows: Iterable[Notification]) -> list[tuple[Notification, ...]]:
@@ -174,3 +168,7 @@ def scrubbed(value: object) -> object:
     if isinstance(value, list | tuple | set):
         return [scrubbed(inner) for inner in (sorted(value) if isinstance(value, set) else value)]
     return value if value is None or isinstance(value, bool | Decimal) else printable(str(value))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()

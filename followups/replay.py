@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from callback.table import format_utc
 from callback.timer import timer_input
 from followups.command import READ, Operator, manual
-from followups.listing import StateChoice, chosen, period
+from followups.listing import chosen, period
 from followups.outcome import Result, dry_run_option, of_notifications, or_unknown, rate_option, yes_option
 from followups.output import error_line, printable
 from followups.records import Notification, status
@@ -78,9 +78,7 @@ def _invoke_recheck(stack: Stack, payload: str) -> tuple[str, str]:
     "followups replay --state failed --since 2h --yes --rate 2",
 )
 @click.argument("orders", nargs=-1, metavar="[ORDER]...")
-@click.option(
-    "--state", "states", type=StateChoice("failed", "overdue"), multiple=True, help="what failed, or is overdue"
-)
+@click.option("--state", "states", type=click.Choice(["failed", "overdue"]), multiple=True, help="all of these")
 @period
 @dry_run_option
 @yes_option

@@ -64,17 +64,15 @@ class Stack:
     secrets, functions = _service("secretsmanager"), _service("lambda", _PATIENT)
 
     @cached_property
-    def _session(self) -> boto3.Session:
-        named: Any = self.account.session
-        return boto3.Session(**named)
+    def _session(self) -> Any:  # noqa: ANN401 - its overloads are hundreds
+        return boto3.Session(**self.account.session)  # type: ignore[arg-type]
 
     def client(self, service: str, config: Config = _QUICK) -> Any:  # noqa: ANN401 - one of many clients
         """Make the client of a service."""
-        make: Any = self._session.client
         if not (url := self.account.endpoint_url):
-            return make(service, config=config)
+            return self._session.client(service, config=config)
         # HTTP_PROXY is for other machines.
-        return make(service, config=config.merge(Config(proxies={})), endpoint_url=url)
+        return self._session.client(service, config=config.merge(Config(proxies={})), endpoint_url=url)
 
     def command(self, *words: str, ids: tuple[str, ...] = ()) -> str:
         """Return a command for this stack, fit to be pasted into a shell."""
@@ -102,9 +100,8 @@ class Stack:
         except ClientError as error:
             if error.response["Error"]["Code"] != "ValidationError":
                 raise
-            where = f"no stack {self.name} in {client.meta.region_name}"
-            todo = f"name it (--stack), or set AWS_PROFILE and AWS_DEFAULT_REGION{_others(client)}"
-            raise StackError(f"{where}: {todo}") from error
+            todo = "name it (--stack), or set AWS_PROFILE and AWS_DEFAULT_REGION"
+            raise StackError(f"no stack {self.name} in {client.meta.region_name}: {todo}") from error
         named = [(kind, one) for kind in ("Output", "Parameter") for one in found.get(f"{kind}s", [])]
         return {f"{kind.lower()} {one[f'{kind}Key']}": str(one[f"{kind}Value"]) for kind, one in named}
 
@@ -131,17 +128,7 @@ class Stack:
             return [f"How many were not saved is unknown: {printable(str(error))}"]
         redrive, list_ = (self.command("dead-letters", word) for word in ("redrive", "list"))
         todo = ("tried again by themselves", list_, f"once the cause is gone: {redrive}")
-        queues = zip(QUEUES, counts, todo, strict=True)
-        return [f"{count} not saved, in {name}: {text}" for name, count, text in queues if count]
-
-
-def _others(client: Any) -> str:  # noqa: ANN401 - CloudFormation's
-    try:
-        stacks = client.describe_stacks()["Stacks"]
-    except (ClientError, BotoCoreError):  # a role that may read one stack may not be allowed to list them
-        return ""
-    names = [one["StackName"] for one in stacks if RETRY in {output["OutputKey"] for output in one.get("Outputs", [])}]
-    return f"; there are {', '.join(names)}" if names else ""
+        return [f"{n} not saved, in {name}: {what}" for name, n, what in zip(QUEUES, counts, todo, strict=True) if n]
 
 
 def _quoted(word: str) -> str:
@@ -152,11 +139,10 @@ def _quoted(word: str) -> str:
     return f"$'{''.join(inner)}'"
 
 
-def local_account(folder: Path | None = None) -> Account:
+def local_account() -> Account:
     """Return the account of the local stack of this folder or of this program's checkout. Raises `StackError`."""
-    places = [place / ".local" / "up.json" for place in (folder or Path.cwd(), _CHECKOUT)]
-    kept = next((place for place in places if place.is_file()), None)
-    if kept is None:
+    places = (folder / ".local" / "up.json" for folder in (Path.cwd(), _CHECKOUT))
+    if (kept := next((place for place in places if place.is_file()), None)) is None:
         raise StackError(f"no local stack is up: {_TO_DO}")
     try:
         session = dict(json.loads(kept.read_text())["session"])
@@ -178,7 +164,7 @@ def _answers(endpoint: str) -> bool:
 
 _SIGN_IN = "Sign in again (for example `aws sso login`), or set AWS_PROFILE."
 _ENDPOINT = (
-    "Check AWS_DEFAULT_REGION, which may not be empty, and AWS_ENDPOINT_URL, which begins with http:// or https://."
+    "Check AWS_DEFAULT_REGION, which may not be empty, and AWS_ENDPOINT_URL, which begins with http:// or https://"
 )
 _CHECK = "Check profile, region and permissions (--profile, --region; COMMAND --help names the permissions)."
 # By parts of the error's code, or of its classes' names where it is botocore's own.
@@ -186,12 +172,9 @@ _ADVICE = {
     "AccessDenied Unauthorized": "Ask for {}: docs/operations.md, What operators may do.",
     "ExpiredToken InvalidClientTokenId UnrecognizedClient InvalidSignature": _SIGN_IN,
     "NoCredentialsError PartialCredentialsError CredentialRetrieval TokenRetrieval SSOError": _SIGN_IN,
-    "Throttl ThroughputExceeded LimitExceeded InternalServerError ServiceUnavailable": (
-        "AWS asks for patience: try again in a moment."
-    ),
-    "ResourceNotFound NonExistentQueue ValidationException": (  # the last where an index is not there
-        "The stack is older than these tools, or not theirs: deploy it anew, or name another (--stack)."
-    ),
+    "Throttl Exceeded InternalServerError ServiceUnavailable": "AWS asks for patience: try again in a moment.",
+    # The last where an index is not there.
+    "ResourceNotFound NonExistentQueue ValidationException": "Deploy the stack anew, or name another (--stack).",
     "ProfileNotFound": "Set AWS_PROFILE to one of the profiles that `aws configure list-profiles` shows.",
     "NoRegionError": "Set AWS_DEFAULT_REGION, or name a profile that has a region.",
     "InvalidRegionError InvalidEndpoint": _ENDPOINT,

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
+from callback.errors import error_id
 from callback.record import FIRST_UNPROVED, SWEEP_SHARDS, Record
-from callback.report import error_id
 from callback.table import Item, deserialize, serialize
 from followups.records import IDS, MOST_PASSES, Found, Notification, State, read, status
 from followups.stack import Stack
@@ -39,8 +39,7 @@ _EVER = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 # The sweep takes what is late again after 10 minutes at most, and a pass in time 2 minutes after it was due.
 _SWEPT_WITHIN = timedelta(minutes=15)
 # The keys of the indexes.
-_SHARD = {"due": "sweepShard", "failed": "failedShard"}
-_AT = {"due": "sweepAt", "failed": "failedAt"}
+_INDEXES = {"due": ("sweepShard", "sweepAt"), "failed": ("failedShard", "failedAt")}
 # Whatever runs on a record, or counts an error, changes at least one of them.
 _MOVING = ("state", "attempts", "leaseUntil", "occurrences")
 
@@ -95,7 +94,7 @@ def _keys_of_state(stack: Stack, asked: Listing, now: datetime) -> Iterator[Item
 
 def _merged(stack: Stack, index: str, since: datetime, until: datetime) -> Iterator[Item]:
     """Read the shards of an index in one order: the latest first of what failed."""
-    at, latest_first = _AT[index], index == "failed"
+    (_, at), latest_first = _INDEXES[index], index == "failed"
     # BETWEEN includes both its ends, [since, until) does not.
     bounds = {"since": since, "until": until - timedelta(microseconds=1)}
     how = {"ScanIndexForward": not latest_first, "Limit": _AT_ONCE}
@@ -123,7 +122,8 @@ def find(stack: Stack, word: str, *, every: bool = False) -> Found:
 
     A notification's own id is in no index: it finds what waits, what failed, and what the error log names.
     """
-    keys = [*_keys_of_charge(stack, word), *_keys_of_order(stack, word)] or _keys_of_notification(stack, word)
+    of_order = islice(query(stack, "orderId = :word", {"word": word}, IndexName="order"), MOST_FOUND + 1)
+    keys = [*_keys_of_charge(stack, word), *of_order] or _keys_of_notification(stack, word)
     rows = sorted(islice(read_all(stack, keys), MOST_FOUND + 1), key=_received, reverse=True)
     return _chosen(rows, MOST_FOUND if every else MOST_SHOWN)
 
@@ -145,10 +145,6 @@ def _received(one: Notification) -> str:
     return str(one.item.get("receivedAt", ""))
 
 
-def _keys_of_order(stack: Stack, order_id: str) -> Iterable[Item]:
-    return islice(query(stack, "orderId = :word", {"word": order_id}, IndexName="order"), MOST_FOUND + 1)
-
-
 def _keys_of_charge(stack: Stack, charge_id: str) -> Iterable[Item]:
     def read(most: int, **how: str) -> dict[str, Item]:
         values = {"word": charge_id} | ({"proved": "valid"} if how else {})
@@ -168,7 +164,7 @@ def _keys_of_notification(stack: Stack, notification_id: str) -> list[Item]:
 
     rows = error_rows(stack, notification_id, len(stack.delays) + 1).values()
     logged = [row | {"notificationId": notification_id} for row in rows if isinstance(row.get("chargeId"), str)]
-    return [*logged, *chain.from_iterable(_at_once(stack, search, *_SHARD))]
+    return [*logged, *chain.from_iterable(_at_once(stack, search, *_INDEXES))]
 
 
 def get(stack: Stack, charge_id: str, notification_id: str) -> Notification | None:
@@ -216,7 +212,7 @@ def error_keys(notification_id: str, passes: int) -> dict[str, str]:
 
 
 def _of_shard(stack: Stack, index: str, shard: int, more: str, values: Item, **how: Any) -> Iterator[Item]:  # noqa: ANN401
-    return query(stack, f"{_SHARD[index]} = :shard{more}", {"shard": shard} | values, IndexName=index, **how)
+    return query(stack, f"{_INDEXES[index][0]} = :shard{more}", {"shard": shard} | values, IndexName=index, **how)
 
 
 def query(stack: Stack, condition: str, values: Item, **how: Any) -> Iterator[Item]:  # noqa: ANN401 - typed keywords

@@ -12,7 +12,7 @@ from callback.record import Record
 from callback.table import Item, format_utc, parse_utc
 from callback.timer import schedule_name
 from followups.output import clock_time, error_line, printable, relative, span
-from followups.records import CHECKSUMS, MOST_PASSES, Level, Notification, Status, status
+from followups.records import MOST_PASSES, Level, Notification, Status, status
 from followups.stack import Stack
 from followups.tables import error_rows
 
@@ -20,6 +20,7 @@ from followups.tables import error_rows
 TIMER_LATE = timedelta(seconds=60)
 _SWEEP_EVERY = timedelta(minutes=1)
 _MOST_DIGITS = 20
+_LAST = datetime.max.replace(tzinfo=UTC)
 # What reading a spoilt part may raise.
 _UNREADABLE = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
 _CHECKSUMS = {
@@ -29,6 +30,7 @@ _CHECKSUMS = {
     "unverifiable": "it could not be checked",
     "unknown": "the record does not say",
 }
+_NOTHING = {"done": "no pass is missing", "resolved": "it was settled by hand"}
 
 
 class Event(NamedTuple):
@@ -60,21 +62,20 @@ def timeline(stack: Stack, one: Notification, now: datetime) -> list[Event]:
         return [_spoilt(one.fault) if one.fault else foreign, *_ended(one)]
     timer = list(_timer(stack, record, now))
     known = [*_received(one), *_passes(record), *_claim(record, now), *_ended(one), *timer, *_errors(stack, one, now)]
-    timed = sorted((event for event in known if event.at), key=lambda event: event.at or now)
-    fires_at = next((event.at for event in timer), None)
-    untimed = [event for event in known if not event.at]
-    return [*timed, *untimed, *_next(stack, one, record, fires_at, now)]
+    known.sort(key=lambda event: event.at or _LAST)
+    return known + list(_next(stack, one, record, timer[0].at if timer else None, now))
 
 
 def _next(stack: Stack, one: Notification, record: Record, timer: datetime | None, now: datetime) -> Iterator[Event]:
     """What a notification waits for, and what happens next."""
     current, replay = status(one, now), stack.command("replay", ids=(record.order_id,))
-    if current.word in {"done", "resolved"}:
-        text = "nothing: no pass is missing" if current.word == "done" else "nothing: it was settled by hand"
-        yield Event(None, "next", text, "ok")
+    if current.word in _NOTHING:
+        yield Event(None, "next", f"nothing: {_NOTHING[current.word]}", "ok")
         return
-    limit = _limit(stack, record)
-    yield Event(None, "waits", _waits(stack, record, current, now) + _tried(record, current, limit, now), current.level)
+    kind = "" if one.checksum == "valid" else "Unproved"
+    limit = timedelta(hours=int(stack.parameter(f"{kind}GiveUpAfterHours")))
+    which = f"pass {record.next_pass} of {len(stack.delays) + 1}"
+    yield Event(None, "waits", _waits(which, current, now) + _tried(record, current, limit, now), current.level)
     swept_at, starts = max(one.time("sweepAt") or now, now), f"starts pass {record.next_pass}"
     by = f"by {clock_time(swept_at + _SWEEP_EVERY, now)}"
     if current.word == "failed":
@@ -90,18 +91,10 @@ def _next(stack: Stack, one: Notification, record: Record, timer: datetime | Non
         yield Event(swept_at, "next", text, "info" if current.word == "retrying" else "warn")
 
 
-def _limit(stack: Stack, record: Record) -> timedelta:
-    kind = "" if record.checksum_status == CHECKSUMS[0] else "Unproved"
-    return timedelta(hours=int(stack.parameter(f"{kind}GiveUpAfterHours")))
-
-
-def _waits(stack: Stack, record: Record, current: Status, now: datetime) -> str:
-    which, at = f"pass {record.next_pass} of {len(stack.delays) + 1}", current.at or now
-    settled = map(str.strip, stack.parameter("SettledOrderStatuses").split(","))
-    if statuses := " or ".join(filter(None, settled)):
-        which += f" or until the order is {statuses}"
+def _waits(which: str, current: Status, now: datetime) -> str:
+    at = current.at or now
     if current.word == "failed":
-        return f"for a person: pass {record.next_pass} is missing"
+        return f"for a person: {which} is missing"
     if current.word == "running":
         return f"for the end of {which}, which is running, until {relative(at, now)}"
     if at <= now:
@@ -110,15 +103,11 @@ def _waits(stack: Stack, record: Record, current: Status, now: datetime) -> str:
 
 
 def _tried(record: Record, current: Status, limit: timedelta, now: datetime) -> str:
-    made, first_due = record.attempts_made, record.first_due
-    if not made or not first_due or current.word == "running":
+    if not record.attempts_made or not record.first_due or current.word == "running":
         return ""
-    tried = f", tried {_counted(made, 'time')} since {clock_time(first_due, now)}"
-    return tried + ("" if current.word == "failed" else f"; it is given up at {clock_time(first_due + limit, now)}")
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 'es' if what.endswith('s') else 's'}"
+    tried = f", attempts: {record.attempts_made} since {clock_time(record.first_due, now)}"
+    is_over = current.word == "failed"
+    return tried if is_over else f"{tried}; it is given up at {clock_time(record.first_due + limit, now)}"
 
 
 def _spoilt(fault: str) -> Event:
@@ -165,7 +154,7 @@ def _claim(record: Record, now: datetime) -> Iterator[Event]:
 
 def _ended(one: Notification) -> Iterator[Event]:
     if ended := one.time("failedAt"):
-        yield Event(ended, "ended", f"FAILED with {_counted(one.next_pass - 1, 'pass')} completed", "bad")
+        yield Event(ended, "ended", f"FAILED, passes completed: {one.next_pass - 1}", "bad")
     if resolved := one.time("resolvedAt"):
         yield Event(resolved, "resolved", printable(f"by hand: {one.item.get('resolvedReason', '')}"), "ok")
 
@@ -204,14 +193,12 @@ def _errors(stack: Stack, one: Notification, now: datetime) -> Iterator[Event]:
 
 def _answered(text: str) -> str:
     """What ProcessPaidOrder answered: of an error of Lambda's, type and message alone."""
-    if text == "{}":
-        return ""
     try:
         answer = json.loads(text)
     except (ValueError, RecursionError):
-        answer = None
+        answer = text
     is_error = isinstance(answer, dict) and "errorMessage" in answer
-    return f"; it answered {error_line(answer) if is_error else printable(text)}"
+    return f"; it answered {error_line(answer) if is_error else printable(text)}" if answer else ""
 
 
 def _error(row: Item, text: str, level: Level, now: datetime) -> Event:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from followups.command import LETTERS, READ, Operator, manual
-from followups.listing import StateChoice, command_of, extent
+from followups.listing import command_of, extent, state_option
 from followups.output import STYLES, clock_time, shortened, span, with_command
 from followups.records import STATES, Notification, State, grouped, status
 from followups.snapshot import Poller, Snapshot, take_snapshot
@@ -136,10 +136,8 @@ def _watch(poller: Poller, first: Snapshot, operator: Operator, every: float) ->
 
 
 @manual("watch", READ + LETTERS, "followups watch --state overdue --state failed", "followups watch --once --json")
-@click.option("--state", "states", type=StateChoice(), multiple=True, help="may be given several times")
-@click.option(
-    "--every", type=click.FloatRange(min=1), default=2, metavar="SECONDS", help="between refreshes (default: 2)"
-)
+@state_option
+@click.option("--every", type=click.FloatRange(min=1), default=2, help="seconds between refreshes (default: 2)")
 @click.option("--once", is_flag=True, help="print one picture and end")
 def command(operator: Operator, states: tuple[State, ...], every: float, *, once: bool) -> int:
     """Watch what waits, what is late and what failed, until Ctrl-C.

@@ -72,7 +72,7 @@ def test_row_leads_to_its_timeline(client: FlaskClient) -> None:
     [link] = re.findall(rf'href="/(\?[^"#]+)#\w+"[^>]*>{FAILED_ORDER}</a>', page(client))
     html = page(client, link.replace("&amp;", "&"))
     story = section(html, "panel")
-    assert story.startswith(f"Timeline Close {FAILED_ORDER} failed Charge chrg_test_")
+    assert story.startswith(f"Close Timeline {FAILED_ORDER} failed Charge chrg_test_")
     assert "GaveUp: pass 2 is given up" in story
     assert 'aria-current="true"' in html
     assert section(html, "totals")

@@ -12,7 +12,7 @@ from tests.support.deployed import PROCESS, Deployed, arn
 from tests.support.recorded_calls import Answer, Call, payload, refuse
 
 ASLEEP = "ProcessPaidOrder failed (Unhandled)"
-TRIED = "tried 1 time since 09:30:17 UTC; it is given up at 2026-11-25 09:30:17 UTC"
+TRIED = "attempts: 1 since 09:30:17 UTC; it is given up at 2026-11-25 09:30:17 UTC"
 REPLAY = f"followups replay --stack payment3-follow-up-dev -- {ORDER}"
 
 
@@ -112,7 +112,7 @@ def test_failed_attempts_are_counted_with_the_next_try(deployed: Deployed) -> No
     ]
     fail_again(deployed)
     assert lines(deployed)[2] == f"09:31:18 warn error: {failed} (2 times in 1 min 1 s, mailed 09:30:17 UTC)"
-    assert "tried 2 times since 09:30:17 UTC" in lines(deployed)[3]
+    assert "attempts: 2 since 09:30:17 UTC" in lines(deployed)[3]
     deployed.functions[PROCESS] = works
     for number in (1, 2):
         deployed.world.wait(120)
@@ -130,11 +130,11 @@ def test_failed_notification(deployed: Deployed) -> None:
     deployed.world.wait(3600)
     fail_again(deployed)
     ended, error, *rest = lines(deployed)[3:]
-    assert ended == "10:30:17 bad ended: FAILED with 0 passes completed"
+    assert ended == "10:30:17 bad ended: FAILED, passes completed: 0"
     assert error.startswith("10:30:17 bad error: GaveUp: pass 1")
     assert error.endswith(f"{ASLEEP} (mailed 10:30:17 UTC)")
     assert rest == [
-        "- bad waits: for a person: pass 1 is missing, tried 2 times since 09:30:17 UTC",
+        "- bad waits: for a person: pass 1 of 2 is missing, attempts: 2 since 09:30:17 UTC",
         f"- bad next: nothing by itself; once the cause is gone: {REPLAY}",
     ]
 
@@ -188,11 +188,11 @@ def test_claim_is_shown_while_the_pass_runs(deployed: Deployed) -> None:
 
 
 def test_what_ends_the_passes_is_shown(deployed: Deployed) -> None:
-    """The statuses that end a plan of several passes; after GiveUpAfterHours the next failure, or the sweep."""
-    deployed.world.cold_start(RECHECK_DELAYS="60,300", SETTLED_ORDER_STATUSES="PAID, SHIPPED")
+    """How many passes the plan has; after GiveUpAfterHours the next failure, or the sweep."""
+    deployed.world.cold_start(RECHECK_DELAYS="60,300")
     deployed.world.deliver()
     waits = next(event.text for event in events(deployed) if event.what == "waits")
-    assert waits.startswith("for pass 2 of 3 or until the order is PAID or SHIPPED, due at ")
+    assert waits.startswith("for pass 2 of 3, due at ")
     deployed.world.empty()
     deployed.put_waiting("n", 72 * 60, attempts=9)
     assert lines(deployed)[-1].endswith(", for the last time, or ends it in FAILED")
