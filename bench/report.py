@@ -1,7 +1,7 @@
 """The tables of docs/benchmarks.md, section by section: what was measured, and what follows. Each draws its plots."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -251,5 +251,4 @@ def _target(found: str, met: object) -> tuple[str, str]:
     return found, "met" if met else "**missed**"
 
 
-_ALL: tuple[Callable[[Run], Tables], ...] = (billed, cold_starts, warm, memory, quotas, simulations, money)
-SECTIONS = {section.__name__: section for section in _ALL}
+SECTIONS = {one.__name__: one for one in (billed, cold_starts, warm, memory, quotas, simulations, money)}
