@@ -41,7 +41,7 @@ _RECEIVE = {"MaxNumberOfMessages": 10, "VisibilityTimeout": 300, "WaitTimeSecond
 _ASKED = {"MessageAttributeNames": ["All"], "MessageSystemAttributeNames": ["SentTimestamp"]}
 # Of the beginning of a message id.
 _SHORTEST = 6
-_COLUMNS = (Column("", 1), Column("queue", 25), Column("of", ratio=1), Column("what", ratio=1))
+_COLUMNS = (Column("", 1), Column("queue", 25), Column("about", ratio=1), Column("what", ratio=1))
 _DRAINS = {
     RETRY: "It drains by itself: each letter is delivered again every {}.",
     REFUSED: "No retry helps: `followups dead-letters discard`, or `redrive` once its cause is gone.",

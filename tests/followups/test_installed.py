@@ -65,7 +65,7 @@ class User:
 
     def _run(self, command: str, code: int, streams: tuple[int, int], ctrl_c: "CtrlC | None") -> str:
         (ours, theirs), shown = streams, ""
-        words = [PROGRAM, "--local", *shlex.split(command.format(**self.letters))]
+        words: list[str | Path] = [PROGRAM, "--local", *shlex.split(command.format(**self.letters))]
         side: Any = dict.fromkeys(("stdin", "stderr"), theirs) if os.isatty(theirs) else {"stdin": subprocess.DEVNULL}
         environment = ENVIRONMENT | {"TERM": "xterm-256color"}
         with subprocess.Popen(words, cwd=self.folder, env=environment, stdout=theirs, **side) as process:
