@@ -161,7 +161,7 @@ def _with_id(command: str, row: Item, stack: str) -> str:
 
 
 def _shown(text: str, most: int = _MAX_SHOWN) -> str:
-    line = " ".join("".join(c if c.isprintable() else " " for c in scrub(text)).split())
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return _LINK.sub(" ", line)[:most]
 
 

@@ -36,7 +36,8 @@ Id = Annotated[StrictStr, Predicate(is_id), Field(description=ID_EXPECTED)]
 class TimerInput(Schema):
     """What Recheck accepts, from a timer or from the sweep."""
 
-    model_config = ConfigDict(alias_generator=to_camel)
+    # Built at its first use: a delivery has none.
+    model_config = ConfigDict(alias_generator=to_camel, defer_build=True)
 
     version: int = Field(strict=True, ge=1, le=1, description="1")
     charge_id: Id

@@ -147,6 +147,12 @@ def test_code_is_masked_in_prose(name: str) -> None:
     assert "937" not in scrub("cvv2Result=937 card[cvc]=937")
 
 
+@pytest.mark.parametrize("text", ["CID-1002", "PIN-100234", "the CID-10023", "CID-10023 x", "cid-10023", "CID 10023"])
+def test_only_a_whole_text_that_no_code_can_be_is_an_orders_id(text: str) -> None:
+    """A code has three digits or four, a PIN may have more, and in prose a name says what follows."""
+    assert MASK in scrub(text)
+
+
 TOKENS = ["Authorization: Bearer planted", "Authorization: Basic planted==", "Bearer planted"]
 TOKENS += ["Cookie: a=b; session=planted", "skey_planted and tokn_planted and tok_planted", "api key: planted"]
 TOKENS += ["514950xxxxxx9007", "411111******1111 or 4111 XXXX XXXX 1111", quote("(514950xxxxxx9007)")]
@@ -233,6 +239,7 @@ HARMLESS += ["invalid signature for charge chrg_1", "discard=12", "wildcard=*", 
 HARMLESS += ["pin board 123", "2026, 2027, 2028, 2029", "rows 5555-5556-5557-5558", "4021, 1233, 8765, 1234"]
 HARMLESS += ["order 2603120248094693", "valuation number 12345", "variation value 123", "&#129; &#x0b; &nbsp;"]
 HARMLESS += ["1.5;2.5;3.5", "10.0.0.1:5432", "ORDER%2D1 ค่า ำ \uff46\uff55 %20"]
+HARMLESS += ["CID-10023", "PAN-20261122", "CVN-202611"]
 
 
 def test_ordinary_text_is_not_changed(figure: Callable[[str], None]) -> None:
