@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.aws import World
-from tests.support.fault_scenarios import START, USUAL
+from tests.support.aws import START, World, worlds
 from tests.support.lambda_model import DELAYED_NOTIFY, SWEEP, Model
-from tests.support.outages import rings, worlds
+from tests.support.outages import rings
 from tests.support.recorded_calls import Answer, Call
 from tests.support.steps import FORM, event, message, signed
 
@@ -98,10 +97,8 @@ class Shop:
 
     def _begin(self, policy: str = "warn", down: str = "") -> Model:
         world, self.day = self.world, Day()
-        world.empty()
-        world.now = START
         hours = dict.fromkeys(("GIVE_UP_AFTER_HOURS", "UNPROVED_GIVE_UP_AFTER_HOURS"), "1")
-        world.cold_start(**USUAL | hours | {"CHECKSUM_POLICY": policy})
+        world.empty(**hours, CHECKSUM_POLICY=policy)
         for charge, order in PAID.items():
             world.pay(chargeId=charge, orderId=order)
         over = START + timedelta(minutes=100)
