@@ -2,13 +2,13 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from functools import cached_property
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import click
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from followups.output import Output
     from followups.stack import Account, Stack
 
-T = TypeVar("T")
 DEFAULT = "payment3-follow-up-dev"
 # Permissions of several commands.
 READ = (
@@ -95,15 +94,6 @@ class Operator:
         if named:
             raise click.UsageError("--local has an account and a region of its own: leave out --profile and --region")
         return local_account()
-
-    def paced(self, items: Iterable[T], rate: float, is_work: Callable[[T], bool] = lambda _: True) -> Iterator[T]:
-        """Yield items; one that is work starts no sooner than 1/rate seconds after the one before."""
-        earliest = self.monotonic()
-        for item in items:
-            if is_work(item):
-                self.sleep(max(0.0, earliest - self.monotonic()))
-                earliest = self.monotonic() + 1 / rate
-            yield item
 
 
 def _keep(context: click.Context, option: click.Parameter, value: object) -> None:

@@ -91,7 +91,11 @@ class Change(Generic[T]):
         operator, total = self.operator, len(items) if isinstance(items, Sequence) else 0
         operator.when_stopped = "Stopped. What is not listed is unchanged or under way; the same command continues."
         with operator.output.progress(self.name, total) as advance:
-            for item, plan in operator.paced(self._planned(items), self.rate, lambda each: each[1].word == "planned"):
+            earliest = operator.monotonic()
+            for item, plan in self._planned(items):
+                if plan.word == "planned":
+                    operator.sleep(max(0.0, earliest - operator.monotonic()))
+                    earliest = operator.monotonic() + 1 / self.rate
                 yield item, self.do(operator, item) if plan.word == "planned" else plan
                 advance()
 

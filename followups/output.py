@@ -109,7 +109,7 @@ class Output:
 
     def document(self, content: Mapping[str, object]) -> None:
         """Print one JSON document on one line, with the version of its fields (docs/operations.md, For programs)."""
-        print(json.dumps({"version": 1} | plain(content), default=str), flush=True)
+        print(json.dumps({"version": 1, **content}, default=_json), flush=True)
 
     def note(self, *parts: str) -> None:
         """Print a summary for people; with --json it goes to stderr."""
@@ -174,13 +174,9 @@ class Sheet:
         self._has_head = True
 
 
-def plain(value: Any) -> Any:  # noqa: ANN401 - whatever JSON and DynamoDB know
-    """Return a value as JSON knows it: amounts and fractions as text, so that they stay exact."""
-    if isinstance(value, Mapping):
-        return {name: str(inner) if name == "amount" else plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() else value
+def _json(value: object) -> object:
+    """Fractions as text, so that they stay exact."""
+    return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() else str(value)
 
 
 def _joined(parts: Sequence[str]) -> str:

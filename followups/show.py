@@ -1,15 +1,221 @@
-"""`followups show`: what became of an order, a charge or a notification."""
+"""`followups show`: what became of an order, a charge or a notification, and what happens next."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple
 
 import click
+from botocore.exceptions import ClientError
 
-from callback.table import format_utc
+from callback.record import Record
+from callback.table import Item, format_utc, parse_utc
+from callback.timer import schedule_name
 from followups.command import LETTERS, READ, TIMERS, Operator, manual
-from followups.output import STYLES, Column, Row, Sheet, with_command
-from followups.records import Notification, status
-from followups.tables import find, find_by_prefix
-from followups.timeline import Event, timeline
+from followups.output import STYLES, Column, Row, Sheet, clock_time, error_line, printable, relative, span, with_command
+from followups.records import MOST_PASSES, Level, Notification, Status, status
+from followups.stack import Stack
+from followups.tables import error_rows, find, find_by_prefix
 
 SHORTEST_PREFIX = 6
+# Scheduler's precision (docs/decisions/02), and the sweep's interval (template.yaml).
+TIMER_LATE = timedelta(seconds=60)
+_SWEEP_EVERY = timedelta(minutes=1)
+_MOST_DIGITS = 20
+_LAST = datetime.max.replace(tzinfo=UTC)
+# What reading a spoilt part may raise.
+_UNREADABLE = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
+_CHECKSUMS = {
+    "valid": "the bank vouches for all but the order id",
+    "invalid": "it matches no merchant key",
+    "missing": "nothing proves that this came from the bank",
+    "unverifiable": "it could not be checked",
+    "unknown": "the record does not say",
+}
+_NOTHING = {"done": "no pass is missing", "resolved": "it was settled by hand"}
+
+
+class Event(NamedTuple):
+    """What happened, or will; `at` is None where no time is known.
+
+    `what` is one word: received, checksum, pass 1, schedule, error, claim, ended, resolved, waits, next. `text` is one
+    line, scrubbed and fit to print.
+    """
+
+    at: datetime | None
+    what: str
+    text: str
+    level: Level = "info"
+
+    def as_data(self) -> dict[str, object]:
+        """For programs."""
+        return self._asdict() | {"at": format_utc(self.at) if self.at else None}
+
+
+def timeline(stack: Stack, one: Notification, now: datetime) -> list[Event]:
+    """Return the events of a notification, oldest first.
+
+    It asks Scheduler for the timer and CallbackErrorLogTable for errors; a missing permission is an event. Raises
+    `followups.stack.ERRORS` where AWS cannot be reached.
+    """
+    record = one.record
+    if record is None:
+        foreign = Event(None, "received", "by another function, which shares the table: it has no passes here")
+        return [_spoilt(one.fault) if one.fault else foreign, *_ended(one)]
+    timer = list(_timer(stack, record, now))
+    known = [*_received(one), *_passes(record), *_claim(record, now), *_ended(one), *timer, *_errors(stack, one, now)]
+    known.sort(key=lambda event: event.at or _LAST)
+    return known + list(_next(stack, one, record, timer[0].at if timer else None, now))
+
+
+def _next(stack: Stack, one: Notification, record: Record, timer: datetime | None, now: datetime) -> Iterator[Event]:
+    """What a notification waits for, and what happens next."""
+    current, replay = status(one, now), stack.command("replay", ids=(record.order_id,))
+    if current.word in _NOTHING:
+        yield Event(None, "next", f"nothing: {_NOTHING[current.word]}", "ok")
+        return
+    kind = "" if one.checksum == "valid" else "Unproved"
+    limit = timedelta(hours=int(stack.parameter(f"{kind}GiveUpAfterHours")))
+    which = f"pass {record.next_pass} of {len(stack.delays) + 1}"
+    yield Event(None, "waits", _waits(which, current, now) + _tried(record, current, limit, now), current.level)
+    swept_at, starts = max(one.time("sweepAt") or now, now), f"starts pass {record.next_pass}"
+    by = f"by {clock_time(swept_at + _SWEEP_EVERY, now)}"
+    if current.word == "failed":
+        yield Event(None, "next", f"nothing by itself; once the cause is gone: {replay}", "bad")
+    elif timer and now <= timer + TIMER_LATE:
+        yield Event(max(timer, now), "next", f"the timer {starts}, by {clock_time(timer + TIMER_LATE, now)}")
+    elif current.word == "running":
+        yield Event(swept_at, "next", f"its end is recorded; should it have died, the sweep {starts} again, {by}")
+    elif current.late >= limit:
+        yield Event(swept_at, "next", f"the sweep {starts}, {by}, for the last time, or ends it in FAILED", "bad")
+    else:
+        text = f"the sweep {starts}, {by}" + (f"; or now: {replay}" if current.word == "overdue" else "")
+        yield Event(swept_at, "next", text, "info" if current.word == "retrying" else "warn")
+
+
+def _waits(which: str, current: Status, now: datetime) -> str:
+    at = current.at or now
+    if current.word == "failed":
+        return f"for a person: {which} is missing"
+    if current.word == "running":
+        return f"for the end of {which}, which is running, until {relative(at, now)}"
+    if at <= now:
+        return f"for {which}, due since {clock_time(at, now)} ({span(now - at)})"
+    return f"for {which}, due {'again ' if current.word == 'retrying' else ''}at {relative(at, now)}"
+
+
+def _tried(record: Record, current: Status, limit: timedelta, now: datetime) -> str:
+    if not record.attempts_made or not record.first_due or current.word == "running":
+        return ""
+    tried = f", attempts: {record.attempts_made} since {clock_time(record.first_due, now)}"
+    is_over = current.word == "failed"
+    return tried if is_over else f"{tried}; it is given up at {clock_time(record.first_due + limit, now)}"
+
+
+def _spoilt(fault: str) -> Event:
+    return Event(None, "error", printable(f"the record is not what `save` writes, correct it by hand: {fault}"), "bad")
+
+
+def _received(one: Notification) -> Iterator[Event]:
+    item = one.item
+    named = {"status": item.get("status"), "state": item.get("transactionState")}
+    parts = [f"{name} {value}" for name, value in named.items() if value is not None]
+    parts += [f"{_money(item['amount'])} {item.get('currency', '')}".strip()] if "amount" in item else []
+    yield Event(one.time("receivedAt"), "received", printable(", ".join(parts) or "saved"))
+    form = f" ({item['checksumForm']} form)" if item.get("checksumForm") else ""
+    text = printable(f"{one.checksum}{form}: {_CHECKSUMS[one.checksum]}")
+    yield Event(one.time("receivedAt"), "checksum", text, "ok" if one.checksum == "valid" else "warn")
+
+
+def _money(amount: object) -> str:
+    # Beyond 28 digits, which another hand may have written, a number cannot be rounded.
+    is_money = isinstance(amount, Decimal) and amount.adjusted() < _MOST_DIGITS and amount == round(amount, 2)
+    return f"{amount:.2f}" if is_money else str(amount)
+
+
+def _passes(record: Record) -> Iterator[Event]:
+    before = 0
+    for done in record.passes[:MOST_PASSES]:
+        try:
+            attempts, before = int(done["attempt"]) - before, int(done["attempt"])
+            took = timedelta(milliseconds=int(done["durationMs"])).total_seconds()
+            tried = f" at attempt {attempts}" if attempts > 1 else ""
+            text = printable(f"completed{tried} in {took:.1f} s: {done['outcome']}")
+            yield Event(parse_utc(done["at"]), f"pass {int(done['number'])}", text, "ok")
+        except _UNREADABLE as error:
+            yield _spoilt(f"passes: {type(error).__name__}: {error}")
+
+
+def _claim(record: Record, now: datetime) -> Iterator[Event]:
+    until, number = record.lease_until, record.next_pass
+    if record.is_claimed(now):
+        yield Event(until, "claim", f"pass {number} is running, at the latest until then")
+    elif until:
+        yield Event(until, "claim", f"ran out: the run of pass {number} died, or could not record its end", "warn")
+
+
+def _ended(one: Notification) -> Iterator[Event]:
+    if ended := one.time("failedAt"):
+        yield Event(ended, "ended", f"FAILED, passes completed: {one.next_pass - 1}", "bad")
+    if resolved := one.time("resolvedAt"):
+        yield Event(resolved, "resolved", printable(f"by hand: {one.item.get('resolvedReason', '')}"), "ok")
+
+
+def _timer(stack: Stack, record: Record, now: datetime) -> Iterator[Event]:
+    # Only the first attempt at a pass after the first has one.
+    if record.state != "PENDING" or not record.passes_done or record.attempts_made:
+        return
+    timer, client = f"the timer of pass {record.next_pass}", stack.scheduler
+    try:
+        found = client.get_schedule(GroupName=stack.output("ScheduleGroup"), Name=schedule_name(record))
+    except client.exceptions.ResourceNotFoundException:
+        level: Level = "warn" if record.next_pass_due and record.next_pass_due > now else "info"
+        yield Event(None, "schedule", f"{timer} is gone: it fired, or was never created", level)
+    except ClientError as error:
+        yield _unknown("schedule", error)
+    else:
+        at = datetime.strptime(found["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
+        yield Event(at, "schedule", f"{timer} is set for {relative(at, now)}", "ok")
+
+
+def _errors(stack: Stack, one: Notification, now: datetime) -> Iterator[Event]:
+    texts = []
+    try:
+        rows = error_rows(stack, one.ids["notificationId"], one.next_pass)
+        for kind, row in sorted(rows.items(), key=lambda pair: str(pair[1].get("lastAt"))):
+            texts.append(printable(f"{row.get('errorType')}: {row.get('message')}"))
+            level: Level = "bad" if kind.startswith("failed") else "warn"
+            yield _error(row, texts[-1] + _answered(str(row.get("responseData") or "{}")), level, now)
+    except ClientError as refused:
+        yield _unknown("error", refused)
+    if one.reason and one.reason not in texts:
+        level = "info" if status(one, now).word == "done" else "warn"
+        yield Event(None, "error", f"of the last failed attempt: {one.reason}", level)
+
+
+def _answered(text: str) -> str:
+    """What ProcessPaidOrder answered: of an error of Lambda's, type and message alone."""
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        answer = text
+    is_error = isinstance(answer, dict) and "errorMessage" in answer
+    return f"; it answered {error_line(answer) if is_error else printable(text)}" if answer else ""
+
+
+def _error(row: Item, text: str, level: Level, now: datetime) -> Event:
+    try:
+        first, last, count = parse_utc(row["firstAt"]), parse_utc(row["lastAt"]), int(row["occurrences"])
+        often = f"{count} times in {span(last - first)}, " if count > 1 else ""
+        mailed = f"mailed {clock_time(parse_utc(row['mailedAt']), now)}" if "mailedAt" in row else "not mailed"
+    except _UNREADABLE:
+        return Event(None, "error", f"{text} (another hand has spoilt its row of the error log)", level)
+    return Event(last, "error", f"{text} ({often}{mailed})", level)
+
+
+def _unknown(what: str, error: ClientError) -> Event:
+    return Event(None, what, printable(f"unknown, since it could not be asked for: {error}"), "warn")
 
 
 @manual("show", READ + LETTERS + TIMERS, "followups show ORDER-1001", "followups show chrg_test_2250… --json")

@@ -1,34 +1,110 @@
 """`followups watch`: what is late, what failed and what waits, live in a terminal."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import click
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
+from callback.clock import Clock, utc_now
+from callback.table import format_utc
 from followups.command import LETTERS, READ, Operator, manual
 from followups.listing import command_of, extent, state_option
 from followups.output import STYLES, clock_time, shortened, span, with_command
-from followups.records import STATES, Notification, State, grouped, status
-from followups.snapshot import Poller, Snapshot, take_snapshot
-from followups.stack import Problem, Stack
+from followups.records import STATES, Found, Notification, State, grouped, status
+from followups.stack import ERRORS, Problem, Stack, explain
+from followups.tables import RECORDS, Listing, count_waiting, listed
 
+# Of what waits and of what failed, how many a snapshot reads: beyond it counts have a `+`.
+BOUND, FAILED_BOUND = 300, 1000
 # The most urgent first: a section's title, its text where it is empty, the head of its column of times, its total.
 _SECTIONS: dict[State, tuple[str, str, str, str]] = {
     "overdue": ("Late", "Nothing is late.", "late by", "late"),
     "failed": ("Failed", "Nothing has failed.", "failed", "failed"),
     "pending": ("Waiting", "Nothing waits.", "due in", "waiting"),
 }
-_WIDTHS = (17, 17, 12, 4, 5, 15)
+_WIDTHS = (20, 14, 6, 7, 17, 0)  # order, checksum, pass, tries, time, status
 _A_SECOND = 4  # redraws, so that countdowns move while a snapshot takes its time
 _ROWS_ANYWHERE = 10  # into a pipe, which has no height
-# The width of a terminal that has room for charges.
-_WIDE = 110
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The notifications of each state that was asked for, most urgent first; here `pending` is what is not late.
+
+    `letters` has a line for each queue that is not empty, `waiting` counts all that waits where there is more than was
+    read.
+    """
+
+    at: datetime
+    parts: Mapping[State, Found]
+    letters: Sequence[str] = ()
+    waiting: int | None = None
+
+    def part(self, state: State) -> Found:
+        """Return one part; an empty one where it was not asked for."""
+        return self.parts.get(state, Found())
+
+    def as_data(self) -> dict[str, object]:
+        """For programs."""
+        data: dict[str, object] = {"at": format_utc(self.at), "notSaved": list(self.letters), "waiting": self.waiting}
+        for state, found in self.parts.items():
+            groups = grouped(found.rows)
+            causes = [{"cause": one[0].cause_id, "text": one[0].cause, "count": len(one)} for one in groups]
+            rows = [row.as_data(self.at) for row in found.rows]
+            data[state] = {"rows": rows, "more": found.more, "causes": causes}
+        return data
+
+
+@dataclass
+class Poller:
+    """Takes snapshots, at most one in `at_most_every`; callers in between share the last one."""
+
+    stack: Stack
+    states: tuple[State, ...] = STATES
+    clock: Clock = utc_now
+    at_most_every: timedelta = timedelta()
+    last: tuple[Snapshot | None, Problem | None] = (None, None)
+    _next: datetime = datetime(1970, 1, 1, tzinfo=UTC)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def poll(self) -> tuple[Snapshot | None, Problem | None]:
+        """Return the last snapshot that could be taken, and why the latest could not."""
+        with self._lock:
+            if (now := self.clock()) >= self._next:
+                self._next = now + self.at_most_every
+                try:
+                    self.last = (take_snapshot(self.stack, self.states, now), None)
+                except ERRORS as error:
+                    self.last = (self.last[0], explain(error))
+            return self.last
+
+
+def take_snapshot(stack: Stack, states: Sequence[State], now: datetime) -> Snapshot:
+    """Read both indexes at once, as far as they are needed."""
+    _ = stack.output(RECORDS), stack.dynamodb, stack.sqs  # made here: boto3 cannot make clients in two threads at once
+    # What is late waits, too: one reading finds both, so that neither is missed between two.
+    indexes: dict[State, int] = {"pending": BOUND} if {"pending", "overdue"} & {*states} else {}
+    indexes |= {"failed": FAILED_BOUND} if "failed" in states else {}
+    with ThreadPoolExecutor(len(indexes) + 1) as pool:
+        letters = pool.submit(stack.about_letters)
+        read = {state: pool.submit(listed, stack, Listing(state, limit=limit), now) for state, limit in indexes.items()}
+        found = {state: part.result() for state, part in read.items()}
+    waiting = count_waiting(stack) if "pending" in found and found["pending"].more else None
+    return Snapshot(now, {state: _part(found, state, now) for state in states}, letters.result(), waiting)
+
+
+def _part(found: Mapping[State, Found], state: State, now: datetime) -> Found:
+    if state == "failed":
+        return found["failed"]
+    rows = (row for row in found["pending"].rows if status(row, now).is_late == (state == "overdue"))
+    return Found(tuple(sorted(rows, key=lambda row: str(row.item.get("firstDue", "")))), found["pending"].more)
 
 
 @dataclass(frozen=True)
@@ -41,7 +117,7 @@ class WatchView:
     states: tuple[State, ...]
     problem: Problem | None = None
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         """Draw all of it, cut to the terminal's height."""
         above = list(self._above())
         yield from above
@@ -49,76 +125,71 @@ class WatchView:
         height = options.height or (console.height if console.is_terminal else None)
         left = height - len(above) if height else None
         for position, state in enumerate(asked):
-            groups = self._groups(state)
+            rows = self.snapshot.part(state).rows
+            groups = [(row,) for row in rows] if state == "pending" else grouped(rows)
             lines = 1 + any(group[0].reason for group in groups) + 2 * any(len(group) > 1 for group in groups)
             count = _ROWS_ANYWHERE
             if left is not None:
                 # An equal part for each, and what others do not need. An empty line, title, head and what is left out.
                 count = max((left // (len(asked) - position) - 4) // lines, 1)
                 left -= 4 + lines * min(count, len(groups))
-            yield from self._section(state, groups, count, options.max_width)
+            yield from self._section(state, groups, count)
 
     def _above(self) -> Iterator[Text]:
         as_of = f"  as of {clock_time(self.snapshot.at, self.now)}"
         yield Text.assemble((f"Follow-ups of {self.stack.name}", "bold"), (as_of, "dim"), no_wrap=True)
         if self.problem:
-            yield Text(f"This could not be renewed: {self.problem.what}", "bold red", no_wrap=True, overflow="ellipsis")
-            yield Text(self.problem.advice, "red", no_wrap=True, overflow="ellipsis")
+            yield _cut(f"This could not be renewed: {self.problem.what}", "bold red")
+            yield _cut(self.problem.advice, "red")
         parts = {word: self.snapshot.parts.get(state) for state, (*_, word) in _SECTIONS.items()}
         totals = [f"{part.count} {word}" for word, part in parts.items() if part]
         totals += [f"{self.snapshot.waiting} waiting in all"] if self.snapshot.waiting is not None else []
         yield Text(" · ".join(totals))
         for line in (part for letters in self.snapshot.letters for part in with_command(letters)):
-            yield Text(line, "bold red", no_wrap=True, overflow="ignore")
+            yield _uncut(line, "bold red")
 
-    def _groups(self, state: State) -> list[tuple[Notification, ...]]:
-        rows = self.snapshot.part(state).rows
-        return [(row,) for row in rows] if state == "pending" else grouped(rows)
-
-    def _section(
-        self, state: State, groups: list[tuple[Notification, ...]], count: int, width: int
-    ) -> Iterator[RenderableType]:
+    def _section(self, state: State, groups: Sequence[tuple[Notification, ...]], count: int) -> Iterator[Text]:
         part, (title, nothing, when, _) = self.snapshot.part(state), _SECTIONS[state]
         yield Text()
         if not groups:
             yield Text("None of what was read." if part.more else nothing, "dim")
             return
         yield Text.assemble((title, "bold" if state == "pending" else "bold red"), f"  {part.count}")
-        yield _line("order", "charge", "checksum", "pass", "tries", when, "status", style="dim", width=width)
+        yield _line(*((head, "dim") for head in ("order", "checksum", "pass", "tries", when, "status")))
         for row, *others in groups[:count]:
-            yield self._row(state, row, width)
+            yield self._row(state, row)
             if row.reason:
-                yield Text(f"  {row.reason}", "red", no_wrap=True, overflow="ellipsis")
+                yield _cut(f"  {row.reason}", "red")
             if others:
                 yield Text(f"  {1 + len(others)} of this cause, {extent((row, *others), self.now)}", "bold")
-                command = command_of(self.stack, row, self.now, "replay")
-                yield Text(f"  {command}", "dim", no_wrap=True, overflow="ignore")
+                yield _uncut(f"  {command_of(self.stack, row, self.now, 'replay')}", "dim")
         if more := sum(map(len, groups[count:])):
             yield Text(f"… and {'more than ' if part.more else ''}{more} more", "dim")
 
-    def _row(self, state: State, row: Notification, width: int) -> Table:
+    def _row(self, state: State, row: Notification) -> Text:
         current, now = status(row, self.now), self.now
         left = span(current.at - now) if current.at and current.at > now else "due"
         left = "" if current.word == "running" else left
         ago = f"{span(now - current.at)} ago" if current.at else ""
         when = {"overdue": span(current.late), "failed": ago, "pending": left}[state]
         again = f" in {left}" if state == "overdue" and current.word == "retrying" and left != "due" else ""
-        proof = Text(row.checksum, "" if row.checksum == "valid" else "yellow")
-        ids = (shortened(row.ids[name], _WIDTHS[0]) for name in ("orderId", "chargeId"))
-        numbers = (str(row.next_pass), f"{row.attempts_made:>5}", when)
-        word = Text(f"{current.word}{again}", STYLES[current.level])
-        return _line(*map(Text, ids), proof, *numbers, word, width=width)
+        proof = (row.checksum, "" if row.checksum == "valid" else "yellow")
+        numbers = ((str(row.next_pass), ""), (str(row.attempts_made), ""), (when, ""))
+        order = (shortened(row.order_id, _WIDTHS[0] - 2), "")
+        return _line(order, proof, *numbers, (f"{current.word}{again}", STYLES[current.level]))
 
 
-def _line(*cells: RenderableType, width: int, style: str = "") -> Table:
-    # A separate table of fixed widths: all sections are aligned, and a reason has the whole width.
-    line = Table(box=None, show_header=False, padding=(0, 2, 0, 0), expand=True)
-    is_narrow = width < _WIDE
-    for size in _WIDTHS[is_narrow:]:
-        line.add_column(width=size, no_wrap=True)
-    line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    line.add_row(cells[0], *cells[1 + is_narrow :], style=style)
-    return line
+def _line(*cells: tuple[str, str]) -> Text:
+    parts = ((text.ljust(width), style) for (text, style), width in zip(cells, _WIDTHS, strict=True))
+    return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
+
+
+def _cut(text: str, style: str) -> Text:
+    return Text(text, style, no_wrap=True, overflow="ellipsis")
+
+
+def _uncut(command: str, style: str) -> Text:
+    return Text(command, style, no_wrap=True, overflow="ignore")
 
 
 def _watch(poller: Poller, first: Snapshot, operator: Operator, every: float) -> None:

@@ -21,10 +21,10 @@ from followups.command import LETTERS, READ, TIMERS, Operator, manual
 from followups.listing import command_of, extent
 from followups.output import clock_time, shortened, span, visible
 from followups.records import Found, Notification, grouped, status
-from followups.snapshot import Poller
+from followups.show import timeline
 from followups.stack import ERRORS, Stack, explain
 from followups.tables import find, get
-from followups.timeline import timeline
+from followups.watch import Poller
 
 HOST = "127.0.0.1"
 _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from followups.snapshot import Poller
 from followups.stack import Stack
+from followups.watch import Poller
 from tests.support.busy_stack import make_busy, use_few_shards
 from tests.support.deployed import Deployed, unstyled
 

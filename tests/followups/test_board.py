@@ -15,7 +15,7 @@ from werkzeug.test import Client
 
 from callback.table import format_utc
 from followups.board import HEADERS, HOST, application, server
-from followups.snapshot import Poller
+from followups.watch import Poller
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
 from tests.support.busy_stack import FAILED_ORDER, LATE_ORDER, make_busy
 from tests.support.deployed import Deployed
@@ -202,8 +202,8 @@ def test_text_and_state_choose_what_is_shown(client: FlaskClient) -> None:
 
 def test_more_than_is_read_is_marked(client: FlaskClient, deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A count whose bound was reached has a plus, and its list says that it goes on."""
-    monkeypatch.setattr("followups.snapshot.BOUND", 2)
-    monkeypatch.setattr("followups.snapshot.FAILED_BOUND", 2)
+    monkeypatch.setattr("followups.watch.BOUND", 2)
+    monkeypatch.setattr("followups.watch.FAILED_BOUND", 2)
     html = page(client)
     for words in ("Nothing is late.", "Nothing has failed.", "Nothing waits."):
         assert words in html

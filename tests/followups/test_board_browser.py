@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from followups.board import HOST, application, server
-from followups.snapshot import Poller
 from followups.stack import Stack
+from followups.watch import Poller
 from tests.support.aws import World, made
 from tests.support.busy_stack import FAILED_ORDER, LATE_ORDER, OLD_ORDER, make_busy, use_few_shards
 from tests.support.deployed import Deployed

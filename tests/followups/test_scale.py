@@ -9,8 +9,8 @@ import pytest
 from callback.record import SWEEP_SHARDS
 from callback.table import serialize
 from followups.board import HOST, application
-from followups.snapshot import Poller
 from followups.stack import FAILURE
+from followups.watch import Poller
 from tests.followups.conftest import Followups
 from tests.support.aws import CHARGE
 from tests.support.deployed import Deployed

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from callback.errors import error_id
 from callback.record import Record
 from followups.board import application
-from followups.snapshot import Poller
+from followups.watch import Poller
 from tests.followups.conftest import Followups
 from tests.support.aws import CHARGE, ORDER
 from tests.support.deployed import Deployed

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from followups.show import Event, timeline
 from followups.stack import Stack
 from followups.tables import find
-from followups.timeline import Event, timeline
 from tests.support.aws import CHARGE, ORDER, sample
 from tests.support.deployed import PROCESS, Deployed, arn
 from tests.support.recorded_calls import Answer, Call, payload, refuse

@@ -19,8 +19,8 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from followups.board import HOST, application, server
-from followups.snapshot import Poller
 from followups.stack import Stack
+from followups.watch import Poller
 from local.emulator import REGION, ROOT
 from tests.support.aws import made
 from tests.support.demo_data import FAILED_ORDER, LATE_ORDER, play
