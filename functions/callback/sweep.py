@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from callback.clock import Clock
 from callback.errors import FollowUpError, GaveUp, SpoiltRecord
 from callback.log import by_proof, log
 from callback.record import FIRST_UNPROVED, PROVED, SWEEP_SHARDS, Record, Records, read_record
@@ -46,9 +45,7 @@ class Sweep:
 
     records: Records
     client: Any
-    recheck_function: str
     reporter: Reporter
-    clock: Clock
     shard_map: ShardMap
 
     def run(self) -> Counts:
@@ -56,7 +53,7 @@ class Sweep:
 
         `OldestOverdue` is reported in seconds since the pass was first due, and only where every shard was read.
         """
-        self._until = self.clock() + _RUN_FOR
+        self._until = self.records.clock() + _RUN_FOR
         self._ages = {by_proof("OldestOverdue", status): [timedelta()] for status in (PROVED, None)}
         counts: Counts = Counter(handedOver=0, inProgress=0, moved=0, failed=0, errors=0, unread=0)
         for found in self.shard_map(self._sweep_shard, range(SWEEP_SHARDS)):
@@ -71,7 +68,7 @@ class Sweep:
         counts: Counts = Counter()
         try:
             for found in islice(self.records.due_keys(shard), None if shard < FIRST_UNPROVED else _UNPROVED_AT_ONCE):
-                if self.clock() >= self._until:
+                if self.records.clock() >= self._until:
                     break
                 counts[self._move_on(found)] += 1
         except AWS_ERRORS as error:
@@ -90,7 +87,7 @@ class Sweep:
             return "errors"
 
     def _hand_over(self, item: Item) -> str:
-        now = self.clock()
+        now, recheck = self.records.clock(), self.records.settings.recheck_function_arn
         try:
             record = _read(item, now)
         except SpoiltRecord as error:
@@ -100,10 +97,10 @@ class Sweep:
         if record.is_claimed(now):
             return "inProgress"
         if self.records.has_failed_too_long(record, _GRACE):
-            number, error = record.next_pass, record.last_error or "its attempts recorded nothing"
-            return self._end(item, GaveUp(number, f"given up: {error.rpartition(f'pass {number}: ')[2]}"))
+            number, last = record.next_pass, record.last_error or "its attempts recorded nothing"
+            return self._end(item, GaveUp(number, f"given up: {last.rpartition(f'pass {number}: ')[2]}"))
         payload = json.dumps(timer_input(record))
-        self.client.invoke(FunctionName=self.recheck_function, InvocationType="Event", Payload=payload)
+        self.client.invoke(FunctionName=recheck, InvocationType="Event", Payload=payload)
         return "handedOver"
 
     def _end(self, item: Item, error: FollowUpError) -> str:

@@ -30,5 +30,4 @@ def sweep_handler(event: object, _context: object) -> dict[str, int]:
     """
     app = application()
     with app.reporter.reported("sweep", "swept", event):
-        client, recheck = app.client("lambda"), app.settings.recheck_function_arn
-        return dict(Sweep(app.records, client, recheck, app.reporter, app.clock, app.shard_map or all_at_once).run())
+        return dict(Sweep(app.records, app.client("lambda"), app.reporter, app.shard_map or all_at_once).run())
