@@ -20,11 +20,11 @@ class Unanswered(Exception):
 
 
 def main(files: Sequence[str]) -> int:
-    """Exit code 1 for a known vulnerability; what nobody could answer for is said aloud, and no failure."""
+    """Exit code 1 for a known vulnerability; what no service answers for is printed, and no failure."""
     found = False
     for number, file in enumerate(files):
         try:
-            found = _told(file, *_asked(file)) or found
+            found = _reported(file, *_asked(file)) or found
         except Unanswered as why:
             # Who does not answer for one file does not answer for the longer ones after it.
             print(f"NOT AUDITED for known vulnerabilities: {', '.join(files[number:])}\n{why}")
@@ -56,7 +56,7 @@ def _pip_audit(service: str, file: str) -> list[Package]:
     return packages
 
 
-def _told(file: str, service: str, packages: list[Package]) -> bool:
+def _reported(file: str, service: str, packages: list[Package]) -> bool:
     known = [(package, flaw) for package in packages for flaw in package.get("vulns", ())]
     unknown = [package["name"] for package in packages if "vulns" not in package]
     print(f"{file}: {len(packages) - len(unknown)} packages looked up ({service}), {len(known)} known vulnerabilities")

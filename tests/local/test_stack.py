@@ -262,7 +262,7 @@ def test_what_no_retry_can_help_goes_to_the_refused_queue(up: Up) -> None:
 
 
 def test_what_is_up_is_found_whatever_happens_to_it(up: Up) -> None:
-    """A note that a full disk left empty; and a process that somebody stopped, which `make down` still ends."""
+    """A note that a full disk left empty; and a process that was stopped, which `make down` still ends."""
     note = up.state / "up.json"  # which `followups --local` reads
     note.write_text("")
     assert "up already" in ended(start(up.state, "up"))

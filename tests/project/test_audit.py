@@ -48,7 +48,7 @@ def play(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     ],
     ids=["clean", "flawed", "unmended", "second service", "partly unknown"],
 )
-def test_answer_is_told_as_it_is(play: Any, answers: dict[str, Answer], code: int, lines: list[str]) -> None:
+def test_answer_is_reported_as_it_is(play: Any, answers: dict[str, Answer], code: int, lines: list[str]) -> None:
     """Exit 1 for a known vulnerability, whichever service knows it; what was looked up is counted, the rest named."""
     exit_code, printed, _ = play("a.txt", **answers)
     assert exit_code == code
