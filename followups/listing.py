@@ -19,10 +19,7 @@ _COLUMNS += [Column("order", ratio=3), Column("charge", ratio=3)]
 _WIDE_COLUMNS = [*_COLUMNS, Column("notification", ratio=3), Column("last error", ratio=4)]
 _LENGTH = re.compile(r"(?P<ahead>\+?)(?P<number>\d{1,6})(?P<unit>[smhdw])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_EXPECTED = (
-    "a date (2026-11-22), a time (2026-11-22T09:30, or 09:30 today), today, yesterday, 90m, 2h, 3d or 1w ago, or +10m"
-    " ahead; in your zone on a terminal, else in UTC, unless it names its own"
-)
+_EXPECTED = "2026-11-22, 2026-11-22T09:30, 09:30, today, yesterday, 90m, 2h, 3d or 1w (ago), or +10m (ahead)"
 
 
 def parse_when(text: str, now: datetime, zone: tzinfo = UTC) -> datetime:

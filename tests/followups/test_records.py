@@ -16,6 +16,8 @@ from tests.support.deployed import Deployed
 from tests.support.recorded_calls import Answer, Call
 
 pytestmark = pytest.mark.usefixtures("few_shards")
+FAILED = {"state": "FAILED", "failedAt": -9}
+TIMES = ("nextPassDue", "firstDue", "leaseUntil", "failedAt")
 
 
 def ask(deployed: Deployed, word: str) -> list[str]:
@@ -35,11 +37,11 @@ def ask(deployed: Deployed, word: str) -> list[str]:
         ({"nextPassDue": -121, "firstDue": -900, "attempts": 2}, "overdue", True),
         ({"leaseUntil": 1, "claimId": "c"}, "running", True),
         ({"leaseUntil": -1, "claimId": "c"}, "overdue", True),
-        ({"state": "FAILED", "failedAt": -9, "nextPassDue": None, "sweepAt": None}, "failed", False),
-        ({"state": "FAILED", "failedAt": -9, "leaseUntil": 1}, "running", False),
+        (FAILED | {"nextPassDue": None, "sweepAt": None}, "failed", False),
+        (FAILED | {"leaseUntil": 1}, "running", False),
         ({"state": "DONE", "nextPassDue": None, "firstDue": None}, "done", False),
-        ({"state": "FAILED", "failedAt": -9, "resolvedAt": "2026-11-22T09:30:00Z"}, "resolved", False),
-        ({"state": "FAILED", "failedShard": 1, "failedAt": -9, "resolvedAt": "2026-11-22T09:30:00Z"}, "failed", False),
+        (FAILED | {"resolvedAt": "2026-11-22T09:30:00Z"}, "resolved", False),
+        (FAILED | {"failedShard": 1, "resolvedAt": "2026-11-22T09:30:00Z"}, "failed", False),
         ({"nextPassDue": None}, "spoilt", True),
         ({"leaseUntil": "2026"}, "spoilt", True),
         ({"passes": "two"}, "spoilt", True),
@@ -50,28 +52,19 @@ def ask(deployed: Deployed, word: str) -> list[str]:
 def test_status_is_one_word(deployed: Deployed, changes: dict[str, Any], word: str, *, is_late: bool) -> None:
     """The record and the time alone decide it; numbers are seconds from now."""
     now = deployed.world.now
-    times = ("nextPassDue", "firstDue", "leaseUntil", "failedAt")
-    for name, value in changes.items():
-        if name in times and isinstance(value, int):
-            changes = changes | {name: format_utc(now + timedelta(seconds=value))}
-    deployed.put_waiting("n", **changes)
+    times = {name: changes[name] for name in TIMES if isinstance(changes.get(name), int)}
+    written = {name: format_utc(now + timedelta(seconds=value)) for name, value in times.items()}
+    deployed.put_waiting("n", **(changes | written))
     current = status(read(deployed.world.record()), now)
     assert (current.word, current.is_late) == (word, is_late)
 
 
-def test_word_that_is_several_ids_finds_the_notification_once(deployed: Deployed) -> None:
-    """An order id may be another's charge id."""
-    deployed.put_waiting("same", chargeId="same", orderId="same")
-    assert ask(deployed, "same") == ["same"]
-    assert ask(deployed, "unknown") == []
-
-
 def test_notification_id_finds_what_waits_or_failed_or_has_an_error(deployed: Deployed) -> None:
-    """No index has that id: what is done without an error is found by order or charge alone."""
-    deployed.put_waiting("waits")
+    """No index has that id: what is done without an error is found by order or charge alone; each is found once."""
+    deployed.put_waiting("same", chargeId="same", orderId="same")
     deployed.put_failed("failed")
     deployed.put_waiting("done", state="DONE", sweepShard=None, sweepAt=None)
-    assert [ask(deployed, word) for word in ("waits", "failed", "done")] == [["waits"], ["failed"], []]
+    assert [ask(deployed, word) for word in ("same", "failed", "done", "unknown")] == [["same"], ["failed"], [], []]
     row = {"errorId": error_id("done", "failed", 2), "chargeId": CHARGE}
     deployed.world.table("CALLBACK_ERROR_LOG_TABLE").put_item(Item=row)
     assert ask(deployed, "done") == ["done"]
@@ -95,8 +88,7 @@ def test_read_is_consistent_and_asks_again_for_what_did_not_fit(deployed: Deploy
     assert ask(deployed, ORDER) == ["n0", "n1", "n2"]
     requests = deployed.world.wire.of("dynamodb.BatchGetItem")
     asked = [table for request in requests for table in request["RequestItems"].values()]
-    assert [len(table["Keys"]) for table in asked] == [2, 1]
-    assert all(table["ConsistentRead"] for table in asked)
+    assert [(len(table["Keys"]), table["ConsistentRead"]) for table in asked] == [(2, True), (1, True)]
 
 
 def test_bounds_include_since_and_exclude_until(deployed: Deployed) -> None:

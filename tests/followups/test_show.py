@@ -1,17 +1,56 @@
-"""`followups show`: "this customer paid, where is the order?" in one command."""
+"""`followups show`: "this customer paid, where is the order?" in one command: what happened, and what happens next."""
 
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from followups.show import Event, timeline
+from followups.stack import Stack
+from followups.tables import find
 from tests.followups.conftest import Followups
-from tests.support.aws import CHARGE, NOTIFICATION, ORDER
-from tests.support.deployed import PROCESS, Deployed, notification
-from tests.support.recorded_calls import payload, refuse
+from tests.support.aws import CHARGE, NOTIFICATION, ORDER, sample
+from tests.support.deployed import PROCESS, Deployed, arn, notification
+from tests.support.recorded_calls import Answer, Call, payload, refuse
 
 CARD, KEY = "4111111111111111", "skey_test_planted"
+ASLEEP = "ProcessPaidOrder failed (Unhandled)"
+TRIED = "attempts: 1 since 09:30:17 UTC; it is given up at 2026-11-25 09:30:17 UTC"
+REPLAY = f"followups replay --stack payment3-follow-up-dev -- {ORDER}"
 pytestmark = pytest.mark.usefixtures("few_shards")
+
+
+def events(deployed: Deployed) -> list[Event]:
+    """The timeline of the only notification, now."""
+    with deployed.world.wire:
+        [one] = find(Stack(), ORDER).rows
+        found = timeline(Stack(), one, deployed.world.now)
+    times = [event.at for event in found if event.at]
+    assert times == sorted(times)
+    assert all("\n" not in event.text for event in found)
+    return found
+
+
+def lines(deployed: Deployed) -> list[str]:
+    """The events as text, without the dates."""
+    times = [f"{event.at:%H:%M:%S}" if event.at else "-" for event in events(deployed)]
+    return [f"{at} {e.level} {e.what}: {e.text}" for at, e in zip(times, events(deployed), strict=True)]
+
+
+def deliver_in_vain(deployed: Deployed) -> None:
+    """DelayedNotify saves the notification, and its pass 1 fails."""
+    deployed.process_fails()
+    with pytest.raises(Exception, match="ProcessPaidOrder failed"):
+        deployed.world.deliver()
+
+
+def fail_again(deployed: Deployed, number: int = 1) -> None:
+    """The pass fails when it is due again."""
+    due = next(event.at for event in events(deployed) if event.what == "next")
+    assert due
+    deployed.world.now = max(due, deployed.world.now)
+    with pytest.raises(Exception, match="ProcessPaidOrder failed"):
+        deployed.world.recheck(number)
 
 
 @pytest.mark.parametrize("word", [ORDER, CHARGE, NOTIFICATION])
@@ -19,13 +58,11 @@ def test_any_id_shows_what_became_of_it(deployed: Deployed, followups: Followups
     """Ids, status and checksum, and a line for each thing that is known, in order of time."""
     deployed.world.deliver()
     deployed.world.wait(17)
-    lines = followups("show", word).lines
-    assert lines[0] == f"Order {ORDER}: waiting, passes completed: 1, checksum valid"
-    assert lines[1] == f"charge {CHARGE}, notification {NOTIFICATION}"
-    assert lines[2] == "2026-11-22T09:30:17.250000Z  received  status success, state Authorized, 200.50 THB"
-    whats = [line.split("  ")[1] for line in lines[2:]]
-    assert whats == ["received", "checksum", "pass 1", "schedule", "waits", "next"]
-    assert lines[-2] == "-  waits  for pass 2 of 2, due at 09:31:18 UTC, in 44 s"
+    printed = followups("show", word).lines
+    assert printed[0] == f"Order {ORDER}: waiting, passes completed: 1, checksum valid"
+    assert printed[1] == f"charge {CHARGE}, notification {NOTIFICATION}"
+    assert printed[2] == "2026-11-22T09:30:17.250000Z  received  status success, state Authorized, 200.50 THB"
+    assert printed[-2] == "-  waits  for pass 2 of 2, due at 09:31:18 UTC, in 44 s"
 
 
 @pytest.mark.parametrize("word", ["ORDER-77", "chrg_wait", "delivery-of"])
@@ -53,15 +90,13 @@ def test_each_notification_of_the_order_is_shown(deployed: Deployed, followups: 
 
 def test_nothing_found_says_where_to_look(followups: Followups) -> None:
     """Exit 1: what could not be saved can only be in a queue of the same stack; with --json the advice is on stderr."""
-    begins = "ORDER-9: no notification was saved in stack payment3-follow-up-dev.\n"
-    ends = "\n    followups dead-letters list --stack payment3-follow-up-dev --region ap-southeast-1\n"
     words = ("show", "ORDER-9", "--region", "ap-southeast-1")
     advice = followups(*words, code=1).out
-    assert advice.startswith(begins)
+    assert advice.startswith("ORDER-9: no notification was saved in stack payment3-follow-up-dev.\n")
+    ends = "\n    followups dead-letters list --stack payment3-follow-up-dev --region ap-southeast-1\n"
     assert advice.endswith(ends)
     said = followups("--json", *words, code=1)
-    assert said.objects[0]["notifications"] == []
-    assert said.err == advice
+    assert (said.objects[0]["notifications"], said.err) == ([], advice)
 
 
 def test_json_has_the_records_names(deployed: Deployed, followups: Followups) -> None:
@@ -74,13 +109,9 @@ def test_json_has_the_records_names(deployed: Deployed, followups: Followups) ->
     assert (one["state"], one["status"], one["passesDone"]) == ("PENDING", "waiting", 1)
     assert Decimal(one["amount"]) == Decimal("200.5")
     assert [(done["number"], done["attempt"]) for done in one["passes"]] == [(1, 1)]
-    assert one["timeline"][0] == {
-        "at": "2026-11-22T09:30:17.250000Z",
-        "what": "received",
-        "text": "status success, state Authorized, 200.50 THB",
-        "level": "info",
-    }
-    assert one["timeline"][-2]["at"] is None
+    text = "status success, state Authorized, 200.50 THB"
+    first = {"at": "2026-11-22T09:30:17.250000Z", "what": "received", "text": text, "level": "info"}
+    assert (one["timeline"][0], one["timeline"][-2]["at"]) == (first, None)
     assert "body" not in one
 
 
@@ -108,20 +139,14 @@ def test_nothing_secret_is_printed(deployed: Deployed, followups: Followups, for
 
 @pytest.mark.parametrize("width", [60, 120])
 def test_terminal_gets_a_table_that_fits(deployed: Deployed, followups: Followups, width: int) -> None:
-    """Texts wrap; only the command to paste is never broken: it has a line of its own."""
+    """Texts wrap, but no command to paste; local times are beside UTC, in the zone that is asked for."""
     deployed.put_failed("1")
     shown = followups.in_terminal("show", ORDER, width=width).out
-    command = f"\n  followups replay --stack payment3-follow-up-dev -- {ORDER}\n"
-    assert command in shown
+    assert f"\n  {REPLAY}\n" in shown
     assert "2026-11-22 08:29:17   received " in shown
-    assert max(map(len, shown.replace(command, "\n").splitlines()[2:])) <= width
-
-
-def test_terminal_shows_local_times_beside_utc(deployed: Deployed, followups: Followups) -> None:
-    """In the zone that is asked for; exit 2 for one that does not exist."""
-    deployed.world.deliver()
-    shown = followups.in_terminal("show", ORDER, "--tz", "Asia/Bangkok").out
-    assert "16:30:17   2026-11-22 09:30:17   received" in shown
+    assert max(map(len, shown.replace(f"  {REPLAY}\n", "").splitlines()[2:])) <= width
+    shown = followups.in_terminal("show", ORDER, "--tz", "Asia/Bangkok", width=width).out
+    assert "15:29:17   2026-11-22 08:29:17   received" in shown
     assert "no such zone" in followups.in_terminal("show", ORDER, "--tz", "Asia/Nowhere", code=2).err
 
 
@@ -203,3 +228,162 @@ def test_cause_that_process_paid_order_gave_is_shown(
     said = followups("show", ORDER).out
     assert f"; it answered {says}" in said
     assert "secret" not in said
+
+
+# --- the timeline ---
+
+
+def test_notification_that_waits_for_its_timer(deployed: Deployed) -> None:
+    """The timer fires within the minute; when it is late, the sweep starts the pass."""
+    deployed.world.deliver()
+    deployed.world.wait(17)
+    assert lines(deployed) == [
+        "09:30:17 info received: status success, state Authorized, 200.50 THB",
+        "09:30:17 ok checksum: valid (plain form): the bank vouches for all but the order id",
+        '09:30:17 ok pass 1: completed in 0.0 s: {"paid": true, "pass": 1}',
+        "09:31:20 ok schedule: the timer of pass 2 is set for 09:31:20 UTC, in 45 s",
+        "- info waits: for pass 2 of 2, due at 09:31:18 UTC, in 44 s",
+        "09:31:20 info next: the timer starts pass 2, by 09:32:20 UTC",
+    ]
+    deployed.world.wait(73)
+    assert lines(deployed)[-1] == "09:31:47 info next: the timer starts pass 2, by 09:32:20 UTC"
+    deployed.world.wait(60)
+    assert lines(deployed)[-1] == "09:33:18 warn next: the sweep starts pass 2, by 09:34:18 UTC"
+
+
+def test_lost_timer_is_a_warning_until_the_sweep_starts_the_pass(deployed: Deployed) -> None:
+    """Within a minute, or when the sweep reads it again after a hand-over; or at once, by a person."""
+    deployed.world.deliver()
+    deployed.world.fire()
+    assert lines(deployed)[-3:] == [
+        "- warn schedule: the timer of pass 2 is gone: it fired, or was never created",
+        "- info waits: for pass 2 of 2, due at 09:31:18 UTC, in 1 min 1 s",
+        "09:33:18 warn next: the sweep starts pass 2, by 09:34:18 UTC",
+    ]
+    deployed.world.wait(600)
+    assert lines(deployed)[-3:] == [
+        "- info schedule: the timer of pass 2 is gone: it fired, or was never created",
+        "- bad waits: for pass 2 of 2, due since 09:31:18 UTC (8 min 59 s)",
+        f"09:40:17 warn next: the sweep starts pass 2, by 09:41:17 UTC; or now: {REPLAY}",
+    ]
+    deployed.functions[arn("payment3-recheck-dev")] = lambda _call: {}
+    deployed.world.sweep()
+    assert "the sweep starts pass 2, by 09:46:17 UTC; " in lines(deployed)[-1]
+
+
+def test_done_notification(deployed: Deployed) -> None:
+    """Both passes, whatever they answered, and that nothing comes."""
+    deployed.functions[PROCESS] = lambda _call: payload(None)
+    deployed.world.deliver()
+    deployed.world.wait(61)
+    deployed.world.recheck()
+    assert [event.what for event in events(deployed)] == ["received", "checksum", "pass 1", "pass 2", "next"]
+    assert lines(deployed)[2].endswith("pass 1: completed in 0.0 s: null")
+    assert lines(deployed)[-1] == "- ok next: nothing: no pass is missing"
+
+
+def test_failed_attempts_are_counted_with_the_next_try(deployed: Deployed) -> None:
+    """When it is due again, since when it was tried, when it is given up, the error; then at which attempt it ended."""
+    works = deployed.functions[PROCESS]
+    deliver_in_vain(deployed)
+    failed = f"PassFailed: pass 1: {ASLEEP}"
+    assert lines(deployed)[2:] == [
+        f"09:30:17 warn error: {failed} (mailed 09:30:17 UTC)",
+        f"- warn waits: for pass 1 of 2, due again at 09:31:17 UTC, in 1 min, {TRIED}",
+        "09:31:18 info next: the sweep starts pass 1, by 09:32:18 UTC",
+    ]
+    fail_again(deployed)
+    assert lines(deployed)[2] == f"09:31:18 warn error: {failed} (2 times in 1 min 1 s, mailed 09:30:17 UTC)"
+    assert "attempts: 2 since 09:30:17 UTC" in lines(deployed)[3]
+    deployed.functions[PROCESS] = works
+    for number in (1, 2):
+        deployed.world.wait(120)
+        deployed.world.recheck(number)
+    assert [line.split(" in ")[0][9:] for line in lines(deployed) if ": completed" in line] == [
+        "ok pass 1: completed at attempt 3",
+        "ok pass 2: completed",
+    ]
+
+
+def test_failed_notification(deployed: Deployed) -> None:
+    """Each error with its count and its mail, the end, and the command that brings it back."""
+    deployed.world.cold_start(GIVE_UP_AFTER_HOURS="1")
+    deliver_in_vain(deployed)
+    deployed.world.wait(3600)
+    fail_again(deployed)
+    ended, error, *rest = lines(deployed)[3:]
+    assert ended == "10:30:17 bad ended: FAILED, passes completed: 0"
+    assert error.startswith("10:30:17 bad error: GaveUp: pass 1")
+    assert "ProcessPaidOrder failed (Unhandled)" in error
+    assert error.endswith("(mailed 10:30:17 UTC)")
+    assert rest == [
+        "- bad waits: for a person: pass 1 of 2 is missing, attempts: 2 since 09:30:17 UTC",
+        f"- bad next: nothing by itself; once the cause is gone: {REPLAY}",
+    ]
+
+
+def test_last_error_is_shown_without_a_row_of_the_log(deployed: Deployed) -> None:
+    """The error log may have failed; of what is done the error is only information."""
+    refused, works = refuse("InternalServerError", times=9), deployed.functions[PROCESS]
+    before = deployed.world.wire.before
+    before["dynamodb.UpdateItem"] = lambda c: refused(c) if "error-log" in c.request["TableName"] else None
+    deliver_in_vain(deployed)
+    text = f"error: of the last failed attempt: PassFailed: pass 1: {ASLEEP}"
+    assert f"- warn {text}" in lines(deployed)
+    deployed.functions[PROCESS] = works
+    for number in (1, 2):
+        deployed.world.wait(90)
+        deployed.world.recheck(number)
+    assert f"- info {text}" in lines(deployed)
+
+
+def test_error_whose_mail_was_held_back_is_not_mailed(deployed: Deployed) -> None:
+    """Whether somebody knows."""
+    deployed.world.wire.before["ses.SendEmail"] = refuse("Throttling")
+    deliver_in_vain(deployed)
+    assert any("(not mailed)" in line for line in lines(deployed))
+
+
+def test_claim_is_shown_while_the_pass_runs(deployed: Deployed) -> None:
+    """Until when at the latest, and what happens if the process died; later, that it died."""
+
+    def die(_call: Call) -> Answer:
+        raise KeyboardInterrupt
+
+    deployed.functions[PROCESS] = die
+    with pytest.raises(KeyboardInterrupt):
+        deployed.world.deliver()
+    assert lines(deployed)[2:] == [
+        "09:31:47 info claim: pass 1 is running, at the latest until then",
+        "- info waits: for the end of pass 1 of 2, which is running, until 09:31:47 UTC, in 1 min 30 s",
+        "09:33:18 info next: its end is recorded; should it have died, the sweep starts pass 1 again, by 09:34:18 UTC",
+    ]
+    deployed.world.wait(95)
+    assert lines(deployed)[2:] == [
+        "09:31:47 warn claim: ran out: the run of pass 1 died, or could not record its end",
+        f"- warn waits: for pass 1 of 2, due since 09:30:17 UTC (1 min 35 s), {TRIED}",
+        "09:33:18 info next: the sweep starts pass 1, by 09:34:18 UTC",
+    ]
+
+
+def test_last_attempt_is_announced(deployed: Deployed) -> None:
+    """After GiveUpAfterHours the next failure, or the sweep, ends it."""
+    deployed.put_waiting("n", 72 * 60, attempts=9)
+    assert lines(deployed)[-1].endswith(", for the last time, or ends it in FAILED")
+
+
+@pytest.mark.parametrize("verdict", ["wrong", "missing"])
+def test_checksum_that_proves_nothing_is_a_warning(deployed: Deployed, verdict: str) -> None:
+    """It is processed all the same."""
+    says = {"wrong": "invalid: it matches no merchant key"}
+    says["missing"] = "missing: nothing proves that this came from the bank"
+    deployed.world.deliver(sample(f"{verdict}-checksum"))
+    with deployed.world.wire:
+        [one] = find(Stack(), str(deployed.world.record()["orderId"])).rows
+        assert timeline(Stack(), one, deployed.world.now)[1][2:] == (says[verdict], "warn")
+
+
+def test_browser_return_states_no_amount(deployed: Deployed) -> None:
+    """What it states, and no more."""
+    deployed.put_waiting("n", status="true", receivedAt=None)
+    assert "- info received: status true" in lines(deployed)

@@ -22,7 +22,7 @@ FUNCTIONS, FOLLOWUPS = f"{ROOT / 'functions'}/", f"{ROOT / 'followups'}/"
 # What all steps use, and how each invocation begins and ends.
 SHARED = {"clock.py", "log.py", "redact.py", "settings.py", "table.py"}
 AROUND = {"bind", "ids", "parse", "reported", "unimportant"}
-MOST_FILES, MOST_MOVES, MOST_TO_SHOW = 12, 60, 10
+MOST_FILES, MOST_MOVES, MOST_TO_SHOW = 12, 60, 7
 Calls = list[tuple[CodeType, CodeType | None]]
 # A second profiler would take the place of the one that measures.
 pytestmark = pytest.mark.no_cover
