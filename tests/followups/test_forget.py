@@ -1,5 +1,6 @@
 """`followups forget`: a customer's data goes, what accounting needs stays."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -66,22 +67,18 @@ def test_second_time_there_is_nothing_left(done: Deployed, followups: Followups)
     assert "dynamodb.UpdateItem" not in done.world.wire.names()
 
 
-@pytest.mark.parametrize(("options", "code"), [(["--dry-run"], 0), ([], 1)])
-def test_nothing_is_erased_unasked(done: Deployed, followups: Followups, options: list[str], code: int) -> None:
-    """A dry run prints what it would erase; so does a pipe, which cannot answer; both with the command that erases."""
+@pytest.mark.parametrize(
+    ("options", "typed", "code"), [("--dry-run", "", 0), ("", "", 1), ("", "n\n", 1), ("", "y\n", 0)]
+)
+def test_nothing_is_erased_unasked(done: Deployed, followups: Followups, options: str, typed: str, code: int) -> None:
+    """A dry run and a pipe, which cannot answer, print the plan and the command; a terminal asks first."""
     rows = stored(done)
-    said = followups("forget", ORDER, *options, code=code).out
-    assert "body, lastError, passes of the record; rows of the error log: 1\n" in said
-    assert f"To do it:  followups {YES}" in said
-    assert stored(done) == rows
-
-
-@pytest.mark.parametrize("answer", ["y", "n"])
-def test_person_is_asked(done: Deployed, followups: Followups, answer: str) -> None:
-    """A terminal asks first; a no erases nothing."""
-    said = followups.in_terminal("forget", ORDER, typed=f"{answer}\n", code=int(answer == "n")).out
-    assert ("body" in done.world.record()) == (answer == "n")
-    assert f"Erase this of {ORDER} for good? [y/N]" in said
+    run = partial(followups.in_terminal, typed=typed) if typed else followups
+    said = run("forget", ORDER, *options.split(), code=code).out
+    assert "would be erased: body" in said
+    assert (f"Erase this of {ORDER} for good? [y/N]" in said) == bool(typed)
+    assert (stored(done) == rows) == ("y" not in typed)
+    assert (f"To do it:  followups {YES}" in said) == ("y" not in typed)
 
 
 @pytest.mark.parametrize("changes", [{}, {"state": "LOST"}, {"leaseUntil": "2026-11-23T00:00:00Z"}])

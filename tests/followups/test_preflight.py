@@ -101,6 +101,8 @@ ABSENT, UNVERIFIED = "stop: it does not exist -> create it", "stop: not verified
 SECRET, NO_SECRET = "secret payment3/kbank", "stop: it is no JSON with a secretKey that is a text -> store {"
 UNREAD = "warn: it has fields that nobody reads, or that are no text"
 SANDBOX = {"ProductionAccessEnabled": False, "SendingEnabled": False}
+HEARD: dict[str, Any] = {"ses": {"ProductionAccessEnabled": False}, "identities": {"a@one.example": True}}
+HEARD["given"] = {"ErrorMailTo": "a@one.example"}
 PAUSED, UNHEARD = (
     "warn: sending is paused",
     "warn: in the sandbox only verified recipients get mails, and 1 of 2 are not",
@@ -135,6 +137,7 @@ INDEXES = [
             ["ok", PAUSED, f"{UNHEARD} -> verify b@", ONE],
         ),
         ({"ses": SANDBOX, "identities": {"two.example": True}}, "SES", ["ok", PAUSED, f"{UNHEARD} -> verify a@", ONE]),
+        (HEARD, "SES", ["ok"]),
         ({"secret": '{"secretKey": "skey_hidden"}'}, SECRET, ["ok: it has the key current"]),
         (
             {"secret": '{"secretKey": "a", "previousSecretKey": "b"}'},

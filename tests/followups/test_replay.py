@@ -1,6 +1,6 @@
 """`followups replay`: the missing passes are run now, and what is not missing is left alone."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -58,27 +58,27 @@ def test_overdue_pass_is_run_and_what_is_done_is_left(deployed: Deployed, follow
     assert (sent["pass"], sent["dueAt"]) == (2, due)
 
 
-def test_pass_that_is_not_due_is_left_to_its_time(deployed: Deployed, followups: Followups) -> None:
-    """No pass starts sooner than planned, nor sooner than its next try; `replay` prints when."""
-    deployed.world.deliver()
-    due = deployed.world.record()["nextPassDue"]
-    assert followups("replay", ORDER).out == f"{NAMED}  left: pass 2 is due at {due}\n"
-    deployed.world.wait(61)
-    deployed.process_fails()
-    with pytest.raises(Exception, match="ProcessPaidOrder failed"):
-        deployed.world.recheck()
-    due = deployed.world.record()["nextPassDue"]
-    assert followups("replay", ORDER).out == f"{NAMED}  left: pass 2 is due again at {due}\n"
-    assert deployed.invoked("recheck-dev") == []
+LATER, EARLIER = "2026-11-22T09:31:00.000000Z", "2026-11-22T09:30:00.000000Z"
 
 
-def test_live_claim_keeps_replay_out(deployed: Deployed, followups: Followups) -> None:
-    """A pass that runs is left; one whose claim has expired is run."""
-    until = format_utc(deployed.world.now + timedelta(seconds=90))
-    deployed.put_waiting(NOTIFICATION, leaseUntil=until, claimId="c")
-    assert followups("replay", ORDER).out.startswith(f"{NAMED}  left: pass 2 is claimed until 2026-11-22T09:31:47.25")
-    deployed.world.wait(91)
-    assert "pass 2 was run" in followups("replay", ORDER).out
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"nextPassDue": LATER}, f"left: pass 2 is due at {LATER}"),
+        ({"nextPassDue": LATER, "attempts": 2}, f"left: pass 2 is due again at {LATER}"),
+        ({"leaseUntil": LATER, "claimId": "c"}, f"left: pass 2 is claimed until {LATER}"),
+        ({"leaseUntil": EARLIER, "claimId": "c"}, "pass 2 was run: now DONE, passes completed: 2"),
+        ({"state": "FAILED", "resolvedAt": EARLIER, "failedAt": EARLIER}, f"left: settled by hand at {EARLIER}"),
+        (dict.fromkeys(("state", "passesDone", "sweepAt")), "left: a row of another function's, which has no passes"),
+    ],
+)
+def test_what_is_not_missing_is_left(
+    deployed: Deployed, followups: Followups, changes: dict[str, Any], says: str
+) -> None:
+    """No pass starts sooner than planned, than its next try, or while its claim is live; `replay` says why."""
+    deployed.put_waiting(NOTIFICATION, **changes)
+    assert followups("replay", ORDER).out == f"{NAMED}  {says}\n"
+    assert bool(deployed.invoked("recheck-dev")) == ("was run" in says)
 
 
 @pytest.mark.parametrize(
@@ -114,17 +114,6 @@ def test_each_notification_of_each_order_is_replayed(deployed: Deployed, followu
     assert [line.split()[1].rpartition("=")[2].removeprefix(NOTIFICATION) for line in lines] == ["", "-2", "-3", "-4"]
     assert ["failed again" in line for line in lines] == [True, False, False, False]
     assert passes(deployed) == [1, 2, 2, 2]
-
-
-def test_row_of_another_function_is_left_alone(deployed: Deployed, followups: Followups) -> None:
-    """A table shared with Notify holds rows without passes: nothing is run for them."""
-    deployed.put_waiting("1")
-    for row in ({"orderId": ORDER}, {}):
-        item = {"chargeId": CHARGE, "notificationId": f"notify-{len(row)}", "note": "notify"} | row
-        deployed.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=item)
-    said = followups("replay", ORDER).out
-    assert "left: a row of another function's, which has no passes" in said
-    assert "pass 2 was run: now DONE" in said
 
 
 def test_nothing_to_replay_is_printed(deployed: Deployed, followups: Followups) -> None:
