@@ -36,8 +36,7 @@ Id = Annotated[StrictStr, Predicate(is_id), Field(description=ID_EXPECTED)]
 class TimerInput(Schema):
     """What Recheck accepts, from a timer or from the sweep."""
 
-    # Built at its first use: a delivery has none.
-    model_config = ConfigDict(alias_generator=to_camel, defer_build=True)
+    model_config = ConfigDict(alias_generator=to_camel)
 
     version: int = Field(strict=True, ge=1, le=1, description="1")
     charge_id: Id
