@@ -1,6 +1,6 @@
 """`followups forget`: erase a customer's data from the records of an order and their rows of the error log.
 
-What is kept is named and all else is erased, so that an unforeseen attribute cannot stay behind.
+What is kept is named and all else is erased, so that an unforeseen attribute does not remain.
 """
 
 from collections.abc import Collection

@@ -173,9 +173,9 @@ class Preflight:
         if account.get("ProductionAccessEnabled"):
             return
         all_ = [one.strip() for one in self.parameters["ErrorMailTo"].split(",")]
-        if deaf := [one for one in all_ if not any(map(self._is_verified, (one, one.rpartition("@")[2])))]:
-            text = f"in the sandbox only verified recipients get mails, and {len(deaf)} of {len(all_)} are not"
-            yield "warn", text, f"verify {', '.join(deaf)}, or ask for production access"
+        if unverified := [one for one in all_ if not any(map(self._is_verified, (one, one.rpartition("@")[2])))]:
+            text = f"in the sandbox only verified recipients get mails, and {len(unverified)} of {len(all_)} are not"
+            yield "warn", text, f"verify {', '.join(unverified)}, or ask for production access"
         if len(all_) > 1:  # IAM asks for each recipient's identity there, and the template can name one
             text = f"in the sandbox one recipient can be allowed, and ErrorMailTo has {len(all_)}"
             yield "warn", text, "name one address, such as a list's, or ask for production access"
@@ -273,7 +273,7 @@ def command(operator: Operator, config_env: str, parameters: tuple[str, ...], co
     The parameters are those that `sam deploy` would give: samconfig.toml's for the environment, else what the stack was
     deployed with, else the template's defaults. The stack is the environment's stack_name, unless --stack names one.
 
-    ok: as it should be. warn: it works, or could not be read, and somebody should know. stop: it would not work.
+    ok: as it should be. warn: it works, or could not be read: have a look. stop: it would not work.
     """
     environment = read_environment(config_file, config_env)
     stack = operator.given.get("stack") or environment.stack

@@ -1,4 +1,4 @@
-"""`followups forget`: a customer's data goes, what accounting needs stays."""
+"""`followups forget`: a customer's data goes, what accounting needs remains."""
 
 from functools import partial
 from typing import Any
@@ -41,7 +41,7 @@ def stored(deployed: Deployed) -> list[dict[str, Any]]:
 
 
 def test_customer_is_gone_and_what_accounting_needs_stays(done: Deployed, followups: Followups) -> None:
-    """Body, answers and free texts are erased from both tables; ids, money, verdict, passes and times stay."""
+    """Body, answers and free texts are erased from both tables; ids, money, verdict, passes and times remain."""
     before, [was] = done.world.record(), done.world.errors()
     said = followups(*YES.split()).out
     assert NAME not in str(stored(done))

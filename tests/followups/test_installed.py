@@ -46,7 +46,7 @@ ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if na
 
 @dataclass(frozen=True)
 class User:
-    """Somebody with a stack that is up, and a terminal in the folder where it was started; message ids by a name."""
+    """A user with a stack that is up, and a terminal in the folder where it was started; message ids by a name."""
 
     stack: Stack
     folder: Path

@@ -61,7 +61,7 @@ def refuses(world: World, steps: Iterable[Callable[[], object]]) -> None:
 
 
 def unsettled(deployed: Deployed) -> None:
-    """The plan is over and the order still pending; then somebody corrects the order."""
+    """The plan is over and the order still pending; then the order is corrected."""
     deployed.world.order(status="PENDING")
     overdue(deployed, 61, SETTLED_ORDER_STATUSES="PAID")
     deployed.world.recheck()
