@@ -89,10 +89,9 @@ def down(console: Console, _arguments: argparse.Namespace) -> int:
 
 def env(_console: Console, _arguments: argparse.Namespace) -> int:
     """Print what leads a shell, and any AWS tool in it, to the local stack."""
-    reach = must_be_kept().reach
-    print(f"export AWS_ENDPOINT_URL={reach['endpoint_url']} AWS_DEFAULT_REGION={reach['region_name']} \\")
-    print(f"  AWS_ACCESS_KEY_ID={reach['aws_access_key_id']} AWS_SECRET_ACCESS_KEY={reach['aws_secret_access_key']} \\")
-    print('  NO_PROXY="127.0.0.1${NO_PROXY:+,$NO_PROXY}" no_proxy="127.0.0.1${no_proxy:+,$no_proxy}"')
+    for name, value in must_be_kept().environment.items():
+        print(f"export {name}={value}")
+    print('export NO_PROXY="127.0.0.1${NO_PROXY:+,$NO_PROXY}" no_proxy="127.0.0.1${no_proxy:+,$no_proxy}"')
     print("unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_REGION AWS_SESSION_TOKEN")
     return 0
 

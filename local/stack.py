@@ -62,6 +62,12 @@ class Stack:
         keys = dict.fromkeys(("aws_access_key_id", "aws_secret_access_key"), ACCOUNT)
         return keys | {"region_name": REGION, "endpoint_url": self.emulator.url}
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that lead an AWS tool to the emulator."""
+        names = {"endpoint_url": "AWS_ENDPOINT_URL", "region_name": "AWS_DEFAULT_REGION"}
+        return {names.get(name, name.upper()): value for name, value in self.reach.items()}
+
     @cache  # noqa: B019 - a stack lives as long as its run
     def client(self, service: str) -> Any:  # noqa: ANN401 - one of many typed clients
         """Return a client of the emulator's."""

@@ -43,17 +43,10 @@ class Project:
 
     def sam(self, *arguments: str, says: str = "") -> str:
         """Run the SAM CLI as a person does, and return what it prints; `says` answers its question."""
-        reach = self.stack.reach
-        account = {
-            "AWS_ENDPOINT_URL": reach["endpoint_url"],
-            "AWS_DEFAULT_REGION": reach["region_name"],
-            "AWS_ACCESS_KEY_ID": reach["aws_access_key_id"],
-            "AWS_SECRET_ACCESS_KEY": reach["aws_secret_access_key"],
-        }
         # It is asked every 5 s otherwise whether it is done; and the emulator's Python may not be Lambda's.
         here = {"SAM_CLI_POLL_DELAY": "0.1", "PYTHON_VERSION": emulators_python(), "HOME": str(self.folder)}
         here |= {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "SAM_CLI_TELEMETRY": "0"}
-        command, environment = [str(BIN / "sam"), *arguments], os.environ | account | here
+        command, environment = [str(BIN / "sam"), *arguments], os.environ | self.stack.environment | here
         done = subprocess.run(
             command,
             cwd=self.folder,

@@ -76,7 +76,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Program
     commands = {
         "failures": ("--delay", "5", "--failures", "1"),
         "outage": ("--delay", "5", "--latency", "50", "--outage", "10", *DECLINED),
-        "cut short": ("--failures", "9", "--limit", "30", *DECLINED),
+        "cut short": ("--failures", "9", "--limit", "60", *DECLINED),
     }
     started = {name: start(tmp_path_factory.mktemp("run"), "run", *words) for name, words in commands.items()}
     yield started

@@ -142,10 +142,9 @@ def test_notification_goes_through_the_artefact(built: Path, tmp_path: Path) -> 
     """Saved and passed by DelayedNotify, answered by Recheck before its time; the sweep finds nothing left to do."""
     sample = read_sample(EVENTS / "authorized.json")
     with deployed(Console(quiet=True), Options(latency_ms=1), [sample]) as stack:
-        keys = {f"AWS_{name.upper().removeprefix('AWS_')}": value for name, value in stack.reach.items()}
 
         def invoke(function: str, handler: str, event: object) -> Any:
-            environment = stack.variables(function) | keys | {"AWS_DEFAULT_REGION": stack.reach["region_name"]}
+            environment = stack.variables(function) | stack.environment
             with running(built / function, handler, environment, tmp_path / f"{function}.log") as here:
                 return here.invoke(event)
 
