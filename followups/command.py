@@ -17,7 +17,7 @@ from callback.clock import Clock, utc_now
 
 if TYPE_CHECKING:
     from followups.output import Output
-    from followups.stack import Account, Stack
+    from followups.stack import Stack
 
 DEFAULT = "payment3-follow-up-dev"
 # Permissions of several commands.
@@ -80,20 +80,15 @@ class Operator:
     @cached_property
     def stack(self) -> "Stack":
         """The stack that was named. Raises `StackError` where it is the local one and that is not up."""
-        from followups.stack import Stack  # noqa: PLC0415 - boto3, which --help does not need
-
-        return Stack(self.given.get("stack", DEFAULT), self._account())
-
-    def _account(self) -> "Account":
-        from followups.stack import Account, local_account  # noqa: PLC0415 - boto3, which --help does not need
+        from followups.stack import Account, Stack, local_account  # noqa: PLC0415 - boto3, which --help does not need
 
         named = {name: self.given[name] for name in ("profile", "region") if name in self.given}
-        if not self.given.get("local"):
-            options = tuple(word for name, value in named.items() for word in (f"--{name}", value))
-            return Account({f"{name}_name": value for name, value in named.items()}, options=options)
-        if named:
+        if named and self.given.get("local"):
             raise click.UsageError("--local has an account and a region of its own: leave out --profile and --region")
-        return local_account()
+        session = {f"{name}_name": value for name, value in named.items()}
+        options = tuple(word for name, value in named.items() for word in (f"--{name}", value))
+        account = local_account() if self.given.get("local") else Account(session, options=options)
+        return Stack(self.given.get("stack", DEFAULT), account)
 
 
 def _keep(context: click.Context, option: click.Parameter, value: object) -> None:

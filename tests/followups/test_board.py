@@ -68,13 +68,17 @@ def test_page_shows_what_is_late_what_failed_and_what_waits(client: FlaskClient)
 
 @pytest.mark.usefixtures("busy")
 def test_row_leads_to_its_timeline(client: FlaskClient) -> None:
-    """A row's link works without a script: the same page, and beside it what became of the notification."""
+    """A link works without a script: the same page, and the timeline beside it; no button is shown that needs one."""
     [link] = re.findall(rf'href="/(\?[^"#]+)#\w+"[^>]*>{FAILED_ORDER}</a>', page(client))
     html = page(client, link.replace("&amp;", "&"))
     assert section(html, "panel").startswith(f"Close Timeline {FAILED_ORDER} failed Charge chrg_test_")
     assert "GaveUp: pass 2 is given up" in section(html, "panel")
     assert 'aria-current="true"' in html
     assert section(html, "totals")
+    assert re.findall(r"<button[^>]*>", html) == [
+        "<button>",
+        '<button id="pause" type="button" aria-pressed="false" hidden>',
+    ]
 
 
 def test_search_takes_any_id(client: FlaskClient, deployed: Deployed) -> None:
@@ -112,7 +116,7 @@ def test_request_is_answered_for_this_machine_alone(client: FlaskClient, deploye
 
 def test_own_requests_are_answered(client: FlaskClient) -> None:
     """From the page itself, from the address bar, and by the name `localhost`; HEAD has no body."""
-    own = {"Origin": f"http://{HOST}:1234", "Sec-Fetch-Site": "same-origin"}
+    own = {"Host": f"{HOST}:1234", "Origin": f"http://{HOST}:1234", "Sec-Fetch-Site": "same-origin"}
     for headers in (own, {"Sec-Fetch-Site": "none"}, {"Host": "localhost:1234"}):
         assert client.get("/", headers=headers).status_code == 200
     assert (client.head("/").status_code, client.head("/").data) == (200, b"")

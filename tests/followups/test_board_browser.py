@@ -126,16 +126,6 @@ def test_click_opens_the_timeline_beside_the_board(page: Page, board: Board) -> 
     page.wait_for_selector("#panel")
 
 
-def test_page_works_without_scripts(chromium: Browser, board: Board) -> None:
-    """Links and the search are the server's own; nothing that needs a script is offered."""
-    with chromium.new_context(java_script_enabled=False) as context:
-        page = context.new_page()
-        page.goto(f"{board.address}?find={FAILED_ORDER}")
-        assert "GaveUp" in page.content()
-        names = {node["name"]["value"] for node in _nodes(page) if _role(node) == "button"}
-        assert names == {"Find"}
-
-
 def test_command_is_shown_as_it_stands(page: Page, board: Board) -> None:
     """The whole command, whatever the order is called, and one click marks it; nothing of a name is run as markup."""
     for row in board.world.rows("CREDIT_CARD_NOTIFY_TABLE"):
