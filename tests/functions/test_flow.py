@@ -1,5 +1,6 @@
 """The flow: save, pass 1, timer, pass 2; and what goes wrong around it without anybody noticing."""
 
+import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -74,6 +75,7 @@ def test_first_write_is_the_whole_notification_with_pass_1_claimed_and_due(world
     expected |= {"attempts": 1, "receivedAt": now, "nextPassDue": now, "firstDue": now}
     expected |= {"leaseUntil": format_utc(world.now + timedelta(seconds=90))}
     expected |= {"expiresAt": int((world.now + timedelta(days=400)).timestamp())}
+    expected |= {"bodyDigest": hashlib.sha256(sample("authorized")["body"].encode()).hexdigest()}
     assert expected.items() <= record.items()
     assert json.loads(record["body"])["reference_order"] == ORDER
 

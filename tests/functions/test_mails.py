@@ -115,6 +115,7 @@ def test_error_without_an_id_to_name_leads_to_the_list(world: World) -> None:
 )
 def test_each_kind_has_its_number_an_hour(world: World, kind: str, body: Any, error: str) -> None:
     """The last says where the others are; each error has its row; the next hour begins anew, without a summary."""
+    assert MAILS_AN_HOUR == {"failed": 20, "contradicted": 5, "refused": 3, "retried": 3}
     most = MAILS_AN_HOUR[kind]
     throttle(world, times=99)
     for number in range(most + 2):
