@@ -16,6 +16,7 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
 from callback.checksum import merchant_keys
+from callback.redact import BLANKS
 from followups.command import Operator, manual
 from followups.output import STYLES, Column, Row, Sheet, printable
 from followups.stack import Stack
@@ -141,7 +142,7 @@ class Preflight:
             yield "ok", f"its timeout of {takes} s fits PassTimeoutSeconds={allowed}", ""
 
     def _secret(self, name: str) -> Iterator[Found]:
-        text = self._ask("secretsmanager:GetSecretValue", SecretId=name).get("SecretString", "")
+        text = self._ask("secretsmanager:GetSecretValue", SecretId=name).get("SecretString", "").strip(BLANKS)
         try:
             keys, fields = merchant_keys(text), len(json.loads(text))
         except (ValueError, TypeError, RecursionError):  # not printed: the error of a JSON text quotes it

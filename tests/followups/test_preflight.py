@@ -146,6 +146,7 @@ INDEXES = [
         ),
         ({"secret": '{"secretKey": "hidden", "password": "hunter22"}'}, SECRET, [UNREAD]),
         ({"secret": '{"secretKey": "hidden", "previousSecretKey": 5}'}, SECRET, [UNREAD]),
+        ({"secret": '\ufeff{"secretKey": "hidden\\n"} '}, SECRET, ["ok: it has the key current"]),
         ({"secret": '{"key": "hidden"}'}, SECRET, [NO_SECRET]),
         ({"secret": '{"secretKey": ""}'}, SECRET, [NO_SECRET]),
         ({"secret": '["hidden"]'}, SECRET, [NO_SECRET]),
