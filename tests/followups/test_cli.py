@@ -167,6 +167,13 @@ def test_wrong_stack_is_an_error_with_its_advice(deployed: Deployed, followups: 
     assert said == f"stack {STACK} has no output RefusedQueue; name another (--stack), or deploy it anew\n"
 
 
+def test_terminal_shows_the_progress_of_a_long_command(deployed: Deployed, followups: Followups) -> None:
+    """A bar, and how many of how many are done."""
+    for name in ("1", "2"):
+        deployed.put_failed(name)
+    assert re.search(r"replay.+━.+2/2", followups.in_terminal("replay", "--state", "failed", "--yes").out)
+
+
 def test_what_an_output_cannot_show_is_replaced(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Thai order on a terminal that knows ASCII alone: a mark for each letter, and the work's exit code."""
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")

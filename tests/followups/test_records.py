@@ -91,6 +91,17 @@ def test_read_is_consistent_and_asks_again_for_what_did_not_fit(deployed: Deploy
     assert [(len(table["Keys"]), table["ConsistentRead"]) for table in asked] == [(2, True), (1, True)]
 
 
+def test_no_read_goes_on_without_a_bound(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many pages hold nothing that is asked for."""
+    monkeypatch.setattr("followups.tables._MOST_PAGES", 2)
+    page = {"Items": [], "Count": 0, "LastEvaluatedKey": {"chargeId": {"S": "c"}}}
+    deployed.world.wire.answers["dynamodb.Query"] = lambda _call: page
+    assert ask(deployed, "nobody") == []
+    assert len(deployed.world.wire.of("dynamodb.Query")) == 2 * (
+        2 + 2 * 4
+    )  # charge and order, two indexes of four shards
+
+
 def test_bounds_include_since_and_exclude_until(deployed: Deployed) -> None:
     """They are of firstDue, for what failed of failedAt; what is tried again counts as overdue, most urgent first."""
     for number, minutes in enumerate((10, 1, -5, 30, 2.5)):

@@ -4,6 +4,7 @@
 const EVERY = 3000;
 const byId = (id, within = document) => within.getElementById(id);
 let paused = false;
+let renewed = Date.now();
 
 // Puts in what the server sent; focus, open lists and the panel's scrolling outlive it.
 function show(page) {
@@ -23,12 +24,14 @@ function show(page) {
 }
 
 async function refresh() {
-  // Who marks a text to copy it is not disturbed.
-  if (paused || document.hidden || !getSelection().isCollapsed) return;
+  // Who marks a text to copy it is not disturbed for a minute.
+  const copies = !getSelection().isCollapsed && Date.now() - renewed < 60_000;
+  if (paused || document.hidden || copies) return;
   try {
     const answer = await fetch(location.href, { cache: "no-store" });
     show(new DOMParser().parseFromString(await answer.text(), "text/html"));
     byId("silence").hidden = true;
+    renewed = Date.now();
   } catch {
     byId("silence").hidden = false;
   }
