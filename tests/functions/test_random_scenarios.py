@@ -15,7 +15,7 @@ def test_nothing_is_lost_in_any_story(figure: Callable[[str], None]) -> None:
     """2,000 random steps of faults, repeats, waits and repairs: every notification gets its two passes."""
     # In a separate process, as `make soak SEED=...` does it: hypothesis draws from the constants of all modules
     # that are loaded, so that among other tests one seed makes other stories.
-    soak = [sys.executable, "-m", "tests.support.soak", f"--seed={SEED}", "--examples=64"]
+    soak = [sys.executable, "-m", "tests.support.soak", f"--seed={SEED}", "--examples=100"]
     path = {"PYTHONPATH": f"{ROOT / 'functions'}{os.pathsep}{ROOT}"}
     done = subprocess.run(soak, cwd=ROOT, env=os.environ | path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.stdout[-5000:]}{done.stderr[-5000:]}"

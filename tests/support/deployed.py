@@ -22,8 +22,9 @@ from followups.command import Operator
 from followups.stack import FAILURE, QUEUES, REFUSED, RETRY
 from local.emulator import ACCOUNT, REGION
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample
+from tests.support.aws import PARAMETERS as DEPLOYED_WITH
 from tests.support.recorded_calls import Answer, Call, payload
-from tests.support.template import written
+from tests.support.template import outputs, written
 
 Letter = dict[str, Any]
 """What SQS takes beside the queue's URL."""
@@ -113,7 +114,7 @@ class Deployed:
         kept = {name: value for name, value in item.items() if value is not None}
         self.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=kept)
 
-    # --- what lies in the queues ---
+    # --- what is in the queues ---
 
     def put(self, queue: str, letter: Letter) -> None:
         self._send_message({"QueueUrl": self.urls[queue]} | letter)
@@ -180,19 +181,11 @@ class Deployed:
 
     def _describe_stacks(self, call: Call) -> Answer:
         assert call.request in ({}, {"StackName": STACK})
-        environment, given = self.world.environment, self.world.environment | self.world.changes
-        values = self.urls | {
-            "DelayedNotifyFunctionArn": arn("payment3-delayed-notify-dev"),
-            "RecheckFunctionArn": arn("payment3-recheck-dev"),
-            "ScheduleGroup": environment["SCHEDULE_GROUP"],
-            "CreditCardNotifyTable": environment["CREDIT_CARD_NOTIFY_TABLE"],
-            "CallbackErrorLogTable": environment["CALLBACK_ERROR_LOG_TABLE"],
-        }
-        assert values.keys() <= written()["Outputs"].keys(), "no output of the template's"
         assert PARAMETERS.keys() <= written()["Parameters"].keys(), "no parameter of the template's"
-        outputs = [{"OutputKey": key, "OutputValue": value} for key, value in values.items()]
+        given = self.world.environment | self.world.changes
+        made = [{"OutputKey": key, "OutputValue": value} for key, value in outputs(**DEPLOYED_WITH).items()]
         parameters = [{"ParameterKey": key, "ParameterValue": given[name]} for key, name in PARAMETERS.items()]
-        return {"Stacks": [{"StackName": STACK, "Outputs": outputs, "Parameters": parameters}]}
+        return {"Stacks": [{"StackName": STACK, "Outputs": made, "Parameters": parameters}]}
 
 
 def _shard(name: str) -> int:

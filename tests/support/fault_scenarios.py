@@ -9,9 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
-
-from botocore.exceptions import ReadTimeoutError
 
 from callback.table import format_utc
 from tests.support.aws import START, World, sample
@@ -22,34 +19,17 @@ from tests.support.recorded_calls import Answer, Call
 
 LAST_SHARD = 15
 Effect = Callable[[], Answer]
-Fault = Callable[[Call, Effect], Answer]
 Point = tuple[str, str, int]  # the function, what the call is for, and which of its kind it is
+FAULTS = ("dies before", "dies after", "answer lost", *ERROR_CODES)
 
 
-def _refused(how: str, call: Call, _effect: Effect) -> Answer:
-    return fail(how, call)
-
-
-def _dies_before(_call: Call, _effect: Effect) -> Answer:
-    raise Died
-
-
-def _dies_after(_call: Call, effect: Effect) -> Answer:
-    effect()
-    raise Died
-
-
-def _answer_is_lost(_call: Call, effect: Effect) -> Answer:
-    effect()
-    raise ReadTimeoutError(endpoint_url="a test")
-
-
-FAULTS: dict[str, Fault] = {
-    "dies before": _dies_before,
-    "dies after": _dies_after,
-    "answer lost": _answer_is_lost,
-    **{how: partial(_refused, how) for how in ERROR_CODES},
-}
+def strike(fault: str, call: Call, effect: Effect) -> Answer:
+    """Let a call go wrong in one of these ways."""
+    if fault in {"dies after", "answer lost"}:
+        effect()
+    if fault in {"dies before", "dies after"}:
+        raise Died
+    return fail(fault, call)
 
 
 @dataclass(frozen=True)
@@ -193,7 +173,7 @@ class Story:
             answer = self._allowed(call, effect)
         else:
             try:
-                answer = FAULTS[self.fault[1]](call, effect)
+                answer = strike(self.fault[1], call, effect)
             finally:
                 self.remains = self._what_remains()
         if kind[1] == "record the pass" and self.remains is not None:

@@ -64,7 +64,7 @@ def directly(client: BaseClient, operation: str, request: dict[str, Any]) -> Ans
 
 
 def _update(asked: dict[str, Any]) -> SimpleNamespace:
-    """Stand in for moto's own, which takes longer than all the rest, and compares no number with a text."""
+    """Do as moto does, which takes longer for this than for all the rest, and compares no number with a text."""
     table: Any = get_backend("dynamodb")[ACCOUNT][REGION].tables[asked["TableName"]]
     text, values = asked.get("ConditionExpression"), asked["ExpressionAttributeValues"]
     item = table.get_item(*(DynamoType(asked["Key"][name]) for name in table.table_key_attrs))

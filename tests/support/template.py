@@ -72,6 +72,12 @@ def arn(name: str, **parameters: str) -> str:
     return found
 
 
+@cache
+def outputs(**parameters: str) -> dict[str, str]:
+    """The outputs of a stack."""
+    return {name: _resolver(**parameters).value(about["Value"]) for name, about in written()["Outputs"].items()}
+
+
 def refusals(**parameters: str) -> list[str]:
     """What the rules say to a deployment with these parameters; nothing if it may go on."""
     return _resolver(**parameters).refusals()

@@ -8,18 +8,15 @@ import pytest
 
 from callback.log import NAMESPACE
 from tests.functions.test_strangers import ALL, MINUTE, Shop, posts
-from tests.support.aws import made, worlds
+from tests.support.aws import World, worlds
 from tests.support.fault_scenarios import SCENARIOS, Story
 from tests.support.outages import outage
-from tests.support.recorded_calls import listening
 from tests.template.test_template import ALARMS, FUNCTIONS, QUEUES, RESOURCES, properties
 
 WIDGETS: list[dict[str, Any]] = json.loads(properties("Dashboard")["DashboardBody"])["widgets"]
 QUERIES = {n: r["Properties"] for n, r in RESOURCES.items() if r["Type"] == "AWS::Logs::QueryDefinition"}
 # Words of the query language, and fields that CloudWatch adds.
-_WORDS = set(
-    re.findall(r"\w+", "fields filter sort stats limit by as desc and in count latest pct max bin ispresent or")
-)
+_WORDS = set("fields filter sort stats limit by as desc and in count latest pct max bin ispresent or".split())
 _OWN = {"@timestamp"}
 DOWN = ["CreditCardNotifyTable", "CardPaymentRecordTable", "CallbackErrorLogTable", "order table"]
 DOWN += ["Secrets Manager", "SES", "Scheduler"]
@@ -66,22 +63,14 @@ def test_every_value_is_of_this_branch(lines: list[dict[str, Any]]) -> None:
     assert {tuple(line[2:4]) for line in metrics() if line[0] == NAMESPACE} == {("Branch", "dev")}
 
 
-def test_values_are_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_are_what_happened(world: World) -> None:
     """A repeat saves nothing and runs nothing; lateness counts from when the pass was first due."""
-    with made(listening(monkeypatch), monkeypatch) as world:
-        world.deliver()
-        world.deliver()
-        world.wait(61 + 95)
-        world.recheck()
-        counts = ("Saved", "PassesCompleted", "PassesFailed", "ChecksumsValid", "RecheckLateness")
-        totals = {name: sum(line[name] for line in world.metrics(name)) for name in counts}
-    assert totals == {
-        "Saved": 1,
-        "PassesCompleted": 2,
-        "PassesFailed": 0,
-        "ChecksumsValid": 2,
-        "RecheckLateness": 95,
-    }
+    world.deliver()
+    world.deliver()
+    world.wait(61 + 95)
+    world.recheck()
+    expected = {"Saved": 1, "PassesCompleted": 2, "PassesFailed": 0, "ChecksumsValid": 2, "RecheckLateness": 95}
+    assert {name: sum(line[name] for line in world.metrics(name)) for name in expected} == expected
 
 
 def _declared(line: dict[str, Any]) -> list[dict[str, Any]]:

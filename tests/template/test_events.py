@@ -22,7 +22,7 @@ EXPECTED = {
 
 
 def test_every_file_is_run() -> None:
-    """No sample lies about unused."""
+    """No sample is unused."""
     others = {"recheck", "retry", "sweep"}
     assert {file.stem for file in EVENTS.glob("*.json")} == {*NAMES, *others} == {*EXPECTED, *others}
 
