@@ -132,6 +132,7 @@ def test_an_invocation_is_one_line_with_its_metrics(world: World) -> None:
     known |= {"pass": 2, "attempt": 1, "outcome": "completed", "passesDone": 2, "state": "DONE"}
     assert known.items() <= lines[1].items()
     assert json.loads(lines[1]["answer"]) == {"paid": True, "pass": 2}
+    assert lines[0]["schedule"] in world.schedules()
 
 
 # --- repeats, early timers and lost races ---
