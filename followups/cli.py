@@ -1,6 +1,8 @@
 """The operators' command line."""
 
+import difflib
 import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -65,6 +67,7 @@ def main(given: Sequence[str] | None = None, operator: Operator | None = None) -
 
 def _print_error(error: Exception, *, as_json: bool) -> None:
     if isinstance(error, click.ClickException):
+        error.message += _suggestion(error)
         what, todo = error.format_message(), ""
     else:
         from followups.stack import explain  # noqa: PLC0415 - boto3, which --help does not need
@@ -78,3 +81,13 @@ def _print_error(error: Exception, *, as_json: bool) -> None:
         error.show()
     else:
         print(f"{what}\n{todo}".strip(), file=sys.stderr)
+
+
+def _suggestion(error: click.ClickException) -> str:
+    """Return the command or the value of an option that was perhaps meant."""
+    known = getattr(getattr(getattr(error, "param", None), "type", None), "choices", ())
+    if (context := getattr(error, "ctx", None)) and isinstance(context.command, click.Group):
+        known = [*known, *context.command.commands]
+    word = re.search(r"'(.+?)'", error.message)
+    close = difflib.get_close_matches(word[1], known, 1) if word else []
+    return "".join(f" Did you mean {name}?" for name in close)

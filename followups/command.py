@@ -1,6 +1,7 @@
 """What every command gets: a manual as its --help, the common options, the stack, the output and a clock."""
 
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -131,6 +132,14 @@ class ManualGroup(ManualCommand, click.Group):
     def __init__(self, *arguments: Any, lazy: Mapping[str, str] = MappingProxyType({}), **attributes: Any) -> None:  # noqa: ANN401
         super().__init__(*arguments, **attributes)
         self.commands.update((name, click.Command(name, short_help=text)) for name, text in lazy.items())
+
+    def invoke(self, context: click.Context) -> Any:  # noqa: ANN401 - click's own
+        """Run the command. A reader that closes the pipe early is no failure, though click takes it for one."""
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
 
     def list_commands(self, context: click.Context) -> list[str]:  # noqa: ARG002 - click's own
         """Name them in the order in which they are declared."""

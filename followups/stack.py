@@ -100,7 +100,7 @@ class Stack:
         except ClientError as error:
             if error.response["Error"]["Code"] != "ValidationError":
                 raise
-            todo = "name it (--stack), or set AWS_PROFILE and AWS_DEFAULT_REGION"
+            todo = f"name it (--stack), or set AWS_PROFILE and AWS_DEFAULT_REGION{_others(client)}"
             raise StackError(f"no stack {self.name} in {client.meta.region_name}: {todo}") from error
         named = [(kind, one) for kind in ("Output", "Parameter") for one in found.get(f"{kind}s", [])]
         return {f"{kind.lower()} {one[f'{kind}Key']}": str(one[f"{kind}Value"]) for kind, one in named}
@@ -129,6 +129,15 @@ class Stack:
         redrive, list_ = (self.command("dead-letters", word) for word in ("redrive", "list"))
         todo = ("tried again by themselves", list_, f"once the cause is gone: {redrive}")
         return [f"{n} not saved, in {name}: {what}" for name, n, what in zip(QUEUES, counts, todo, strict=True) if n]
+
+
+def _others(client: Any) -> str:  # noqa: ANN401 - CloudFormation's
+    try:
+        stacks = client.describe_stacks()["Stacks"]
+    except (ClientError, BotoCoreError):  # a role that may read one stack may not be allowed to list them
+        return ""
+    names = [one["StackName"] for one in stacks if RETRY in {output["OutputKey"] for output in one.get("Outputs", [])}]
+    return f"; there are {', '.join(names)}" if names else ""
 
 
 def _quoted(word: str) -> str:

@@ -142,8 +142,7 @@ def test_reader_that_has_read_enough_is_no_error(deployed: Deployed, monkeypatch
     deployed.put_failed("1")
     with os.fdopen(writing, "w") as out:
         monkeypatch.setattr(sys, "stdout", out)
-        with pytest.raises(SystemExit, match="1"):
-            deployed.run("list")
+        assert deployed.run("list") == 0
         os.dup2(os.open(os.devnull, os.O_WRONLY), writing)
 
 
@@ -155,11 +154,13 @@ def test_error_of_our_own_is_not_hidden(deployed: Deployed, monkeypatch: pytest.
 
 
 def test_wrong_stack_is_an_error_with_its_advice(deployed: Deployed, followups: Followups) -> None:
-    """Exit 2: there is none of that name, it may not be read, or it is one of something else."""
+    """Exit 2: there is none of that name, it may not be read, or it is one of something else. Others are named."""
     before = deployed.world.wire.before
-    before["cloudformation.DescribeStacks"] = refuse("ValidationError")
     todo = "name it (--stack), or set AWS_PROFILE and AWS_DEFAULT_REGION"
-    assert followups("list", "--stack", "payment4", code=2).err == f"no stack payment4 in {REGION}: {todo}\n"
+    for times, others in ((1, f"; there are {STACK}"), (2, "")):
+        before["cloudformation.DescribeStacks"] = refuse("ValidationError", times)
+        said = followups("list", "--stack", "payment4", code=2).err
+        assert said == f"no stack payment4 in {REGION}: {todo}{others}\n"
     before["cloudformation.DescribeStacks"] = refuse("AccessDenied")
     assert "Ask for what the command's --help names" in followups("dead-letters", "list", code=2).err
     deployed.world.wire.answers["cloudformation.DescribeStacks"] = lambda _call: {"Stacks": [{}]}
@@ -214,6 +215,16 @@ def test_wrong_use_leads_to_the_help(capsys: Print, given: str) -> None:
     assert ("Error: " in said.err, "--help" in said.err, said.out) == (True, True, "")
     assert main(["list", "--json", "--limit", "nothing like it"]) == 2
     assert "'nothing like it' is not" in json.loads(capsys.readouterr().err)["error"]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("lsit", "list"), ("dead-letters redirve", "redrive"), ("list --state faild", "failed"), ("nothing-like-it", "")],
+)
+def test_what_was_perhaps_meant_is_suggested(capsys: Print, given: str, meant: str) -> None:
+    """A command, or the value of an option."""
+    assert main(given.split()) == 2
+    assert f"Did you mean {meant}?" in capsys.readouterr().err if meant else "mean" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
