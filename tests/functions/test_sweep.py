@@ -282,6 +282,18 @@ def test_record_that_is_spoilt_between_its_passes(world: World, changes: dict[st
     assert (world.record()["state"], ends_mailed(world)) == (state, int(state == "FAILED"))
 
 
+EXPECTED: list[tuple[str, Any, str]] = [("attempts", "1", "a whole number"), ("passesDone", -1, "a whole number")]
+EXPECTED += [("leaseUntil", 5, "a UTC time"), ("orderId", 5, "text")]
+
+
+@pytest.mark.parametrize(("attribute", "value", "expected"), EXPECTED)
+def test_spoilt_record_says_what_is_wrong(world: World, attribute: str, value: object, expected: str) -> None:
+    """Its last error names the attribute, and what should be there."""
+    overdue(world, **{attribute: value})
+    swept(world)
+    assert rows(world)["n-1"]["lastError"] == f"SpoiltRecord: {attribute}: expected {expected}"
+
+
 @pytest.mark.parametrize("spoilt", [["leaseUntil"], ["nextPassDue"], ["nextPassDue", "firstDue"]], ids=str)
 def test_time_that_cannot_be_does_not_keep_a_record_waiting_for_ever(world: World, spoilt: list[str]) -> None:
     """What the sweep reads is due, and a claim lasts minutes: past ten of them it is spoilt, and ends loudly."""
