@@ -59,7 +59,7 @@ class PaidOrders:
 def _outcome(stream: Any) -> str:  # noqa: ANN401 - botocore's stream has no type
     text = stream.read(_MAX_ANSWER_BYTES).decode(errors="replace")
     stream.close()  # whatever more there is
-    return redacted_text(text).encode(errors="replace")[:_MAX_OUTCOME_BYTES].decode(errors="ignore")
+    return redacted_text(text).encode()[:_MAX_OUTCOME_BYTES].decode(errors="ignore")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -129,7 +129,7 @@ def test_an_invocation_is_one_line_with_its_metrics(world: World) -> None:
         assert (about["Namespace"], about["Dimensions"], line["Branch"]) == ("payment3/follow-up", [["Branch"]], "dev")
         assert all(isinstance(line[metric["Name"]], int) for metric in about["Metrics"])
     known = {"orderId": ORDER, "chargeId": CHARGE, "notificationId": NOTIFICATION, "checksumStatus": "valid"}
-    known |= {"pass": 2, "attempt": 1, "outcome": "completed", "passesDone": 2, "state": "DONE"}
+    known |= {"pass": 2, "attempt": 1, "outcome": "completed", "passesDone": 2, "state": "DONE", "PassesCompleted": 1}
     assert known.items() <= lines[1].items()
     assert json.loads(lines[1]["answer"]) == {"paid": True, "pass": 2}
     assert lines[0]["schedule"] in world.schedules()
@@ -143,6 +143,7 @@ _QUIET: dict[str, tuple[Callable[[World], Any], float, Callable[[World], Any], s
     "repeat, pass 2 is late": (World.deliver, 100, World.deliver, "repeat", 0),
     "repeat, all is done": (done, 1, World.deliver, "repeat", 0),
     "repeat, pass 1 failed": (fail_pass_1, 61, World.deliver, "repeat", 0),
+    "repeat, pass 1 failed and is due again later": (fail_pass_1, 1, World.deliver, "repeat", 0),
     "repeat, pass 1 is claimed": (die_in_pass, 1, World.deliver, "repeat", 0),
     "repeat, pass 1 died": (die_in_pass, 180, World.deliver, "repeat", 0),
     "timer at once": (World.deliver, 0, World.recheck, "early", 1),
@@ -244,7 +245,12 @@ def test_failed_pass_is_recorded_raised_and_due_again(world: World, failure: str
 
 
 _TRIES = [(aws.ConnectionClosedError, 0, 2), (aws.ConnectTimeoutError, 1, 2), (aws.EndpointConnectionError, 0, 2)]
-_TRIES += [(aws.ReadTimeoutError, 1, 1), (aws.ReadTimeoutError, 60, 1), (aws.ConnectionClosedError, 3, 1)]
+_TRIES += [
+    (aws.ReadTimeoutError, 1, 1),
+    (aws.ReadTimeoutError, 60, 1),
+    (aws.ConnectionClosedError, 2, 2),
+    (aws.ConnectionClosedError, 2.1, 1),
+]
 
 
 @pytest.mark.parametrize(("error", "seconds", "tries"), _TRIES)
@@ -274,12 +280,13 @@ def test_at_most_64_kb_of_an_answer_are_read(world: World) -> None:
     assert world.record()["passes"][0]["outcome"] == "1,".join(["[", *[""] * 600])[:1000]
 
 
-def test_answer_and_error_of_any_form_are_kept_cut_to_size(world: World) -> None:
+@pytest.mark.parametrize("answer", [b"paid\xff" + b"!" * 5000, f"paid!{'อ' * 1000}".encode()], ids=["broken", "Thai"])
+def test_answer_and_error_of_any_form_are_kept_cut_to_size(world: World, answer: bytes) -> None:
     """Whatever ProcessPaidOrder answers, or how it fails, is kept and logged, but not all of it."""
     world.wire.before["lambda.Invoke"] = refuse("X" * 5000)
     fails(errors.PassFailed, world.deliver)
     assert len(world.record()["lastError"]) == 1000
-    world.wire.answers["lambda.Invoke"] = lambda _call: payload(b"paid\xff" + b"!" * 5000)
+    world.wire.answers["lambda.Invoke"] = lambda _call: payload(answer)
     world.wait(60)
     world.recheck(1)
     outcome = world.record()["passes"][0]["outcome"]

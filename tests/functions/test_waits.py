@@ -116,6 +116,8 @@ def test_end_is_reported_once_whatever_becomes_of_its_write(
     hooks = getattr(failing.wire, when)
     hooks["dynamodb.UpdateItem"] = only("end in FAILED", hook)
     fails(raised, failing.recheck, 1)
+    if raised is GaveUp:
+        assert failing.log()[-1]["RecordFailed"] == 1
     del hooks["dynamodb.UpdateItem"]
     failing.wait(91)
     if when == "before":
