@@ -127,7 +127,7 @@ class Stack:
         except ClientError as error:  # a role that may read the records may not be allowed this
             return [f"How many were not saved is unknown: {printable(str(error))}"]
         redrive, list_ = (self.command("dead-letters", word) for word in ("redrive", "list"))
-        todo = ("tried again by themselves", list_, f"once the cause is gone: {redrive}")
+        todo = ("retried automatically", list_, f"once the cause is gone: {redrive}")
         return [f"{n} not saved, in {name}: {what}" for name, n, what in zip(QUEUES, counts, todo, strict=True) if n]
 
 

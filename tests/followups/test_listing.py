@@ -127,7 +127,7 @@ def test_letters_are_never_hidden(deployed: Deployed, followups: Followups) -> N
     deployed.put_each_kind()
     for command in (["list"], ["show", ORDER]):
         said = followups(*command, code=int(command[0] == "show")).err
-        assert "1 not saved, in RetryQueue: tried again by themselves\n" in said
+        assert "1 not saved, in RetryQueue: retried automatically\n" in said
         assert "1 not saved, in RefusedQueue: followups dead-letters list --stack payment3-follow-up-dev\n" in said
         assert "1 not saved, in FailureQueue: once the cause is gone: followups dead-letters redrive" in said
     deployed.world.wire.before["sqs.GetQueueAttributes"] = refuse("AccessDenied", times=9)

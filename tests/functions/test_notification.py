@@ -362,10 +362,11 @@ def test_order_of_the_payment_record_that_can_be_none_is_refused(world: World, p
     assert (world.passes(), len(world.errors())) == ([], 1)
 
 
-def test_page_shows_no_order_that_is_a_card_number(world: World) -> None:
-    """Under `reject` a browser return gets its page, whatever the payment record holds."""
+@pytest.mark.parametrize("payment", [{"orderId": "5555 5555 5555 4444"}, {"orderId": " "}, {"chargeId": "another"}])
+def test_page_shows_no_order_that_is_none(world: World, payment: dict[str, str]) -> None:
+    """Under `reject` a browser return gets its page, whatever the payment record holds, a card number say."""
     world.cold_start(CHECKSUM_POLICY="reject")
-    world.pay(orderId="5555 5555 5555 4444")
+    world.pay(**payment)
     page = world.deliver(event(f"objectId={CHARGE}&status=true", headers=FORM))["body"]
     assert 'href="https://shop.local.example/orders/"' in page
     assert world.passes() == world.errors() == []
