@@ -244,7 +244,11 @@ def test_failed_pass_is_recorded_raised_and_due_again(world: World, failure: str
     assert len(world.schedules()) == 1
 
 
-_TRIES = [(aws.ConnectionClosedError, 0, 2), (aws.ConnectTimeoutError, 1, 2), (aws.EndpointConnectionError, 0, 2)]
+_TRIES: list[tuple[Any, float, int]] = [
+    (aws.ConnectionClosedError, 0, 2),
+    (aws.ConnectTimeoutError, 1, 2),
+    (aws.EndpointConnectionError, 0, 2),
+]
 _TRIES += [
     (aws.ReadTimeoutError, 1, 1),
     (aws.ReadTimeoutError, 60, 1),

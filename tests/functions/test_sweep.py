@@ -289,7 +289,7 @@ EXPECTED += [("leaseUntil", 5, "a UTC time"), ("orderId", 5, "text")]
 @pytest.mark.parametrize(("attribute", "value", "expected"), EXPECTED)
 def test_spoilt_record_says_what_is_wrong(world: World, attribute: str, value: object, expected: str) -> None:
     """Its last error names the attribute, and what should be there."""
-    overdue(world, **{attribute: value})
+    overdue(world, 1, 1, **{attribute: value})
     swept(world)
     assert rows(world)["n-1"]["lastError"] == f"SpoiltRecord: {attribute}: expected {expected}"
 
