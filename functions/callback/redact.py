@@ -53,8 +53,8 @@ _NAMED = (
     r"(?:(\\{,15}[\"'])((?s:(?!(?<!\\)\1).)+)|((?i:(?:basic|bearer|digest)[\s\1+]\0*)?[^&\s\"',}<]+))"
 )
 _FILLER = r"(?:\W{1,3}(?:is|was|code|number|no|value|of|on|the|back|entered|as|[34] digits?)){,6}"
-# A whole text such as `CID-100234` is an order's id: a card's code has three digits or four. A PIN may have more.
-_SAID = rf"(?!\A(?!PIN)[A-Z]+-\d{{5,8}}\Z)(?:{_CODES})2?{_FILLER}\W{{,4}}(\d(?: ?\d){{2,7}})(?!\d)"
+# A whole text such as `CID-100234` is an order's id: a card's code has three digits or four, a PAN twelve and more.
+_SAID = rf"(?!\A(?:CID|CVN|PAN)-\d{{5,8}}\Z)(?:{_CODES})2?{_FILLER}\W{{,4}}(\d(?: ?\d){{2,7}})(?!\d)"
 _KEYS = r"[spSP](?<!\w.)key_\w+|e(?<![\w-].)yJ[\w-]++\.[\w.-]+|[cC](?i:ookie):\s([^\r\n\"']+)"
 _KEYS += r"|[tT](?<!\w.)okn?_\w+|[bB](?i:earer)[\s\1+][^\s\"',]+"
 _MASKED = r"(?<!\w)\d{4,6}[- ]?(?:[xX*•#][- ]?){2,12}\d{2,4}(?!\w)"

@@ -83,6 +83,7 @@ class Sweep:
         except Exception as error:  # noqa: BLE001 - whatever it is, the others of the shard go on
             log.warn(f"{found['notificationId']} could not be handed over: {error}")
             if not isinstance(error, AWS_ERRORS):
+                vars(error)["about"] = found
                 self.reporter.report(error)
             return "errors"
 

@@ -147,7 +147,10 @@ def test_code_is_masked_in_prose(name: str) -> None:
     assert "937" not in scrub("cvv2Result=937 card[cvc]=937")
 
 
-@pytest.mark.parametrize("text", ["CID-1002", "PIN-100234", "the CID-10023", "CID-10023 x", "cid-10023", "CID 10023"])
+NO_IDS = ["CID-1002", "PIN-100234", "PASSCODE-123456", "SECURITYCODE-12345", "the CID-10023", "CID-10023 x"]
+
+
+@pytest.mark.parametrize("text", [*NO_IDS, "cid-10023", "CID 10023"])
 def test_only_a_whole_text_that_no_code_can_be_is_an_orders_id(text: str) -> None:
     """A code has three digits or four, a PIN may have more, and in prose a name says what follows."""
     assert MASK in scrub(text)

@@ -181,7 +181,7 @@ def test_shard_that_cannot_be_read_hides_no_other(world: World, unread: int) -> 
 @pytest.mark.parametrize("name", ["lambda.Invoke", "dynamodb.UpdateItem"])
 @pytest.mark.parametrize("reported", [[], ["ZeroDivisionError"]], ids=["refused", "unforeseen"])
 def test_fault_with_one_notification_stops_no_other(world: World, name: str, reported: list[str]) -> None:
-    """The rest of its shard is handed over, and it comes again; what is unforeseen has a row and a mail."""
+    """The rest of its shard is handed over, and it comes again; an unforeseen error has a row with its ids and a mail."""
     for number in (1, 17, 33):
         overdue(world, number)
     once(world, name, (lambda _: 1 // 0) if reported else refuse("TooManyRequestsException"))
@@ -189,7 +189,9 @@ def test_fault_with_one_notification_stops_no_other(world: World, name: str, rep
     [line] = world.log()
     assert (line["level"], line["errors"], line["handedOver"]) == ("WARNING", 1, 2)
     assert line["warnings"][0].startswith("n-1 could not be handed over: ")
-    assert [row["errorType"] for row in world.errors()] == reported
+    assert [(row["errorType"], row["chargeId"]) for row in world.errors()] == [
+        (kind, "chrg_test_1") for kind in reported
+    ]
     assert len(world.mails()) == len(reported)
     world.wait(301)
     assert sorted(names(swept(world))) == ["n-1", "n-17", "n-33"]
