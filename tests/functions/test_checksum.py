@@ -33,7 +33,7 @@ def sha256(text: str) -> str:
 
 
 def status_of(world: World, request_id: str, **changes: object) -> Any:
-    """Deliver a changed message under an id of its own, and return its record's checksumStatus."""
+    """Deliver a changed message under a new id, and return its record's checksumStatus."""
     world.deliver(event(message(**changes), request_id))
     rows = {row["notificationId"]: row for row in world.rows("CREDIT_CARD_NOTIFY_TABLE")}
     return rows[request_id]["checksumStatus"]

@@ -158,7 +158,7 @@ _QUIET: dict[str, tuple[Callable[[World], Any], float, Callable[[World], Any], s
 
 @pytest.mark.parametrize("case", _QUIET)
 def test_nothing_to_run_is_one_quiet_line(world: World, case: str) -> None:
-    """A repeat or a timer that finds no pass of its own answers, creates a missing timer, and changes nothing."""
+    """A repeat or a timer that finds no pass to run answers, creates a missing timer, and changes nothing."""
     before, seconds, comes, outcome, timers = _QUIET[case]
     before(world)
     world.fire()

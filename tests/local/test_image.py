@@ -47,7 +47,7 @@ def test_flavours_are_equal_in_all_but_packaging() -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_function_is_the_image_s_by_its_command(function: str) -> None:
-    """One image, built once, for all; the zip's handler is the command, and Lambda gets no runtime of its own."""
+    """One image, built once, for all; the zip's handler is the command, and Lambda gets no second runtime."""
     as_zip, as_image = (made["Resources"][function]["Properties"] for made in (ZIP, AS_IMAGE))
     assert as_image["PackageType"] == "Image"
     assert as_image["ImageConfig"] == {"Command": [as_zip["Handler"]]}

@@ -90,7 +90,7 @@ def test_every_module_has_bytecode_that_no_time_stamp_spoils(built: Path) -> Non
 
 
 def test_all_functions_are_the_same_files(built: Path) -> None:
-    """Each was built by itself, in a folder of its own: bytecode, too, and modes come out the same."""
+    """Each was built by itself, in its own folder: bytecode, too, and modes come out the same."""
     of = [{file.relative_to(built / name): _whole(file) for file in contents(built / name)} for name in FUNCTIONS]
     assert all(one == of[0] for one in of)
 
