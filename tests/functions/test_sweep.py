@@ -181,7 +181,7 @@ def test_shard_that_cannot_be_read_hides_no_other(world: World, unread: int) -> 
 @pytest.mark.parametrize("name", ["lambda.Invoke", "dynamodb.UpdateItem"])
 @pytest.mark.parametrize("reported", [[], ["ZeroDivisionError"]], ids=["refused", "unforeseen"])
 def test_fault_with_one_notification_stops_no_other(world: World, name: str, reported: list[str]) -> None:
-    """The rest of its shard is handed over, and it comes again; an unforeseen error has a row with its ids, and mail."""
+    """The rest of its shard is handed over, and it comes again; an unforeseen error has a row with its ids."""
     for number in (1, 17, 33):
         overdue(world, number)
     once(world, name, (lambda _: 1 // 0) if reported else refuse("TooManyRequestsException"))
