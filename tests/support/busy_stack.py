@@ -16,19 +16,30 @@ _WAITING_SECONDS = (4, 13, 21, 30, 38, 47, 55)
 def make_busy(deployed: Deployed) -> None:
     """Two failed, one late, seven waiting and one under way."""
     world = deployed.world
-    deployed.put_failed("f1", 52, orderId=FAILED_ORDER, lastError=GAVE_UP, attempts=9)
-    deployed.put_failed("f2", 308, orderId=OLD_ORDER, lastError="GaveUp: pass 2 did not answer in time")
+    received, failed_at = (format_utc(world.now - timedelta(minutes=ago)) for ago in (73 * 60, 52))
+    passed = {"number": 1, "at": received, "outcome": '{"paid": true}', "durationMs": 731, "attempt": 1}
+    past = {"receivedAt": received, "firstDue": received, "passes": [passed], "status": "success"}
+    past |= {"transactionState": "Authorized", "orderId": FAILED_ORDER, "lastError": GAVE_UP, "attempts": 9}
+    deployed.put_failed(_id(FAILED_ORDER), 52, **past)
+    deployed.put_failed(_id(OLD_ORDER), 308, orderId=OLD_ORDER, lastError="GaveUp: pass 2 did not answer in time")
     again = format_utc(world.now + timedelta(minutes=2))
     late = {"orderId": LATE_ORDER, "nextPassDue": again, "sweepAt": again, "attempts": 3}
-    deployed.put_waiting("late", 7.32, lastError="PassFailed: pass 2: ProcessPaidOrder failed (Unhandled)", **late)
+    error = "PassFailed: pass 2: ProcessPaidOrder failed (Unhandled)"
+    deployed.put_waiting(_id(LATE_ORDER), 7.32, lastError=error, **late)
     for seconds in _WAITING_SECONDS:
-        deployed.put_waiting(f"w{seconds}", -seconds / 60, orderId=f"ORDER-{2000 + seconds}")
+        order = f"ORDER-{2000 + seconds}"
+        deployed.put_waiting(_id(order), -seconds / 60, orderId=order)
     running = {"leaseUntil": format_utc(world.now + timedelta(seconds=89)), "claimId": "c"}
-    deployed.put_waiting("running", 0, orderId="ORDER-3000", passesDone=0, attempts=1, attemptsBefore=0, **running)
-    row = {"errorId": error_id("f1", "failed", 2), "errorType": "GaveUp", "message": GAVE_UP.partition(": ")[2]}
-    times = {"firstAt": format_utc(world.now), "lastAt": format_utc(world.now), "occurrences": 1}
-    world.table("CALLBACK_ERROR_LOG_TABLE").put_item(Item=row | times)
+    running |= {"orderId": "ORDER-3000", "passesDone": 0, "attempts": 1, "attemptsBefore": 0}
+    deployed.put_waiting(_id("ORDER-3000"), 0, **running)
+    row = {"errorId": error_id(_id(FAILED_ORDER), "failed", 2), "errorType": "GaveUp", "occurrences": 1}
+    row |= {"message": GAVE_UP.partition(": ")[2], "firstAt": failed_at, "lastAt": failed_at, "mailedAt": failed_at}
+    world.table("CALLBACK_ERROR_LOG_TABLE").put_item(Item=row)
     world.wire.calls.clear()
+
+
+def _id(order: str) -> str:
+    return f"22500001-bb22-4e0b-9c1d-{order.removeprefix('ORDER-'):0>12}"
 
 
 def use_few_shards(patch: pytest.MonkeyPatch) -> None:

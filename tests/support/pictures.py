@@ -23,7 +23,7 @@ from followups.stack import Stack
 from followups.watch import Poller
 from local.emulator import REGION, ROOT
 from tests.support.aws import made
-from tests.support.demo_data import FAILED_ORDER, LATE_ORDER, play
+from tests.support.busy_stack import FAILED_ORDER, LATE_ORDER, make_busy
 from tests.support.deployed import Deployed
 from tests.support.recorded_calls import listening
 
@@ -65,7 +65,7 @@ def main() -> int:
         patch.setattr("callback.passes.time", SimpleNamespace(monotonic=world.monotonic))
         deployed = Deployed(world)
         deployed.put_each_kind()
-        play(world)
+        make_busy(deployed)
         for name, command in COMMANDS.items():
             (IMAGES / f"{name}.svg").write_text(draw(name, f"followups {' '.join(command)}", _run(deployed, *command)))
         with world.wire:
