@@ -93,3 +93,9 @@ def aws_request(command: Command) -> tuple[str, str, dict[str, Any]]:
 @cache
 def service_model(service: str) -> Any:
     return botocore.session.get_session().get_service_model(service)
+
+
+def rewritten(file: Path, made: str) -> str:
+    """Return a document with what a program makes now in the place of what it made before, between two marks."""
+    before, begin, old = re.split("(<!-- made -->\n)", file.read_text())
+    return f"{before}{begin}{made}<!-- end -->{old.partition('<!-- end -->')[2]}"

@@ -1,4 +1,4 @@
-"""docs/outages.md: what an outage of each dependency costs, in the model of AWS. `make outages` writes it anew."""
+"""What an outage of each dependency costs, in the model of AWS. `make outages` writes the tables of docs/outages.md."""
 
 import logging
 import os
@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import product
+from math import ceil
 from typing import Any
 
 import pytest
 
+from followups.output import span
 from local.emulator import ROOT
 from tests.support.aws import HANDLERS, START, World, sample, worlds
+from tests.support.documents import rewritten
 from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, SWEEP, Model
 
 FILE = ROOT / "docs" / "outages.md"
@@ -52,32 +55,12 @@ CASES: dict[str, Mapping[str, str]] = {
 }
 # Of a browser return only the payment record knows the order.
 BROWSER_RETURN = "chrg_test_22500005aa11bb22cc33dd44"
-_HEAD = """# Outages
-
-Written by `make outages`; `make test` holds the short ones and this head. One thing is down for a while, or two at
-once, as the tests' model of AWS plays it (`tests/support/lambda_model.py` names
-AWS's document for each rule). Nobody helps.
-
-- Notifications come one by one, from 30 s before the outage until its end: {lengths}. Every fifth is a browser return.
-- "Fails" is a server error at each call, "hangs" no answer until the SDK's timeouts. Of throttled functions Lambda
-  keeps the events for 6 hours.
-- ProcessPaidOrder takes 0.3 s; a pass that hangs takes its whole limit. Timers fire at the end of their minute.
-  Concurrency is unlimited: a backlog of 100,000 is in [benchmarks.md](benchmarks.md).
-- "After its end" is the longest time from the end of the outage until a notification was `DONE`.
-- Letters that were "retried" passed through the retry queue and are gone; those "left" are in the failure queue.
-- Alarms are the template's, over the metrics of the log lines and the model's own of Lambda, SQS and Scheduler. Where
-  notifications are far apart, an alarm that counts in 15 minutes rings later or not at all.
-- Nothing is tried for longer than 72 hours, and what no checksum proves, a browser return here, for 48: of 80 hours the
-  first 8, or 32, end in `FAILED` or in the failure queue, with an alarm, and one command repairs them.
-
-Down are: {cases}.
-"""
 _SUMMARY = """
 **Up to 24 hours: in {kept} of {all} outages everything is done without a person, within 15 minutes after the end or a
 quarter of the outage, whichever is longer, and no letter is left.**
 """
 _TABLE = """
-## {length}
+## {length}, a notification every {every}
 
 | what | done by itself | after its end | runs beyond two | mails | error rows | letters retried, left | alarms |
 |---|---|---|---|---|---|---|---|
@@ -130,7 +113,7 @@ def outage(world: World, down: Mapping[str, str], length: timedelta, every: time
     return Ended(
         sent=len(arrivals),
         done=len(done),
-        healed=max([model.finished[name] - ends for name in done], default=timedelta()),
+        healed=max([timedelta(), *(model.finished[name] - ends for name in done)]),
         extra_runs=sum(max(runs - 2, 0) for runs in Counter(run.notification for run in model.runs).values()),
         mails=len(mailed),
         rows=len(world.errors()),
@@ -206,22 +189,11 @@ def _rings(alarm: dict[str, Any], values: list[tuple[datetime, datetime, float]]
 # --- the document ---
 
 
-def head() -> str:
-    lengths = ", ".join(f"every {_minutes(every)} in {name}" for name, (_, every) in LENGTHS.items())
-    return _HEAD.format(lengths=lengths, cases="; ".join(CASES))
-
-
-def _minutes(time: timedelta) -> str:
-    minutes, seconds = divmod(max(-(-time // timedelta(seconds=1)), 0), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02} min"
-    return f"{minutes} min {seconds:02} s" if seconds else f"{minutes} min"
-
-
-def _line(case: str, ended: Ended) -> str:
+def row(case: str, ended: Ended) -> str:
+    healed = span(timedelta(seconds=ceil(ended.healed.total_seconds())))
     alarms = ", ".join(ended.alarms) or "none"
     return (
-        f"| {case} | {ended.done} of {ended.sent} | {_minutes(ended.healed)} | {ended.extra_runs} | {ended.mails} "
+        f"| {case} | {ended.done} of {ended.sent} | {healed} | {ended.extra_runs} | {ended.mails} "
         f"| {ended.rows} | {ended.retried}, {ended.left} | {alarms} |\n"
     )
 
@@ -236,10 +208,11 @@ def main() -> None:
     with ProcessPoolExecutor(os.cpu_count()) as processes:
         ended = dict(zip(asked, processes.map(_played, *zip(*asked, strict=True)), strict=True))
     short = [end.is_healed(LENGTHS[length][0]) for (length, _), end in ended.items() if length != "80 hours"]
-    text = head() + _SUMMARY.format(kept=sum(short), all=len(short))
-    for length in LENGTHS:
-        text += _TABLE.format(length=length) + "".join(_line(case, ended[length, case]) for case in CASES)
-    FILE.write_text(text)
+    text = _SUMMARY.format(kept=sum(short), all=len(short))
+    for length, (_, every) in LENGTHS.items():
+        text += _TABLE.format(length=length, every=span(every))
+        text += "".join(row(case, ended[length, case]) for case in CASES)
+    FILE.write_text(rewritten(FILE, f"{text}\n"))
 
 
 if __name__ == "__main__":
