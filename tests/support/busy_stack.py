@@ -1,6 +1,7 @@
 """A stack in which much has happened: what is shown is under test, not how it came about."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def make_busy(deployed: Deployed) -> None:
     running = {"leaseUntil": format_utc(world.now + timedelta(seconds=89)), "claimId": "c"}
     running |= {"orderId": "ORDER-3000", "passesDone": 0, "attempts": 1, "attemptsBefore": 0}
     deployed.put_waiting(_id("ORDER-3000"), 0, **running)
-    row = {"errorId": error_id(_id(FAILED_ORDER), "failed", 2), "errorType": "GaveUp", "occurrences": 1}
+    row: dict[str, Any] = {"errorId": error_id(_id(FAILED_ORDER), "failed", 2), "errorType": "GaveUp", "occurrences": 1}
     row |= {"message": GAVE_UP.partition(": ")[2], "firstAt": failed_at, "lastAt": failed_at, "mailedAt": failed_at}
     world.table("CALLBACK_ERROR_LOG_TABLE").put_item(Item=row)
     world.wire.calls.clear()
