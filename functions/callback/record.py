@@ -83,6 +83,7 @@ def _as_time_if_it_is_one(value: object) -> datetime | None:
 Count = Annotated[int, BeforeValidator(_as_int), Field(ge=0, strict=True, description="a whole number")]
 Time = Annotated[datetime | None, BeforeValidator(parse_utc), Field(description="a UTC time")]
 Text = Annotated[StrictStr, Field(description="text")]
+TextOrNone = Annotated[StrictStr | None, Field(description="text")]
 
 
 class Schema(BaseModel):
@@ -124,8 +125,8 @@ class Record(Schema):
     next_pass_due: Time = None
     first_due: Time = None
     lease_until: Time = None
-    claim_id: Text | None = None
-    last_error: Text | None = None
+    claim_id: TextOrNone = None
+    last_error: TextOrNone = None
     has_claim: bool = False
 
     @property
