@@ -1,9 +1,7 @@
 """Who may do what: the template's policies against the calls that the functions really make, as IAM would judge."""
 
-import json
 import re
 from collections import defaultdict
-from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +18,6 @@ from tests.support.iam import (
     Statement,
     allowed,
     assuming_for,
-    conditions,
     needs,
     needs_of_lambda,
     needs_of_scheduler,
@@ -28,8 +25,8 @@ from tests.support.iam import (
 )
 from tests.support.lambda_model import read_rules
 from tests.support.recorded_calls import Call
-from tests.support.template import arn, resolved
-from tests.template.test_template import RESOURCES, TABLES, properties, statements
+from tests.support.template import arn
+from tests.template.test_template import RESOURCES, properties, statements
 
 
 def of_type(kind: str) -> list[str]:
@@ -46,12 +43,6 @@ FUNCTIONS = of_type("AWS::Lambda::Function")
 ROLES = {arn_of(name): name for name in of_type("AWS::IAM::Role")}
 ROLE_OF = {function: ROLES[properties(function)["Role"]] for function in FUNCTIONS}
 STATEMENTS = [(role, s["Sid"]) for role in ROLES.values() for s in statements(role)]
-CONDITIONS = [
-    (role, s["Sid"], operator, key)
-    for role in ROLES.values()
-    for s in statements(role)
-    for operator, key, _ in conditions(s)
-]
 # Only there does Retry itself report.
 OUTLASTS_RETRIES = Scenario(
     settings={"GIVE_UP_AFTER_HOURS": "1"},
@@ -122,15 +113,6 @@ def test_no_statement_is_without_its_use(needed: Needs, role: str, sid: str) -> 
     assert denied([s for s in statements(role) if s["Sid"] != sid], needed[role])
 
 
-@pytest.mark.parametrize(("role", "sid", "operator", "key"), CONDITIONS)
-def test_no_condition_asks_for_another_value(needed: Needs, role: str, sid: str, operator: str, key: str) -> None:
-    """With another value in any one condition, the call that it guards is denied."""
-    policy = deepcopy(statements(role))
-    [altered] = [s for s in policy if s["Sid"] == sid]
-    altered["Condition"][operator][key] = "another"
-    assert denied(policy, needed[role])
-
-
 @pytest.mark.parametrize("role", [role for role in ROLES.values() if role != "SchedulerRole"])
 def test_call_with_another_context_is_denied(needed: Needs, role: str) -> None:
     """No mail as another sender, no role passed to another service: neither named, nor left unsaid."""
@@ -180,26 +162,6 @@ def test_nothing_else_grants_anything() -> None:
     assert {arn for role in ROLES.values() for arn in properties(role).get("ManagedPolicyArns", [])} == policies
     keys = {key for name in of_type("AWS::IAM::ManagedPolicy") for key in properties(name)}
     assert keys == {"Description", "PolicyDocument"}
-
-
-@pytest.mark.parametrize("role", sorted(set(ROLE_OF.values())))
-def test_given_mail_identity_takes_the_place_of_the_sender(role: str) -> None:
-    """Where the verified identity is a domain, mail is sent from it, and still as the sender alone."""
-    policy = statements(role, resolved(**PARAMETERS, ErrorMailIdentity="local.example"))
-    domain = Need("ses:SendEmail", f"arn:aws:ses:{REGION}:{ACCOUNT}:identity/local.example")
-    assert allowed(policy, domain._replace(context=(("ses:FromAddress", "payment3@local.example"),)))
-    assert not allowed(policy, domain._replace(context=(("ses:FromAddress", "boss@local.example"),)))
-
-
-@pytest.mark.parametrize("role", ROLES.values())
-def test_given_tables_take_the_place_of_made_ones_in_every_statement(role: str) -> None:
-    """With all four tables given, a policy is the same word for word but for the names."""
-    given = resolved(**PARAMETERS, **{f"Existing{table}": f"live-{table}" for table in TABLES})
-    policies = json.dumps(statements(role))
-    for table in TABLES:
-        policies = policies.replace(f":table/{properties(table)['TableName']}", f":table/live-{table}")
-    assert policies == json.dumps(statements(role, given))
-    assert (":table/live-" in policies) is (role != "SchedulerRole")
 
 
 # --- who may act in a role's name ---

@@ -1,5 +1,6 @@
 """template.yaml: what a deployment makes, checked on the transformed template since no emulator checks it."""
 
+import json
 import re
 from collections import defaultdict
 from typing import Any
@@ -101,26 +102,12 @@ def test_resource_is_as_it_has_to_be(name: str) -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_function_has_its_log(function: str) -> None:
-    """Each writes to a log group of the template's, with a retention."""
+def test_function_has_its_log_and_the_architecture(function: str) -> None:
+    """Each writes to a log group of the template's, with a retention, and runs on the processor that is asked for."""
     found, log = properties(f"{function}Function"), properties(f"{function}LogGroup")
     assert (found["LoggingConfig"]["LogGroup"], log["RetentionInDays"]) == (log["LogGroupName"], "90")
-
-
-@pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
-def test_architecture_is_a_parameter(architecture: str) -> None:
-    """Both architectures can be deployed."""
-    made = resolved(**PARAMETERS, Architecture=architecture)
-    assert {made[f"{f}Function"]["Properties"]["Architectures"][0] for f in FUNCTIONS} == {architecture}
-
-
-@pytest.mark.parametrize("role", ["DelayedNotifyRole", "RecheckRole", "RetryRole"])
-def test_named_process_paid_order_is_invoked_and_allowed(role: str) -> None:
-    """ProcessPaidOrderFunction replaces the default name in the environment and in the policy."""
-    made = resolved(**PARAMETERS, ProcessPaidOrderFunction="another-function")
-    environment = properties("RecheckFunction", made)["Environment"]["Variables"]
-    assert environment["PROCESS_PAID_ORDER_FUNCTION"] == "another-function"
-    assert any(s["Resource"].endswith(":function:another-function") for s in statements(role, made))
+    other = properties(f"{function}Function", resolved(**PARAMETERS, Architecture="x86_64"))
+    assert found["Architectures"] + other["Architectures"] == ["arm64", "x86_64"]
 
 
 @pytest.mark.parametrize("name", [*QUEUES, *TABLES])
@@ -130,12 +117,12 @@ def test_what_is_stored_is_kept(name: str) -> None:
     assert policies == ("RetainExceptOnCreate", "Retain")
 
 
-@pytest.mark.parametrize("queue", QUEUES)
-def test_queues_take_failures_by_tls_only(queue: str) -> None:
+def test_queues_take_failures_by_tls_only() -> None:
     """Scheduler's and Lambda's failures go to standard queues only, and nobody asks without TLS."""
-    assert "FifoQueue" not in properties(queue)
+    assert not any("FifoQueue" in properties(queue) for queue in QUEUES)
+    urls = {f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/stack-{queue}" for queue in QUEUES}
+    assert set(properties("QueuePolicy")["Queues"]) == urls
     [statement] = properties("QueuePolicy")["PolicyDocument"]["Statement"]
-    assert f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/stack-{queue}" in properties("QueuePolicy")["Queues"]
     assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "sqs:*")
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
@@ -175,13 +162,25 @@ def _keys(of: dict[str, Any]) -> list[str]:
     return [key["AttributeName"] for key in of["KeySchema"]]
 
 
-@pytest.mark.parametrize("table", TABLES)
-def test_existing_table_can_be_used_instead(table: str) -> None:
-    """A live payment3 gives its tables by name: none is made, and the functions get the given one's name."""
-    made = resolved(**PARAMETERS, **{f"Existing{table}": "a-live-table"})
-    variable = re.sub(r"(?<!^)([A-Z])", r"_\1", table).upper()
-    assert table not in made
-    assert properties("RecheckFunction", made)["Environment"]["Variables"][variable] == "a-live-table"
+# By the parameter that names it: as what the policies know the one that is made or assumed otherwise.
+OF_ONES_OWN = {
+    **{f"Existing{table}": f":table/{properties(table)['TableName']}" for table in TABLES},
+    "ProcessPaidOrderFunction": ":function:payment3-process-paid-order-dev",
+    "ErrorMailIdentity": ":identity/payment3@local.example",
+}
+
+
+@pytest.mark.parametrize("parameter", OF_ONES_OWN)
+def test_what_is_given_takes_the_place_of_what_is_made(parameter: str) -> None:
+    """A live payment3 names its own: none is made, the functions get its name, and policies differ by that alone."""
+    given, name = resolved(**PARAMETERS, **{parameter: "live"}), parameter.removeprefix("Existing")
+    assert name not in given
+    before, after = (properties("RecheckFunction", made)["Environment"]["Variables"] for made in (RESOURCES, given))
+    variable = re.sub(r"(?<!^)([A-Z])", r"_\1", name).upper()
+    assert after == before | ({variable: "live"} if variable in before else {})
+    here = OF_ONES_OWN[parameter]
+    policies = [json.dumps([statements(role, made) for role in ROLES]) for made in (RESOURCES, given)]
+    assert policies[1] == policies[0].replace(here, re.sub("[^/:]+$", "live", here)) != policies[0]
 
 
 # --- a key of one's own ---
@@ -227,34 +226,26 @@ def test_every_text_parameter_is_checked_before_anything_is_made() -> None:
         assert re.fullmatch(about.get("AllowedPattern", ".*"), str(about["Default"])), name
 
 
-MALFORMED = {
-    "RecheckDelays": ["0", ""],
-    "Branch": ["a b", ""],
-    "RedirectUrlTemplate": ["https://{orderId}.shop.example/"],
-    "RedirectAllowedOrigins": ["shop.example"],
-    "ErrorMailTo": ["nobody"],
-    "KBankSecretId": ["a*"],
-    "ProcessPaidOrderFunction": ["a:b"],
-    "KmsKeyArn": ["alias/ours"],
-}
-
-
-@pytest.mark.parametrize("name", MALFORMED)
-def test_malformed_parameter_does_not_deploy(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        *(("RecheckDelays", "0"), ("RecheckDelays", ""), ("Branch", "a b"), ("Branch", ""), ("ErrorMailTo", "nobody")),
+        *(("RedirectUrlTemplate", "https://{orderId}.shop.example/"), ("RedirectAllowedOrigins", "shop.example")),
+        *(("KBankSecretId", "a*"), ("ProcessPaidOrderFunction", "a:b"), ("KmsKeyArn", "alias/ours")),
+    ],
+)
+def test_malformed_parameter_does_not_deploy(name: str, bad: str) -> None:
     """A value that Settings or IAM would choke on is refused by the parameter's own pattern (a list's: each part)."""
-    for bad in MALFORMED[name]:
-        assert not re.fullmatch(source()["Parameters"][name]["AllowedPattern"], bad)
+    assert not re.fullmatch(source()["Parameters"][name]["AllowedPattern"], bad)
 
 
-@pytest.mark.parametrize("name", GIVEN)
 @pytest.mark.parametrize("branch", PRODUCTION)
-def test_example_values_stay_out_of_production(branch: str, name: str) -> None:
+def test_example_values_stay_out_of_production(branch: str) -> None:
     """Production deploys neither with example addresses nor with empty tables in place of the shop's."""
-    assert refusals(Branch=branch, **GIVEN) == []
-    given = {key: value for key, value in GIVEN.items() if key != name}
-    [refusal] = refusals(Branch=branch, **given)
-    assert refusal.startswith(f"{name} must ")
-    assert refusals(Branch="dev") == []
+    assert refusals(Branch=branch, **GIVEN) == refusals(Branch="dev") == []
+    for name in GIVEN:
+        [refusal] = refusals(Branch=branch, **{key: value for key, value in GIVEN.items() if key != name})
+        assert refusal.startswith(f"{name} must ")
 
 
 @pytest.mark.parametrize(("delays", "deploys"), [("60", True), ("90, 3600", True), ("59", False), ("60,5", False)])
@@ -315,13 +306,13 @@ def test_alarm_reads_its_metric_as_it_is_counted() -> None:
         is_level = metric.startswith(("OldestOverdue", "AsyncEventAge", "Approximate"))
         assert alarm["Statistic"] == ("Maximum" if is_level else "Sum")
         assert alarm["TreatMissingData"] == ("breaching" if metric == "OldestOverdue" else "notBreaching")
+        assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
         assert [d["Name"] for d in alarm["Dimensions"]] == [names.get(alarm["Namespace"], "ScheduleGroup")]
 
 
-def test_every_alarm_says_when_it_begins_and_when_it_is_over() -> None:
+@pytest.mark.parametrize(("given", "topic"), [("", "payment3-follow-up-alarms-dev"), *[("arn:aws:sns:x:1:t",) * 2]])
+def test_every_alarm_says_when_it_begins_and_when_it_is_over(given: str, topic: str) -> None:
     """One topic, the stack's own or a given one; the end counts, since an alarm that still rings rings nobody again."""
-    for given, topic in (("", "payment3-follow-up-alarms-dev"), ("arn:aws:sns:x:1:t", "arn:aws:sns:x:1:t")):
-        made = resolved(**PARAMETERS, AlarmTopicArn=given).values()
-        for alarm in (r["Properties"] for r in made if r["Type"] == "AWS::CloudWatch::Alarm"):
-            assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
-            assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+    made = resolved(**PARAMETERS, AlarmTopicArn=given)
+    for alarm in (properties(name, made) for name in ALARMS):
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
