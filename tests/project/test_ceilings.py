@@ -9,7 +9,6 @@ from itertools import pairwise
 import pytest
 
 from bench import facts, worker
-from local import stack
 from local.emulator import ROOT
 from tests.support.aws import World, sample
 from tests.support.fresh_python import run_python
@@ -71,14 +70,6 @@ def test_a_notification_is_billed_no_more_table_units_than_recorded() -> None:
     facts.write_template()
     counted, ceilings = worker.run("handlers.study"), CEILINGS["tables"]
     assert {name: most for name, most in ceilings.items() if counted[name] > most} == {}
-
-
-@pytest.mark.stack
-def test_the_artefact_is_no_larger_than_recorded() -> None:
-    """A new environment fetches and unpacks the artefact before it starts."""
-    stack.build()
-    files = [file for file in (stack.BUILD / "DelayedNotifyFunction").rglob("*") if file.is_file()]
-    assert sum(file.stat().st_size for file in files if file.suffix != ".pyc") <= CEILINGS["artefact"]["bytes"]
 
 
 def _imported(program: str) -> set[str]:
