@@ -55,14 +55,15 @@ def test_a_handler_imports_no_more_than_recorded(handler: str) -> None:
     assert handler != "recheck" or not imported & NOT_FOR_RECHECK
 
 
-def test_no_client_is_made_before_it_is_needed(world: World) -> None:
-    """One session makes all clients, each at its first use: a Recheck makes none for the key, the mail or a queue."""
-    world.deliver()
-    world.cold_start()
-    world.wait(61)
-    world.recheck()
-    assert not {"processor"} & set(vars(world.app))
-    assert set(world.app._clients) == {"dynamodb"}
+def test_import_makes_no_client_and_reads_no_variable() -> None:
+    """A handler can be imported with an empty environment; work begins with the first invocation."""
+    program = """
+import botocore.session
+def refuse(*_, **__): raise AssertionError("a client at import")
+botocore.session.Session.create_client = refuse
+import delayednotify, recheck
+"""
+    run_python("-c", program)
 
 
 def test_a_notification_is_billed_no_more_table_units_than_recorded() -> None:
