@@ -8,10 +8,9 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
-from botocore.exceptions import ClientError
 
 from tests.support.aws import CHARGE, NOTIFICATION, World, sample
-from tests.support.recorded_calls import Call, payload
+from tests.support.recorded_calls import payload, refuse
 from tests.support.steps import set_secret, throttle
 
 KEYS = {"secretKey": "current-planted", "previousSecretKey": "previous-planted"}
@@ -39,22 +38,16 @@ pytestmark = pytest.mark.no_cover
 ANSWER = {"paid": False, "errorMessage": PROSE, "request": SECRETS, "headers": HEADERS}
 
 
-def _json() -> dict[str, Any]:
-    event = sample("authorized")
-    body = json.loads(event["body"])
-    body |= {"source": body["source"] | SECRETS, "metadata": json.dumps(SECRETS), "description": PROSE} | SECRETS
-    return event | {"body": json.dumps(body | {"transaction_state": PROSE})}
-
-
-def _base64() -> dict[str, Any]:
-    body = base64.b64encode(_json()["body"].encode()).decode()
-    return sample("http-api-v2") | {"body": body, "isBase64Encoded": True}
-
-
-def _form() -> dict[str, Any]:
-    event = sample("browser-return")
-    form = SECRETS | {f"card[{name}]": value for name, value in SECRETS.items()} | {"message": PROSE}
-    return event | {"body": urlencode(dict(parse_qsl(event["body"])) | form | {"objectId": CHARGE})}
+_BODY = json.loads(sample("authorized")["body"])
+_BODY |= {"source": _BODY["source"] | SECRETS, "metadata": json.dumps(SECRETS), "description": PROSE} | SECRETS
+_JSON = json.dumps(_BODY | {"transaction_state": PROSE})
+_FORM = dict(parse_qsl(sample("browser-return")["body"])) | SECRETS | {"message": PROSE, "objectId": CHARGE}
+_FORM |= {f"card[{name}]": value for name, value in SECRETS.items()}
+EVENTS = {
+    "json": sample("authorized") | {"body": _JSON},
+    "base64": sample("http-api-v2") | {"body": base64.b64encode(_JSON.encode()).decode(), "isBase64Encoded": True},
+    "form": sample("browser-return") | {"body": urlencode(_FORM)},
+}
 
 
 @dataclass
@@ -96,14 +89,14 @@ class Run:
         return [(where, text[max(0, at - 60) : at + 40]) for where, text, at in found if at >= 0]
 
 
-@pytest.fixture(params=[_json, _base64, _form], ids=lambda make: make.__name__.strip("_"))
+@pytest.fixture(params=EVENTS)
 def run(world: World, request: pytest.FixtureRequest) -> Iterator[Run]:
     """Secrets in the notification, around it in both versions' places, in the answer: at the end none is anywhere."""
-    event = request.param()
-    event["headers"] = event["headers"] | HEADERS
-    event["multiValueHeaders"] = {name: [value] for name, value in event["headers"].items()}
-    event["requestContext"] |= {"requestId": NOTIFICATION, "authorizer": {"token": "authorizer-planted"}}
-    event |= {"rawQueryString": urlencode(SECRETS), "queryStringParameters": SECRETS, "cookies": [HEADERS["Cookie"]]}
+    headers = EVENTS[request.param]["headers"] | HEADERS
+    event = EVENTS[request.param] | {"headers": headers, "cookies": [HEADERS["Cookie"]]}
+    event["multiValueHeaders"] = {name: [value] for name, value in headers.items()}
+    event["requestContext"] = {"requestId": NOTIFICATION, "authorizer": {"token": "authorizer-planted"}}
+    event |= {"rawQueryString": urlencode(SECRETS), "queryStringParameters": SECRETS}
     set_secret(world, json.dumps(KEYS))
     world.cold_start(DEBUG_MODE="true")
     world.wire.answers |= {"lambda.Invoke": lambda _call: payload(ANSWER), "sqs.SendMessage": lambda _call: {}}
@@ -116,10 +109,13 @@ def run(world: World, request: pytest.FixtureRequest) -> Iterator[Run]:
 
 
 def test_completed_passes_leak_nothing(run: Run) -> None:
-    """Delivery and recheck, with an answer of ProcessPaidOrder that is full of secrets."""
+    """Delivery and recheck, with an answer full of secrets; also where the merchant's secret is a bare key."""
     run.deliver()
     run.recheck()
     assert (run.world.record()["state"], len(run.world.record()["body"]) > 500) == ("DONE", True)
+    set_secret(run.world, "skey_planted")
+    run.world.cold_start()
+    run.deliver(requestContext={"requestId": "another"})
 
 
 @pytest.mark.parametrize("answer", [ANSWER, PROSE.encode()], ids=["JSON", "prose"])
@@ -133,8 +129,8 @@ def test_failing_passes_leak_nothing(run: Run, answer: object) -> None:
     assert run.world.errors()[0]["responseData"]
 
 
-CALLS = ["dynamodb.GetItem", "dynamodb.PutItem", "dynamodb.UpdateItem", "dynamodb.Query", "ses.SendEmail"]
-CALLS += ["secretsmanager.GetSecretValue", "lambda.Invoke", "scheduler.CreateSchedule"]
+CALLS = """dynamodb.GetItem dynamodb.PutItem dynamodb.UpdateItem dynamodb.Query ses.SendEmail lambda.Invoke
+secretsmanager.GetSecretValue scheduler.CreateSchedule""".split()
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -144,7 +140,7 @@ def test_refusal_that_quotes_its_request_leaks_nothing(run: Run, name: str) -> N
     run.deliver()
     run.world.cold_start()
     throttle(run.world, times=9 if name == "ses.SendEmail" else 0)  # a mail needs an error
-    run.world.wire.before[name] = _quoting
+    run.world.wire.before[name] = refuse(PROSE, times=99)
     before = len(run.world.wire.calls)
     run.deliver(requestContext={"requestId": "another"})
     run.recheck()
@@ -175,13 +171,3 @@ def test_refused_recheck_leaks_nothing(run: Run, changes: dict[str, object]) -> 
     beside: dict[str, Any] = SECRETS | {"number": 2}  # the pass, to `recheck`
     run.recheck(**beside | changes)
     assert run.lambdas[0].split(":")[0] in {"InvalidTimer", "NotificationNotFound"}
-
-
-def test_secret_that_is_no_json_leaks_nothing(run: Run) -> None:
-    """A bare key in the secret is a warning in the log, not a key in it."""
-    set_secret(run.world, "skey_planted")
-    run.deliver()
-
-
-def _quoting(call: Call) -> None:
-    raise ClientError({"Error": {"Code": "ValidationException", "Message": PROSE}}, call.operation)

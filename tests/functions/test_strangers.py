@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.support.aws import START, World, worlds
-from tests.support.lambda_model import DELAYED_NOTIFY, SWEEP, Model
+from tests.support.lambda_model import DELAYED_NOTIFY, SWEEP
 from tests.support.outages import rings
 from tests.support.recorded_calls import Answer, Call
 from tests.support.steps import FORM, event, message, signed
@@ -28,14 +28,12 @@ REFUSED = {"ORDER-OUT-OF-STOCK", "ORDER-CANCELLED"}
 OF_EVERYBODY = {"RefusedQueue", "RetryQueue", "MailsFailed"}
 
 
-@dataclass(frozen=True)
-class Post:
+class Post(NamedTuple):
     """What arrives at the webhook, so many minutes after the beginning; its name is the gateway's request id."""
 
     minutes: float
     name: str
     body: object
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 def payment(name: str, minutes: float, **changes: Any) -> Post:
@@ -56,7 +54,7 @@ class Day:
     """What became of the real payments, when."""
 
     mails: dict[str, datetime] = field(default_factory=dict)
-    alarms: dict[str, list[datetime]] = field(default_factory=dict)
+    alarms: list[tuple[str, datetime]] = field(default_factory=list)
     passes: dict[str, datetime] = field(default_factory=dict)
     orders: set[tuple[str, str]] = field(default_factory=set)
 
@@ -65,81 +63,66 @@ class Day:
         lost = [f"order: {charge} ran {order}" for charge, order in self.orders ^ undisturbed.orders]
         mine, theirs = self.mails | self.passes, undisturbed.mails | undisturbed.passes
         lost += [f"lost or late: {what}" for what, at in theirs.items() if what not in mine or mine[what] > at + MINUTE]
-        for name in undisturbed.alarms.keys() - OF_EVERYBODY:
-            rang = self.alarms.get(name, [])
-            missed = [at for at in undisturbed.alarms[name] if not any(at <= then <= at + MINUTE for then in rang)]
-            lost += [f"alarm: {name} at {at}" for at in missed]
+        for name, at in undisturbed.alarms:
+            rang = any(other == name and at <= then <= at + MINUTE for other, then in self.alarms)
+            lost += [] if rang or name in OF_EVERYBODY else [f"alarm: {name} at {at}"]
         return lost
+
+
+def play(world: World, strangers: list[Post], policy: str = "warn", down: str = "") -> Day:
+    """Let the bank and a stranger post, until all is at rest; return what became of the bank's."""
+    world.empty(GIVE_UP_AFTER_HOURS="1", UNPROVED_GIVE_UP_AFTER_HOURS="1", CHECKSUM_POLICY=policy)
+    for charge, order in PAID.items():
+        world.pay(chargeId=charge, orderId=order)
+    day, over = Day(), START + 100 * MINUTE
+
+    def processes(_number: int) -> str:
+        return "fails" if json.loads(world.wire.calls[-1].request["Payload"])["orderId"] in REFUSED else "works"
+
+    def mailed(call: Call) -> None:
+        about, text = call.request["Message"]["Subject"]["Data"], call.request["Message"]["Body"]["Text"]["Data"]
+        day.mails |= {f"{p.name}: {about}": world.now for p in REAL if f"\nNotification: {p.name}\n" in text}
+
+    def slowly(call: Call, effect: Callable[[], Answer]) -> Answer:
+        world.now += CALL if model.running == SWEEP else timedelta()
+        assert around
+        return around(call, effect)
+
+    denied: Any = {"outage": lambda name: "denied" * (name == down and world.now < over)}
+    model = world.model(parallel=True, behaviour=processes, **denied)
+    around, world.wire.around, world.wire.after["ses.SendEmail"] = world.wire.around, slowly, mailed
+    model.sweep()  # so that the sweeps of all days fall on the same seconds
+    for minutes, name, body in [*strangers, *REAL]:
+        headers = FORM if str(body).startswith("objectId") else {}
+        arrives = partial(model.accept, DELAYED_NOTIFY, event(body, name, headers=headers), "Notify")
+        model.at(START + minutes * MINUTE, arrives)
+    model.rest(timedelta(hours=100))
+    day.alarms = list(rings(world, model))
+    asked = [about for about in world.passes() if "note" in about and about["chargeId"] in PAID]
+    day.orders = {(about["chargeId"], about["orderId"]) for about in asked}
+    for run in model.runs:
+        if run.completed and run.notification in {post.name for post in REAL}:
+            day.passes.setdefault(f"{run.notification} {run.number}", run.began)
+    return day
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[World]:
+    """One world for all days; waits have no jitter, so that days can be compared."""
+    with worlds() as world, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("random.random", lambda: 0.5)
+        yield world
 
 
 @dataclass
 class Shop:
-    """A world, and what is watched in it."""
+    """The same as a method, until test_dashboard.py calls `play`."""
 
     world: World
-    day: Day = field(default_factory=Day)
 
-    def play(self, strangers: list[Post], **how: str) -> Day:
-        """Let the bank and a stranger post, until all is at rest; return what became of the bank's."""
-        model = self._begin(**how)
-        for post in sorted([*strangers, *REAL], key=lambda post: post.minutes):
-            arrives = partial(model.accept, DELAYED_NOTIFY, event(post.body, post.name, headers=post.headers), "Notify")
-            model.at(START + post.minutes * MINUTE, arrives)
-        model.rest(timedelta(hours=100))
-        for name, at in rings(self.world, model):
-            self.day.alarms.setdefault(name, []).append(at)
-        asked = [about for about in self.world.passes() if "note" in about and about["chargeId"] in PAID]
-        self.day.orders = {(about["chargeId"], about["orderId"]) for about in asked}
-        for run in model.runs:
-            if run.completed and run.notification in {post.name for post in REAL}:
-                self.day.passes.setdefault(f"{run.notification} {run.number}", run.began)
-        return self.day
-
-    def _begin(self, policy: str = "warn", down: str = "") -> Model:
-        world, self.day = self.world, Day()
-        hours = dict.fromkeys(("GIVE_UP_AFTER_HOURS", "UNPROVED_GIVE_UP_AFTER_HOURS"), "1")
-        world.empty(**hours, CHECKSUM_POLICY=policy)
-        for charge, order in PAID.items():
-            world.pay(chargeId=charge, orderId=order)
-        over = START + timedelta(minutes=100)
-        fails: dict[str, Any] = {"outage": lambda name: "denied" if name == down and world.now < over else ""}
-        model = world.model(parallel=True, behaviour=self._behaviour, **fails)
-        self._watch(model)
-        model.sweep()  # so that the sweeps of all days fall on the same seconds
-        return model
-
-    def _behaviour(self, _number: int) -> str:
-        asked = json.loads(self.world.wire.calls[-1].request["Payload"])
-        return "fails" if asked["orderId"] in REFUSED else "works"
-
-    def _watch(self, model: Model) -> None:
-        world, day, around = self.world, self.day, self.world.wire.around
-
-        def mailed(call: Call) -> None:
-            text = call.request["Message"]["Body"]["Text"]["Data"]
-            names = [post.name for post in REAL if f"\nNotification: {post.name}\n" in text]
-            day.mails |= {f"{name}: {call.request['Message']['Subject']['Data']}": world.now for name in names}
-
-        def slowly(call: Call, effect: Callable[[], Answer]) -> Answer:
-            world.now += CALL if model.running == SWEEP else timedelta()
-            assert around
-            return around(call, effect)
-
-        world.wire.around, world.wire.after["ses.SendEmail"] = slowly, mailed
-
-
-@pytest.fixture(scope="module")
-def shop() -> Iterator[Shop]:
-    """One shop for all stories; waits have no jitter, so that days can be compared."""
-    with worlds() as world, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("random.random", lambda: 0.5)
-        yield Shop(world)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(shop: Shop) -> Day:
-    """The shop's day without a stranger."""
-    return shop.play([])
+    def play(self, strangers: list[Post]) -> Day:
+        """Play the day."""
+        return play(self.world, strangers)
 
 
 # --- what a stranger can send ---
@@ -176,43 +159,38 @@ def posts(kinds: list[str], each: int) -> list[Post]:
     """Post so many of each kind in turn: most before the real payments in the same hour, some later."""
     count = each * len(kinds)
     minutes = [31 + 30 * n / count for n in range(count)] + [91 + 2 * n for n in range(len(kinds))]
-    return [_post(kinds[number % len(kinds)], number, minute + 0.1) for number, minute in enumerate(minutes)]
-
-
-def _post(kind: str, number: int, minutes: float) -> Post:
-    return Post(minutes, f"x {kind} {number}", BODIES[kind](number), FORM if kind.startswith("browser") else {})
+    named = [(f"x {n}", BODIES[kinds[n % len(kinds)]](n)) for n in range(len(minutes))]
+    return [Post(minute + 0.1, *post) for minute, post in zip(minutes, named, strict=True)]
 
 
 # --- what the real payments lose ---
 
 
-def test_undisturbed_day_has_all_that_could_be_lost(undisturbed: Day) -> None:
+def test_undisturbed_day_has_all_that_could_be_lost(shop: World) -> None:
     """Mails of each kind, the alarms of proved payments, both passes of what is paid."""
+    day = play(shop, [])
     kinds = ["PassFailed, tried again", "OrderContradicted, contradicted", "InvalidNotification, refused"]
-    assert [subject.split(": ")[-1] for subject in undisturbed.mails] == [*kinds, "GaveUp, FAILED"]
-    assert set(undisturbed.alarms) - OF_EVERYBODY == {"Contradictions", "Failed", "OldestOverdue", "Refused"}
-    assert set(undisturbed.passes) == {f"{name} {n}" for name in ("paid", "contradicted", "again") for n in (1, 2)}
-    assert undisturbed.orders == set(PAID.items())
+    assert [subject.split(": ")[-1] for subject in day.mails] == [*kinds, "GaveUp, FAILED"]
+    assert {name for name, _ in day.alarms} - OF_EVERYBODY == {"Contradictions", "Failed", "OldestOverdue", "Refused"}
+    assert set(day.passes) == {f"{name} {n}" for name in ("paid", "contradicted", "again") for n in (1, 2)}
+    assert day.orders == set(PAID.items())
 
 
-@pytest.mark.parametrize("kinds", [["orders that are refused"], ["nonsense"], ALL], ids=["refused", "nonsense", "all"])
-def test_real_payments_lose_nothing(
-    shop: Shop, undisturbed: Day, kinds: list[str], figure: Callable[[str], None]
-) -> None:
-    """To more than any limit, of each kind, before and while real payments come, fail and are given up."""
-    strangers = posts(kinds, 40 if len(kinds) == 1 else 6)
-    losses = shop.play(strangers).losses(undisturbed)
+_TWO = posts(["a known charge and its order", "nonsense"], 5)
+_DOWN = ("ProcessPaidOrder", "CreditCardNotifyTable", "CallbackErrorLogTable", "SES")
+DAYS: dict[str, tuple[list[Post], dict[str, str]]] = {
+    "more than any limit of what fails": (posts(["orders that are refused"], 24), {}),
+    "more than any limit of nonsense": (posts(["nonsense"], 24), {}),
+    "each kind": (posts(ALL, 6), {}),
+    "each kind, under reject": (posts(ALL, 4), {"policy": "reject"}),
+    **{f"beside an outage of {name}": (_TWO, {"down": name}) for name in _DOWN},
+}
+
+
+@pytest.mark.parametrize("day", DAYS)
+def test_real_payments_lose_nothing(shop: World, day: str, figure: Callable[[str], None]) -> None:
+    """A stranger posts before and while real payments come, fail and are given up, or something is down."""
+    strangers, how = DAYS[day]
+    losses = play(shop, strangers, **how).losses(play(shop, [], **how))
     figure(f"{len(strangers)} posts by a stranger, losses of real payments = {len(losses)}")
     assert losses == []
-
-
-def test_real_payments_lose_nothing_under_reject(shop: Shop) -> None:
-    """Nor where what is not proved is refused: every kind, one after the other."""
-    assert shop.play(posts(ALL, 4), policy="reject").losses(shop.play([], policy="reject")) == []
-
-
-@pytest.mark.parametrize("down", ["ProcessPaidOrder", "CreditCardNotifyTable", "CallbackErrorLogTable", "SES"])
-def test_real_payments_heal_as_soon_beside_forgeries(shop: Shop, down: str) -> None:
-    """Something is down while both arrive, and comes back: no later and no less loudly than without a stranger."""
-    strangers = posts(["a known charge and its order", "nonsense"], 5)
-    assert shop.play(strangers, down=down).losses(shop.play([], down=down)) == []

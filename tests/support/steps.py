@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from callback.errors import PassFailed
 from local.stack import SECRET
@@ -84,6 +84,11 @@ def dies(_call: Call) -> None:
 def unreachable(_call: Call) -> None:
     """Fail as a service that cannot be reached."""
     raise EndpointConnectionError(endpoint_url="a test")
+
+
+def unanswered(_call: Call) -> None:
+    """Fail as a service that has taken the request and does not answer in time."""
+    raise ReadTimeoutError(endpoint_url="a test")
 
 
 def down(world: World, *names: str) -> None:
