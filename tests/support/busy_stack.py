@@ -19,7 +19,7 @@ def make_busy(deployed: Deployed) -> None:
     world = deployed.world
     received, failed_at = (format_utc(world.now - timedelta(minutes=ago)) for ago in (73 * 60, 52))
     passed = {"number": 1, "at": received, "outcome": '{"paid": true}', "durationMs": 731, "attempt": 1}
-    past = {"receivedAt": received, "firstDue": received, "passes": [passed], "status": "success"}
+    past: dict[str, Any] = {"receivedAt": received, "firstDue": received, "passes": [passed], "status": "success"}
     past |= {"transactionState": "Authorized", "orderId": FAILED_ORDER, "lastError": GAVE_UP, "attempts": 9}
     deployed.put_failed(_id(FAILED_ORDER), 52, **past)
     deployed.put_failed(_id(OLD_ORDER), 308, orderId=OLD_ORDER, lastError="GaveUp: pass 2 did not answer in time")
@@ -30,13 +30,12 @@ def make_busy(deployed: Deployed) -> None:
     for seconds in _WAITING_SECONDS:
         order = f"ORDER-{2000 + seconds}"
         deployed.put_waiting(_id(order), -seconds / 60, orderId=order)
-    running = {"leaseUntil": format_utc(world.now + timedelta(seconds=89)), "claimId": "c"}
+    running: dict[str, Any] = {"leaseUntil": format_utc(world.now + timedelta(seconds=89)), "claimId": "c"}
     running |= {"orderId": "ORDER-3000", "passesDone": 0, "attempts": 1, "attemptsBefore": 0}
     deployed.put_waiting(_id("ORDER-3000"), 0, **running)
     row: dict[str, Any] = {"errorId": error_id(_id(FAILED_ORDER), "failed", 2), "errorType": "GaveUp", "occurrences": 1}
     row |= {"message": GAVE_UP.partition(": ")[2], "firstAt": failed_at, "lastAt": failed_at, "mailedAt": failed_at}
-    world.table("CALLBACK_ERROR_LOG_TABLE").put_item(Item=row)
-    world.wire.calls.clear()
+    world.put("CALLBACK_ERROR_LOG_TABLE", row)
 
 
 def _id(order: str) -> str:

@@ -112,7 +112,7 @@ class Deployed:
         item |= {"receivedAt": format_utc(due - timedelta(minutes=1)), "firstDue": format_utc(due)}
         item |= {"attempts": 1, "attemptsBefore": 1, "checksumStatus": "valid"} | changes
         kept = {name: value for name, value in item.items() if value is not None}
-        self.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=kept)
+        self.world.put("CREDIT_CARD_NOTIFY_TABLE", kept)
 
     # --- what is in the queues ---
 

@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from types import SimpleNamespace
 from typing import Literal
 
 import pytest
@@ -62,7 +61,6 @@ def main() -> int:
     os.environ |= _TERMINAL | {"AWS_DEFAULT_REGION": REGION}
     with pytest.MonkeyPatch.context() as patch, made(listening(patch), patch) as world:
         world.empty()
-        patch.setattr("callback.passes.time", SimpleNamespace(monotonic=world.monotonic))
         deployed = Deployed(world)
         deployed.put_each_kind()
         make_busy(deployed)
