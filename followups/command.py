@@ -21,19 +21,14 @@ if TYPE_CHECKING:
     from followups.stack import Stack
 
 DEFAULT = "payment3-follow-up-dev"
-# Permissions of several commands.
-READ = (
-    "cloudformation:DescribeStacks the stack",
-    "dynamodb:Query CreditCardNotifyTable and its indexes",
-    "dynamodb:BatchGetItem CreditCardNotifyTable, CallbackErrorLogTable (without the latter: a line says so)",
-)
-LETTERS = ("sqs:GetQueueAttributes the queues (without: a line says so)",)
-TIMERS = ("scheduler:GetSchedule the schedule group (without: a line says so)",)
+# Permissions of several commands; docs/operations.md has the policy.
+READ = ("cloudformation:DescribeStacks", "dynamodb:Query", "dynamodb:BatchGetItem")
+LETTERS, TIMERS = ("sqs:GetQueueAttributes",), ("scheduler:GetSchedule",)
 _EXITS = {
-    0: "done; nothing is missing",
-    1: "something is left or missing, or was not found",
-    2: "it could not be tried: a wrong option, no such stack, no permission, no network",
-    130: "stopped by Ctrl-C; nothing is lost",
+    "0": "done; nothing is missing",
+    "1": "something is left, missing or wrong, or was not found",
+    "2": "it could not be tried: a wrong option, no such stack, no permission, no network",
+    "130": "stopped by Ctrl-C; nothing is lost",
 }
 # Each may come before or after the command's name.
 _COMMON: dict[tuple[str, ...], dict[str, Any]] = {
@@ -105,23 +100,21 @@ class ManualCommand(click.Command):
         self,
         *arguments: Any,  # noqa: ANN401 - click's own
         examples: Sequence[str] = (),
-        exits: Mapping[int, str] = MappingProxyType({}),
         permissions: Sequence[str] = (),
         **attributes: Any,  # noqa: ANN401 - click's own
     ) -> None:
         super().__init__(*arguments, **attributes)
         common = (click.Option(names, callback=_keep, expose_value=False, **about) for names, about in _COMMON.items())
         self.params += common
-        self.permissions = dict(part.partition(" ")[::2] for part in permissions)
-        codes = {str(code): meaning for code, meaning in ({**_EXITS, **exits}).items()}
-        self._manual = {"Examples": dict.fromkeys(examples, ""), "Exit codes": codes, "Permissions": self.permissions}
+        self.examples, self.permissions = examples, permissions
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """List the examples, the exit codes and the permissions."""
-        for title, lines in self._manual.items():
+        examples, permissions = dict.fromkeys(self.examples, ""), dict.fromkeys(self.permissions, "")
+        for title, lines in {"Examples": examples, "Exit codes": _EXITS, "Permissions": permissions}.items():
             if lines:
                 with formatter.section(title):
-                    formatter.write_dl(list(lines.items()), col_max=40)
+                    formatter.write_dl(list(lines.items()))
 
 
 class ManualGroup(ManualCommand, click.Group):

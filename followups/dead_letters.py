@@ -9,14 +9,15 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
+from click.decorators import FC
 
 from callback.checksum import verify
 from callback.errors import BadInput, InvalidNotification, InvalidTimer
@@ -24,24 +25,22 @@ from callback.notification import parse_notification
 from callback.redact import redacted_event, redacted_text
 from callback.table import format_utc
 from callback.timer import TimerInput
-from followups.command import ManualGroup, Operator, manual
-from followups.outcome import Change, Result, dry_run_option, rate_option, yes_option
-from followups.output import Column, Row, Sheet, error_line, printable, span, visible
+from followups.command import LETTERS, ManualGroup, Operator, manual
+from followups.outcome import COLUMNS, Change, Result, change_options
+from followups.output import Row, Sheet, error_line, printable, span
 from followups.records import CHECKSUMS, IDS
 from followups.stack import FAILURE, QUEUES, REFUSED, RETRY, Stack
-
-if TYPE_CHECKING:
-    from click.decorators import FC
 
 # What is there waits for a person.
 FOR_A_PERSON = (REFUSED, FAILURE)
 # As many as SQS returns at once, and for how long they are hidden from others at most. Any wait makes SQS ask all its
 # servers; without one it may miss what is there.
-_RECEIVE = {"MaxNumberOfMessages": 10, "VisibilityTimeout": 300, "WaitTimeSeconds": 1}
-_ASKED = {"MessageAttributeNames": ["All"], "MessageSystemAttributeNames": ["SentTimestamp"]}
-# Of the beginning of a message id.
-_SHORTEST = 6
-_COLUMNS = (Column("", 1), Column("queue", 25), Column("about", ratio=1), Column("what", ratio=1))
+_RECEIVE: dict[str, Any] = {"MaxNumberOfMessages": 10, "VisibilityTimeout": 300, "WaitTimeSeconds": 1}
+_RECEIVE |= {"MessageAttributeNames": ["All"], "MessageSystemAttributeNames": ["SentTimestamp"]}
+# Message attributes: the kind of an error, and its text.
+_ERRORS = (("errorType", "reason"), ("ERROR_CODE", "ERROR_MESSAGE"))
+# Characters of a message id, and letters of a queue.
+_SHORTEST, _MOST_LISTED = 6, 100
 _DRAINS = {
     RETRY: "It drains by itself: each letter is delivered again every {}.",
     REFUSED: "No retry helps: `followups dead-letters discard`, or `redrive` once its cause is gone.",
@@ -76,11 +75,10 @@ class Letter:
         """Return it in each form, without the body."""
         # Clocks differ: nothing was sent after now.
         age = f"{span(max(timedelta(0), now - self.sent_at))} old"
-        names = dict(self.ids) | ({"checksum": self.checksum} if self.checksum else {})
-        of = "\n".join(visible(f"{name.removesuffix('Id')} {value}") for name, value in names.items())
-        line = " ".join(f"{name}={value}" for name, value in ({"messageId": self.message_id} | names).items())
-        queue = f"{self.queue}\n{self.kind}, {age}\n{self.message_id.partition('-')[0]}"
-        return Row((queue, of), (self.queue, self.kind, line, age), self.as_data())
+        place = f"{self.queue}\n{self.kind}\n{self.message_id.partition('-')[0]}"
+        names = {**self.ids, "checksum": self.checksum}
+        about = [f"{name.removesuffix('Id')} {value}" for name, value in names.items() if value]
+        return Row((place, "\n".join([*about, age])), (), self.as_data())
 
     def as_data(self) -> dict[str, object]:
         """For programs, without the body."""
@@ -123,7 +121,7 @@ class Letters:
         """Receive each letter once that is not hidden."""
         for name in self.queues:
             url = self.stack.output(name)
-            while messages := self.stack.sqs.receive_message(QueueUrl=url, **_RECEIVE, **_ASKED).get("Messages"):
+            while messages := self.stack.sqs.receive_message(QueueUrl=url, **_RECEIVE).get("Messages"):
                 new = [message for message in messages if message["MessageId"] not in self._held]
                 for message in messages:
                     self._held[message["MessageId"]] = {"QueueUrl": url, "ReceiptHandle": message["ReceiptHandle"]}
@@ -140,45 +138,35 @@ class Letters:
 
 def _letter(stack: Stack, queue: str, message: Any) -> Letter:  # noqa: ANN401 - SQS's
     attributes = {name: about.get("StringValue", "") for name, about in message.get("MessageAttributes", {}).items()}
-    pairs = (("errorType", "reason"), ("ERROR_CODE", "ERROR_MESSAGE"))
-    errors = (f"{attributes[kind]}: {attributes.get(text, '')}" for kind, text in pairs if kind in attributes)
-    error = printable(next(errors, ""))
+    errors = (f"{attributes[kind]}: {attributes.get(text, '')}" for kind, text in _ERRORS if kind in attributes)
     sent_at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
-    about = {"error": error} | _content(stack, message["Body"], error)
-    return Letter(queue, message["MessageId"], message["Body"], sent_at, **about)
-
-
-def _content(stack: Stack, body: str, error: str) -> dict[str, Any]:
-    """Return what a letter's body tells; nothing where it is neither a record of Lambda's nor a timer."""
+    letter = Letter(queue, message["MessageId"], message["Body"], sent_at, printable(next(errors, "")))
     with suppress(ValueError, RecursionError, BadInput):
-        match content := json.loads(body):
+        match content := json.loads(letter.body):
             case {"requestContext": {"functionArn": str(arn), "condition": str(condition)}, "requestPayload": event}:
                 answer = content.get("responsePayload")
-                why = error or (error_line(answer) if answer else printable(condition))
-                return {"error": why, **_of_lambda(stack, arn, event, error)}
+                why = letter.error or (error_line(answer) if answer else printable(condition))
+                return _of_lambda(stack, replace(letter, error=why), arn, event)
         TimerInput.parse(content, InvalidTimer)
-        return {"kind": "scheduler", "ids": {name: str(content[name]) for name in (*IDS, "pass")}, "refusal": ""}
-    return {}
+        return replace(letter, kind="scheduler", ids={name: str(content[name]) for name in (*IDS, "pass")}, refusal="")
+    return letter
 
 
-def _of_lambda(stack: Stack, arn: str, event: object, error: str) -> dict[str, Any]:
+def _of_lambda(stack: Stack, letter: Letter, arn: str, event: object) -> Letter:
     # The record names the version too, "...:function:NAME:$LATEST".
     function = ":".join(arn.split(":")[:7])
     is_ours = function == stack.output("DelayedNotifyFunctionArn")
     refusal = "" if is_ours else printable(f"{function} is not DelayedNotify of stack {stack.name}")
-    ids, checksum = _notification(event)
-    rejected = (word for word in CHECKSUMS if f"Rejected: checksum {word}" in error)
-    return {"kind": "on-failure", "ids": ids, "refusal": refusal, "checksum": next(rejected, checksum)}
-
-
-def _notification(event: object) -> tuple[dict[str, str], str]:
+    checksum = next((word for word in CHECKSUMS if f"Rejected: checksum {word}" in letter.error), "")
     try:
         notification = parse_notification(event)
+        ids: Mapping[str, object] = notification.ids
+        verdict = verify(notification, {})
+        checksum = checksum or ("unchecked" if verdict.retryable else verdict.status)
     except InvalidNotification as error:
-        return {name: str(value) for name, value in error.about.items() if value}, ""
-    verdict = verify(notification, {})
-    ids = {name: value for name, value in notification.ids.items() if value}
-    return ids, "unchecked" if verdict.retryable else verdict.status
+        ids = error.about
+    known = {name: str(value) for name, value in ids.items() if value}
+    return replace(letter, kind="on-failure", ids=known, refusal=refusal, checksum=checksum)
 
 
 def _long_enough(_context: click.Context, _: click.Parameter, letters: tuple[str, ...]) -> tuple[str, ...]:
@@ -187,13 +175,12 @@ def _long_enough(_context: click.Context, _: click.Parameter, letters: tuple[str
     return letters
 
 
-def _chosen(names: tuple[str, ...], metavar: str = "[LETTER]...") -> Callable[["FC"], "FC"]:
+def _chosen(names: tuple[str, ...]) -> Callable[[FC], FC]:
     """Add --queue, and the letters by the beginnings of their message ids, to a command."""
     help_ = f"only this one of {', '.join(names)}; may be given several times"
     kind = click.Choice(names, case_sensitive=False)
     queue = click.option("--queue", "queues", type=kind, multiple=True, metavar="QUEUE", help=help_)
-    is_required = not metavar.startswith("[")
-    letters = click.argument("letters", nargs=-1, required=is_required, callback=_long_enough, metavar=metavar)
+    letters = click.argument("letters", nargs=-1, callback=_long_enough, metavar="[LETTER]...")
     return lambda function: queue(letters(function))
 
 
@@ -206,24 +193,15 @@ def command() -> None:
     """
 
 
-_LOOKING = (
-    "cloudformation:DescribeStacks the stack",
-    "sqs:ReceiveMessage the queues",
-    "sqs:ChangeMessageVisibility the queues",
-)
-_DELETING = (*_LOOKING, "sqs:DeleteMessage RefusedQueue, FailureQueue")
+_LOOKING = ("cloudformation:DescribeStacks", "sqs:ReceiveMessage", "sqs:ChangeMessageVisibility")
+_DELETING = (*_LOOKING, "sqs:DeleteMessage")
 _manual = partial(manual, group=command)
 
 
-@_manual(
-    "list", (*_LOOKING, "sqs:GetQueueAttributes the queues"), "followups dead-letters list --queue RefusedQueue --json"
-)
+@_manual("list", _LOOKING + LETTERS, "followups dead-letters list --queue RefusedQueue --json")
 @_chosen(QUEUES)
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="at most so many a queue"
-)
-def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], limit: int) -> int:
-    """List what is in the queues, why, and what drains it.
+def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
+    """List what is in the queues, at most 100 letters of each, why, and what drains it.
 
     Each letter is received, hidden from others for a moment, and made visible again; none is moved. A letter that is
     hidden cannot be read, and is only counted: RetryFunction or another redrive has it, or it waits for its next try.
@@ -233,42 +211,35 @@ def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str
 
     def read(name: str) -> tuple[tuple[int, int, timedelta], list[Letter]]:
         with Letters(stack, (name,), letters) as those:
-            return stack.queue_counts(name), list(islice(those, limit))
+            return stack.queue_counts(name), list(islice(those, _MOST_LISTED))
 
     names = queues or QUEUES
     with ThreadPoolExecutor(len(names)) as pool:
         results = list(pool.map(read, names))
     for name, ((there, hidden, wait), found) in zip(names, results, strict=True):
-        rows = [Result("waiting", letter.reason).row(letter.row(now)) for letter in found]
-        if rows:
-            Sheet(output, *_COLUMNS).add(*rows)
+        if found:
+            Sheet(output, *COLUMNS).add(*(Result("waiting", letter.reason).row(letter.row(now)) for letter in found))
         if output.is_table or found or hidden:
-            count = f"{len(found)} of about {there}" if there > len(found) == limit else f"{len(found)}"
+            count = f"{len(found)} of about {there}" if there > len(found) == _MOST_LISTED else f"{len(found)}"
             count += f" visible, {hidden} hidden" if hidden else ""
             output.note(f"{name}: {count}.", _DRAINS[name].format(span(wait)) if found or hidden else "")
     return 0
 
 
-@_manual("show", _LOOKING, "followups dead-letters show 1f0c5a55")
-@_chosen(QUEUES, "LETTER...")
-def show(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
-    """Print a letter and its event, with what is secret masked."""
-    return _print_events(operator, queues, letters, as_json=operator.output.as_json)
-
-
-@_manual("export", _LOOKING, "followups dead-letters export --queue RefusedQueue > letters.jsonl")
+@_manual(
+    "show",
+    _LOOKING,
+    "followups dead-letters show 1f0c5a55",
+    "followups dead-letters export --queue RefusedQueue > letters.jsonl",
+)
 @_chosen(QUEUES)
-def export(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
-    """Print letters and their events as JSON lines, masked."""
-    return _print_events(operator, queues, letters, as_json=True)
-
-
-def _print_events(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], *, as_json: bool) -> int:
+def show(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
+    """Print letters and their events, with what is secret masked; as JSON lines into a pipe."""
     code, output = 1, operator.output
     with Letters(operator.stack, queues or QUEUES, letters) as those:
         for letter in those:
             code = 0
-            if as_json:
+            if not output.is_table:
                 output.document(letter.with_event())
                 continue
             for line in json.dumps(letter.with_event(), indent=2, ensure_ascii=False).splitlines():
@@ -276,27 +247,26 @@ def _print_events(operator: Operator, queues: tuple[str, ...], letters: tuple[st
     return code
 
 
+command.add_command(show, "export")
+
+
 @_manual(
     "redrive",
-    (*_DELETING, "sqs:SendMessage RetryQueue"),
+    (*_DELETING, "sqs:SendMessage"),
     "followups dead-letters redrive 1f0c5a55",
     "followups dead-letters redrive --yes --rate 2",
 )
 @_chosen(FOR_A_PERSON)
-@dry_run_option
-@yes_option
-@rate_option
-def redrive(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, ...], **how: Any) -> int:  # noqa: ANN401
+@change_options
+def redrive(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, ...], **options: Any) -> int:  # noqa: ANN401
     """Send letters back to the retry queue.
 
     Those whose message ids are named, or all of both queues that wait for a person. Each is deleted where it was, and
-    RetryFunction delivers it within seconds. Without a letter's id nothing is sent before --yes: it prints a plan and
-    the command that sends it. What is refused once more is in RefusedQueue again. It may be stopped, and a pass that is
-    done is not run again.
+    RetryFunction delivers it within seconds. More than one are only sent with --yes, or when you confirm the plan. What
+    is refused once more is in RefusedQueue again. It may be stopped, and a pass that is done is not run again.
     """
     with Letters(operator.stack, queues or FOR_A_PERSON, letters) as those:
-        change = _change(operator, "redrive", those, queues, rate=how["rate"])
-        return change.run(those, yes=how["yes"] or bool(letters), dry_run=how["dry_run"])
+        return _change(operator, "redrive", those).run(those, **options)
 
 
 @_manual(
@@ -306,8 +276,8 @@ def redrive(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, 
     "followups dead-letters discard --queue FailureQueue --yes",
 )
 @_chosen(FOR_A_PERSON)
-@yes_option
-def discard(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...], *, yes: bool) -> int:
+@change_options
+def discard(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, ...], **options: Any) -> int:  # noqa: ANN401
     """Delete letters for good.
 
     Those whose message ids are named, else every letter of the queue. It lists them and asks; without a terminal only
@@ -315,32 +285,28 @@ def discard(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...
     accepted, and is nowhere else: redrive it, if you can.
     """
     with Letters(operator.stack, queues or (REFUSED,), letters) as those:
-        found = list(those)
-        question = f"Delete {len(found)} of {', '.join(those.queues)} for good?"
-        return _change(operator, "discard", those, queues, question=question).run(found, yes=yes)
+        return _change(operator, "discard", those).run(list(those), **options)
 
 
-def _change(operator: Operator, name: str, those: Letters, queues: tuple[str, ...], **how: Any) -> Change[Letter]:  # noqa: ANN401 - Change's
-    """Letters leave their queues: `redrive` sends each to the retry queue first."""
-    stack, sent, word = operator.stack, set[int](), "sent" if name == "redrive" else "deleted"
+def _change(operator: Operator, name: str, those: Letters) -> Change[Letter]:
+    """Letters leave their queues; `redrive` sends each to the retry queue first."""
+    stack, sent, is_sent = operator.stack, set[int](), name == "redrive"
+    word = "sent" if is_sent else "deleted"
 
-    def plan(_: Operator, letter: Letter) -> Result:
+    def plan(letter: Letter) -> Result:
         # What is refused again comes back at once, as a new message of the same body: once is enough.
         refusal = f"refused again: {letter.error}" if hash(letter.body) in sent else letter.refusal
-        if word == "sent" and refusal:
+        if is_sent and refusal:
             return Result("kept", f"kept: {refusal}")
         return Result("planned", f"would be {word}; {letter.reason}")
 
-    def do(_: Operator, letter: Letter) -> Result:
-        try:
-            if word == "sent":  # and *then* deleted: twice is harmless, the record knows which passes are done
-                sent.add(hash(letter.body))
-                stack.sqs.send_message(QueueUrl=stack.output(RETRY), MessageBody=letter.body)
-            those.delete(letter)
-        except (ClientError, BotoCoreError) as error:
-            return Result("kept", f"kept: {printable(str(error))}")
+    def do(letter: Letter) -> Result:
+        if is_sent:  # and *then* deleted: twice is harmless, the record knows which passes are done
+            sent.add(hash(letter.body))
+            stack.sqs.send_message(QueueUrl=stack.output(RETRY), MessageBody=letter.body)
+        those.delete(letter)
         return Result(word, f"{word}; {letter.reason}")
 
-    words = ("dead-letters", name, "--yes", *(f"--queue={queue}" for queue in queues))
-    sheet, about = Sheet(operator.output, *_COLUMNS), partial(Letter.row, now=operator.clock())
-    return Change(operator, name, sheet, about, plan, do, words=words, ids=those.asked, **how)
+    words = ("dead-letters", name, "--yes", *(f"--queue={queue}" for queue in those.queues))
+    about = partial(Letter.row, now=operator.clock())
+    return Change(operator, name, about, plan, do, words, those.asked, harmless=is_sent)

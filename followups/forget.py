@@ -5,14 +5,15 @@ What is kept is named and all else is erased, so that an unforeseen attribute do
 
 from collections.abc import Collection
 from decimal import Decimal
+from typing import Any
 
 import click
 
 from callback.table import Item, format_utc
 from followups import tables
 from followups.command import READ, Operator, manual
-from followups.outcome import Result, dry_run_option, of_notifications, or_unknown, yes_option
-from followups.records import Found, Notification, status
+from followups.outcome import Result, change_options, found_by_ids, of_notifications
+from followups.records import Notification, status
 from followups.stack import Stack
 from followups.tables import ATTRIBUTES, ERROR_ATTRIBUTES, ERRORS, KEY, RECORDS
 
@@ -28,14 +29,12 @@ _KEPT_OF_PASS = ("number", "at", "attempt", "durationMs")
 
 
 def _plan(operator: Operator, one: Notification) -> Result:
-    # The passes of what is still followed up would write again.
     word = status(one, operator.clock()).word
-    if word == "foreign":
-        return Result("left", "left: a row of another function's")
+    # The passes of what is still followed up would write again.
     if one.item.get("state") not in ("DONE", "FAILED") or word == "running":
         return Result("left", f"left: {word}, so it is still followed up; forget it once it is done or failed")
     writes = _writes(operator.stack, one)
-    return Result("planned", f"would be erased: {_text(writes)}") if writes else Result("unchanged", "nothing is left")
+    return Result("planned", f"would be erased: {_names(writes)}") if writes else Result("unchanged", "nothing is left")
 
 
 def _erase(operator: Operator, one: Notification) -> Result:
@@ -44,7 +43,7 @@ def _erase(operator: Operator, one: Notification) -> Result:
         is_written = tables.update(operator.stack, table, item, _KEYS[table], changes | at)
         if table == RECORDS and not is_written:
             return Result("left", "left: it moved on meanwhile; try again")
-    return Result("erased", f"erased: {_text(writes)}")
+    return Result("erased", f"erased: {_names(writes)}")
 
 
 def _writes(stack: Stack, one: Notification) -> list[tuple[str, Item, Item]]:
@@ -56,10 +55,8 @@ def _writes(stack: Stack, one: Notification) -> list[tuple[str, Item, Item]]:
     return [write for write in writes if write[2]]
 
 
-def _text(writes: list[tuple[str, Item, Item]]) -> str:
-    names = [name for table, _, changes in writes if table == RECORDS for name in sorted(changes)]
-    errors = sum(table == ERRORS for table, *_ in writes)
-    return f"{', '.join(names) or 'nothing'} of the record; rows of the error log: {errors}"
+def _names(writes: list[tuple[str, Item, Item]]) -> str:
+    return ", ".join(sorted({name for *_, changes in writes for name in changes}))
 
 
 def _changes(table: str, item: Item) -> Item:
@@ -76,14 +73,13 @@ def _kept(item: Item, names: Collection[str]) -> Item:
 
 @manual(
     "forget",
-    (*READ, "dynamodb:UpdateItem CreditCardNotifyTable, CallbackErrorLogTable"),
+    (*READ, "dynamodb:UpdateItem"),
     "followups forget ORDER-1001",
     "followups forget ORDER-1001 --yes",
 )
-@click.argument("order", metavar="ORDER")
-@dry_run_option
-@yes_option
-def command(operator: Operator, order: str, *, dry_run: bool, yes: bool) -> int:
+@click.argument("word", metavar="ORDER|CHARGE|NOTIFICATION")
+@change_options
+def command(operator: Operator, word: str, **options: Any) -> int:  # noqa: ANN401
     """Erase a customer's data from the notifications of an order, and from their rows of the error log.
 
     It erases the body, what ProcessPaidOrder answered, and every free text: last error, message, traceback, event. It
@@ -93,8 +89,6 @@ def command(operator: Operator, order: str, *, dry_run: bool, yes: bool) -> int:
     It prints a plan and asks; without a terminal only --yes erases. It does not reach the queues (`followups
     dead-letters`), rows about what was never saved, log lines, mails and backups: docs/data.md says when each is gone.
     """
-    found = tables.find(operator.stack, order, every=True)
-    rows = tuple(one for one in found.rows if one.order_id == order)
-    how = {"words": ("forget", "--yes"), "ids": (order,), "question": f"Erase this of {order} for good?"}
-    change = of_notifications(operator, "forget", _plan, _erase, more=found.more, **how)
-    return change.run(or_unknown(Found(rows), order).rows, yes=yes, dry_run=dry_run)
+    found = found_by_ids(operator, [word])
+    how = {"words": ("forget", "--yes"), "ids": (word,), "more": found.more}
+    return of_notifications(operator, "forget", _plan, _erase, **how).run(found.rows, **options)

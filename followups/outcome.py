@@ -2,119 +2,121 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import click
+from click.decorators import FC
 
 from followups.command import Operator
-from followups.output import DONE, FAILED, LEFT, PLANNED, Column, Row, Sheet, visible
-from followups.records import Found, Notification
+from followups.output import DONE, FAILED, LEFT, PLANNED, Column, Row, Sheet
+from followups.records import Found, Notification, status
+from followups.tables import KEY, find
 
 T = TypeVar("T")
+# In the table: what came of an item, where it is, what it is about, and why.
+COLUMNS = Column("", 1), Column("", ratio=2), Column("about", ratio=3), Column("what", ratio=3)
 _MARKS = {
     "planned": PLANNED,
     **dict.fromkeys(("run", "erased", "resolved", "sent", "deleted"), DONE),
     **dict.fromkeys(("left", "unchanged", "waiting"), LEFT),
     **dict.fromkeys(("failed", "kept", "unknown"), FAILED),
 }
-_NOTIFICATION = (
-    Column("", 1),
-    Column("order", ratio=2),
-    Column("charge, notification", ratio=3),
-    Column("what", ratio=3),
-)
-dry_run_option = click.option("--dry-run", is_flag=True, help="only print what would be done")
 _RATE = click.FloatRange(min=0, min_open=True, max=50)
-rate_option = click.option(
-    "--rate", type=_RATE, default=5, show_default=True, metavar="N", help="at most so many a second"
+_OPTIONS = (
+    click.option("--rate", type=_RATE, default=5, show_default=True, metavar="N", help="at most so many a second"),
+    click.option("--yes", is_flag=True, help="do all of it, without a question"),
+    click.option("--dry-run", is_flag=True, help="only print what would be done"),
 )
-yes_option = click.option("--yes", is_flag=True, help="do all of it, without a question")
+
+
+def change_options(command: FC) -> FC:
+    """Add the options of `Change.run` to a command."""
+    for option in _OPTIONS:
+        command = option(command)
+    return command
 
 
 class Result(NamedTuple):
-    """What is planned for an item, or was done with it: a word, and more, for programs; a text for people."""
+    """What is planned for an item, or was done with it: a word for programs, a text for people."""
 
     word: str
     text: str
-    more: Mapping[str, object] = MappingProxyType({})
 
     def row(self, item: Row) -> Row:
         """Complete the row of an item."""
-        record = {**item.record, "result": self.word, "text": self.text, **self.more}
-        return Row((_MARKS[self.word], *item.cells, self.text), (*item.line, self.text), record)
+        record = {**item.record, "result": self.word, "text": self.text}
+        line = [str(cell).replace("\n", " ") for cell in item.cells]
+        return Row((_MARKS[self.word], *item.cells, self.text), (*line, self.text), record)
 
 
 @dataclass(frozen=True)
 class Change(Generic[T]):
-    """A command that changes items: what it plans for each, how it does that, and how an item is printed.
+    """A command that changes items: how it prints one, what it plans for it, and how it does that.
 
-    `words` and `ids` are those of the command that does it without a `question`, `rate` how many it does a second at
-    most. There may be `more` items than these. Unless it `may_leave` some, what is left alone makes the exit code 1.
+    `words` and `ids` are those of the command that does it unasked. Of what is `harmless` one item alone needs no
+    question, and what is left alone is no failure. There may be `more` items than one run reads.
     """
 
     operator: Operator
     name: str
-    sheet: Sheet
     about: Callable[[T], Row]
-    plan: Callable[[Operator, T], Result]
-    do: Callable[[Operator, T], Result]
+    plan: Callable[[T], Result]
+    do: Callable[[T], Result]
     words: Sequence[str] = ()
     ids: tuple[str, ...] = ()
-    rate: float = 50
-    question: str = ""
+    harmless: bool = False
     more: bool = False
-    may_leave: bool = False
 
-    def run(self, items: Iterable[T], *, yes: bool, dry_run: bool = False) -> int:
-        """Do it, or print the plan and perhaps ask. Return the exit code."""
-        counts = self._print(self._done(items) if yes and not dry_run else self._planned(items))
-        if counts["planned"] and not dry_run and self._is_confirmed():
-            counts = self._print(self._done(items))
+    def run(self, items: Iterable[T], *, yes: bool, dry_run: bool = False, rate: float = 50) -> int:
+        """Do it, or print the plan and ask. Return the exit code."""
+        stack, output = self.operator.stack, self.operator.output
+        if self.harmless and not (yes or dry_run):
+            items = list(items)
+            yes = sum(self.plan(item).word == "planned" for item in items) == 1
+        if dry_run or not yes:
+            counts = self._print((item, self.plan(item)) for item in items)
+            # A pipe cannot answer.
+            can_ask = counts["planned"] and not dry_run and output.is_table and sys.stdin.isatty()
+            yes = bool(can_ask) and click.confirm(f"{self.name.capitalize()} {counts['planned']}?")
+        if yes and not dry_run:
+            counts = self._print(self._done(items, rate))
         if counts["planned"]:
-            command = self.operator.stack.command(*self.words, ids=self.ids)
-            self.operator.output.note(f"Nothing was changed. To do it:  {command}")
+            output.note(f"Nothing was changed. To do it:  {stack.command(*self.words, ids=self.ids)}")
         if counts["unknown"]:
-            self.operator.output.note(f"It may be in a queue:  {self.operator.stack.command('dead-letters', 'list')}")
+            output.note(f"It may be in a queue:  {stack.command('dead-letters', 'list')}")
         if self.more:
-            self.operator.output.warn(f"There are more than one run reads: run {self.name} again.")
-        is_left = counts["planned"] or ((counts["left"] or self.more) and not self.may_leave)
+            output.warn(f"There are more than one run reads: run {self.name} again.")
+        is_left = counts["planned"] or ((counts["left"] or self.more) and not self.harmless)
         is_wrong = any(_MARKS[word] == FAILED for word in counts) or (self.ids and not counts)
         return int(bool(is_wrong or (is_left and not dry_run)))
 
-    def _planned(self, items: Iterable[T]) -> Iterator[tuple[T, Result]]:
-        return ((item, self.plan(self.operator, item)) for item in items)
-
-    def _done(self, items: Iterable[T]) -> Iterator[tuple[T, Result]]:
-        operator, total = self.operator, len(items) if isinstance(items, Sequence) else 0
+    def _done(self, items: Iterable[T], rate: float) -> Iterator[tuple[T, Result]]:
+        operator = self.operator
         operator.when_stopped = "Stopped. What is not listed is unchanged or under way; the same command continues."
-        with operator.output.progress(self.name, total) as advance:
-            earliest = operator.monotonic()
-            for item, plan in self._planned(items):
-                if plan.word == "planned":
-                    operator.sleep(max(0.0, earliest - operator.monotonic()))
-                    earliest = operator.monotonic() + 1 / self.rate
-                yield item, self.do(operator, item) if plan.word == "planned" else plan
-                advance()
-
-    def _is_confirmed(self) -> bool:
-        """Ask a person; a pipe cannot answer."""
-        is_asked = self.question and self.operator.output.is_table and sys.stdin.isatty()
-        return bool(is_asked) and click.confirm(visible(self.question))
+        earliest = operator.monotonic()
+        for item in items:
+            result = self.plan(item)
+            if result.word == "planned":
+                operator.sleep(max(0.0, earliest - operator.monotonic()))
+                earliest = operator.monotonic() + 1 / rate
+                result = self.do(item)
+            yield item, result
 
     def _print(self, results: Iterable[tuple[T, Result]]) -> Counter[str]:
-        counts, note = Counter[str](), self.operator.output.note
+        counts, output = Counter[str](), self.operator.output
+        sheet = Sheet(output, *COLUMNS)
         for item, result in results:
-            self.sheet.add(result.row(self.about(item)))
+            sheet.add(result.row(self.about(item)))
             counts[result.word] += 1
         if not counts:
-            note(f"Nothing to {self.name}.")
+            output.note(f"Nothing to {self.name}.")
         elif counts.total() > 1:
-            is_wrong = (counts["failed"] or counts["kept"]) and not counts["planned"]
-            advice = "Remove the cause that is printed above, then run it again." if is_wrong else ""
-            note(f"{', '.join(f'{count} {word}' for word, count in counts.items())}.", advice)
+            output.note(f"{', '.join(f'{count} {word}' for word, count in counts.items())}.")
+        if (counts["failed"] or counts["kept"]) and not counts["planned"]:
+            output.note("Remove the cause that is printed above, then run it again.")
         return counts
 
 
@@ -125,23 +127,29 @@ def of_notifications(
     do: Callable[[Operator, Notification], Result],
     **how: Any,  # noqa: ANN401 - Change's
 ) -> Change[Notification]:
-    """Return a change of notifications; one that is only an order's id was not found."""
+    """Return a change of notifications."""
 
-    def plan_if_found(operator: Operator, one: Notification) -> Result:
-        if "chargeId" in one.item:
-            return plan(operator, one)
-        return Result("unknown", f"no notification was saved in stack {operator.stack.name}")
+    def plan_if_saved(one: Notification) -> Result:
+        if "chargeId" not in one.item:
+            return Result("unknown", f"no notification was saved in stack {operator.stack.name}")
+        if status(one, operator.clock()).word == "foreign":
+            return Result("left", "left: a row of another function's, which has no passes")
+        return plan(operator, one)
 
-    return Change(operator, name, Sheet(operator.output, *_NOTIFICATION), _about, plan_if_found, do, **how)
+    return Change(operator, name, _about, plan_if_saved, partial(do, operator), **how)
+
+
+def found_by_ids(operator: Operator, ids: Iterable[str]) -> Found:
+    """Find the notifications of some orders, charges or ids; what was not saved is one that has only this id."""
+    rows, more = list[Notification](), False
+    for id_ in dict.fromkeys(ids):
+        found = find(operator.stack, id_, every=True)
+        rows += found.rows or [Notification({"orderId": id_})]
+        more |= found.more
+    return Found(tuple(rows), more)
 
 
 def _about(one: Notification) -> Row:
     ids = {name: value for name, value in one.ids.items() if value}
-    names = "\n".join(visible(ids[name]) for name in ("chargeId", "notificationId") if name in ids)
-    line = " ".join(f"{name}={value}" for name, value in ids.items())
-    return Row((one.order_id, names), (line,), ids | {"checksumStatus": one.checksum, "pass": one.next_pass})
-
-
-def or_unknown(found: Found, order_id: str) -> Found:
-    """Return what was found, or, where that is nothing, a notification that is only the order's id."""
-    return found if found.rows else Found((Notification({"orderId": order_id}),))
+    names = "\n".join(ids[name] for name in KEY if name in ids)
+    return Row((one.order_id, names), (), ids | {"checksumStatus": one.checksum, "pass": one.next_pass})

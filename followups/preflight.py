@@ -1,6 +1,5 @@
 """`followups preflight`: what CloudFormation cannot check, and a deployment would fail of later. It only reads."""
 
-import json
 import re
 import shlex
 import tomllib
@@ -16,7 +15,6 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
 from callback.checksum import merchant_keys
-from callback.redact import BLANKS
 from followups.command import Operator, manual
 from followups.output import STYLES, Column, Row, Sheet, printable
 from followups.stack import Stack
@@ -26,55 +24,40 @@ Level = Literal["ok", "warn", "stop"]
 Found = tuple[Level, str, str]
 """What a check finds: the level, the text, and what to do ("" where there is nothing to do)."""
 
-# The key of each table, its indexes, and whether what is written there has to expire.
-TABLES: dict[str, tuple[str, dict[str, str], bool]] = {
-    "CreditCardNotifyTable": (
-        "chargeId (S) + notificationId (S)",
-        {"due": "sweepShard (N) + sweepAt (S)", "order": "orderId (S)", "failed": "failedShard (N) + failedAt (S)"},
-        True,
-    ),
-    "CardPaymentRecordTable": ("chargeId (S)", {}, False),
-    "OrderTable": ("orderId (S)", {}, False),
-    "CallbackErrorLogTable": ("errorId (S)", {}, True),
+_TODO = {
+    "key": "a key cannot be changed: name another table, or none, and one is made",
+    "index": "docs/adopting.md, Add the indexes; an index on another key has to be deleted first",
+    "time": "enable it on expiresAt, or what is written is never deleted",
 }
-PERMISSIONS = (
-    "sts:GetCallerIdentity",
-    "cloudformation:DescribeStacks",
-    "dynamodb:DescribeTable",
-    "dynamodb:DescribeTimeToLive",
-    "kms:DescribeKey",
+_OF_TABLES = ("dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive", "kms:DescribeKey")
+_OF_OTHERS = (
     "lambda:GetFunctionConfiguration",
     "secretsmanager:GetSecretValue",
     "ses:GetAccount",
     "ses:GetEmailIdentity",
 )
-_STORE = 'store {"secretKey": "...", "previousSecretKey": "..."}'
-_KEY = "a key cannot be changed: name another table, or none, and one is made"
-_INDEX = "docs/adopting.md, Add the indexes; an index on another key has to be deleted first"
+PERMISSIONS = ("sts:GetCallerIdentity", "cloudformation:DescribeStacks", *_OF_TABLES, *_OF_OTHERS)
 _ASSIGNED = re.compile(r'(?:ParameterKey=)?([A-Za-z0-9]+)(?:,ParameterValue)?=("?)(.*)\2', re.DOTALL)
 
 
-class Unread(Exception):
-    """AWS did not answer."""
-
-
-class Absent(Exception):
-    """There is no such thing."""
+class Unanswered(Exception):
+    """AWS did not answer, or there is no such thing: its argument is what is found."""
 
 
 @dataclass(frozen=True)
 class Preflight:
-    """An account, and the parameters that a deployment to it would have."""
+    """An account, the template's resources, and the parameters that a deployment would have."""
 
     client: Callable[[str], Any]
+    resources: Item
     parameters: Mapping[str, str]
 
     def findings(self) -> Iterator[tuple[str, Found]]:
         """Run each check, and yield what it finds of its subject; one that AWS does not answer ends alone."""
         given = self.parameters
+        tables = {logical: name for logical in self.resources if (name := given.get(f"Existing{logical}"))}
         process = given["ProcessPaidOrderFunction"] or f"payment3-process-paid-order-{given['Branch']}"
         secret, identity = given["KBankSecretId"], given["ErrorMailIdentity"] or given["ErrorMailFrom"]
-        tables = {logical: name for logical in TABLES if (name := given[f"Existing{logical}"])}
         checks = {
             **{f"{logical} {name}": self._table(logical, name) for logical, name in tables.items()},
             f"ProcessPaidOrder {process}": self._process_paid_order(process),
@@ -85,43 +68,32 @@ class Preflight:
         for subject, check in checks.items():
             try:
                 yield from ((subject, found) for found in check)
-            except Unread as error:
-                yield subject, ("warn", str(error), "allow it, or check by hand")
-            except Absent:
-                yield subject, ("stop", "it does not exist", "create it, or correct the parameter that names it")
+            except Unanswered as error:
+                yield subject, error.args[0]
 
-    def _ask(self, permission: str, **request: str) -> Item:
-        """Return AWS's answer to the call that a permission is for. Raises `Unread` and `Absent`."""
+    def _ask(self, permission: str, **request: str) -> Any:  # noqa: ANN401 - one of many answers
+        """Return AWS's answer to the call that a permission is for. Raises `Unanswered`."""
         service, _, operation = permission.replace("ses:", "sesv2:").partition(":")
         try:
-            answer: Item = getattr(self.client(service), xform_name(operation))(**request)
+            return getattr(self.client(service), xform_name(operation))(**request)
         except (ClientError, BotoCoreError) as error:
-            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+            code = getattr(error, "response", {}).get("Error", {}).get("Code")
             if code in {"ResourceNotFoundException", "NotFoundException"}:
-                raise Absent from error
-            raise Unread(f"not readable: {permission}: {printable(str(error))}") from error
-        return answer
+                found = "stop", "it does not exist", "create it, or correct the parameter that names it"
+            else:
+                found = "warn", f"not readable: {permission}: {printable(str(error))}", "allow it, or check by hand"
+            raise Unanswered(found) from error
 
     def _table(self, logical: str, name: str) -> Iterator[Found]:
-        key, indexes, expires = TABLES[logical]
         table = self._ask("dynamodb:DescribeTable", TableName=name)["Table"]
-        yield _compared("its key", key_text(table, table), key, _KEY)
-        there = {index["IndexName"]: index for index in table.get("GlobalSecondaryIndexes", [])}
-        for index, expected in indexes.items():
-            found = key_text(there[index], table) if index in there else "none"
-            yield _compared(f"its index {index}", found, expected, _INDEX)
-        states = {"it": table["TableStatus"]}
-        states |= {
-            f"its index {index}": there[index].get("IndexStatus", "ACTIVE") for index in indexes if index in there
-        }
-        for what, state in states.items():
-            if state != "ACTIVE":
-                yield "warn", f"{what} is {state}", "wait until it is ACTIVE"
-        if expires:
+        if (state := table["TableStatus"]) != "ACTIVE":
+            yield "warn", f"it is {state}", "wait until it is ACTIVE"
+        properties = self.resources[logical]["Properties"]
+        yield from _compared(_keys(properties), _keys(table), "stop")
+        if expires := properties.get("TimeToLiveSpecification"):
             about = self._ask("dynamodb:DescribeTimeToLive", TableName=name)["TimeToLiveDescription"]
             by = about["AttributeName"] if about["TimeToLiveStatus"] in {"ENABLED", "ENABLING"} else "none"
-            todo = "enable it on expiresAt, or what is written is never deleted"
-            yield _compared("its time to live", by, "expiresAt", todo, "warn")
+            yield from _compared({"time to live": expires["AttributeName"]}, {"time to live": by}, "warn")
         sealed_by = table.get("SSEDescription", {}).get("KMSMasterKeyArn")
         if sealed_by not in {None, self.parameters["KmsKeyArn"]} and self._is_own(sealed_by):
             todo = "name it as KmsKeyArn, or allow the functions' roles kms:Decrypt in that key's policy"
@@ -131,28 +103,29 @@ class Preflight:
         return bool(self._ask("kms:DescribeKey", KeyId=key)["KeyMetadata"].get("KeyManager") != "AWS")
 
     def _process_paid_order(self, name: str) -> Iterator[Found]:
-        about = self._ask("lambda:GetFunctionConfiguration", FunctionName=name)
-        allowed = int(self.parameters["PassTimeoutSeconds"])
+        about, allowed = (
+            self._ask("lambda:GetFunctionConfiguration", FunctionName=name),
+            self.parameters["PassTimeoutSeconds"],
+        )
         if (state := about.get("State", "Active")) in {"Failed", "Pending"}:
             yield "stop", f"its state is {state}", "repair it: each pass would fail"
-        elif (takes := about["Timeout"]) > allowed:
+        elif (takes := about["Timeout"]) > int(allowed):
             text = f"it may run {takes} s, a pass only {allowed}: what takes longer counts as failed, and is run again"
             yield "warn", text, "raise PassTimeoutSeconds (at most 120), or lower its timeout"
         else:
             yield "ok", f"its timeout of {takes} s fits PassTimeoutSeconds={allowed}", ""
 
     def _secret(self, name: str) -> Iterator[Found]:
-        text = self._ask("secretsmanager:GetSecretValue", SecretId=name).get("SecretString", "").strip(BLANKS)
+        text = self._ask("secretsmanager:GetSecretValue", SecretId=name).get("SecretString", "")
         try:
-            keys, fields = merchant_keys(text), len(json.loads(text))
-        except (ValueError, TypeError, RecursionError):  # not printed: the error of a JSON text quotes it
-            keys, fields = {}, 0
-        if "current" not in keys:
-            yield "stop", "it is no JSON with a secretKey that is a text", _STORE
-        elif fields > len(keys):
-            yield "warn", "it has fields that nobody reads, or that are no text", _STORE
-        else:
+            keys = merchant_keys(text)
+        except (ValueError, RecursionError):  # not printed: the error of a JSON text quotes it
+            keys = {}
+        if "current" in keys:
             yield "ok", f"it has the key {' and the '.join(keys)}", ""
+        else:
+            todo = 'store {"secretKey": "...", "previousSecretKey": "..."}'
+            yield "stop", "it is no JSON with a secretKey that is a text", todo
 
     def _sender(self, identity: str) -> Iterator[Found]:
         sender, about = self.parameters["ErrorMailFrom"], self._ask("ses:GetEmailIdentity", EmailIdentity=identity)
@@ -175,7 +148,7 @@ class Preflight:
             return
         all_ = [one.strip() for one in self.parameters["ErrorMailTo"].split(",")]
         if unverified := [one for one in all_ if not any(map(self._is_verified, (one, one.rpartition("@")[2])))]:
-            text = f"in the sandbox only verified recipients get mails, and {len(unverified)} of {len(all_)} are not"
+            text = f"in the sandbox only verified recipients get mails, and {len(unverified)} of {len(all_)} are none"
             yield "warn", text, f"verify {', '.join(unverified)}, or ask for production access"
         if len(all_) > 1:  # IAM asks for each recipient's identity there, and the template can name one
             text = f"in the sandbox one recipient can be allowed, and ErrorMailTo has {len(all_)}"
@@ -184,38 +157,46 @@ class Preflight:
     def _is_verified(self, identity: str) -> bool:
         try:
             return bool(self._ask("ses:GetEmailIdentity", EmailIdentity=identity).get("VerifiedForSendingStatus"))
-        except Absent:
+        except Unanswered:
             return False
 
 
-def key_text(keyed: Item, table: Item) -> str:
-    """Return a key as people write it, `chargeId (S) + notificationId (S)`, by the table's attribute types."""
+def _keys(table: Item) -> dict[str, str]:
+    """Return a table's key and those of its indexes as people write them, `chargeId (S) + notificationId (S)`."""
     types = {one["AttributeName"]: one["AttributeType"] for one in table["AttributeDefinitions"]}
-    # HASH comes before RANGE, in whatever order they are listed.
-    names = [one["AttributeName"] for one in sorted(keyed["KeySchema"], key=lambda one: str(one["KeyType"]))]
-    return " + ".join(f"{name} ({types[name]})" for name in names)
+    keyed = {"key": table} | {f"index {one['IndexName']}": one for one in table.get("GlobalSecondaryIndexes", [])}
+    texts = {}
+    for name, about in keyed.items():
+        # HASH comes before RANGE, in whatever order they are listed.
+        names = [one["AttributeName"] for one in sorted(about["KeySchema"], key=lambda one: str(one["KeyType"]))]
+        state = about.get("IndexStatus", "ACTIVE")
+        texts[name] = " + ".join(f"{key} ({types[key]})" for key in names) + f", {state}" * (state != "ACTIVE")
+    return texts
 
 
-def _compared(what: str, found: str, expected: str, todo: str, otherwise: Level = "stop") -> Found:
-    if found == expected:
-        return "ok", f"{what}: {found}", ""
-    return otherwise, f"{what}: {found}; expected {expected}", todo
+def _compared(expected: Mapping[str, str], there: Mapping[str, str], otherwise: Level) -> Iterator[Found]:
+    for what, text in expected.items():
+        if (found := there.get(what, "none")) == text:
+            yield "ok", f"its {what}: {found}", ""
+        else:
+            yield otherwise, f"its {what}: {found}; expected {text}", _TODO[what.split()[0]]
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads a template's parameters, and nothing of its short forms."""
+    """Reads a template without its short forms."""
 
 
 _Loader.add_multi_constructor("!", lambda *_: None)
 
 
-def declared_parameters(template: Path) -> dict[str, str]:
-    """Return the defaults of a template's parameters."""
+def read_template(file: Path) -> tuple[dict[str, str], Item]:
+    """Return the defaults of a template's parameters, and its resources."""
     try:
-        parameters = _Loader(template.read_text()).get_single_data()["Parameters"]
+        template = _Loader(file.read_text()).get_single_data()
+        defaults = {name: str(about.get("Default", "")) for name, about in template["Parameters"].items()}
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise click.ClickException(f"{template} is no template: {error}") from error
-    return {name: str(about.get("Default", "")) for name, about in parameters.items()}
+        raise click.ClickException(f"{file} is no template: {error}") from error
+    return defaults, template.get("Resources", {})
 
 
 class Environment(NamedTuple):
@@ -260,7 +241,6 @@ def assigned(texts: Iterable[str]) -> dict[str, str]:
     "preflight",
     PERMISSIONS,
     "followups preflight --config-env prod --parameter ExistingOrderTable=orders",
-    exits={0: "nothing stops", 1: "something stops"},
 )
 @click.option("--config-env", default="default", metavar="NAME", help="samconfig.toml's environment (default: default)")
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="instead of samconfig.toml's")
@@ -274,51 +254,42 @@ def command(operator: Operator, config_env: str, parameters: tuple[str, ...], co
     The parameters are those that `sam deploy` would give: samconfig.toml's for the environment, else what the stack was
     deployed with, else the template's defaults. The stack is the environment's stack_name, unless --stack names one.
 
-    ok: as it should be. warn: it works, or could not be read: have a look. stop: it would not work.
+    ok: as it should be. warn: it works, or could not be read: have a look. stop: it would not work, exit code 1.
     """
     environment = read_environment(config_file, config_env)
-    stack = operator.given.get("stack") or environment.stack
-    if not stack:
+    if not (name := operator.given.get("stack") or environment.stack):
         raise click.ClickException(f"{config_file} gives {config_env} no stack_name: name the stack (--stack)")
-    given, declared = {**environment.given, **assigned(parameters)}, declared_parameters(template)
-    counts: Counter[str] = Counter()
+    given = {**environment.given, **assigned(parameters)}
+    account = operator.stack.account
+    # Like `sam deploy`: samconfig.toml's profile and region win over the environment, an option over both.
+    named = dict(account.session) if account.endpoint_url else {**environment.session, **account.session}
+    stack, counts = Stack(name, replace(account, session=named)), Counter[str]()
     sheet = Sheet(operator.output, Column("", 4), Column("what", ratio=2), Column("found, and what to do", ratio=3))
-    for subject, found in _all(_client(operator, environment), stack, declared, given):
-        counts[found[0]] += 1
-        sheet.add(_row(subject, *found))
+    for subject, (level, text, todo) in _findings(stack, *read_template(template), given):
+        counts[level] += 1
+        cells = ((level, STYLES.get(level, STYLES["bad"])), subject, f"{text}\n→ {todo}" if todo else text)
+        record = {"level": level, "subject": subject, "text": text, "todo": todo}
+        sheet.add(Row(cells, (level, subject, text, f"-> {todo}" if todo else ""), record))
     operator.output.note(f"{counts['stop']} stop, {counts['warn']} warn, {counts['ok']} ok.")
     return 1 if counts["stop"] else 0
 
 
-def _row(subject: str, level: Level, text: str, todo: str) -> Row:
-    cells = ((level, STYLES.get(level, STYLES["bad"])), subject, f"{text}\n→ {todo}" if todo else text)
-    record = {"level": level, "subject": subject, "text": text, "todo": todo}
-    return Row(cells, (level, subject, text, f"-> {todo}" if todo else ""), record)
-
-
-def _client(operator: Operator, environment: Environment) -> Callable[[str], Any]:
-    account = operator.stack.account
-    # Like `sam deploy`: samconfig.toml's profile and region win over the environment, an option over both.
-    named = dict(account.session) if account.endpoint_url else {**environment.session, **account.session}
-    return Stack(account=replace(account, session=named)).client
-
-
-def _all(
-    client: Callable[[str], Any], stack: str, declared: Mapping[str, str], given: Mapping[str, str]
+def _findings(
+    stack: Stack, declared: Mapping[str, str], resources: Item, given: Mapping[str, str]
 ) -> Iterator[tuple[str, Found]]:
-    who, region = client("sts").get_caller_identity(), client("dynamodb").meta.region_name
-    yield "where", ("ok", f"account {who['Account']}, {region}, stack {stack}, as {who['Arn']}", "")
+    who, region = stack.client("sts").get_caller_identity(), stack.dynamodb.meta.region_name
+    yield "where", ("ok", f"account {who['Account']}, {region}, stack {stack.name}, as {who['Arn']}", "")
     for name in sorted(given.keys() - declared.keys()):
         yield name, ("stop", "the template has no such parameter", "take it out of samconfig.toml")
-    kept = {name: value for name, value in _deployed(client, stack).items() if name in declared and name not in given}
+    kept = {name: value for name, value in _deployed(stack).items() if name in declared and name not in given}
     if changed := ", ".join(f"{name}={value}" for name, value in kept.items() if value != declared[name]):
         yield "parameters", ("ok", f"kept from the deployed stack, since samconfig.toml gives none: {changed}", "")
-    yield from Preflight(client, {**declared, **kept, **given}).findings()
+    yield from Preflight(stack.client, resources, {**declared, **kept, **given}).findings()
 
 
-def _deployed(client: Callable[[str], Any], stack: str) -> dict[str, str]:
+def _deployed(stack: Stack) -> dict[str, str]:
     try:
-        [found] = client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        [found] = stack.client("cloudformation").describe_stacks(StackName=stack.name)["Stacks"]
     except ClientError as error:
         if error.response["Error"]["Code"] != "ValidationError":
             raise

@@ -12,11 +12,11 @@ from callback.table import format_utc
 from callback.timer import timer_input
 from followups.command import READ, Operator, manual
 from followups.listing import chosen, period
-from followups.outcome import Result, dry_run_option, of_notifications, or_unknown, rate_option, yes_option
+from followups.outcome import Result, change_options, found_by_ids, of_notifications
 from followups.output import error_line, printable
-from followups.records import Notification, status
+from followups.records import Notification, State, status
 from followups.stack import Stack
-from followups.tables import find, get
+from followups.tables import get
 
 
 def _plan(operator: Operator, one: Notification) -> Result:
@@ -26,7 +26,6 @@ def _plan(operator: Operator, one: Notification) -> Result:
         return Result("failed", f"the record is not what `save` writes, correct it by hand: {one.fault}")
     at = format_utc(current.at) if current.at else ""
     left = {
-        "foreign": "a row of another function's, which has no passes",
         "done": f"DONE, {number - 1} passes are completed",
         "resolved": f"settled by hand at {at}",
         "running": f"pass {number} is claimed until {at}",
@@ -73,49 +72,31 @@ def _invoke_recheck(stack: Stack, payload: str) -> tuple[str, str]:
 
 @manual(
     "replay",
-    (*READ, "lambda:InvokeFunction the function Recheck"),
+    (*READ, "lambda:InvokeFunction"),
     "followups replay ORDER-1001",
     "followups replay --state failed --since 2h --yes --rate 2",
 )
-@click.argument("orders", nargs=-1, metavar="[ORDER]...")
+@click.argument("ids", nargs=-1, metavar="[ORDER|CHARGE|NOTIFICATION]...")
 @click.option("--state", "states", type=click.Choice(["failed", "overdue"]), multiple=True, help="all of these")
 @period
-@dry_run_option
-@yes_option
-@rate_option
-def command(
-    operator: Operator,
-    /,
-    orders: tuple[str, ...],
-    *,
-    dry_run: bool,
-    yes: bool,
-    rate: float,
-    **asked: Any,  # noqa: ANN401 - --state, and what `period` adds
-) -> int:
+@change_options
+def command(operator: Operator, /, ids: tuple[str, ...], states: tuple[State, ...], **options: Any) -> int:  # noqa: ANN401
     """Run the missing pass of each notification now, by Recheck, one after the other.
 
-    Name orders, or choose by --state. What is DONE, claimed, or due (again) later is left alone: Recheck decides by the
+    Name them, or choose by --state. What is DONE, claimed, or due (again) later is left alone: Recheck decides by the
     record, so a replay may be run twice, or stopped at any time. A notification that is FAILED continues from where it
-    was. With more than one to run, it prints a plan and the command that runs it, and runs nothing without --yes.
+    was. More than one are only run with --yes, or when you confirm the plan.
     """
-    states = asked.pop("states")
-    if bool(orders) == bool(states):
+    if bool(ids) == bool(states):
         raise click.UsageError("name orders, or choose by --state failed or --state overdue")
-    if orders and any(asked.values()):
+    asked = {name: options.pop(name) for name in ("since", "until", "checksum", "cause", "limit")}
+    if ids and any(asked.values()):
         raise click.UsageError("--since, --until, --checksum, --cause and --limit go with --state")
     # The command that is printed is to mean the same ones, whenever it is run.
     asked["until"] = asked["until"] or operator.clock()
-    parts = [or_unknown(find(operator.stack, order_id, every=True), order_id) for order_id in dict.fromkeys(orders)]
-    parts += [chosen(operator, states, asked)]
-    rows = [one for part in parts for one in part.rows]
-    many = sum(_plan(operator, one).word == "planned" for one in rows) > 1
-    words = ["replay", "--yes", *(f"--state={state}" for state in states), *(_words(asked) if states else [])]
-    more = any(part.more for part in parts)
-    how = {"words": words, "ids": orders, "rate": rate, "more": more, "may_leave": True}
-    return of_notifications(operator, "replay", _plan, _run, **how).run(rows, yes=yes or not many, dry_run=dry_run)
-
-
-def _words(asked: Mapping[str, Any]) -> list[str]:
     texts = {name: format_utc(value) if isinstance(value, datetime) else value for name, value in asked.items()}
-    return [f"--{name}={texts[name]}" for name in ("since", "until", "checksum", "cause", "limit") if texts[name]]
+    words = ["replay", "--yes", *(f"--state={state}" for state in states)]
+    words += [f"--{name}={text}" for name, text in texts.items() if text and states]
+    found = found_by_ids(operator, ids) if ids else chosen(operator, states, asked)
+    how = {"words": words, "ids": ids, "harmless": True, "more": found.more}
+    return of_notifications(operator, "replay", _plan, _run, **how).run(found.rows, **options)

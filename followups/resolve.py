@@ -6,15 +6,15 @@ import click
 
 from callback.table import format_utc
 from followups.command import READ, Operator, manual
-from followups.outcome import Result, of_notifications, or_unknown
+from followups.outcome import Result, found_by_ids, of_notifications
 from followups.output import printable
 from followups.records import Notification, status
-from followups.tables import KEY, RECORDS, find, update
+from followups.tables import KEY, RECORDS, update
 
 
 @manual(
     "resolve",
-    (*READ, "dynamodb:UpdateItem CreditCardNotifyTable"),
+    (*READ, "dynamodb:UpdateItem"),
     'followups resolve ORDER-1001 --reason "refunded by hand, ticket 4711"',
 )
 @click.argument("word", metavar="ORDER|CHARGE|NOTIFICATION")
@@ -28,19 +28,19 @@ def command(operator: Operator, word: str, reason: str) -> int:
     """
     if not (reason := printable(reason)):
         raise click.UsageError("--reason needs a text")
-    found = or_unknown(find(operator.stack, word, every=True), word)
-    change = of_notifications(operator, "resolve", _plan, partial(_close, reason=reason), more=found.more)
-    return change.run(found.rows, yes=True)
+    found = found_by_ids(operator, [word])
+    close = partial(_close, reason=reason)
+    return of_notifications(operator, "resolve", _plan, close, more=found.more).run(found.rows, yes=True)
 
 
 def _plan(operator: Operator, one: Notification) -> Result:
     current = status(one, operator.clock())
     if current.word in {"done", "resolved"}:
-        return Result("unchanged", f"{current.word} already", {"resolved": True})
+        return Result("unchanged", f"{current.word} already")
     is_failed = one.item.get("state") == "FAILED" and current.word != "running"
     if is_failed or (current.word in {"overdue", "retrying"} and current.is_late):
         return Result("planned", "would be resolved")
-    return _left(f"{current.word}, which is followed up, or has to be corrected first")
+    return Result("left", f"left: {current.word}, which is followed up, or has to be corrected first")
 
 
 def _close(operator: Operator, one: Notification, reason: str) -> Result:
@@ -48,9 +48,5 @@ def _close(operator: Operator, one: Notification, reason: str) -> Result:
     changes = {"state": "FAILED", "resolvedAt": at, "resolvedReason": reason, "failedAt": one.item.get("failedAt", at)}
     changes |= dict.fromkeys(("failedShard", "sweepShard", "sweepAt", "nextPassDue", "leaseUntil", "claimId"))
     if not update(operator.stack, RECORDS, one.item, KEY, changes):
-        return _left("it moved on meanwhile; try again")
-    return Result("resolved", f"resolved: {reason}", {"resolved": True})
-
-
-def _left(why: str) -> Result:
-    return Result("left", f"left: {why}", {"resolved": False})
+        return Result("left", "left: it moved on meanwhile; try again")
+    return Result("resolved", f"resolved: {reason}")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from callback.checksum import MerchantKeys, Verdict, merchant_keys, read_keys, verify
+from callback.checksum import Verdict, read_keys, verify
 from callback.errors import InvalidNotification
 from callback.notification import Notification, parse_notification
-from followups.command import Operator, manual
-from followups.output import STYLES, printable
+from followups.command import READ, Operator, manual
+from followups.output import STYLES, Output, printable
 from followups.tables import find, whole
 
 _CODES = {"valid": 0, "invalid": 1, "missing": 1, "unverifiable": 2}
@@ -19,32 +19,20 @@ _NOT_COVERED = ("orderId", "source", "description")
 
 @manual(
     "verify",
-    (
-        "cloudformation:DescribeStacks the stack (not with --secret-file)",
-        "dynamodb:Query CreditCardNotifyTable and its indexes (for ORDER)",
-        "dynamodb:BatchGetItem CreditCardNotifyTable, its bodies, too (for ORDER)",
-        "secretsmanager:GetSecretValue the secret (not with --secret-file)",
-    ),
+    (*READ, "secretsmanager:GetSecretValue"),
     "followups verify ORDER-1001",
-    "followups verify --secret-file keys.json - < body.json",
-    exits={
-        0: "valid",
-        1: "not valid: it matches no key, or there is none",
-        2: "it could not be checked: no notification, a field is absent, no key, or the secret could not be read",
-    },
+    "followups verify - < body.json",
 )
 @click.argument("what", metavar="FILE|-|ORDER")
-@click.option("--secret-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="the keys, as JSON")
-def command(operator: Operator, what: str, secret_file: Path | None) -> int:
+def command(operator: Operator, what: str) -> int:
     """Say whether the checksum of a notification holds, and under which of the merchant's keys.
 
     FILE is what Notify handed on (an API Gateway proxy event, v1 or v2), or the bank's bare JSON; `-` is standard
     input. An order, a charge or a notification's id is looked up in the table: each is verified by the body that was
-    kept, beside the verdict of that time. The keys are those of the stack's secret, or of --secret-file, which holds
-    the same JSON: {"secretKey": "skey_…", "previousSecretKey": "…"}.
+    kept, beside the verdict of that time. The keys are those of the stack's secret.
 
     A checksum does not cover the order id: a valid one does not prove which order was paid. Neither a key nor the right
-    checksum is ever printed.
+    checksum is ever printed. Exit code 1: it is not valid; 2: it could not be checked.
     """
     if what == "-" or Path(what).is_file():
         with click.open_file(what, "rb") as file:
@@ -56,8 +44,12 @@ def command(operator: Operator, what: str, secret_file: Path | None) -> int:
     if not notifications:
         operator.output.note(f"{what} is neither a file, nor was a notification saved under it.")
         return 1
-    keys = _keys(operator, secret_file)
-    return max(_print(operator, one, verify(one, keys), stored) for one, stored in notifications)
+    secret = operator.stack.parameter("KBankSecretId")
+    try:
+        keys = read_keys(operator.stack.secrets, secret)
+    except ValueError as error:
+        raise click.ClickException(f"{secret} holds no merchant key as JSON") from error
+    return max(_print(operator.output, one, verify(one, keys), stored) for one, stored in notifications)
 
 
 def _stored(operator: Operator, word: str) -> Iterator[tuple[Notification, str]]:
@@ -71,25 +63,21 @@ def _stored(operator: Operator, word: str) -> Iterator[tuple[Notification, str]]
                 operator.output.note(f"{one.ids['notificationId']}: {text}")
 
 
-def _print(operator: Operator, notification: Notification, verdict: Verdict, stored: str) -> int:
-    output, covered = operator.output, _covered(notification)
+def _print(output: Output, n: Notification, verdict: Verdict, stored: str) -> int:
+    covered, is_valid = _covered(n), verdict.status == "valid"
     if output.as_json:
         about = {"checksumStatus": verdict.status, "stored": stored or None, "reason": verdict.error}
-        about |= {"key": verdict.key, "checksumForm": verdict.form}
-        ids = {"notificationId": notification.notification_id}
-        output.document({**ids, **about, "covered": covered, "notCovered": list(_NOT_COVERED)})
+        about |= {"key": verdict.key, "checksumForm": verdict.form, "notificationId": n.notification_id}
+        output.document({**about, "covered": covered, "notCovered": list(_NOT_COVERED)})
         return _CODES[verdict.status]
-    is_valid, n = verdict.status == "valid", notification
     how = f"with the {verdict.key} key, {verdict.form} form" if is_valid else str(verdict.error)
     output.line(f"{verdict.status}: {how}", style=STYLES["ok" if is_valid else "bad"])
-    lines = {
-        "covered:" if is_valid else "it would cover:": [f"{name}={value or '-'}" for name, value in covered.items()],
-        "not covered:": [f"orderId={printable(n.order_id)}," if n.order_id else "the order id,", "source, description"],
-        "when it came:": [stored] if stored else [],
-    }
-    for title, parts in lines.items():
-        for number, text in enumerate(parts if output.is_table else filter(None, [" ".join(parts)])):
-            output.line(f"{'' if number else title:<16}{text}")
+    fields = " ".join(f"{name}={value or '-'}" for name, value in covered.items())
+    output.line("covered:" if is_valid else "it would cover:", fields)
+    order = f"orderId={n.order_id}" if n.order_id else "the order id"
+    output.line("not covered:", f"{printable(order)}, source, description")
+    if stored:
+        output.line("when it came:", stored)
     return _CODES[verdict.status]
 
 
@@ -108,11 +96,3 @@ def _notification(content: bytes) -> Notification:
         return parse_notification(event if is_event else {"body": text})
     except (InvalidNotification, ValueError, RecursionError) as error:
         raise click.ClickException(f"no notification: {printable(str(error))}") from error
-
-
-def _keys(operator: Operator, secret_file: Path | None) -> MerchantKeys:
-    name = str(secret_file) if secret_file else operator.stack.parameter("KBankSecretId")
-    try:
-        return merchant_keys(secret_file.read_text()) if secret_file else read_keys(operator.stack.secrets, name)
-    except (OSError, ValueError) as error:
-        raise click.ClickException(f"{name} holds no merchant key as JSON") from error

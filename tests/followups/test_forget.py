@@ -51,7 +51,7 @@ def test_customer_is_gone_and_what_accounting_needs_stays(done: Deployed, follow
     }
     [row] = done.world.errors()
     assert was.keys() - row.keys() == {"message", "traceback", "event", "responseData"} & was.keys()
-    assert "erased: body, lastError, passes of the record; rows of the error log: 1\n" in said
+    assert "erased: body, event, lastError, message, passes, responseData, traceback\n" in said
     followups("show", ORDER)
 
 
@@ -76,7 +76,7 @@ def test_nothing_is_erased_unasked(done: Deployed, followups: Followups, options
     run = partial(followups.in_terminal, typed=typed) if typed else followups
     said = run("forget", ORDER, *options.split(), code=code).out
     assert "would be erased: body" in said
-    assert (f"Erase this of {ORDER} for good? [y/N]" in said) == bool(typed)
+    assert ("Forget 1? [y/N]" in said) == bool(typed)
     assert (stored(done) == rows) == ("y" not in typed)
     assert (f"To do it:  followups {YES}" in said) == ("y" not in typed)
 
@@ -130,9 +130,9 @@ def test_row_of_another_function_and_unknown_orders_are_left(deployed: Deployed,
     """Exit 1 for both."""
     row = {"chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER, "customer": NAME}
     deployed.world.table(NOTIFY).put_item(Item=row)
-    followups(*YES.split(), code=1)
+    assert "left: a row of another function's" in followups(*YES.split(), code=1).out
     assert deployed.world.record() == row
-    assert "orderId=ORDER-9  no notification was saved" in followups("forget", "ORDER-9", "--yes", code=1).out
+    assert followups("forget", "ORDER-9", "--yes", code=1).out.startswith("ORDER-9  no notification was saved")
 
 
 def test_more_than_one_run_reads_is_exit_code_1(

@@ -161,7 +161,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
 
 # One queue: a command waits for a second before it takes one for empty.
 QUEUE = "--queue FailureQueue"
-LINE = f"FailureQueue  on-failure  .* notificationId={NOTIFICATION}-1 .* s old  "
+LINE = f"FailureQueue on-failure .* notification {NOTIFICATION}-1 .* s old  "
 WAITING = f'"notificationId": "{NOTIFICATION}", .*"state": "PENDING"'
 LISTED = '"queue": "RefusedQueue", "kind": "on-failure", .*"result": "waiting"'
 
@@ -180,8 +180,8 @@ LISTED = '"queue": "RefusedQueue", "kind": "on-failure", .*"result": "waiting"'
         (f"replay --dry-run {ORDER}", (0, 0), "left: pass 2 is due at 20", "· ORDER-1001"),
         ("replay ORDER-2", (0, 0), "pass 1 was run: now PENDING", "left: pass 2 is due at"),
         ("replay ORDER-3 --json", (0, 0), '"result": "run", "text": "pass 1 was run', ""),
-        ("resolve ORDER-4 --reason settled", (0, 0), "orderId=ORDER-4  resolved: settled\n", "resolved already"),
-        (f"resolve {ORDER} --reason settled --json", (1, 1), '"result": "left", .*"resolved": false', ""),
+        ("resolve ORDER-4 --reason settled", (0, 0), "ORDER-4 .* resolved: settled\n", "resolved already"),
+        (f"resolve {ORDER} --reason settled --json", (1, 1), '"result": "left", "text": "left: waiting', ""),
         ("forget ORDER-5", (1, 0), "would be erased: body.*\nNothing was changed", "✓ ORDER-5"),
         ("forget ORDER-5 --json", (0, 0), '"result": "unchanged", "text": "nothing is left"', ""),
         (f"verify {EVENT}", (0, 0), "^valid: with the current key, plain form\n", "amount=200.5000 currency=THB"),
@@ -190,7 +190,7 @@ LISTED = '"queue": "RefusedQueue", "kind": "on-failure", .*"result": "waiting"'
         (PREFLIGHT, (0, 0), r"ok  parameters  .*ErrorMailFrom=.*", "ok where account"),
         (f"dead-letters list {QUEUE}", (0, 0), f"{LINE}OSError: asleep\nFailureQueue: 1", "· FailureQueue"),
         ("dead-letters list --queue RefusedQueue --json", (0, 0), LISTED, ""),
-        (f"dead-letters show {QUEUE} {{unsaved}}", (0, 0), '  "error": "OSError: asleep",\n', '"messageId":'),
+        (f"dead-letters show {QUEUE} {{unsaved}}", (0, 0), '"error": "OSError: asleep", ', '"messageId":'),
         (f"dead-letters export {QUEUE} {{unsaved}}", (0, 0), '"event": {"resource": ".*"requestId":', '"event":'),
         (f"dead-letters redrive {QUEUE} {{unsaved}}", (0, 1), f"{LINE}sent; OSError", "Nothing to redrive."),
         ("dead-letters discard {nonsense}", (1, 0), "would be deleted; .*\nNothing was changed", "✓ RefusedQueue"),
@@ -240,13 +240,13 @@ def test_wrong_key_of_a_table_is_found(user: User) -> None:
 
 
 def test_printed_command_can_be_pasted(user: User) -> None:
-    """Two that failed: planned, with the command that runs them; run, each is a row in colour above the bar."""
+    """Two that failed: planned, with the command that runs them; run, each is a row in colour."""
     assert re.search(r"\x1b\[1;31m(FAILED|failed)", user.sees("list --state failed"))
     planned = user.runs("replay ORDER-6 ORDER-7", 1).splitlines()[-1]
     words = shlex.split(planned.partition("To do it:")[2])
     shown = user.sees(shlex.join(words[1:]))
     assert (words[0], shown.count("\x1b[32m✓")) == ("followups", 2)
-    assert re.search(r"replay .*━.*2 run\.", unstyled(shown), re.DOTALL)
+    assert "2 run." in unstyled(shown)
     assert max(len(line) for line in unstyled(shown).replace("\r", "\n").split("\n")) <= 80
 
 

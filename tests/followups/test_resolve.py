@@ -33,7 +33,7 @@ def test_late_one_is_closed_and_swept_no_more(deployed: Deployed, followups: Fol
     row = deployed.world.record()
     assert (row["state"], "sweepAt" in row, "failedShard" in row) == ("FAILED", False, False)
     [found] = followups(*RESOLVE, "--json").objects
-    assert (found["notificationId"], found["resolved"], found["text"]) == ("1", True, "resolved already")
+    assert (found["notificationId"], found["result"], found["text"]) == ("1", "unchanged", "resolved already")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_what_goes_on_by_itself_is_left(
 
 def test_what_cannot_be_resolved_is_an_error(deployed: Deployed, followups: Followups) -> None:
     """An unknown order is exit 1; an empty reason or a denied write exit 2, with the permissions' page."""
-    assert f"orderId={ORDER}  no notification was saved" in followups(*RESOLVE, code=1).out
+    assert f"{ORDER}  no notification was saved" in followups(*RESOLVE, code=1).out
     followups("resolve", ORDER, "--reason", " ", code=2)
     deployed.put_failed("1")
     deployed.world.wire.before["dynamodb.UpdateItem"] = refuse("AccessDeniedException")
