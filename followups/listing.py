@@ -8,15 +8,11 @@ from typing import Any
 import click
 
 from followups.command import LETTERS, READ, Operator, manual
-from followups.output import STYLES, Column, Row, Sheet, clock_time
-from followups.records import CHECKSUMS, STATES, Found, Notification, State, grouped, status
+from followups.output import clock_time
+from followups.records import CHECKSUMS, STATES, Found, Notification, State, status
 from followups.stack import Stack
 from followups.tables import MOST_LISTED, Listing, listed
 
-_FOLDED, _WIDE = 3, 110
-_COLUMNS = [Column("due or failed (UTC)", 19), Column("status", 8), Column("pass", 4), Column("checksum", 8)]
-_COLUMNS += [Column("order", ratio=3), Column("charge", ratio=3)]
-_WIDE_COLUMNS = [*_COLUMNS, Column("notification", ratio=3), Column("last error", ratio=4)]
 _LENGTH = re.compile(r"(?P<ahead>\+?)(?P<number>\d{1,6})(?P<unit>[smhdw])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _EXPECTED = "2026-11-22, 2026-11-22T09:30, 09:30, today, yesterday, 90m, 2h, 3d or 1w (ago), or +10m (ahead)"
@@ -70,7 +66,7 @@ def chosen(operator: Operator, states: Iterable[State], asked: Mapping[str, Any]
 
 @manual("list", READ + LETTERS, "followups list --state failed --since 24h", "followups list --checksum invalid --json")
 @state_option
-@click.option("--all", "unfold", is_flag=True, help="on a terminal: print each, instead of a few of each cause")
+@click.option("--all", "unfold", is_flag=True, help="on a terminal: print each, instead of one of each cause")
 @period
 def command(operator: Operator, /, states: tuple[State, ...], *, unfold: bool, **asked: Any) -> int:  # noqa: ANN401
     """List the notifications that wait, or that failed.
@@ -80,31 +76,38 @@ def command(operator: Operator, /, states: tuple[State, ...], *, unfold: bool, *
     --state it lists what needs somebody: overdue and failed.
 
     What is done is in no list: find it with `followups show`. What the bank vouches for (checksum valid) comes before
-    what it does not. On a terminal those of one cause fold into three rows, their number, and the commands for all.
+    what it does not. On a terminal those of one cause fold into one row, with their number and the command for all.
 
     --since and --until bound when the pass was first due, or when it failed, the second excluded. WHEN is a date
     (2026-11-22), a time (2026-11-22T09:30, or 09:30 today), today, yesterday, 90m, 2h, 3d or 1w ago, or +10m ahead; in
     your zone on a terminal, else in UTC, unless it names its own.
     """
-    output, now, states = operator.output, operator.clock(), states or ("overdue", "failed")
-    found = chosen(operator, states, asked)
-    sheet = Sheet(output, *(_WIDE_COLUMNS if output.is_table and output.console.width >= _WIDE else _COLUMNS))
-    folds = output.is_table and not unfold and not asked["cause"]
-    for group in grouped(found.rows) if folds else filter(None, [found.rows]):
-        shown = group[:_FOLDED] if folds and len(group) > _FOLDED + 1 else group
-        sheet.add(*(_row(operator, one, now) for one in shown))
-        if more := len(group) - len(shown):
-            output.warn(f"… and {more} more, {extent(group, now)}: {group[0].cause}", "bold")
-            for word in ("list", "replay"):
-                output.line(f"    {command_of(operator.stack, group[0], now, word)}")
-    for line in operator.stack.about_letters():
-        output.warn(line, "bold red")
+    output, stack, now, states = operator.output, operator.stack, operator.clock(), states or ("overdue", "failed")
+    parts = {state: chosen(operator, [state], asked) for state in dict.fromkeys(states)}
+    letters = stack.about_letters()
     if output.is_table:
-        count = len(found.rows)
-        output.note(f"{count} {' or '.join(states)}.", "`followups show ORDER` shows one in detail." if count else "")
-    if found.more:
+        from followups.watch import Snapshot, WatchView  # noqa: PLC0415 - rich, which a pipe does not need
+
+        folds = not (unfold or asked["cause"])
+        output.console.print(WatchView(stack, Snapshot(now, parts, letters), now, is_whole=True, folds=folds))
+    else:
+        for one in (one for part in parts.values() for one in part.rows):
+            _print(operator, one, now)
+        for line in letters:
+            output.warn(line)
+    if any(part.more for part in parts.values()):
         output.warn("There are more: --limit, --since, --until, --checksum and --cause choose among them.")
     return 0
+
+
+def _print(operator: Operator, one: Notification, now: datetime) -> None:
+    if operator.output.as_json:
+        operator.output.document(one.as_data(now))
+        return
+    current = status(one, now)
+    at = f"{current.at:%Y-%m-%dT%H:%M:%SZ}" if current.at else "-"
+    passes, checksum = f"passes={max(one.next_pass - 1, 0)}", f"checksum={one.checksum}"
+    operator.output.line(at, current.word, passes, checksum, one.names, one.reason)
 
 
 def extent(group: Sequence[Notification], now: datetime) -> str:
@@ -117,13 +120,3 @@ def command_of(stack: Stack, one: Notification, now: datetime, word: str) -> str
     """Return the command that lists or replays all with the cause and state of a notification."""
     state = "failed" if status(one, now).word == "failed" else "overdue"
     return stack.command(word, f"--state={state}", f"--cause={one.cause_id}")
-
-
-def _row(operator: Operator, one: Notification, now: datetime) -> Row:
-    current, at = status(one, now), status(one, now).at
-    word, proof = (current.word, STYLES[current.level]), (one.checksum, "" if one.checksum == "valid" else "yellow")
-    ids = (one.ids["orderId"], one.ids["chargeId"], one.ids["notificationId"])
-    cells = (f"{at:%Y-%m-%d %H:%M:%S}" if at else "", word, str(one.next_pass), proof, *ids, one.reason)
-    numbers = f"passes={max(one.next_pass - 1, 0)}", f"checksum={one.checksum}"
-    line = (f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else "-", current.word, *numbers, one.names, one.reason)
-    return Row(cells, line, one.as_data(now) if operator.output.as_json else {})

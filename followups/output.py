@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from callback.redact import scrub
+from callback.table import format_utc
 
 if TYPE_CHECKING:  # a pipe needs nothing of rich
     from rich.console import Console
@@ -100,12 +101,13 @@ class Output:
 
         return Console(force_terminal=self.is_terminal, markup=False, emoji=False, highlight=False)
 
-    def line(self, *parts: str, style: str = "") -> None:
+    def line(self, *parts: str, style: str = "", stream: TextIO | None = None) -> None:
         """Print one line of text, coloured where a person reads it."""
+        text = "  ".join(visible(part) for part in parts if part)
         if style and self.is_table:
-            self.console.print(_text((_joined(parts), style)))
+            self.console.print(_text((text, style)), soft_wrap=True)
         else:
-            print(_joined(parts), flush=True)
+            print(text, file=stream or sys.stdout, flush=True)
 
     def document(self, content: Mapping[str, object]) -> None:
         """Print one JSON document on one line, with the version of its fields (docs/operations.md, For programs)."""
@@ -113,14 +115,11 @@ class Output:
 
     def note(self, *parts: str) -> None:
         """Print a summary for people; with --json it goes to stderr."""
-        print(_joined(parts), file=sys.stderr if self.as_json else sys.stdout, flush=True)
+        self.line(*parts, stream=sys.stderr if self.as_json else sys.stdout)
 
     def warn(self, text: str, style: str = "yellow") -> None:
         """Print a warning for people; without a terminal it goes to stderr."""
-        if self.is_table:
-            self.console.print(_text((visible(text), style)), soft_wrap=True)
-        else:
-            print(visible(text), file=sys.stderr, flush=True)
+        self.line(text, style=style, stream=sys.stderr)
 
     @contextmanager
     def progress(self, what: str, total: int) -> Iterator[Callable[[], None]]:
@@ -145,23 +144,20 @@ class Column(NamedTuple):
 
 
 class Sheet:
-    """Rows as they come, in the form that was asked for; a cell without a column is left out."""
+    """Rows as they come, in the form that was asked for."""
 
     def __init__(self, output: Output, *columns: Column) -> None:
         self._output, self._columns, self._has_head = output, columns, False
 
     def add(self, *rows: Row) -> None:
         """Print some rows."""
-        if self._output.is_table:
-            self._print_table(rows)
-        elif self._output.as_json:
+        if not self._output.is_table:
             for row in rows:
-                self._output.document(row.record)
-        else:
-            for row in rows:
-                self._output.line(*row.line)
-
-    def _print_table(self, rows: Sequence[Row]) -> None:
+                if self._output.as_json:
+                    self._output.document(row.record)
+                else:
+                    self._output.line(*row.line)
+            return
         from rich import box, table  # noqa: PLC0415 - for terminals
 
         shape: dict[str, Any] = {"box": box.SIMPLE_HEAD, "expand": True, "pad_edge": False, "show_edge": False}
@@ -169,18 +165,16 @@ class Sheet:
         for title, width, ratio in self._columns:
             sheet.add_column(title, width=width, ratio=ratio, overflow="fold")
         for row in rows:
-            sheet.add_row(*map(_text, row.cells[: len(self._columns)]))
+            sheet.add_row(*map(_text, row.cells))
         self._output.console.print(sheet)
         self._has_head = True
 
 
 def _json(value: object) -> object:
     """Fractions as text, so that they stay exact."""
+    if isinstance(value, datetime):
+        return format_utc(value)
     return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() else str(value)
-
-
-def _joined(parts: Sequence[str]) -> str:
-    return "  ".join(visible(part) for part in parts if part)
 
 
 def _text(cell: Cell) -> "Text":

@@ -10,7 +10,7 @@ import click
 from botocore.exceptions import ClientError
 
 from callback.record import Record
-from callback.table import Item, format_utc, parse_utc
+from callback.table import format_utc, parse_utc
 from callback.timer import schedule_name
 from followups.command import LETTERS, READ, TIMERS, Operator, manual
 from followups.output import STYLES, Column, Row, Sheet, clock_time, error_line, printable, relative, span, with_command
@@ -22,10 +22,7 @@ SHORTEST_PREFIX = 6
 # Scheduler's precision (docs/decisions/02), and the sweep's interval (template.yaml).
 TIMER_LATE = timedelta(seconds=60)
 _SWEEP_EVERY = timedelta(minutes=1)
-_MOST_DIGITS = 20
 _LAST = datetime.max.replace(tzinfo=UTC)
-# What reading a spoilt part may raise.
-_UNREADABLE = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
 _CHECKSUMS = {
     "valid": "the bank vouches for all but the order id",
     "invalid": "it matches no merchant key",
@@ -48,10 +45,6 @@ class Event(NamedTuple):
     text: str
     level: Level = "info"
 
-    def as_data(self) -> dict[str, object]:
-        """For programs."""
-        return self._asdict() | {"at": format_utc(self.at) if self.at else None}
-
 
 def timeline(stack: Stack, one: Notification, now: datetime) -> list[Event]:
     """Return the events of a notification, oldest first.
@@ -62,11 +55,16 @@ def timeline(stack: Stack, one: Notification, now: datetime) -> list[Event]:
     record = one.record
     if record is None:
         foreign = Event(None, "received", "by another function, which shares the table: it has no passes here")
-        return [_spoilt(one.fault) if one.fault else foreign, *_ended(one)]
-    timer = list(_timer(stack, record, now))
-    known = [*_received(one), *_passes(record), *_claim(record, now), *_ended(one), *timer, *_errors(stack, one, now)]
+        return [_spoilt(one.fault) if one.fault else foreign, *_ended(one, now)]
+    read = {"received": _received(one), "passes": _passes(record), "schedule": _timer(stack, record, now)}
+    read["error"] = _errors(stack, one, now)
+    known = [*_ended(one, now), *(event for what, part in read.items() for event in _survived(what, part))]
+    if one.reason and not any(one.reason in event.text for event in known):
+        level: Level = "info" if record.state == "DONE" else "warn"
+        known.append(Event(None, "error", f"of the last failed attempt: {one.reason}", level))
     known.sort(key=lambda event: event.at or _LAST)
-    return known + list(_next(stack, one, record, timer[0].at if timer else None, now))
+    timer = next((event.at for event in known if event.what == "schedule"), None)
+    return known + list(_next(stack, one, record, timer, now))
 
 
 def _next(stack: Stack, one: Notification, record: Record, timer: datetime | None, now: datetime) -> Iterator[Event]:
@@ -78,84 +76,78 @@ def _next(stack: Stack, one: Notification, record: Record, timer: datetime | Non
     kind = "" if one.checksum == "valid" else "Unproved"
     limit = timedelta(hours=int(stack.parameter(f"{kind}GiveUpAfterHours")))
     which = f"pass {record.next_pass} of {len(stack.delays) + 1}"
-    yield Event(None, "waits", _waits(which, current, now) + _tried(record, current, limit, now), current.level)
-    swept_at, starts = max(one.time("sweepAt") or now, now), f"starts pass {record.next_pass}"
-    by = f"by {clock_time(swept_at + _SWEEP_EVERY, now)}"
+    yield Event(None, "waits", _waits(which, record, current, limit, now), current.level)
+    swept_at = max(one.time("sweepAt") or now, now)
+    sweep = f"the sweep starts pass {record.next_pass}, by {clock_time(swept_at + _SWEEP_EVERY, now)}"
     if current.word == "failed":
         yield Event(None, "next", f"nothing by itself; once the cause is gone: {replay}", "bad")
     elif timer and now <= timer + TIMER_LATE:
-        yield Event(max(timer, now), "next", f"the timer {starts}, by {clock_time(timer + TIMER_LATE, now)}")
+        text = f"the timer starts pass {record.next_pass}, by {clock_time(timer + TIMER_LATE, now)}"
+        yield Event(max(timer, now), "next", text)
     elif current.word == "running":
-        yield Event(swept_at, "next", f"its end is recorded; should it have died, the sweep {starts} again, {by}")
+        yield Event(swept_at, "next", f"its end is recorded; should it have died, {sweep}")
     elif current.late >= limit:
-        yield Event(swept_at, "next", f"the sweep {starts}, {by}, for the last time, or ends it in FAILED", "bad")
+        yield Event(swept_at, "next", f"{sweep}, for the last time, or ends it in FAILED", "bad")
     else:
-        text = f"the sweep {starts}, {by}" + (f"; or now: {replay}" if current.word == "overdue" else "")
-        yield Event(swept_at, "next", text, "info" if current.word == "retrying" else "warn")
+        or_now = f"; or now: {replay}" if current.word == "overdue" else ""
+        yield Event(swept_at, "next", f"{sweep}{or_now}", "info" if current.word == "retrying" else "warn")
 
 
-def _waits(which: str, current: Status, now: datetime) -> str:
-    at = current.at or now
-    if current.word == "failed":
-        return f"for a person: {which} is missing"
+def _waits(which: str, record: Record, current: Status, limit: timedelta, now: datetime) -> str:
+    at, tried, given_up = current.at or now, "", ""
     if current.word == "running":
         return f"for the end of {which}, which is running, until {relative(at, now)}"
-    if at <= now:
-        return f"for {which}, due since {clock_time(at, now)} ({span(now - at)})"
-    return f"for {which}, due {'again ' if current.word == 'retrying' else ''}at {relative(at, now)}"
-
-
-def _tried(record: Record, current: Status, limit: timedelta, now: datetime) -> str:
-    if not record.attempts_made or not record.first_due or current.word == "running":
-        return ""
-    tried = f", attempts: {record.attempts_made} since {clock_time(record.first_due, now)}"
-    is_over = current.word == "failed"
-    return tried if is_over else f"{tried}; it is given up at {clock_time(record.first_due + limit, now)}"
+    if record.attempts_made and record.first_due:
+        tried = f", attempts: {record.attempts_made} since {clock_time(record.first_due, now)}"
+        given_up = f"; it is given up at {clock_time(record.first_due + limit, now)}"
+    if current.word == "failed":
+        return f"for a person: {which} is missing{tried}"
+    again = "again " if current.word == "retrying" else ""
+    due = f"since {clock_time(at, now)} ({span(now - at)})" if at <= now else f"{again}at {relative(at, now)}"
+    return f"for {which}, due {due}{tried}{given_up}"
 
 
 def _spoilt(fault: str) -> Event:
     return Event(None, "error", printable(f"the record is not what `save` writes, correct it by hand: {fault}"), "bad")
 
 
+def _survived(what: str, events: Iterator[Event]) -> Iterator[Event]:
+    """Yield events; what AWS refuses, or another hand has spoilt, is an event, too."""
+    try:
+        yield from events
+    except ClientError as error:
+        yield Event(None, what, printable(f"unknown, since it could not be asked for: {error}"), "warn")
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        yield _spoilt(f"{what}: {type(error).__name__}: {error}")
+
+
 def _received(one: Notification) -> Iterator[Event]:
-    item = one.item
+    item, at = one.item, one.time("receivedAt")
     named = {"status": item.get("status"), "state": item.get("transactionState")}
     parts = [f"{name} {value}" for name, value in named.items() if value is not None]
-    parts += [f"{_money(item['amount'])} {item.get('currency', '')}".strip()] if "amount" in item else []
-    yield Event(one.time("receivedAt"), "received", printable(", ".join(parts) or "saved"))
+    if isinstance(amount := item.get("amount"), Decimal):  # with two decimals, and more where there are more
+        money = max(f"{amount:.2f}", f"{amount.normalize():f}", key=len)
+        parts.append(f"{money} {item.get('currency', '')}".strip())
+    yield Event(at, "received", printable(", ".join(parts) or "saved"))
     form = f" ({item['checksumForm']} form)" if item.get("checksumForm") else ""
     text = printable(f"{one.checksum}{form}: {_CHECKSUMS[one.checksum]}")
-    yield Event(one.time("receivedAt"), "checksum", text, "ok" if one.checksum == "valid" else "warn")
-
-
-def _money(amount: object) -> str:
-    # Beyond 28 digits, which another hand may have written, a number cannot be rounded.
-    is_money = isinstance(amount, Decimal) and amount.adjusted() < _MOST_DIGITS and amount == round(amount, 2)
-    return f"{amount:.2f}" if is_money else str(amount)
+    yield Event(at, "checksum", text, "ok" if one.checksum == "valid" else "warn")
 
 
 def _passes(record: Record) -> Iterator[Event]:
     before = 0
     for done in record.passes[:MOST_PASSES]:
-        try:
-            attempts, before = int(done["attempt"]) - before, int(done["attempt"])
-            took = timedelta(milliseconds=int(done["durationMs"])).total_seconds()
-            tried = f" at attempt {attempts}" if attempts > 1 else ""
-            text = printable(f"completed{tried} in {took:.1f} s: {done['outcome']}")
-            yield Event(parse_utc(done["at"]), f"pass {int(done['number'])}", text, "ok")
-        except _UNREADABLE as error:
-            yield _spoilt(f"passes: {type(error).__name__}: {error}")
+        attempts, before = int(done["attempt"]) - before, int(done["attempt"])
+        tried = f" at attempt {attempts}" if attempts > 1 else ""
+        text = printable(f"completed{tried} in {int(done['durationMs']) / 1000:.1f} s: {done['outcome']}")
+        yield Event(parse_utc(done["at"]), f"pass {int(done['number'])}", text, "ok")
 
 
-def _claim(record: Record, now: datetime) -> Iterator[Event]:
-    until, number = record.lease_until, record.next_pass
-    if record.is_claimed(now):
-        yield Event(until, "claim", f"pass {number} is running, at the latest until then")
-    elif until:
-        yield Event(until, "claim", f"ran out: the run of pass {number} died, or could not record its end", "warn")
-
-
-def _ended(one: Notification) -> Iterator[Event]:
+def _ended(one: Notification, now: datetime) -> Iterator[Event]:
+    record = one.record
+    if record and record.lease_until and not record.is_claimed(now):
+        text = f"ran out: the run of pass {record.next_pass} died, or could not record its end"
+        yield Event(record.lease_until, "claim", text, "warn")
     if ended := one.time("failedAt"):
         yield Event(ended, "ended", f"FAILED, passes completed: {one.next_pass - 1}", "bad")
     if resolved := one.time("resolvedAt"):
@@ -172,26 +164,19 @@ def _timer(stack: Stack, record: Record, now: datetime) -> Iterator[Event]:
     except client.exceptions.ResourceNotFoundException:
         level: Level = "warn" if record.next_pass_due and record.next_pass_due > now else "info"
         yield Event(None, "schedule", f"{timer} is gone: it fired, or was never created", level)
-    except ClientError as error:
-        yield _unknown("schedule", error)
     else:
         at = datetime.strptime(found["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
         yield Event(at, "schedule", f"{timer} is set for {relative(at, now)}", "ok")
 
 
 def _errors(stack: Stack, one: Notification, now: datetime) -> Iterator[Event]:
-    texts = []
-    try:
-        rows = error_rows(stack, one.ids["notificationId"], one.next_pass)
-        for kind, row in sorted(rows.items(), key=lambda pair: str(pair[1].get("lastAt"))):
-            texts.append(printable(f"{row.get('errorType')}: {row.get('message')}"))
-            level: Level = "bad" if kind.startswith("failed") else "warn"
-            yield _error(row, texts[-1] + _answered(str(row.get("responseData") or "{}")), level, now)
-    except ClientError as refused:
-        yield _unknown("error", refused)
-    if one.reason and one.reason not in texts:
-        level = "info" if status(one, now).word == "done" else "warn"
-        yield Event(None, "error", f"of the last failed attempt: {one.reason}", level)
+    for kind, row in error_rows(stack, one.ids["notificationId"], one.next_pass).items():
+        first, last, count = parse_utc(row["firstAt"]), parse_utc(row["lastAt"]), int(row["occurrences"])
+        often = f"{count} times in {span(last - first)}, " if count > 1 else ""
+        mailed = f"mailed {clock_time(parse_utc(row['mailedAt']), now)}" if "mailedAt" in row else "not mailed"
+        text = printable(f"{row['errorType']}: {row['message']}") + _answered(str(row.get("responseData") or "{}"))
+        level: Level = "bad" if kind.startswith("failed") else "warn"
+        yield Event(last, "error", f"{text} ({often}{mailed})", level)
 
 
 def _answered(text: str) -> str:
@@ -202,20 +187,6 @@ def _answered(text: str) -> str:
         answer = text
     is_error = isinstance(answer, dict) and "errorMessage" in answer
     return f"; it answered {error_line(answer) if is_error else printable(text)}" if answer else ""
-
-
-def _error(row: Item, text: str, level: Level, now: datetime) -> Event:
-    try:
-        first, last, count = parse_utc(row["firstAt"]), parse_utc(row["lastAt"]), int(row["occurrences"])
-        often = f"{count} times in {span(last - first)}, " if count > 1 else ""
-        mailed = f"mailed {clock_time(parse_utc(row['mailedAt']), now)}" if "mailedAt" in row else "not mailed"
-    except _UNREADABLE:
-        return Event(None, "error", f"{text} (another hand has spoilt its row of the error log)", level)
-    return Event(last, "error", f"{text} ({often}{mailed})", level)
-
-
-def _unknown(what: str, error: ClientError) -> Event:
-    return Event(None, what, printable(f"unknown, since it could not be asked for: {error}"), "warn")
 
 
 @manual("show", READ + LETTERS + TIMERS, "followups show ORDER-1001", "followups show chrg_test_2250… --json")
@@ -236,10 +207,13 @@ def command(operator: Operator, word: str) -> int:
         found = find_by_prefix(stack, word, now)
     timelines = [(one, timeline(stack, one, now)) for one in found.rows]
     if output.as_json:
-        records = [one.as_data(now) | {"timeline": [event.as_data() for event in events]} for one, events in timelines]
+        records = [one.as_data(now) | {"timeline": [event._asdict() for event in events]} for one, events in timelines]
         output.document({"stack": stack.name, "asked": word, "more": found.more, "notifications": records})
     else:
-        _print(operator, timelines)
+        for number, (one, events) in enumerate(timelines):
+            if number:
+                output.line("")
+            _print(operator, one, events)
     if found.more:
         output.warn(f"There are more than these {len(timelines)}: the proved and the latest that were read are shown.")
     for line in stack.about_letters():
@@ -252,28 +226,20 @@ def command(operator: Operator, word: str) -> int:
     return 0 if timelines else 1
 
 
-def _print(operator: Operator, timelines: list[tuple[Notification, list[Event]]]) -> None:
-    for number, (one, events) in enumerate(timelines):
-        if number:
-            operator.output.line("")
-        current = status(one, operator.clock())
-        text = f"{current.word}, passes completed: {max(one.next_pass - 1, 0)}, checksum {one.checksum}"
-        text = "another function's row" if current.word == "foreign" else text
-        operator.output.line(f"Order {one.order_id}: {text}", style=STYLES[current.level])
-        operator.output.line(f"charge {one.ids['chargeId']}, notification {one.ids['notificationId']}")
-        _print_events(operator, events)
-
-
-def _print_events(operator: Operator, events: list[Event]) -> None:
-    zone, now = operator.zone, operator.clock()
+def _print(operator: Operator, one: Notification, events: list[Event]) -> None:
+    output, zone, now, rows = operator.output, operator.zone, operator.clock(), list[Row]()
+    current = status(one, now)
+    text = f"{current.word}, passes completed: {max(one.next_pass - 1, 0)}, checksum {one.checksum}"
+    text = "another function's row" if current.word == "foreign" else text
+    output.line(f"Order {one.order_id}: {text}", style=STYLES[current.level])
+    output.line(f"charge {one.ids['chargeId']}, notification {one.ids['notificationId']}")
     is_utc = now.utcoffset() == now.astimezone(zone).utcoffset()
     columns = [Column("local", 8), Column("UTC", 19), Column("what", 9), Column("known", ratio=1)]
-    rows = []
     for at, what, text, level in events:
         times = (f"{at.astimezone(zone):%H:%M:%S}", f"{at:%Y-%m-%d %H:%M:%S}") if at else ("", "")
         cells = (*times, (what, STYLES[level]), (text, STYLES[level]))
         rows.append(Row(cells[is_utc:], (format_utc(at) if at else "-", what, text), {}))
-    Sheet(operator.output, *columns[is_utc:]).add(*rows)
-    if operator.output.is_table:  # in the table it may be broken in two
+    Sheet(output, *columns[is_utc:]).add(*rows)
+    if output.is_table:  # in the table it may be broken in two
         for command in (part for event in events for part in with_command(event.text)[1:]):
-            operator.output.line(command)
+            output.line(command)

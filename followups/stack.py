@@ -6,16 +6,13 @@ Profile, region and endpoint come from the environment, as for any AWS tool, unl
 import json
 import re
 import shlex
-import socket
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -69,10 +66,10 @@ class Stack:
 
     def client(self, service: str, config: Config = _QUICK) -> Any:  # noqa: ANN401 - one of many clients
         """Make the client of a service."""
-        if not (url := self.account.endpoint_url):
-            return self._session.client(service, config=config)
-        # HTTP_PROXY is for other machines.
-        return self._session.client(service, config=config.merge(Config(proxies={})), endpoint_url=url)
+        how: dict[str, Any] = {"config": config}
+        if url := self.account.endpoint_url:  # HTTP_PROXY is for other machines
+            how = {"config": config.merge(Config(proxies={})), "endpoint_url": url}
+        return self._session.client(service, **how)
 
     def command(self, *words: str, ids: tuple[str, ...] = ()) -> str:
         """Return a command for this stack, fit to be pasted into a shell."""
@@ -158,17 +155,7 @@ def local_account() -> Account:
         endpoint = str(session.pop("endpoint_url"))
     except (ValueError, KeyError, TypeError) as error:
         raise StackError(f"{kept} was not written by `make up`: `make down`, then {_TO_DO}") from error
-    if not _answers(endpoint):
-        raise StackError(f"nothing answers at {endpoint}, which {kept} names: `make down`, then {_TO_DO}")
     return Account(session, endpoint, ("--local",))
-
-
-def _answers(endpoint: str) -> bool:
-    with suppress(OSError, ValueError):
-        place = urlsplit(endpoint)
-        socket.create_connection((place.hostname or "", place.port or 80), timeout=2).close()
-        return True
-    return False
 
 
 _SIGN_IN = "Sign in again (for example `aws sso login`), or set AWS_PROFILE."
@@ -187,7 +174,8 @@ _ADVICE = {
     "ProfileNotFound": "Set AWS_PROFILE to one of the profiles that `aws configure list-profiles` shows.",
     "NoRegionError": "Set AWS_DEFAULT_REGION, or name a profile that has a region.",
     "InvalidRegionError InvalidEndpoint": _ENDPOINT,
-    "ConnectionError HTTPClientError": "AWS cannot be reached: check network, proxy, region and AWS_ENDPOINT_URL.",
+    "ConnectionError HTTPClientError": "It cannot be reached: check network, proxy, region and AWS_ENDPOINT_URL; "
+    "the local stack is started by `make up`.",
     "StackError": "",  # its own text advises
 }
 

@@ -6,12 +6,13 @@ is read first.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import chain, islice
-from typing import Any, TypeVar
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -21,7 +22,6 @@ from callback.table import Item, deserialize, serialize
 from followups.records import IDS, MOST_PASSES, Found, Notification, State, read, status
 from followups.stack import Stack
 
-T = TypeVar("T")
 RECORDS, ERRORS = "CreditCardNotifyTable", "CallbackErrorLogTable"
 KEY = IDS[:2]
 # Not the body: nobody here needs it.
@@ -71,50 +71,31 @@ class Listing:
 
 def listed(stack: Stack, asked: Listing, now: datetime) -> Found:
     """Read what is asked for."""
-    if asked.since >= asked.until:
-        return Found()
-    # One more than is asked for shows whether there are more.
-    is_exact = asked.state == "failed" and not (asked.checksum or asked.cause)
-    most = asked.limit + 1 if is_exact else MOST_LISTED
-    rows, count = list[Notification](), 0
-    for count, one in enumerate(read_all(stack, islice(_keys_of_state(stack, asked, now), most)), 1):  # noqa: B007
+    rows = list[Notification]()
+    for count, one in enumerate(read_all(stack, islice(_keys_of_state(stack, asked, now), MOST_LISTED)), 1):
         rows += [one] if asked.has(one, now) else []
-        if len(rows) > asked.limit:
-            break
-    return Found(tuple(rows[: asked.limit]), len(rows) > asked.limit or count >= MOST_LISTED)
+        if len(rows) > asked.limit or count == MOST_LISTED:
+            return Found(tuple(rows[: asked.limit]), more=True)
+    return Found(tuple(rows))
 
 
 def _keys_of_state(stack: Stack, asked: Listing, now: datetime) -> Iterator[Item]:
-    if asked.state == "failed":
-        return _merged(stack, "failed", asked.since, asked.until)
-    # The index does not say when a pass was first due: the sweep takes none sooner, and each soon after.
-    until = min(max(asked.until, now), _EVER[1] - _SWEPT_WITHIN)
-    return _merged(stack, "due", asked.since, (min(until, now) if asked.state == "overdue" else until) + _SWEPT_WITHIN)
-
-
-def _merged(stack: Stack, index: str, since: datetime, until: datetime) -> Iterator[Item]:
-    """Read the shards of an index in one order: the latest first of what failed."""
-    (_, at), latest_first = _INDEXES[index], index == "failed"
+    """Read the shards of an index in one order, the latest first of what failed; what is proved comes first."""
+    since, until, is_failed = asked.since, asked.until, asked.state == "failed"
+    if since >= until:
+        return iter(())
+    if not is_failed:
+        # The index does not say when a pass was first due: the sweep takes none sooner, and each soon after.
+        until = min(now if asked.state == "overdue" else max(until, now), _EVER[1]) + _SWEPT_WITHIN
+    index = "failed" if is_failed else "due"
+    at = _INDEXES[index][1]
     # BETWEEN includes both its ends, [since, until) does not.
     bounds = {"since": since, "until": until - timedelta(microseconds=1)}
-    how = {"ScanIndexForward": not latest_first, "Limit": _AT_ONCE}
-
-    def begun(_: str, shard: int) -> Iterator[Item]:
-        keys = _of_shard(stack, index, shard, f" AND {at} BETWEEN :since AND :until", bounds, **how)
-        return chain(list(islice(keys, 1)), keys)
-
-    ahead = _at_once(stack, begun, index)
-    groups = (ahead[:FIRST_UNPROVED], ahead[FIRST_UNPROVED:])
-    merged = (heapq.merge(*group, key=lambda key: str(key[at]), reverse=latest_first) for group in groups)
+    how = {"ScanIndexForward": not is_failed, "Limit": _AT_ONCE}
+    shards = _of_shards(stack, index, f" AND {at} BETWEEN :since AND :until", bounds, **how)
+    groups = (shards[:FIRST_UNPROVED], shards[FIRST_UNPROVED:])
+    merged = (heapq.merge(*map(_items, group), key=lambda key: str(key[at]), reverse=is_failed) for group in groups)
     return chain.from_iterable(merged)
-
-
-def _at_once(stack: Stack, work: Callable[[str, int], T], *indexes: str) -> list[T]:
-    """Do some work for each shard of indexes, all at the same time."""
-    _ = stack.output(RECORDS), stack.dynamodb  # made here: boto3 cannot make clients in two threads at once
-    parts = [(index, shard) for index in indexes for shard in range(SWEEP_SHARDS)]
-    with ThreadPoolExecutor(SWEEP_SHARDS) as pool:
-        return list(pool.map(lambda part: work(*part), parts))
 
 
 def find(stack: Stack, word: str, *, every: bool = False) -> Found:
@@ -122,8 +103,8 @@ def find(stack: Stack, word: str, *, every: bool = False) -> Found:
 
     A notification's own id is in no index: it finds what waits, what failed, and what the error log names.
     """
-    of_order = islice(query(stack, "orderId = :word", {"word": word}, IndexName="order"), MOST_FOUND + 1)
-    keys = [*_keys_of_charge(stack, word), *of_order] or _keys_of_notification(stack, word)
+    of_order = _items(_pages(stack, "orderId = :word", {"word": word}, IndexName="order"))
+    keys = [*_keys_of_charge(stack, word), *islice(of_order, MOST_FOUND + 1)] or _keys_of_notification(stack, word)
     rows = sorted(islice(read_all(stack, keys), MOST_FOUND + 1), key=_received, reverse=True)
     return _chosen(rows, MOST_FOUND if every else MOST_SHOWN)
 
@@ -145,26 +126,23 @@ def _received(one: Notification) -> str:
     return str(one.item.get("receivedAt", ""))
 
 
-def _keys_of_charge(stack: Stack, charge_id: str) -> Iterable[Item]:
-    def read(most: int, **how: str) -> dict[str, Item]:
-        values = {"word": charge_id} | ({"proved": "valid"} if how else {})
-        found = query(stack, "chargeId = :word", values, ProjectionExpression="chargeId, notificationId", **how)
-        return {key["notificationId"]: key for key in islice(found, most)}
-
-    keys = read(MOST_FOUND + 1)
-    if len(keys) > MOST_FOUND:  # what is proved may be among the rest
-        keys = read(MOST_SHOWN, FilterExpression="checksumStatus = :proved") | keys
-    return keys.values()
+def _keys_of_charge(stack: Stack, charge_id: str) -> list[Item]:
+    pages = partial(_pages, stack, "chargeId = :word", ProjectionExpression="chargeId, notificationId")
+    keys = list(islice(_items(pages({"word": charge_id})), MOST_FOUND + 1))
+    if len(keys) <= MOST_FOUND:
+        return keys
+    # What is proved may be among the rest.
+    proved = pages({"word": charge_id, "proved": "valid"}, FilterExpression="checksumStatus = :proved")
+    first = list(islice(_items(proved), MOST_SHOWN))
+    return first + [key for key in keys if key not in first]
 
 
 def _keys_of_notification(stack: Stack, notification_id: str) -> list[Item]:
-    def search(index: str, shard: int) -> list[Item]:
-        values = {"word": notification_id}
-        return list(_of_shard(stack, index, shard, "", values, FilterExpression="notificationId = :word"))
-
+    only: Any = {"FilterExpression": "notificationId = :word"}
+    shards = (_of_shards(stack, index, "", {"word": notification_id}, **only) for index in _INDEXES)
+    found = [key for pages in chain.from_iterable(shards) for key in _items(pages)]
     rows = error_rows(stack, notification_id, len(stack.delays) + 1).values()
-    logged = [row | {"notificationId": notification_id} for row in rows if isinstance(row.get("chargeId"), str)]
-    return [*logged, *chain.from_iterable(_at_once(stack, search, *_INDEXES))]
+    return found + [row | {"notificationId": notification_id} for row in rows if isinstance(row.get("chargeId"), str)]
 
 
 def get(stack: Stack, charge_id: str, notification_id: str) -> Notification | None:
@@ -189,12 +167,7 @@ def read_all(stack: Stack, keys: Iterable[Item]) -> Iterator[Notification]:
 
 def count_waiting(stack: Stack) -> int:
     """Count what is in the index `due`, without reading it."""
-
-    def counted(_: str, shard: int) -> int:
-        pages = _pages(stack, "sweepShard = :shard", {"shard": shard}, IndexName="due", Select="COUNT")
-        return sum(page["Count"] for page in pages)
-
-    return sum(_at_once(stack, counted, "due"))
+    return sum(page["Count"] for pages in _of_shards(stack, "due", "", {}, Select="COUNT") for page in pages)
 
 
 def error_rows(stack: Stack, notification_id: str, passes: int) -> dict[str, Item]:
@@ -211,25 +184,28 @@ def error_keys(notification_id: str, passes: int) -> dict[str, str]:
     return kinds | {error_id(notification_id, "failed", number): f"failed {number}" for number in numbers}
 
 
-def _of_shard(stack: Stack, index: str, shard: int, more: str, values: Item, **how: Any) -> Iterator[Item]:  # noqa: ANN401
-    return query(stack, f"{_INDEXES[index][0]} = :shard{more}", {"shard": shard} | values, IndexName=index, **how)
+def _of_shards(stack: Stack, index: str, more: str, values: Item, **how: Any) -> list[Iterator[Any]]:  # noqa: ANN401
+    """Return the pages of each shard of an index, the first ones read at the same time, the rest as they are needed."""
+    _ = stack.output(RECORDS), stack.dynamodb  # made here: boto3 cannot make clients in two threads at once
+    condition = f"{_INDEXES[index][0]} = :shard{more}"
+
+    def begun(shard: int) -> Iterator[Any]:
+        pages = _pages(stack, condition, {"shard": shard} | values, IndexName=index, **how)
+        return chain(list(islice(pages, 1)), pages)
+
+    with ThreadPoolExecutor(SWEEP_SHARDS) as pool:
+        return list(pool.map(begun, range(SWEEP_SHARDS)))
 
 
-def query(stack: Stack, condition: str, values: Item, **how: Any) -> Iterator[Item]:  # noqa: ANN401 - typed keywords
-    """Read keys of CreditCardNotifyTable or one of its indexes, page by page as they are needed."""
-    for page in _pages(stack, condition, values, **how):
-        yield from map(_item, page["Items"])
+def _items(pages: Iterator[Any]) -> Iterator[Item]:
+    return (_item(item) for page in pages for item in page["Items"])
 
 
 def _pages(stack: Stack, condition: str, values: Item, **how: Any) -> Iterator[Any]:  # noqa: ANN401 - typed keywords
+    """Read keys of CreditCardNotifyTable or one of its indexes, page by page as they are needed."""
     how |= {"TableName": stack.output(RECORDS), "KeyConditionExpression": condition}
     how["ExpressionAttributeValues"] = _written({f":{name}": value for name, value in values.items()})
-    for _ in range(_MOST_PAGES):
-        page = stack.dynamodb.query(**how)
-        yield page
-        if "LastEvaluatedKey" not in page:
-            return
-        how["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+    return islice(stack.dynamodb.get_paginator("query").paginate(**how), _MOST_PAGES)
 
 
 def get_all(stack: Stack, table: str, keys: Iterable[Item], attributes: Iterable[str] = ()) -> Iterator[Item]:

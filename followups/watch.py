@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import click
-from rich.console import Console, ConsoleOptions
+from rich.console import Console, ConsoleOptions, OverflowMethod
 from rich.live import Live
 from rich.text import Text
 
@@ -16,7 +16,7 @@ from callback.clock import Clock, utc_now
 from callback.table import format_utc
 from followups.command import LETTERS, READ, Operator, manual
 from followups.listing import command_of, extent, state_option
-from followups.output import STYLES, clock_time, shortened, span, with_command
+from followups.output import STYLES, clock_time, shortened, span, visible, with_command
 from followups.records import STATES, Found, Notification, State, grouped, status
 from followups.stack import ERRORS, Problem, Stack, explain
 from followups.tables import RECORDS, Listing, count_waiting, listed
@@ -29,9 +29,9 @@ _SECTIONS: dict[State, tuple[str, str, str, str]] = {
     "failed": ("Failed", "Nothing has failed.", "failed", "failed"),
     "pending": ("Waiting", "Nothing waits.", "due in", "waiting"),
 }
-_WIDTHS = (20, 14, 6, 7, 17, 0)  # order, checksum, pass, tries, time, status
+_WIDTHS = (18, 13, 5, 6, 16, 0)  # order, checksum, pass, tries, time, status
 _A_SECOND = 4  # redraws, so that countdowns move while a snapshot takes its time
-_ROWS_ANYWHERE = 10  # into a pipe, which has no height
+_LINES_IN_A_PIPE = 60
 
 
 @dataclass(frozen=True)
@@ -87,115 +87,122 @@ class Poller:
 
 
 def take_snapshot(stack: Stack, states: Sequence[State], now: datetime) -> Snapshot:
-    """Read both indexes at once, as far as they are needed."""
+    """Read both indexes and count the letters at once."""
     _ = stack.output(RECORDS), stack.dynamodb, stack.sqs  # made here: boto3 cannot make clients in two threads at once
-    # What is late waits, too: one reading finds both, so that neither is missed between two.
-    indexes: dict[State, int] = {"pending": BOUND} if {"pending", "overdue"} & {*states} else {}
-    indexes |= {"failed": FAILED_BOUND} if "failed" in states else {}
-    with ThreadPoolExecutor(len(indexes) + 1) as pool:
+    with ThreadPoolExecutor(3) as pool:
         letters = pool.submit(stack.about_letters)
-        read = {state: pool.submit(listed, stack, Listing(state, limit=limit), now) for state, limit in indexes.items()}
-        found = {state: part.result() for state, part in read.items()}
-    waiting = count_waiting(stack) if "pending" in found and found["pending"].more else None
-    return Snapshot(now, {state: _part(found, state, now) for state in states}, letters.result(), waiting)
-
-
-def _part(found: Mapping[State, Found], state: State, now: datetime) -> Found:
-    if state == "failed":
-        return found["failed"]
-    rows = (row for row in found["pending"].rows if status(row, now).is_late == (state == "overdue"))
-    return Found(tuple(sorted(rows, key=lambda row: str(row.item.get("firstDue", "")))), found["pending"].more)
+        # What is late waits, too: one reading finds both, so that neither is missed between two.
+        waiting = pool.submit(listed, stack, Listing("pending", limit=BOUND), now)
+        failed = pool.submit(listed, stack, Listing("failed", limit=FAILED_BOUND), now).result()
+    rows, more = sorted(waiting.result().rows, key=lambda row: str(row.item.get("firstDue", ""))), waiting.result().more
+    late, others = (tuple(row for row in rows if status(row, now).is_late == is_late) for is_late in (True, False))
+    parts: dict[State, Found] = {"overdue": Found(late, more), "failed": failed, "pending": Found(others, more)}
+    in_all = count_waiting(stack) if more and "pending" in states else None
+    return Snapshot(now, {state: parts[state] for state in states}, letters.result(), in_all)
 
 
 @dataclass(frozen=True)
 class WatchView:
-    """A snapshot, drawn as of `now` into the space that there is; `problem` is why it could not be renewed."""
+    """A snapshot, drawn as of `now` into the space that there is; `problem` is why it could not be renewed.
+
+    A whole one has all rows and all ids, however much space that takes. What has one cause folds, unless it waits.
+    """
 
     stack: Stack
     snapshot: Snapshot
     now: datetime
-    states: tuple[State, ...]
     problem: Problem | None = None
+    is_whole: bool = False
+    folds: bool = True
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         """Draw all of it, cut to the terminal's height."""
         above = list(self._above())
         yield from above
-        asked = [state for state in _SECTIONS if state in self.states]
-        height = options.height or (console.height if console.is_terminal else None)
-        left = height - len(above) if height else None
+        asked = [state for state in _SECTIONS if state in self.snapshot.parts]
+        left = (options.height or (console.height if console.is_terminal else _LINES_IN_A_PIPE)) - len(above)
         for position, state in enumerate(asked):
             rows = self.snapshot.part(state).rows
-            groups = [(row,) for row in rows] if state == "pending" else grouped(rows)
+            groups = grouped(rows) if self.folds and state != "pending" else [(row,) for row in rows]
             lines = 1 + any(group[0].reason for group in groups) + 2 * any(len(group) > 1 for group in groups)
-            count = _ROWS_ANYWHERE
-            if left is not None:
-                # An equal part for each, and what others do not need. An empty line, title, head and what is left out.
-                count = max((left // (len(asked) - position) - 4) // lines, 1)
-                left -= 4 + lines * min(count, len(groups))
-            yield from self._section(state, groups, count)
+            # An equal part for each, and what others do not need. An empty line, title, head and what is left out.
+            count = max((left // (len(asked) - position) - 4) // lines, 1)
+            left -= 4 + lines * min(count, len(groups))
+            yield from self._section(state, groups, len(groups) if self.is_whole else count)
 
     def _above(self) -> Iterator[Text]:
         as_of = f"  as of {clock_time(self.snapshot.at, self.now)}"
         yield Text.assemble((f"Follow-ups of {self.stack.name}", "bold"), (as_of, "dim"), no_wrap=True)
         if self.problem:
-            yield _cut(f"This could not be renewed: {self.problem.what}", "bold red")
-            yield _cut(self.problem.advice, "red")
+            yield _line(f"This could not be renewed: {self.problem.what}", "bold red")
+            yield _line(self.problem.advice, "red")
         parts = {word: self.snapshot.parts.get(state) for state, (*_, word) in _SECTIONS.items()}
         totals = [f"{part.count} {word}" for word, part in parts.items() if part]
         totals += [f"{self.snapshot.waiting} waiting in all"] if self.snapshot.waiting is not None else []
         yield Text(" · ".join(totals))
         for line in (part for letters in self.snapshot.letters for part in with_command(letters)):
-            yield _uncut(line, "bold red")
+            yield _line(line, "bold red", "ignore")
 
     def _section(self, state: State, groups: Sequence[tuple[Notification, ...]], count: int) -> Iterator[Text]:
-        part, (title, nothing, when, _) = self.snapshot.part(state), _SECTIONS[state]
+        part, (title, nothing, head, _) = self.snapshot.part(state), _SECTIONS[state]
         yield Text()
         if not groups:
             yield Text("None of what was read." if part.more else nothing, "dim")
             return
         yield Text.assemble((title, "bold" if state == "pending" else "bold red"), f"  {part.count}")
-        yield _line(*((head, "dim") for head in ("order", "checksum", "pass", "tries", when, "status")))
+        yield _cells(*((text, "dim") for text in ("order", "checksum", "pass", "tries", head, "status")))
         for row, *others in groups[:count]:
-            yield self._row(state, row)
+            time, word = when(row, state, self.now)
+            texts = (
+                shortened(row.order_id, _WIDTHS[0] - 2),
+                row.checksum,
+                row.next_pass,
+                row.attempts_made,
+                time,
+                word,
+            )
+            styles = ("", "" if row.checksum == "valid" else "yellow", "", "", "", STYLES[status(row, self.now).level])
+            yield _cells(*zip(map(str, texts), styles, strict=True))
+            if self.is_whole:
+                for text in (
+                    f"{row.order_id}, charge {row.ids['chargeId']}",
+                    f"notification {row.ids['notificationId']}",
+                ):
+                    yield Text(f"  {visible(text)}", "dim", overflow="fold")
             if row.reason:
-                yield _cut(f"  {row.reason}", "red")
+                yield _line(f"  {row.reason}", "red")
             if others:
                 yield Text(f"  {1 + len(others)} of this cause, {extent((row, *others), self.now)}", "bold")
-                yield _uncut(f"  {command_of(self.stack, row, self.now, 'replay')}", "dim")
+                yield _line(f"  {command_of(self.stack, row, self.now, 'replay')}", "dim", "ignore")
         if more := sum(map(len, groups[count:])):
             yield Text(f"… and {'more than ' if part.more else ''}{more} more", "dim")
 
-    def _row(self, state: State, row: Notification) -> Text:
-        current, now = status(row, self.now), self.now
-        left = span(current.at - now) if current.at and current.at > now else "due"
-        left = "" if current.word == "running" else left
-        ago = f"{span(now - current.at)} ago" if current.at else ""
-        when = {"overdue": span(current.late), "failed": ago, "pending": left}[state]
-        again = f" in {left}" if state == "overdue" and current.word == "retrying" and left != "due" else ""
-        proof = (row.checksum, "" if row.checksum == "valid" else "yellow")
-        numbers = ((str(row.next_pass), ""), (str(row.attempts_made), ""), (when, ""))
-        order = (shortened(row.order_id, _WIDTHS[0] - 2), "")
-        return _line(order, proof, *numbers, (f"{current.word}{again}", STYLES[current.level]))
+
+def _line(text: str, style: str, overflow: OverflowMethod = "ellipsis") -> Text:
+    return Text(text, style, no_wrap=True, overflow=overflow)
 
 
-def _line(*cells: tuple[str, str]) -> Text:
+def _cells(*cells: tuple[str, str]) -> Text:
     parts = ((text.ljust(width), style) for (text, style), width in zip(cells, _WIDTHS, strict=True))
     return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
 
 
-def _cut(text: str, style: str) -> Text:
-    return Text(text, style, no_wrap=True, overflow="ellipsis")
-
-
-def _uncut(command: str, style: str) -> Text:
-    return Text(command, style, no_wrap=True, overflow="ignore")
+def when(row: Notification, state: State, now: datetime) -> tuple[str, str]:
+    """Return how late, how long ago or how soon, as the section of that state shows it, and the status."""
+    current = status(row, now)
+    left = span(current.at - now) if current.at and current.at > now else "due"
+    if state == "overdue":
+        is_tried = current.word == "retrying" and left != "due"
+        return span(current.late), f"{current.word} in {left}" if is_tried else current.word
+    if state == "failed":
+        left = f"{span(now - current.at)} ago" if current.at else ""
+    return "" if current.word == "running" else left, current.word
 
 
 def _watch(poller: Poller, first: Snapshot, operator: Operator, every: float) -> None:
     def view() -> WatchView:
         snapshot, problem = poller.last
-        return WatchView(poller.stack, snapshot or first, poller.clock(), poller.states, problem)
+        return WatchView(poller.stack, snapshot or first, poller.clock(), problem)
 
     # The alternate screen: a resize leaves no halves of pictures behind.
     live = Live(get_renderable=view, console=operator.output.console, screen=True, refresh_per_second=_A_SECOND)
@@ -224,7 +231,7 @@ def command(operator: Operator, states: tuple[State, ...], every: float, *, once
     if output.as_json:
         output.document(first.as_data())
     elif once or not output.is_terminal:
-        output.console.print(WatchView(stack, first, operator.clock(), states))
+        output.console.print(WatchView(stack, first, operator.clock()))
     else:
         _watch(Poller(stack, states, operator.clock), first, operator, every)
     return 0

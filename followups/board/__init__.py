@@ -4,6 +4,7 @@ A page elsewhere can send a browser to 127.0.0.1, and by DNS rebinding under a n
 page are refused, as is a Host that is not this machine's, and no answer may be framed, embedded or stored.
 """
 
+import logging
 import socket
 import webbrowser
 from collections import Counter
@@ -14,7 +15,7 @@ from functools import partial
 
 import click
 from flask import Flask, Response, abort, render_template, request
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.serving import BaseWSGIServer, make_server
 
 from callback.redact import MAX_ID_BYTES, MAX_SORT_ID_BYTES
 from followups.command import LETTERS, READ, TIMERS, Operator, manual
@@ -24,7 +25,7 @@ from followups.records import Found, Notification, grouped, status
 from followups.show import timeline
 from followups.stack import ERRORS, Stack, explain
 from followups.tables import find, get
-from followups.watch import Poller
+from followups.watch import Poller, when
 
 HOST = "127.0.0.1"
 _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
@@ -43,11 +44,11 @@ _HOURS, _SHORT, _UNAVAILABLE, _MISDIRECTED = 24, 18, 503, 421
 
 def application(poller: Poller) -> Flask:
     """Return the application over one stack."""
-    app = Flask(__name__)
-    known = {"status": status, "extent": extent, "grouped": grouped, "per_hour": per_hour, "stack": poller.stack}
-    app.jinja_env.globals |= known | {"group_command": partial(command_of, poller.stack)}
+    app, stack = Flask(__name__), poller.stack
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters |= {"visible": visible, "shortened": lambda text: shortened(text, _SHORT), "span": span}
+    app.jinja_env.filters |= {"visible": visible, "shortened": partial(shortened, width=_SHORT), "span": span}
+    shared = (clock_time, command_of, extent, grouped, matching, per_hour, status, when)
+    app.jinja_env.globals |= {function.__name__: function for function in shared} | {"stack": stack}
     app.before_request(_refuse)
     app.after_request(_protected)
 
@@ -57,15 +58,8 @@ def application(poller: Poller) -> Flask:
         (snapshot, problem), now = poller.poll(), poller.clock()
         asked = {name: value.strip() for name, value in request.args.items()}
         chosen = {name: asked[name] for name in ("text", "state") if asked.get(name)}
-        about: dict[str, object] = {
-            "snapshot": snapshot,
-            "problem": problem,
-            "asked": asked,
-            "chosen": chosen,
-            "now": now,
-        }
-        about |= {"matching": partial(_matching, asked), "clock": partial(clock_time, now=now)}
-        page = render_template("board.html", panel=_panel(poller.stack, asked, now), **about)
+        about = {"snapshot": snapshot, "problem": problem, "asked": asked, "chosen": chosen, "now": now}
+        page = render_template("board.html", panel=_panel(stack, asked, now), **about)
         return page, 200 if snapshot else _UNAVAILABLE
 
     return app
@@ -98,10 +92,9 @@ def per_hour(rows: Iterable[Notification], now: datetime) -> list[int]:
     return [hours[hour] for hour in reversed(range(_HOURS))]
 
 
-def _matching(asked: Mapping[str, str], found: Found) -> list[Notification]:
-    """Return the rows that have the text that is asked for in an id, the verdict or the reason."""
-    wanted = asked.get("text", "").lower()
-    return [row for row in found.rows if wanted in f"{row.names} {row.checksum} {row.reason}".lower()]
+def matching(rows: Iterable[Notification], text: str) -> list[Notification]:
+    """Return the rows that have a text in an id, the verdict or the reason."""
+    return [row for row in rows if text.lower() in f"{row.names} {row.checksum} {row.reason}".lower()]
 
 
 def _panel(stack: Stack, asked: Mapping[str, str], now: datetime) -> dict[str, object] | None:
@@ -120,20 +113,11 @@ def _panel(stack: Stack, asked: Mapping[str, str], now: datetime) -> dict[str, o
     return {"timelines": timelines, "more": found.more}
 
 
-class _Quiet(WSGIRequestHandler):
-    """Says nothing about its software, and logs errors alone."""
-
-    server_version, sys_version = "followups", ""
-
-    def log_request(self, *_: object) -> None:
-        """Log nothing."""
-
-
 def server(app: Flask, port: int) -> BaseWSGIServer:
     """Listen on a port of 127.0.0.1, a free one for 0. Raises `OSError` where it is taken."""
     # Bound here: werkzeug would end the process where the port is taken.
     with socket.create_server((HOST, port)) as bound:
-        return make_server(HOST, port, app, threaded=True, request_handler=_Quiet, fd=bound.fileno())
+        return make_server(HOST, port, app, threaded=True, fd=bound.fileno())
 
 
 @manual("board", READ + LETTERS + TIMERS, "followups board --port 8080 --no-browser")
@@ -147,6 +131,7 @@ def command(operator: Operator, port: int, *, browser: bool) -> int:
     The page only reads. It is served to this machine alone: anyone logged in here can open it; a page elsewhere cannot
     read it. It needs no network but AWS, which is asked every 2 seconds at most, however many pages are open.
     """
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not each request
     app = application(Poller(operator.stack, clock=operator.clock, at_most_every=AT_MOST_EVERY))
     try:
         listening = server(app, port)

@@ -30,6 +30,7 @@ from tests.support.recorded_calls import refuse
 
 COMMANDS = "show list watch board replay resolve forget verify preflight".split()
 DEAD_LETTERS = "list show export redrive discard".split()
+KEYS = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "ap-southeast-1"}
 Print = pytest.CaptureFixture[str]
 # Runs a command against an account that answers, but has nothing, and prints what was imported.
 PROGRAM = """
@@ -135,6 +136,24 @@ def test_environment_that_leads_nowhere_is_one_line_and_what_to_do(
     assert says in json.loads(capsys.readouterr().err)["todo"]
 
 
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("AccessDeniedException", "Ask for what the command's --help names: docs/operations.md"),
+        ("ExpiredTokenException", "Sign in again"),
+        ("ThrottlingException", "AWS asks for patience"),
+        ("ValidationException", "Deploy the stack anew"),
+        ("Strange", "Check profile, region and permissions"),
+    ],
+)
+def test_error_of_aws_comes_with_what_to_do(deployed: Deployed, followups: Followups, code: str, advice: str) -> None:
+    """What happened, on one line, and what helps."""
+    deployed.world.wire.before["dynamodb.Query"] = refuse(code, times=99)
+    what, todo = followups("list", code=2).err.splitlines()
+    assert code in what
+    assert todo.startswith(advice)
+
+
 def test_reader_that_has_read_enough_is_no_error(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     """`followups list | head -1` ends quietly, with something left."""
     reading, writing = os.pipe()
@@ -154,15 +173,13 @@ def test_error_of_our_own_is_not_hidden(deployed: Deployed, monkeypatch: pytest.
 
 
 def test_wrong_stack_is_an_error_with_its_advice(deployed: Deployed, followups: Followups) -> None:
-    """Exit 2: there is none of that name, it may not be read, or it is one of something else. Others are named."""
+    """Exit 2: there is none of that name, or it is one of something else. Others are named."""
     before = deployed.world.wire.before
     todo = "name it (--stack), or set AWS_PROFILE and AWS_DEFAULT_REGION"
     for times, others in ((1, f"; there are {STACK}"), (2, "")):
         before["cloudformation.DescribeStacks"] = refuse("ValidationError", times)
         said = followups("list", "--stack", "payment4", code=2).err
         assert said == f"no stack payment4 in {REGION}: {todo}{others}\n"
-    before["cloudformation.DescribeStacks"] = refuse("AccessDenied")
-    assert "Ask for what the command's --help names" in followups("dead-letters", "list", code=2).err
     deployed.world.wire.answers["cloudformation.DescribeStacks"] = lambda _call: {"Stacks": [{}]}
     said = followups("dead-letters", "redrive", "--yes", code=2).err
     assert said == f"stack {STACK} has no output RefusedQueue; name another (--stack), or deploy it anew\n"
@@ -185,26 +202,18 @@ def test_what_an_output_cannot_show_is_replaced(deployed: Deployed, monkeypatch:
     assert b"orderId=ORDER-?1" in out.buffer.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("given", "name"),
-    [("list", "payment5"), ("--stack payment6 list", "payment6"), ("list --stack payment6", "payment6")],
-)
-def test_stack_is_named_by_an_option_or_the_environment(
-    deployed: Deployed, followups: Followups, monkeypatch: pytest.MonkeyPatch, given: str, name: str
+def test_options_and_environment_lead_to_the_stack(
+    deployed: Deployed, followups: Followups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Options are before or after the command; FOLLOWUPS_STACK counts where there is none."""
+    """Options are before or after the command; what is not named, the environment names: FOLLOWUPS_STACK, AWS's own."""
     monkeypatch.setenv("FOLLOWUPS_STACK", "payment5")
-    deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("ValidationError")
-    assert followups(*given.split(), code=2).err.startswith(f"no stack {name} in ")
-
-
-def test_profile_and_region_reach_the_session(deployed: Deployed) -> None:
-    """Only what is named is; the environment counts for the rest."""
-    asked: Any = boto3.Session
-    asked.asked.clear()
-    deployed.run("list")
-    deployed.run("--profile", "operators", "list", "--region", "eu-west-1")
-    assert asked.asked == [{}, {"profile_name": "operators", "region_name": "eu-west-1"}]
+    session: Any = boto3.Session
+    session.asked.clear()
+    for given, name in (("list", 5), ("--stack payment6 list", 6), ("list --stack payment6", 6)):
+        deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("ValidationError")
+        assert followups(*given.split(), code=2).err.startswith(f"no stack payment{name} in ")
+    followups("--profile", "operators", "list", "--region", "eu-west-1", "--stack", STACK)
+    assert session.asked == [{}, {}, {}, {"profile_name": "operators", "region_name": "eu-west-1"}]
 
 
 @pytest.mark.parametrize("given", ["lost", "show", "list --lost", "replay", "dead-letters redrive x"])
@@ -264,11 +273,10 @@ def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]
 @pytest.mark.enable_socket
 def test_local_stack_is_reached_by_what_make_up_wrote(up: Callable[[str], None]) -> None:
     """In this folder or the program's checkout. Keys, region and endpoint are its own; HTTP_PROXY is for others."""
-    keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "ap-southeast-1"}
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        up(json.dumps({"emulator": {}, "session": keys | {"endpoint_url": url}}))
-        assert local_account() == Account(keys, url, ("--local",))
+        up(json.dumps({"emulator": {}, "session": KEYS | {"endpoint_url": url}}))
+        assert local_account() == Account(KEYS, url, ("--local",))
         stack = Operator(given={"local": True}).stack
         for client in (stack.dynamodb, stack.sqs, stack.scheduler, stack.secrets, stack.functions):
             assert (client.meta.endpoint_url, client.meta.config.proxies) == (url, {})
@@ -283,20 +291,19 @@ def test_local_stack_is_reached_by_what_make_up_wrote(up: Callable[[str], None])
         ("{", "was not written by `make up`"),
         ("[]", "was not written by `make up`"),
         ('{"session": {}}', "was not written by `make up`"),
-        ('{"session": {"endpoint_url": "http://127.0.0.1:1"}}', "nothing answers at http://127.0.0.1:1"),
-        ('{"session": {"endpoint_url": "http://127.0.0.1:99999"}}', "nothing answers at "),
+        (KEYS | {"endpoint_url": "http://127.0.0.1:1"}, 'Could not connect to the endpoint URL: "http://127.0.0.1:1/"'),
     ],
 )
 def test_local_stack_that_is_not_up_is_an_error(
-    capsys: Print, up: Callable[[str], None], text: str | None, says: str
+    capsys: Print, up: Callable[[str], None], text: str | dict[str, str] | None, says: str
 ) -> None:
     """Exit 2, and the command that starts one; --local with another place is refused first."""
     if text is not None:
-        up(text)
+        up(text if isinstance(text, str) else json.dumps({"session": text}))
     assert main(["list", "--local"]) == 2
     said = capsys.readouterr().err
     assert says in said
-    assert "`make up` starts the local stack" in said
+    assert "`make up`" in said
     for option in ("--profile", "--region"):
         assert main(["list", "--local", option, "x"]) == 2
         assert "leave out --profile and --region" in capsys.readouterr().err

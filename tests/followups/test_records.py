@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -94,12 +95,14 @@ def test_read_is_consistent_and_asks_again_for_what_did_not_fit(deployed: Deploy
 def test_no_read_goes_on_without_a_bound(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many pages hold nothing that is asked for."""
     monkeypatch.setattr("followups.tables._MOST_PAGES", 2)
-    page = {"Items": [], "Count": 0, "LastEvaluatedKey": {"chargeId": {"S": "c"}}}
-    deployed.world.wire.answers["dynamodb.Query"] = lambda _call: page
+    places = count()
+    page = {"Items": [], "Count": 0}
+    deployed.world.wire.answers["dynamodb.Query"] = lambda _call: (
+        page | {"LastEvaluatedKey": {"chargeId": {"S": f"{next(places)}"}}}
+    )
     assert ask(deployed, "nobody") == []
-    assert len(deployed.world.wire.of("dynamodb.Query")) == 2 * (
-        2 + 2 * 4
-    )  # charge and order, two indexes of four shards
+    # Of the charge, the order, and four shards of two indexes.
+    assert len(deployed.world.wire.of("dynamodb.Query")) == 2 * (2 + 2 * 4)
 
 
 def test_bounds_include_since_and_exclude_until(deployed: Deployed) -> None:
@@ -125,5 +128,3 @@ def test_bounds_include_since_and_exclude_until(deployed: Deployed) -> None:
     assert names("pending", since=now) == ["2"]
     assert names("overdue", since=now, until=now) == []
     assert names("failed", limit=2) == ["f1", "f4"]
-    [asked] = deployed.world.wire.of("dynamodb.BatchGetItem")[-1]["RequestItems"].values()
-    assert len(asked["Keys"]) == 3  # one more shows whether there are more

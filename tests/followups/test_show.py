@@ -5,52 +5,33 @@ from typing import Any
 
 import pytest
 
-from followups.show import Event, timeline
-from followups.stack import Stack
-from followups.tables import find
 from tests.followups.conftest import Followups
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, sample
 from tests.support.deployed import PROCESS, Deployed, arn, notification
 from tests.support.recorded_calls import Answer, Call, payload, refuse
 
 CARD, KEY = "4111111111111111", "skey_test_planted"
-ASLEEP = "ProcessPaidOrder failed (Unhandled)"
+FAILED = "PassFailed: pass 1: ProcessPaidOrder failed (Unhandled)"
 TRIED = "attempts: 1 since 09:30:17 UTC; it is given up at 2026-11-25 09:30:17 UTC"
 REPLAY = f"followups replay --stack payment3-follow-up-dev -- {ORDER}"
+RECEIVED = "status success, state Authorized, 200.50 THB"
 pytestmark = pytest.mark.usefixtures("few_shards")
 
 
-def events(deployed: Deployed) -> list[Event]:
-    """The timeline of the only notification, now."""
-    with deployed.world.wire:
-        [one] = find(Stack(), ORDER).rows
-        found = timeline(Stack(), one, deployed.world.now)
-    times = [event.at for event in found if event.at]
+def lines(followups: Followups, order: str = ORDER) -> list[str]:
+    """The timeline of the only notification of an order, now: time, level, what and text, without the dates."""
+    [one] = followups("show", order, "--json").objects[0]["notifications"]
+    events = one["timeline"]
+    times = [event["at"] for event in events if event["at"]]
     assert times == sorted(times)
-    assert all("\n" not in event.text for event in found)
-    return found
+    return [f"{(e['at'] or '-')[-16:][:8]} {e['level']} {e['what']}: {e['text']}" for e in events]
 
 
-def lines(deployed: Deployed) -> list[str]:
-    """The events as text, without the dates."""
-    times = [f"{event.at:%H:%M:%S}" if event.at else "-" for event in events(deployed)]
-    return [f"{at} {e.level} {e.what}: {e.text}" for at, e in zip(times, events(deployed), strict=True)]
-
-
-def deliver_in_vain(deployed: Deployed) -> None:
-    """DelayedNotify saves the notification, and its pass 1 fails."""
+def fail(deployed: Deployed, attempt: Any, *arguments: object) -> None:
+    """Run a pass of which ProcessPaidOrder makes nothing."""
     deployed.process_fails()
     with pytest.raises(Exception, match="ProcessPaidOrder failed"):
-        deployed.world.deliver()
-
-
-def fail_again(deployed: Deployed, number: int = 1) -> None:
-    """The pass fails when it is due again."""
-    due = next(event.at for event in events(deployed) if event.what == "next")
-    assert due
-    deployed.world.now = max(due, deployed.world.now)
-    with pytest.raises(Exception, match="ProcessPaidOrder failed"):
-        deployed.world.recheck(number)
+        attempt(*arguments)
 
 
 @pytest.mark.parametrize("word", [ORDER, CHARGE, NOTIFICATION])
@@ -61,7 +42,7 @@ def test_any_id_shows_what_became_of_it(deployed: Deployed, followups: Followups
     printed = followups("show", word).lines
     assert printed[0] == f"Order {ORDER}: waiting, passes completed: 1, checksum valid"
     assert printed[1] == f"charge {CHARGE}, notification {NOTIFICATION}"
-    assert printed[2] == "2026-11-22T09:30:17.250000Z  received  status success, state Authorized, 200.50 THB"
+    assert printed[2] == f"2026-11-22T09:30:17.250000Z  received  {RECEIVED}"
     assert printed[-2] == "-  waits  for pass 2 of 2, due at 09:31:18 UTC, in 44 s"
 
 
@@ -109,8 +90,7 @@ def test_json_has_the_records_names(deployed: Deployed, followups: Followups) ->
     assert (one["state"], one["status"], one["passesDone"]) == ("PENDING", "waiting", 1)
     assert Decimal(one["amount"]) == Decimal("200.5")
     assert [(done["number"], done["attempt"]) for done in one["passes"]] == [(1, 1)]
-    text = "status success, state Authorized, 200.50 THB"
-    first = {"at": "2026-11-22T09:30:17.250000Z", "what": "received", "text": text, "level": "info"}
+    first = {"at": "2026-11-22T09:30:17.250000Z", "what": "received", "text": RECEIVED, "level": "info"}
     assert (one["timeline"][0], one["timeline"][-2]["at"]) == (first, None)
     assert "body" not in one
 
@@ -163,17 +143,14 @@ def test_colours_are_for_terminals_and_may_be_refused(
     assert "\x1b[32m" not in followups("show", ORDER).out
 
 
-@pytest.mark.parametrize(
-    ("call", "says"),
-    [("scheduler.GetSchedule", "-  schedule  unknown"), ("dynamodb.BatchGetItem", "-  error  unknown")],
-)
-def test_what_may_not_be_read_is_a_line(deployed: Deployed, followups: Followups, call: str, says: str) -> None:
+@pytest.mark.parametrize(("call", "what"), [("scheduler.GetSchedule", "schedule"), ("dynamodb.BatchGetItem", "error")])
+def test_what_may_not_be_read_is_a_line(deployed: Deployed, followups: Followups, call: str, what: str) -> None:
     """The record is the truth and needs neither the timer nor the error log: exit 0."""
     deployed.world.deliver()
     refused = refuse("AccessDeniedException", times=9)
     own = {"payment3-credit-card-notify-dev"}
     deployed.world.wire.before[call] = lambda c: None if c.request.get("RequestItems", {}).keys() == own else refused(c)
-    assert f"{says}, since it could not be asked for: " in followups("show", ORDER).out
+    assert f"-  {what}  unknown, since it could not be asked for: " in followups("show", ORDER).out
 
 
 @pytest.mark.parametrize("word", [ORDER, CHARGE])
@@ -193,22 +170,12 @@ def test_many_notifications_are_cut_and_the_proved_are_shown(
     assert followups("show", word, "--json").objects[0]["more"]
 
 
-@pytest.mark.parametrize(
-    ("changes", "fault"),
-    [
-        ({"passesDone": None}, "passesDone: expected a whole number"),
-        ({"passes": [{"number": 1}]}, "passes: KeyError: 'attempt'"),
-        ({"passes": ["one"]}, "passes: TypeError: "),
-    ],
-)
-def test_spoilt_record_is_shown_with_its_fault(
-    deployed: Deployed, followups: Followups, changes: dict[str, Any], fault: str
-) -> None:
+@pytest.mark.parametrize(("done", "fault"), [({"number": 1}, "KeyError: 'attempt'"), ("one", "TypeError: ")])
+def test_spoilt_pass_is_shown_with_its_fault(deployed: Deployed, followups: Followups, done: Any, fault: str) -> None:
     """No traceback: what is wrong with it, for the person who corrects it."""
-    deployed.put_waiting("n", **changes)
-    for form in ((), ("--json",)):
-        said = followups("show", CHARGE, *form).out
-        assert f"the record is not what `save` writes, correct it by hand: {fault}" in said
+    deployed.put_waiting("n", passes=[done])
+    said = followups("show", CHARGE).out
+    assert f"the record is not what `save` writes, correct it by hand: passes: {fault}" in said
 
 
 @pytest.mark.parametrize(
@@ -221,24 +188,25 @@ def test_spoilt_record_is_shown_with_its_fault(
 def test_cause_that_process_paid_order_gave_is_shown(
     deployed: Deployed, followups: Followups, answer: object, says: str
 ) -> None:
-    """Not only that it failed, but what it answered, JSON or not, without its stack trace."""
+    """What it answered, JSON or not, without its stack trace; and whether somebody was told: SES was throttled."""
+    deployed.world.wire.before["ses.SendEmail"] = refuse("Throttling")
     deployed.functions[PROCESS] = lambda _call: payload(answer, error="Unhandled")
     with pytest.raises(Exception, match="ProcessPaidOrder failed"):
         deployed.world.deliver()
     said = followups("show", ORDER).out
-    assert f"; it answered {says}" in said
+    assert f"; it answered {says} (not mailed)\n" in said
     assert "secret" not in said
 
 
 # --- the timeline ---
 
 
-def test_notification_that_waits_for_its_timer(deployed: Deployed) -> None:
+def test_notification_that_waits_for_its_timer(deployed: Deployed, followups: Followups) -> None:
     """The timer fires within the minute; when it is late, the sweep starts the pass."""
     deployed.world.deliver()
     deployed.world.wait(17)
-    assert lines(deployed) == [
-        "09:30:17 info received: status success, state Authorized, 200.50 THB",
+    assert lines(followups) == [
+        f"09:30:17 info received: {RECEIVED}",
         "09:30:17 ok checksum: valid (plain form): the bank vouches for all but the order id",
         '09:30:17 ok pass 1: completed in 0.0 s: {"paid": true, "pass": 1}',
         "09:31:20 ok schedule: the timer of pass 2 is set for 09:31:20 UTC, in 45 s",
@@ -246,105 +214,86 @@ def test_notification_that_waits_for_its_timer(deployed: Deployed) -> None:
         "09:31:20 info next: the timer starts pass 2, by 09:32:20 UTC",
     ]
     deployed.world.wait(73)
-    assert lines(deployed)[-1] == "09:31:47 info next: the timer starts pass 2, by 09:32:20 UTC"
+    assert lines(followups)[-1] == "09:31:47 info next: the timer starts pass 2, by 09:32:20 UTC"
     deployed.world.wait(60)
-    assert lines(deployed)[-1] == "09:33:18 warn next: the sweep starts pass 2, by 09:34:18 UTC"
+    assert lines(followups)[-1] == "09:33:18 warn next: the sweep starts pass 2, by 09:34:18 UTC"
 
 
-def test_lost_timer_is_a_warning_until_the_sweep_starts_the_pass(deployed: Deployed) -> None:
+def test_lost_timer_is_a_warning_until_the_sweep_starts_the_pass(deployed: Deployed, followups: Followups) -> None:
     """Within a minute, or when the sweep reads it again after a hand-over; or at once, by a person."""
     deployed.world.deliver()
     deployed.world.fire()
-    assert lines(deployed)[-3:] == [
+    assert lines(followups)[-3:] == [
         "- warn schedule: the timer of pass 2 is gone: it fired, or was never created",
         "- info waits: for pass 2 of 2, due at 09:31:18 UTC, in 1 min 1 s",
         "09:33:18 warn next: the sweep starts pass 2, by 09:34:18 UTC",
     ]
     deployed.world.wait(600)
-    assert lines(deployed)[-3:] == [
+    assert lines(followups)[-3:] == [
         "- info schedule: the timer of pass 2 is gone: it fired, or was never created",
         "- bad waits: for pass 2 of 2, due since 09:31:18 UTC (8 min 59 s)",
         f"09:40:17 warn next: the sweep starts pass 2, by 09:41:17 UTC; or now: {REPLAY}",
     ]
     deployed.functions[arn("payment3-recheck-dev")] = lambda _call: {}
     deployed.world.sweep()
-    assert "the sweep starts pass 2, by 09:46:17 UTC; " in lines(deployed)[-1]
+    assert "the sweep starts pass 2, by 09:46:17 UTC; " in lines(followups)[-1]
 
 
-def test_done_notification(deployed: Deployed) -> None:
-    """Both passes, whatever they answered, and that nothing comes."""
-    deployed.functions[PROCESS] = lambda _call: payload(None)
-    deployed.world.deliver()
-    deployed.world.wait(61)
-    deployed.world.recheck()
-    assert [event.what for event in events(deployed)] == ["received", "checksum", "pass 1", "pass 2", "next"]
-    assert lines(deployed)[2].endswith("pass 1: completed in 0.0 s: null")
-    assert lines(deployed)[-1] == "- ok next: nothing: no pass is missing"
-
-
-def test_failed_attempts_are_counted_with_the_next_try(deployed: Deployed) -> None:
+def test_failed_attempts_are_counted_until_it_is_done(deployed: Deployed, followups: Followups) -> None:
     """When it is due again, since when it was tried, when it is given up, the error; then at which attempt it ended."""
     works = deployed.functions[PROCESS]
-    deliver_in_vain(deployed)
-    failed = f"PassFailed: pass 1: {ASLEEP}"
-    assert lines(deployed)[2:] == [
-        f"09:30:17 warn error: {failed} (mailed 09:30:17 UTC)",
+    fail(deployed, deployed.world.deliver)
+    assert lines(followups)[2:] == [
+        f"09:30:17 warn error: {FAILED} (mailed 09:30:17 UTC)",
         f"- warn waits: for pass 1 of 2, due again at 09:31:17 UTC, in 1 min, {TRIED}",
         "09:31:18 info next: the sweep starts pass 1, by 09:32:18 UTC",
     ]
-    fail_again(deployed)
-    assert lines(deployed)[2] == f"09:31:18 warn error: {failed} (2 times in 1 min 1 s, mailed 09:30:17 UTC)"
-    assert "attempts: 2 since 09:30:17 UTC" in lines(deployed)[3]
+    deployed.world.wait(61)
+    fail(deployed, deployed.world.recheck, 1)
+    assert lines(followups)[2] == f"09:31:18 warn error: {FAILED} (2 times in 1 min 1 s, mailed 09:30:17 UTC)"
+    assert "attempts: 2 since 09:30:17 UTC" in lines(followups)[3]
     deployed.functions[PROCESS] = works
     for number in (1, 2):
         deployed.world.wait(120)
         deployed.world.recheck(number)
-    assert [line.split(" in ")[0][9:] for line in lines(deployed) if ": completed" in line] == [
-        "ok pass 1: completed at attempt 3",
-        "ok pass 2: completed",
-    ]
+    *_, first, second, last = lines(followups)
+    assert "ok pass 1: completed at attempt 3 in 0.0 s" in first
+    assert "ok pass 2: completed in 0.0 s" in second
+    assert last == "- ok next: nothing: no pass is missing"
 
 
-def test_failed_notification(deployed: Deployed) -> None:
+def test_failed_notification(deployed: Deployed, followups: Followups) -> None:
     """Each error with its count and its mail, the end, and the command that brings it back."""
     deployed.world.cold_start(GIVE_UP_AFTER_HOURS="1")
-    deliver_in_vain(deployed)
+    fail(deployed, deployed.world.deliver)
     deployed.world.wait(3600)
-    fail_again(deployed)
-    ended, error, *rest = lines(deployed)[3:]
+    fail(deployed, deployed.world.recheck, 1)
+    ended, error, *rest = lines(followups)[3:]
     assert ended == "10:30:17 bad ended: FAILED, passes completed: 0"
     assert error.startswith("10:30:17 bad error: GaveUp: pass 1")
-    assert "ProcessPaidOrder failed (Unhandled)" in error
-    assert error.endswith("(mailed 10:30:17 UTC)")
+    assert error.endswith("ProcessPaidOrder failed (Unhandled) (mailed 10:30:17 UTC)")
     assert rest == [
         "- bad waits: for a person: pass 1 of 2 is missing, attempts: 2 since 09:30:17 UTC",
         f"- bad next: nothing by itself; once the cause is gone: {REPLAY}",
     ]
 
 
-def test_last_error_is_shown_without_a_row_of_the_log(deployed: Deployed) -> None:
+def test_last_error_is_shown_without_a_row_of_the_log(deployed: Deployed, followups: Followups) -> None:
     """The error log may have failed; of what is done the error is only information."""
     refused, works = refuse("InternalServerError", times=9), deployed.functions[PROCESS]
     before = deployed.world.wire.before
     before["dynamodb.UpdateItem"] = lambda c: refused(c) if "error-log" in c.request["TableName"] else None
-    deliver_in_vain(deployed)
-    text = f"error: of the last failed attempt: PassFailed: pass 1: {ASLEEP}"
-    assert f"- warn {text}" in lines(deployed)
+    fail(deployed, deployed.world.deliver)
+    text = f"error: of the last failed attempt: {FAILED}"
+    assert f"- warn {text}" in lines(followups)
     deployed.functions[PROCESS] = works
     for number in (1, 2):
         deployed.world.wait(90)
         deployed.world.recheck(number)
-    assert f"- info {text}" in lines(deployed)
+    assert f"- info {text}" in lines(followups)
 
 
-def test_error_whose_mail_was_held_back_is_not_mailed(deployed: Deployed) -> None:
-    """Whether somebody knows."""
-    deployed.world.wire.before["ses.SendEmail"] = refuse("Throttling")
-    deliver_in_vain(deployed)
-    assert any("(not mailed)" in line for line in lines(deployed))
-
-
-def test_claim_is_shown_while_the_pass_runs(deployed: Deployed) -> None:
+def test_claim_is_shown_while_the_pass_runs(deployed: Deployed, followups: Followups) -> None:
     """Until when at the latest, and what happens if the process died; later, that it died."""
 
     def die(_call: Call) -> Answer:
@@ -353,37 +302,34 @@ def test_claim_is_shown_while_the_pass_runs(deployed: Deployed) -> None:
     deployed.functions[PROCESS] = die
     with pytest.raises(KeyboardInterrupt):
         deployed.world.deliver()
-    assert lines(deployed)[2:] == [
-        "09:31:47 info claim: pass 1 is running, at the latest until then",
+    assert lines(followups)[2:] == [
         "- info waits: for the end of pass 1 of 2, which is running, until 09:31:47 UTC, in 1 min 30 s",
-        "09:33:18 info next: its end is recorded; should it have died, the sweep starts pass 1 again, by 09:34:18 UTC",
+        "09:33:18 info next: its end is recorded; should it have died, the sweep starts pass 1, by 09:34:18 UTC",
     ]
     deployed.world.wait(95)
-    assert lines(deployed)[2:] == [
+    assert lines(followups)[2:] == [
         "09:31:47 warn claim: ran out: the run of pass 1 died, or could not record its end",
         f"- warn waits: for pass 1 of 2, due since 09:30:17 UTC (1 min 35 s), {TRIED}",
         "09:33:18 info next: the sweep starts pass 1, by 09:34:18 UTC",
     ]
 
 
-def test_last_attempt_is_announced(deployed: Deployed) -> None:
+def test_last_attempt_is_announced(deployed: Deployed, followups: Followups) -> None:
     """After GiveUpAfterHours the next failure, or the sweep, ends it."""
     deployed.put_waiting("n", 72 * 60, attempts=9)
-    assert lines(deployed)[-1].endswith(", for the last time, or ends it in FAILED")
+    assert lines(followups)[-1].endswith(", for the last time, or ends it in FAILED")
 
 
-@pytest.mark.parametrize("verdict", ["wrong", "missing"])
-def test_checksum_that_proves_nothing_is_a_warning(deployed: Deployed, verdict: str) -> None:
+@pytest.mark.parametrize(
+    ("verdict", "says"),
+    [
+        ("wrong", "invalid: it matches no merchant key"),
+        ("missing", "missing: nothing proves that this came from the bank"),
+    ],
+)
+def test_checksum_that_proves_nothing_is_a_warning(
+    deployed: Deployed, followups: Followups, verdict: str, says: str
+) -> None:
     """It is processed all the same."""
-    says = {"wrong": "invalid: it matches no merchant key"}
-    says["missing"] = "missing: nothing proves that this came from the bank"
     deployed.world.deliver(sample(f"{verdict}-checksum"))
-    with deployed.world.wire:
-        [one] = find(Stack(), str(deployed.world.record()["orderId"])).rows
-        assert timeline(Stack(), one, deployed.world.now)[1][2:] == (says[verdict], "warn")
-
-
-def test_browser_return_states_no_amount(deployed: Deployed) -> None:
-    """What it states, and no more."""
-    deployed.put_waiting("n", status="true", receivedAt=None)
-    assert "- info received: status true" in lines(deployed)
+    assert f" warn checksum: {says}" in lines(followups, str(deployed.world.record()["orderId"]))[1]
