@@ -14,10 +14,9 @@ import signal
 import sys
 import time
 import tomllib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -40,62 +39,68 @@ _OPTIONS = ["-q", "-s", "--no-header", "--no-summary", "--tb=native", "-p", "no:
 _OPTIONS += ["-k", "not bytes and not first_page"]  # only HTTP can send them
 
 
-@dataclass
 class Runner:
     """A plugin of pytest's that runs the tests once, and then for every mutant."""
 
-    modules: list[str]
-    known: set[str]
-    made: Counter[str] = field(default_factory=Counter)
-    survived: Counter[str] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
+    def __init__(self, modules: list[str], known: set[str]) -> None:
+        self._modules, self._known = modules, known
+        self.made, self.survived, self.wrong = Counter[str](), Counter[str](), list[str]()
+        self._took: dict[Any, float] = {}
+        # By the function that a test came through.
+        self._tests = defaultdict[tuple[str, str | None], list[Any]](list)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        self._session, self._functions = session, _functions()
-        self._seen: dict[Any, set[tuple[str, str]]] = {}
-        self._took: dict[Any, float] = {}
-        _watch(self._functions)
+        self._session = session
+        things = (thing for thing in gc.get_objects() if isinstance(thing, FunctionType))
+        # Every deployed one, wherever it hides: in a class, behind a decorator or a property.
+        self._functions = [each for each in things if each.__code__.co_filename.startswith(str(FUNCTIONS))]
+        _MONITORING.use_tool_id(_MONITORING.PROFILER_ID, "mutants")
+        for function in self._functions:
+            _MONITORING.set_local_events(_MONITORING.PROFILER_ID, function.__code__, _MONITORING.events.PY_START)
         for item in session.items:
             self._run_once(item)
         gc.freeze()  # else each fork copies what the collector touches
         print(flush=True)
-        for name in self.modules:
+        for name in self._modules:
             self._run_module(name)
         return True
 
     def _run_once(self, item: pytest.Item) -> None:
-        seen = self._seen.setdefault(item, set())
+        seen = set[tuple[str, str]]()
 
         def started(code: CodeType, _offset: int) -> None:
-            seen.add((_module(code), code.co_qualname))
+            file = Path(code.co_filename)
+            seen.add((file.parent.name if file.stem == "__init__" else file.stem, code.co_qualname))
 
         _MONITORING.register_callback(_MONITORING.PROFILER_ID, _MONITORING.events.PY_START, started)
         began = time.monotonic()
         with contextlib.redirect_stdout(io.StringIO()):
             _run(item, None)
         self._took[item] = time.monotonic() - began
+        for function in seen:
+            self._tests[function].append(item)
         if self._session.testsfailed:
             pytest.exit(f"{item.nodeid} fails without a mutant", returncode=2)
 
     def _run_module(self, name: str) -> None:
-        running: dict[int, str] = {}
-        ended: dict[int, list[str]] = {SURVIVED: [], NOTICED: [], NOT_TRIED: []}
-        found, workers = list(mutants(source_of(name), name)), os.cpu_count() or 1
-        for mutant in [*found, *[None] * workers]:
+        running, ended = dict[int, str](), defaultdict[int, list[str]](list)
+        workers = os.cpu_count() or 1
+        for mutant in chain(mutants(source_of(name), name), repeat(None, workers)):
             if running and (mutant is None or len(running) == workers):
                 process, status = os.wait()
-                ended.get(os.waitstatus_to_exitcode(status), ended[NOTICED]).append(running.pop(process))
+                ended[os.waitstatus_to_exitcode(status)].append(running.pop(process))
                 print(".", end="", flush=True)
             if mutant:
                 running[self._forked(mutant, name)] = mutant.name
-        wrong = judged(name, ended[SURVIVED], self.known) + [f"  NOT TRIED: {mutant}" for mutant in ended[NOT_TRIED]]
-        self.made[name], self.survived[name], self.wrong = len(found), len(ended[SURVIVED]), self.wrong + wrong
-        print("\n".join(["", score(name, len(found), len(ended[SURVIVED])), *wrong]), flush=True)
+        wrong = judged(name, ended[SURVIVED], self._known) + [f"  NOT TRIED: {mutant}" for mutant in ended[NOT_TRIED]]
+        self.made[name], self.survived[name] = sum(map(len, ended.values())), len(ended[SURVIVED])
+        self.wrong += wrong
+        print("\n".join(["", score(name, self.made[name], self.survived[name]), *wrong]), flush=True)
 
     def _forked(self, mutant: Mutant, name: str) -> int:
         if process := os.fork():
             return process
-        through = [item for item, seen in self._seen.items() if (name, mutant.function) in seen]
+        through = self._tests.get((name, mutant.function))
         status = NOT_TRIED if through else NOTICED  # by an import that fails
         try:
             os.dup2(os.open(os.devnull, os.O_RDWR), 1)
@@ -103,19 +108,16 @@ class Runner:
             signal.alarm(SECONDS)
             module = next(sys.modules[full] for full in (f"callback.{name}", name) if full in sys.modules)
             # What is outside functions, or runs at the import alone, may matter anywhere.
-            install(mutant if through else replace(mutant, function=None), module, self._functions)
+            install(mutant.code(name), module, self._functions if through else [])
             status = NOTICED
-            status = self._tried(through or list(self._seen))
+            for item, following in pairwise([*sorted(through or self._took, key=self._took.__getitem__), None]):
+                _run(item, following)
+                if self._session.testsfailed:
+                    break
+            else:
+                status = SURVIVED
         finally:
             os._exit(status)
-
-    def _tried(self, items: list[Any]) -> int:
-        items.sort(key=self._took.__getitem__)
-        for item, following in pairwise([*items, None]):
-            _run(item, following)
-            if self._session.testsfailed:
-                return NOTICED
-        return SURVIVED
 
 
 def source_of(name: str) -> str:
@@ -123,31 +125,14 @@ def source_of(name: str) -> str:
     return next(file for file in files if file.exists()).read_text()
 
 
-def _module(code: CodeType) -> str:
-    file = Path(code.co_filename)
-    return file.parent.name if file.stem == "__init__" else file.stem
-
-
 def _run(item: Any, following: Any) -> None:
     item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
 
 
-def _functions() -> list[FunctionType]:
-    """Every deployed function, wherever it hides: in a class, behind a decorator or a property."""
-    found = (thing for thing in gc.get_objects() if isinstance(thing, FunctionType))
-    return [function for function in found if function.__code__.co_filename.startswith(str(FUNCTIONS))]
-
-
-def _watch(functions: list[FunctionType]) -> None:
-    _MONITORING.use_tool_id(_MONITORING.PROFILER_ID, "mutants")
-    for function in functions:
-        _MONITORING.set_local_events(_MONITORING.PROFILER_ID, function.__code__, _MONITORING.events.PY_START)
-
-
-def install(mutant: Mutant, module: ModuleType, functions: list[FunctionType]) -> None:
-    """Put a mutant in the place of a module that others have imported already."""
-    if mutant.function:
-        codes = {code.co_qualname: code for code in _codes(mutant.code)}
+def install(mutated: CodeType, module: ModuleType, functions: list[FunctionType]) -> None:
+    """Put these functions of a mutated module in the place of the old ones; without any, all else of the module."""
+    if functions:
+        codes = {code.co_qualname: code for code in _codes(mutated)}
         for function in functions:
             if function.__module__ == module.__name__:
                 function.__code__ = codes.get(function.__qualname__, function.__code__)
@@ -155,7 +140,7 @@ def install(mutant: Mutant, module: ModuleType, functions: list[FunctionType]) -
             cached.cache_clear()
         return
     fresh: dict[str, Any] = {"__name__": module.__name__, "__file__": module.__file__}
-    exec(mutant.code, fresh)  # noqa: S102 - our own module, with a fault
+    exec(mutated, fresh)  # noqa: S102 - our own module, with a fault
     for name, old in list(vars(module).items()):
         _replace(name, old, fresh.get(name, old))
 

@@ -7,12 +7,10 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
-LONG = 120  # characters of code that a name shows
 _PAIRS = [(ast.Lt, ast.LtE), (ast.Gt, ast.GtE), (ast.Eq, ast.NotEq), (ast.Is, ast.IsNot), (ast.In, ast.NotIn)]
 _SWAPPED: dict[type[ast.AST], Any] = {a: b for pair in _PAIRS for a, b in (pair, pair[::-1])}
 _SWAPPED |= {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.FloorDiv, ast.Mod: ast.FloorDiv}
@@ -26,17 +24,21 @@ _CLAUSES = [
     re.compile(r"(?<=[TE] )#\w+(?: = :\w+)?, "),
 ]
 
-
 Put = Callable[[ast.AST], None]
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """`code` is the module with the fault, which is in `function`, or outside of all functions where that is None."""
+class Mutant(NamedTuple):
+    """`tree` is the module with the fault, until the next mutant is asked for.
+
+    The fault is in `function`, or outside of all functions where that is None.
+    """
 
     name: str
     function: str | None
-    code: CodeType
+    tree: ast.Module
+
+    def code(self, module: str) -> CodeType:
+        return compile(ast.fix_missing_locations(self.tree), f"callback/{module}.py", "exec")
 
 
 def mutants(source: str, module: str) -> Iterator[Mutant]:
@@ -44,12 +46,11 @@ def mutants(source: str, module: str) -> Iterator[Mutant]:
     tree, names = ast.parse(source), Counter[str]()
     for function, node, parent, put in list(_places(tree, None)):
         for what, variant in _variants(node, parent):
-            put(ast.copy_location(variant, node))
-            code = compile(ast.fix_missing_locations(tree), f"callback/{module}.py", "exec")
-            put(node)
             name = f"{module}.{function}: {what}" if function else f"{module}: {what}"
             names[name] += 1
-            yield Mutant(name if names[name] == 1 else f"{name} ({names[name]})", function, code)
+            put(ast.copy_location(variant, node))
+            yield Mutant(name if names[name] == 1 else f"{name} ({names[name]})", function, tree)
+            put(node)
 
 
 def _places(node: ast.AST, function: str | None, path: str = "") -> Iterator[tuple[str | None, Any, ast.AST, Put]]:
@@ -88,29 +89,32 @@ def _is_wording(node: ast.AST, parent: ast.AST) -> bool:
 
 
 def _variants(node: Any, parent: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    """Name each fault that a node can have, and make it."""
     match node:
         case ast.If() | ast.IfExp() | ast.While():
             yield f"not ({ast.unparse(node.test)})", _but(node, test=ast.UnaryOp(ast.Not(), node.test))
         case ast.Raise() | ast.AugAssign() | ast.Expr():
-            code = ast.unparse(node)
-            # The name alone keeps the cell that a function with `super()` has, and without which none takes its place.
-            nothing = ast.Expr(ast.Name("super", ast.Load())) if "super()" in code else ast.Pass()
-            yield f"without `{_short(code)}`", nothing
+            yield f"without `{ast.unparse(node)}`", ast.Pass()
         case ast.Return(value=ast.expr()) if ast.unparse(node) != "return None":
-            yield f"nothing for `{_short(ast.unparse(node))}`", _but(node, value=None)
-        case ast.ExceptHandler(type=ast.Tuple(elts=kinds)):
-            for kind in kinds:
-                rest = [other for other in kinds if other is not kind]
-                yield f"`{ast.unparse(kind)}` not caught", _but(node, type=ast.Tuple(rest, ast.Load()))
+            yield f"nothing for `{ast.unparse(node)}`", _but(node, value=None)
         case ast.ExceptHandler(type=ast.expr() as kind):
             yield f"`{ast.unparse(kind)}` not caught", _but(node, body=[ast.Raise()])
+        case ast.Dict():
+            for pair, rest in _without_each(list(zip(node.keys, node.values, strict=True))):
+                keys, values = map(list, zip(*rest, strict=True)) if rest else ([], [])
+                yield f"without `{_pair(*pair)}`", _but(node, keys=keys, values=values)
         case ast.expr():
-            for variant in _expressions(node, parent):
-                yield f"`{_short(ast.unparse(node))}` is `{_short(ast.unparse(variant))}`", variant
-            yield from _parts(node)
+            for variant in _others(node, parent):
+                yield f"`{ast.unparse(node)}` is `{ast.unparse(variant)}`", variant
+    for given, rest in _without_each(node.keywords) if isinstance(node, ast.Call) else ():
+        yield f"without `{ast.unparse(given)}` of `{ast.unparse(node.func)}`", _but(node, keywords=rest)
 
 
-def _expressions(node: Any, parent: ast.AST) -> Iterator[ast.expr]:
+def _pair(key: ast.expr | None, value: ast.expr) -> str:
+    return f"{ast.unparse(key)}: {ast.unparse(value)}" if key else f"**{ast.unparse(value)}"
+
+
+def _others(node: Any, parent: ast.AST) -> Iterator[ast.expr]:
     match node:
         case ast.Compare(ops=[op]) if type(op) in _SWAPPED:
             yield _but(node, ops=[_SWAPPED[type(op)]()])
@@ -119,53 +123,40 @@ def _expressions(node: Any, parent: ast.AST) -> Iterator[ast.expr]:
         case ast.BinOp() if type(node.op) in _SWAPPED:
             yield _but(node, op=_SWAPPED[type(node.op)]())
         case ast.BoolOp():
-            for value in node.values:
-                rest = [other for other in node.values if other is not value]
+            for _, rest in _without_each(node.values):
                 yield _but(node, values=rest) if len(rest) > 1 else rest[0]
         case ast.UnaryOp(op=ast.Not()):
             yield node.operand
+        case ast.Tuple() if isinstance(parent, ast.ExceptHandler):
+            yield from (_but(node, elts=rest) for _, rest in _without_each(node.elts))
         case ast.Call(func=ast.Name(id=name)) if name in _OTHER:
             yield _but(node, func=ast.Name(_OTHER[name], ast.Load()))
         case ast.Constant() if not isinstance(parent, ast.Subscript) or isinstance(node.value, int):
-            yield from map(ast.Constant, values(node.value))
+            yield from map(ast.Constant, _values(node.value))
 
 
-def _parts(node: Any) -> Iterator[tuple[str, ast.expr]]:
-    match node:
-        case ast.Dict():
-            for index, (key, value) in enumerate(zip(node.keys, node.values, strict=True)):
-                keys, values = list(node.keys), list(node.values)
-                del keys[index], values[index]
-                label = f"{ast.unparse(key)}: " if key else "**"
-                yield f"without `{_short(label + ast.unparse(value))}`", _but(node, keys=keys, values=values)
-        case ast.Call():
-            for given in node.keywords:
-                rest = [other for other in node.keywords if other is not given]
-                what = _short(f"{ast.unparse(given)}` of `{ast.unparse(node.func)}")
-                yield f"without `{what}`", _but(node, keywords=rest)
-
-
-def _short(code: str) -> str:
-    return code if len(code) <= LONG else f"{code[:LONG]}..."
+def _without_each(parts: list[Any]) -> Iterator[tuple[Any, list[Any]]]:
+    for part in parts:
+        yield part, [other for other in parts if other is not part]
 
 
 def _but(node: Any, **fields: Any) -> Any:
     return type(node)(**vars(node) | fields)
 
 
-def values(value: object) -> Iterator[Any]:
+def _values(value: object) -> Iterator[Any]:
     match value:
         case bool():
             yield not value
         case int():
             yield value + 1
         case str() if "#" in value:
-            yield from expressions(value)
+            yield from _conditions(value)
         case str():
             yield f"{value}~"
 
 
-def expressions(text: str) -> Iterator[str]:
+def _conditions(text: str) -> Iterator[str]:
     """An expression of DynamoDB's without one of its clauses, or with another bound."""
     found = {text[: m.start()] + text[m.end() :]: None for clause in _CLAUSES for m in clause.finditer(text)}
     for bound in re.finditer("<=|<(?!>)", text):
