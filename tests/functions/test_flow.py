@@ -20,19 +20,7 @@ from callback.table import format_utc, parse_utc
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, RETURN_URL, World, sample
 from tests.support.call_purposes import purpose
 from tests.support.recorded_calls import Answer, Call, directly, payload, refuse
-from tests.support.steps import (
-    WAITING,
-    die_in_pass,
-    down,
-    fail_pass_1,
-    fails,
-    once,
-    only,
-    quiet_line,
-    throttle,
-    unanswered,
-    unreachable,
-)
+from tests.support.steps import WAITING, die_in_pass, down, fail_pass_1, fails, hangs, once, only, quiet_line, throttle
 
 
 def done(world: World) -> None:
@@ -186,9 +174,9 @@ def test_write_that_was_sent_twice_is_done_once(world: World, wanted: str) -> No
     assert [line["outcome"] for line in world.log()] == ["completed", "completed"]
 
 
-@pytest.mark.parametrize("hangs", [False, True])
+@pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("other", [World.recheck, partial(die_in_pass, run=World.recheck)], ids=["ran", "runs"])
-def test_run_that_lost_its_claim_changes_nothing(world: World, other: Callable[[World], Any], *, hangs: bool) -> None:
+def test_run_that_lost_its_claim_changes_nothing(world: World, other: Callable[[World], Any], *, late: bool) -> None:
     """A run that outlived its lease records neither its pass nor its failure over another's."""
     world.deliver()
     world.wait(61)
@@ -198,11 +186,11 @@ def test_run_that_lost_its_claim_changes_nothing(world: World, other: Callable[[
         world.wait(91)
         other(world)
         found.append(world.record())
-        if hangs:
-            unanswered(call)
+        if late:
+            hangs(call)
 
     once(world, "lambda.Invoke", overtaken)
-    with pytest.raises(errors.PassTimedOut) if hangs else nullcontext():
+    with pytest.raises(errors.PassTimedOut) if late else nullcontext():
         world.recheck()
     assert found == [world.record()]
 
@@ -210,8 +198,7 @@ def test_run_that_lost_its_claim_changes_nothing(world: World, other: Callable[[
 # --- a pass that fails ---
 
 _FAILURES: dict[str, tuple[Callable[[Call], None], type[Exception]]] = {
-    "timeout": (unanswered, errors.PassTimedOut),
-    "unreachable": (unreachable, errors.PassFailed),
+    "timeout": (hangs, errors.PassTimedOut),
     "throttled": (refuse("TooManyRequestsException", times=9999), errors.PassFailed),
 }
 

@@ -2,34 +2,21 @@
 
 import json
 from datetime import timedelta
-from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
 
 from callback import errors, report
 from callback.errors import FollowUpError, GaveUp, InvalidNotification, PassFailed, PassTimedOut
 from callback.report import kind_of
 from callback.table import format_utc
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample
+from tests.support.call_purposes import purpose
 from tests.support.mails import as_text, failed
-from tests.support.recorded_calls import Call, payload, refuse
-from tests.support.steps import HOUR, ends_mailed, event, fail_pass_1, fails, signed, throttle
+from tests.support.recorded_calls import Call, client_error, payload
+from tests.support.steps import HOUR, ends_mailed, event, fail_pass_1, fails, hangs, signed, throttle
 
-UPDATE = "dynamodb.UpdateItem"
 CARD = "4111111111111111"
-
-
-def on_error_log(code: str, only: str = "") -> Any:
-    """Let the error log refuse the writes of what an expression contains."""
-    hook = refuse(code, times=99)
-
-    def chosen(call: Call) -> None:
-        if "error-log" in call.request["TableName"] and only in call.request["UpdateExpression"]:
-            hook(call)
-
-    return chosen
 
 
 def counts(world: World) -> dict[str, int]:
@@ -46,6 +33,7 @@ def test_error_row_holds_all_that_an_engineer_needs(world: World) -> None:
     world.wire.answers["lambda.Invoke"] = lambda _call: payload({"errorMessage": "no stock"}, error="Unhandled")
     fails(PassFailed, world.deliver)
     row, now = world.error(), format_utc(world.now)
+    assert world.record()["lastError"] == "PassFailed: pass 1: ProcessPaidOrder failed (Unhandled)"
     known = {"functionName": "delayednotify", "errorType": "PassFailed", "checksumStatus": "valid", "occurrences": 1}
     known |= {"orderId": ORDER, "chargeId": CHARGE, "notificationId": NOTIFICATION, "firstAt": now, "lastAt": now}
     known |= {"message": "pass 1: ProcessPaidOrder failed (Unhandled)"}
@@ -58,13 +46,9 @@ def test_error_row_holds_all_that_an_engineer_needs(world: World) -> None:
 
 def test_what_is_tried_again_is_one_row_and_one_mail_and_each_end_another(world: World) -> None:
     """Whichever function fails and how; given up at pass 1, and after a replay at pass 2: as loud as the first time."""
-
-    def late(_call: Call) -> None:
-        raise ReadTimeoutError(endpoint_url="a test")
-
     fail_pass_1(world)
     world.wait(61)
-    world.wire.before["lambda.Invoke"] = late
+    world.wire.before["lambda.Invoke"] = hangs
     fails(PassTimedOut, world.recheck, 1)
     row = world.error()
     known = {"occurrences": 2, "functionName": "recheck", "errorType": "PassTimedOut", "checksumStatus": "valid"}
@@ -104,45 +88,54 @@ def test_event_that_shows_no_id_is_known_by_its_content(world: World) -> None:
     assert len(world.mails()) == 2
 
 
-def test_huge_event_and_long_traceback_fit_the_row_by_their_ends(world: World) -> None:
-    """What was raised is at the end of a traceback; nothing is cut through a card number."""
+def test_secret_in_an_error_of_any_length_is_masked_wherever_it_goes(world: World) -> None:
+    """In row, mail, log, and in what Lambda prints; no cut goes through a card number; a traceback has its end."""
 
     def fail(_call: Call) -> None:
-        raise RuntimeError(f"{CARD} " * 1200) from ValueError("y" * 9000)
+        raise RuntimeError(f"{CARD} of tokn_test_planted " * 700) from ValueError("y" * 9000)
 
     world.wire.before["lambda.Invoke"] = fail
     huge = {"extra": [f"y{CARD[:-1]} " * 900] * 50, "more": "x" * 200_000}
-    fails(RuntimeError, world.deliver, sample("authorized") | huge)
-    row = world.error()
-    assert len(row["event"]) <= 64_000
-    assert len(row["traceback"]) <= 8000
+    raised, row = str(fails(RuntimeError, world.deliver, sample("authorized") | huge)), world.error()
+    assert (len(row["event"]) <= 64_000, len(row["traceback"]) <= 8000) == (True, True)
     assert row["traceback"].endswith("[redacted]\n")
-    assert "1111" not in row["traceback"] + row["message"] + world.log()[-1]["error"]
+    for text in (raised, row["message"], row["traceback"], json.dumps(world.mails()), world.printed.getvalue()):
+        assert "[redacted] of [redacted]" in text
+        assert not any(secret in text for secret in (CARD[:8], "tokn_test"))
 
 
 # --- nothing in a report replaces the error ---
 
 
-# What is down, what is counted, and how many mails were tried then and after the next failure.
-_DOWN: dict[str, tuple[dict[str, Any], dict[str, int], tuple[int, int]]] = {
-    "log": ({UPDATE: on_error_log("InternalServerError")}, {"LogFailed": 1, "MailFailed": 1}, (0, 1)),
-    "row": ({UPDATE: on_error_log("AccessDeniedException", only="occurrences")}, {"LogFailed": 1}, (1, 1)),
-    "mark": ({UPDATE: on_error_log("ThrottlingException", only="mailedAt")}, {"MailFailed": 1}, (1, 2)),
-    "mail": ({"ses.SendEmail": refuse("Throttling", times=99)}, {"MailFailed": 1}, (1, 2)),
+_LOG = ("log the error", "count the mail", "remember the mail")
+# Which calls are refused, what is counted, and how many mails were tried then and after the next failure.
+_DOWN: dict[str, tuple[tuple[str, ...], dict[str, int], tuple[int, int]]] = {
+    "log": (_LOG, {"LogFailed": 1, "MailFailed": 1}, (0, 1)),
+    "row": (("log the error",), {"LogFailed": 1}, (1, 1)),
+    "mark": (("remember the mail",), {"MailFailed": 1}, (1, 2)),
+    "mail": (("send the mail",), {"MailFailed": 1}, (1, 2)),
+    "both": ((*_LOG, "send the mail"), {"LogFailed": 1, "MailFailed": 1}, (0, 1)),
 }
-_DOWN["both"] = (_DOWN["log"][0] | _DOWN["mail"][0], *_DOWN["log"][1:])
 
 
-@pytest.mark.parametrize(("hooks", "counted", "mails"), _DOWN.values(), ids=_DOWN)
+@pytest.mark.parametrize(("refused", "counted", "mails"), _DOWN.values(), ids=_DOWN)
 def test_failing_report_hides_nothing(
-    world: World, hooks: dict[str, Any], counted: dict[str, int], mails: tuple[int, int]
+    world: World, refused: tuple[str, ...], counted: dict[str, int], mails: tuple[int, int]
 ) -> None:
     """Error log or SES down or denied: the error goes on, warned of and counted; the next failure sends the mail."""
-    world.wire.before |= hooks
+
+    def refusing(call: Call) -> None:
+        if purpose(call) in refused:
+            raise client_error("AccessDeniedException", call)
+
+    world.wire.before = dict.fromkeys(("dynamodb.UpdateItem", "ses.SendEmail"), refusing)
     fail_pass_1(world)
     assert (counts(world), len(world.mails())) == (counted, mails[0])
     assert len(world.log()[-1]["warnings"]) == len(counted)
     assert world.record()["lastError"].startswith("PassFailed: ")
+    if refused == ("log the error",):  # the row only remembers the mail, which does not claim to know how often
+        [row] = [row for row in world.rows("CALLBACK_ERROR_LOG_TABLE") if "mailedAt" in row]
+        assert (set(row), "Seen" in as_text(world)) == ({"errorId", "mailedAt", "expiresAt"}, False)
     world.wire.before.clear()
     throttle(world)
     world.wait(61)
@@ -150,34 +143,11 @@ def test_failing_report_hides_nothing(
     assert (counts(world), len(world.mails())) == ({}, mails[1])
 
 
-def test_mail_without_a_row_leaves_one_that_expires(world: World) -> None:
-    """It only remembers the mail, and the mail does not claim to know how often."""
-    world.wire.before[UPDATE] = on_error_log("InternalServerError", only="occurrences")
-    fail_pass_1(world)
-    [row] = [row for row in world.rows("CALLBACK_ERROR_LOG_TABLE") if "mailedAt" in row]
-    assert set(row) == {"errorId", "mailedAt", "expiresAt"}
-    assert "Seen" not in as_text(world)
-
-
 def test_fault_of_the_reporter_itself_replaces_no_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug in here costs the row and the mail, never what is reported."""
     monkeypatch.setattr(report, "kind_of", Mock(side_effect=KeyError("a bug")))
     fails(InvalidNotification, world.deliver, event("hello"))
     assert (counts(world), world.log()[-1]["errorType"]) == ({"ReportFailed": 1}, "InvalidNotification")
-
-
-def test_secret_in_an_error_text_is_masked_wherever_the_error_goes(world: World) -> None:
-    """What a service quotes back: masked in row, mail, log, and in what Lambda prints of a foreign error."""
-    planted = f"card {CARD} of tokn_test_planted"
-
-    def quoting(call: Call) -> None:
-        raise ClientError({"Error": {"Code": "InternalServerError", "Message": planted}}, call.operation)
-
-    world.wire.before |= {"dynamodb.PutItem": quoting, "dynamodb.GetItem": quoting}
-    raised, row = str(fails(ClientError, world.deliver)), world.error()
-    for text in (raised, row["message"], row["traceback"], json.dumps(world.mails()), world.printed.getvalue()):
-        assert "card [redacted] of [redacted]" in text
-        assert not any(secret in text for secret in (CARD, "tokn_test"))
 
 
 # --- what each error is, and the line ---

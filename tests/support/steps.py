@@ -86,7 +86,7 @@ def unreachable(_call: Call) -> None:
     raise EndpointConnectionError(endpoint_url="a test")
 
 
-def unanswered(_call: Call) -> None:
+def hangs(_call: Call) -> None:
     """Fail as a service that has taken the request and does not answer in time."""
     raise ReadTimeoutError(endpoint_url="a test")
 
