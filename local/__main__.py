@@ -6,21 +6,20 @@ import re
 import signal
 import sys
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from docker.errors import DockerException
 from rich.console import Console
 
-from local import containers, emulator, report
-from local.emulator import StackError
-from local.engine import ARCHITECTURE
+from local import emulator, report
+from local.emulator import ARCHITECTURE, StackError
 from local.run import SWEEP_EVERY, play, send_and_wait
 from local.samples import EVENTS, EventError, read_sample, samples
-from local.stack import KEPT, Options, end_kept, kept, must_be_kept, running
+from local.stack import FUNCTIONS, KEPT, Options, end_kept, kept, must_be_kept, running
 
-_ERRORS = (EventError, StackError, OSError, ClientError, BotoCoreError, DockerException)
+_ERRORS = (EventError, StackError, OSError, ClientError, BotoCoreError)
 _NEXT = """
 Next:
   make send                 a notification, as Notify sends it: [EVENT=] [COUNT=]
@@ -72,7 +71,7 @@ def up(console: Console, arguments: argparse.Namespace) -> int:
             end_kept()  # one that was never completed
             options = Options(arguments.delay, arguments.latency, arguments.failures)
             with running(console, options, samples(), keep=True) as deployed:
-                containers.write_template(deployed)
+                import_module("local.containers").write_template(deployed)
             since = "up"
         KEPT.write_text(json.dumps({"emulator": asdict(deployed.emulator), "session": deployed.reach}))
     console.print(f"{since}: process {deployed.emulator.pid}, log {deployed.emulator.log}", soft_wrap=True)
@@ -108,8 +107,14 @@ def _number(text: str) -> int:
     return int(text)
 
 
-_ALL = (run, up, down, env, send, containers.invoke, containers.debug, containers.image)
-COMMANDS = {one.__name__: one for one in _ALL}
+def _in_container(console: Console, arguments: argparse.Namespace) -> int:
+    # Imported only here: the SAM CLI and the engine's client take as long as all else together.
+    containers: Any = import_module("local.containers")
+    return int(getattr(containers, arguments.command)(console, arguments))
+
+
+COMMANDS = {one.__name__: one for one in (run, up, down, env, send)}
+COMMANDS |= dict.fromkeys(("invoke", "debug", "image"), _in_container)
 _OPTIONS: dict[str, dict[str, Any]] = {
     "delay": {"type": _number, "default": 60, "help": "seconds between the passes"},
     "latency": {"type": _number, "default": 300, "help": "how long ProcessPaidOrder takes, in ms"},
@@ -118,7 +123,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "limit": {"type": _number, "help": "how many seconds to watch a run at most, if not as long as it may take"},
     "count": {"type": _number, "default": 1, "help": "how many notifications to send"},
     "event": {"type": Path, "help": "an event file to send instead of the samples"},
-    "function": {"choices": containers.FUNCTIONS, "default": containers.FUNCTIONS[0], "help": "the one to run"},
+    "function": {"choices": FUNCTIONS, "default": FUNCTIONS[0], "help": "the one to run"},
     "address": {"help": "where containers find this machine, if not where the engine says"},
     "base": {"help": "the image that functions run in, if not AWS's or its stand-in"},
     "image": {"action": "store_true", "help": "the image flavour instead of the zip"},

@@ -21,17 +21,16 @@ from rich.console import Console
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
 from local import engine
-from local.emulator import ACCOUNT, HOST, REGION, ROOT, STATE
-from local.engine import ARCHITECTURE, Engine
+from local.emulator import ACCOUNT, ARCHITECTURE, HOST, REGION, ROOT, STATE
+from local.engine import Engine
 from local.samples import EVENTS, read_event
-from local.stack import BUILD, Stack, build, emulators_python, install_debugger, must_be_kept, sam_build
+from local.stack import BUILD, FUNCTIONS, Stack, build, emulators_python, install_debugger, must_be_kept, sam_build
 
 TEMPLATE = STATE / "sam-local.yaml"
 IMAGE_BUILD = ROOT / ".aws-sam" / "image"
 TAG = "payment3-follow-up"
 # The SAM CLI names the image after the first function that it is for.
 IMAGE = f"delayednotifyfunction:{TAG}"
-FUNCTIONS = ("DelayedNotifyFunction", "RecheckFunction", "SweepFunction", "RetryFunction")
 RUNTIME = "3.12"
 DEBUG_PORT = 5678
 # A container's name for its host; Docker Desktop knows it by itself, elsewhere --add-host makes it known.

@@ -25,6 +25,7 @@ MAIN = ROOT / "local" / "emulator_main.py"
 HOST = "127.0.0.1"
 REGION = "ap-southeast-1"
 ACCOUNT = "123456789012"
+ARCHITECTURE = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 # No proxy leads to this machine itself.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

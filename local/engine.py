@@ -12,9 +12,8 @@ import docker
 from docker.errors import DockerException
 from rich.console import Console
 
-from local.emulator import ROOT, StackError
+from local.emulator import ARCHITECTURE, ROOT, StackError
 
-ARCHITECTURE = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 AWS = "public.ecr.aws/lambda/python"
 STAND_IN = "delayednotify/lambda-stand-in:3.12"
 PARTS = ROOT / "local" / "stand-in"
@@ -82,7 +81,10 @@ class Engine:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise StackError((done.stdout + done.stderr)[-1500:].strip())
-            self.client.images.build(path=folder, tag=STAND_IN, rm=True)
+            try:
+                self.client.images.build(path=folder, tag=STAND_IN, rm=True)
+            except DockerException as error:
+                raise StackError(f"{STAND_IN} cannot be built: {error}") from error
         # The SAM CLI adds its emulator to an image once, and would go on using that.
         repository = STAND_IN.partition(":")[0]
         tags = [tag for image in self.client.images.list(name=repository) for tag in image.tags]

@@ -28,6 +28,7 @@ BUILD = ROOT / ".aws-sam" / "local"
 # What `make up` started; `followups --local` reads it, too.
 KEPT = STATE / "up.json"
 BRANCH = "dev"
+FUNCTIONS = ("DelayedNotifyFunction", "RecheckFunction", "SweepFunction", "RetryFunction")
 NAME = f"payment3-follow-up-{BRANCH}"
 SECRET = {"secretKey": "skey_local_not_a_real_key"}
 SHOP = "https://shop.local.example"
@@ -241,16 +242,19 @@ def create_surroundings(stack: Stack, options: Options) -> None:
 
 def _packaged(stack: Stack) -> str:
     # As `sam deploy` does it, in a fifth of its time. The template goes to a bucket, too: it is too large for a call.
-    # All functions are built from the same files and share an archive.
-    template, folder = yaml.safe_load((BUILD / "template.yaml").read_text()), BUILD / "DelayedNotifyFunction"
-    for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["CodeUri"] = f"s3://{_BUCKET}/code"
-    s3 = stack.client("s3")
+    s3, (template, code) = stack.client("s3"), packaged(f"s3://{_BUCKET}/code")
     s3.create_bucket(Bucket=_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    s3.put_object(Bucket=_BUCKET, Key="code", Body=_zipped(folder.rglob("*"), folder))
-    s3.put_object(Bucket=_BUCKET, Key="template.json", Body=json.dumps(template).encode())
+    s3.put_object(Bucket=_BUCKET, Key="code", Body=code)
+    s3.put_object(Bucket=_BUCKET, Key="template.json", Body=template)
     return f"{stack.emulator.url}/{_BUCKET}/template.json"
+
+
+def packaged(code: str) -> tuple[bytes, bytes]:
+    """Return the built template, and what it finds at `code`: all functions are built from the same files."""
+    template, folder = yaml.safe_load((BUILD / "template.yaml").read_text()), BUILD / FUNCTIONS[0]
+    for function in FUNCTIONS:
+        template["Resources"][function]["Properties"]["CodeUri"] = code
+    return json.dumps(template).encode(), _zipped(folder.rglob("*"), folder)
 
 
 def _zipped(files: Iterable[Path], folder: Path) -> bytes:

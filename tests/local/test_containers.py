@@ -1,5 +1,9 @@
-"""`sam local`, as far as it can be tested without a container engine; `make sam-local` runs the containers."""
+"""`sam local` and the image flavour, as far as they can be tested without a container engine.
 
+`make sam-local` runs the containers.
+"""
+
+import copy
 import io
 import json
 import os
@@ -16,16 +20,18 @@ import pytest
 from docker.errors import APIError
 from rich.console import Console
 from samcli.local.docker.lambda_debug_settings import LambdaDebugSettings
+from samtranslator.translator.transform import transform
 
 from local import containers, engine
-from local.containers import DEBUG_PORT, SamLocal, debugging
-from local.emulator import ROOT, Emulator, StackError, leave_account
+from local.containers import DEBUG_PORT, IMAGE, SamLocal, debugging, derive
+from local.emulator import ARCHITECTURE, ROOT, Emulator, StackError, leave_account
 from local.engine import STAND_IN, Engine
 from local.report import Check, print_checks
-from local.stack import BUILD, Stack
+from local.stack import BUILD, FUNCTIONS, Stack
+from tests.support.template import NoPolicies, source
 
 QUIET = Console(quiet=True)
-OURS = f"{engine.AWS}:3.12-{engine.ARCHITECTURE}"
+OURS = f"{engine.AWS}:3.12-{ARCHITECTURE}"
 DIGEST = f"{engine.AWS}@sha256:"
 
 
@@ -49,21 +55,10 @@ def an_engine(
 # --- which engine ---
 
 
-def test_missing_engine_is_exit_2_with_what_to_install() -> None:
-    """Where no engine answers, the command prints where it asked and what to install, before it starts anything."""
-    environment = {**os.environ, "PYTHONPATH": f"functions{os.pathsep}.", "DOCKER_HOST": "unix:///no/such.sock"}
-    command = [sys.executable, "-m", "local", "image"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "No container engine answers at DOCKER_HOST=unix:///no/such.sock" in done.stderr
-    assert "apt-get install docker.io" in done.stderr
-    assert "Finch" in done.stderr
-
-
 def test_engine_behind_tls_is_found_as_docker_s_client_finds_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DOCKER_TLS_VERIFY and DOCKER_CERT_PATH count; where they lead nowhere, the error is that of a missing engine."""
+    """DOCKER_TLS_VERIFY and DOCKER_CERT_PATH count; where no engine answers, the error says what to install."""
     monkeypatch.setattr("docker.APIClient._retrieve_server_version", lambda _: "1.41")
     monkeypatch.setattr("docker.DockerClient.ping", lambda _: True)
     for name in ("ca", "cert", "key"):
@@ -75,37 +70,28 @@ def test_engine_behind_tls_is_found_as_docker_s_client_finds_it(
     assert api.base_url == "https://engine.example:2376"
     assert api.cert == (str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"))
     (tmp_path / "cert.pem").unlink()
-    with pytest.raises(StackError, match="No container engine answers at DOCKER_HOST=tcp://engine"):
+    says = r"No container engine answers at DOCKER_HOST=tcp://engine(.|\n)+apt-get install docker.io(.|\n)+Finch"
+    with pytest.raises(StackError, match=says):
         engine.find()
 
 
 @pytest.mark.parametrize(
-    ("version", "name"),
+    ("kind", "network", "ranges", "found"),
     [
-        ({"Version": "20.10.24", "Components": [{"Name": "Engine"}, {"Name": "runc"}]}, "Docker Engine 20.10.24"),
-        ({"Version": "4.3.1", "Components": [{"Name": "Podman Engine"}]}, "Podman Engine 4.3.1"),
+        ("Engine", "bridge", [{"Subnet": "172.18.0.0/16"}], ("Docker Engine 1.2", "172.18.0.1")),
+        ("Podman Engine", "podman", [{"Gateway": "10.88.0.2"}], ("Podman Engine 1.2", "10.88.0.2")),
+        ("Engine", "host", [], ("Docker Engine 1.2", None)),
     ],
 )
-def test_report_names_the_engine(version: dict[str, Any], name: str) -> None:
-    """The report names the engine and its version."""
-    assert an_engine(version=lambda: version).name == name
-
-
-@pytest.mark.parametrize(
-    ("name", "ranges", "address"),
-    [
-        ("bridge", [{"Subnet": "172.18.0.0/16"}], "172.18.0.1"),
-        ("podman", [{"Subnet": "10.88.0.0/16", "Gateway": "10.88.0.2"}], "10.88.0.2"),
-        ("host", [], None),
-    ],
-)
-def test_containers_find_this_machine_at_the_engine_s_gateway(
-    name: str, ranges: list[dict[str, str]], address: str | None, monkeypatch: pytest.MonkeyPatch
+def test_engine_is_named_and_its_gateway_found(
+    kind: str, network: str, ranges: object, found: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On Linux it is the gateway of the engine's own network, whatever its numbers."""
+    """The report names it. On Linux containers find this machine at its network's gateway, whatever the numbers."""
     monkeypatch.setattr("platform.system", lambda: "Linux")
-    network = SimpleNamespace(attrs={"Name": name, "IPAM": {"Config": ranges}})
-    assert an_engine(networks=SimpleNamespace(list=lambda: [network])).address == address
+    networks = [SimpleNamespace(attrs={"Name": network, "IPAM": {"Config": ranges}})]
+    version = {"Version": "1.2", "Components": [{"Name": kind}, {"Name": "runc"}]}
+    one = an_engine(version=lambda: version, networks=SimpleNamespace(list=lambda: networks))
+    assert (one.name, one.address) == found
 
 
 # --- which image ---
@@ -132,15 +118,8 @@ def test_image_is_aws_s_own_where_it_can_be_had(
     assert (image, len(built)) == ((STAND_IN, 1) if chosen == "built" else (chosen, 0))
 
 
-def test_stand_in_is_of_this_machine_only() -> None:
-    """An image for the other architecture needs AWS's base image, and the message says so."""
-    other = "x86_64" if engine.ARCHITECTURE == "arm64" else "arm64"
-    with pytest.raises(StackError, match="this machine's"):
-        an_engine().base_image(QUIET, None, other)
-
-
 def test_stand_in_is_never_taken_for_aws_s() -> None:
-    """Its name, its labels and every report say what it is, even under another's name."""
+    """Its name, its labels and every report say what it is, even under another's name; it is of this machine only."""
     dockerfile = (engine.PARTS / "Dockerfile").read_text()
     [title] = re.findall(r'image\.title="([^"]+)"', dockerfile)
     assert "aws" not in STAND_IN
@@ -148,21 +127,22 @@ def test_stand_in_is_never_taken_for_aws_s() -> None:
     labelled = {"Config": {"Labels": {"org.opencontainers.image.title": title}}}
     assert an_engine({OURS}, about=labelled).describe(OURS) == f"{OURS} (NOT AWS's: {title})"
     assert an_engine({OURS}).describe(OURS) == OURS
+    with pytest.raises(StackError, match="this machine's"):
+        an_engine().base_image(QUIET, None, "x86_64" if ARCHITECTURE == "arm64" else "arm64")
 
 
 @pytest.mark.parametrize(
-    ("base", "there", "digests", "pin"),
+    ("base", "digests", "pin"),
     [
-        (OURS, {OURS}, [f"{DIGEST}1a2b"], f"{DIGEST}1a2b"),
-        (STAND_IN, {STAND_IN}, [], f"{DIGEST}..."),
-        ("my/own:1", (), [], f"{DIGEST}..."),
-        (f"{DIGEST}1a2b", (), [], None),
+        (OURS, [f"{DIGEST}1a2b"], f"{DIGEST}1a2b"),
+        (STAND_IN, [], f"{DIGEST}..."),
+        (f"{DIGEST}1a2b", [], None),
     ],
-    ids=["pulled", "stand-in", "not-listed", "pinned"],
+    ids=["pulled", "stand-in", "pinned"],
 )
-def test_base_without_a_digest_is_reported(base: str, there: set[str], digests: list[str], pin: str | None) -> None:
+def test_base_without_a_digest_is_reported(base: str, digests: list[str], pin: str | None) -> None:
     """`make image` prints one line, with the digest to name if the engine knows one (docs/decisions/22)."""
-    line = an_engine(there, about={"RepoDigests": digests}).unpinned(base)
+    line = an_engine({base}, about={"RepoDigests": digests}).unpinned(base)
     says = f"base is not pinned: its tag may name another image tomorrow; BASE={pin} pins it"
     assert line == (says if pin else None)
 
@@ -179,32 +159,26 @@ def test_stand_in_names_what_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path:
 # --- how functions are run ---
 
 
-def test_sam_has_no_way_to_a_real_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a profile nor an endpoint of the shell's reaches `sam local`; the engine's name does."""
+@pytest.mark.parametrize("address", ["172.17.0.1", None], ids=["on-linux", "elsewhere"])
+def test_sam_has_no_way_to_a_real_account(address: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a profile nor an endpoint of the shell's reaches `sam local`; the engine's name does.
+
+    It pulls nothing: a zip runs in the chosen image, an image in itself.
+    """
     mine = dict.fromkeys(("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"), "mine")
     monkeypatch.setattr(os, "environ", os.environ | mine | {"DOCKER_HOST": "unix:///engine.sock"})
     leave_account()
-    environment = SamLocal(Stack(Emulator(1, 4566)), an_engine(), "base:1", "172.17.0.1").environment()
+    of_zip, of_image = (SamLocal(Stack(Emulator(1, 4566)), an_engine(), "base:1", address, it) for it in (False, True))
+    environment = of_zip.environment()
     assert "mine" not in environment.values()
     assert environment["AWS_ACCESS_KEY_ID"] == "123456789012"
     assert environment["DOCKER_HOST"] == "unix:///engine.sock"
     assert environment["AWS_ENDPOINT_URL_STS"] == "http://127.0.0.1:4566"
-
-
-@pytest.mark.parametrize(
-    ("image", "address", "more"),
-    [
-        (False, "172.17.0.1", ["--invoke-image", "base:1", "--add-host", "host.docker.internal:172.17.0.1"]),
-        (True, None, []),
-    ],
-    ids=["zip-on-linux", "image-elsewhere"],
-)
-def test_sam_gets_image_and_address(image: bool, address: str | None, more: list[str]) -> None:  # noqa: FBT001 - a table's column
-    """A zip runs in the chosen image, an image in itself; nothing is pulled meanwhile."""
-    sam = SamLocal(Stack(Emulator(1, 4566)), an_engine(), "base:1", address, image)
-    command = sam.command("invoke", "RecheckFunction")
-    assert command[1:4] == ["local", "invoke", "RecheckFunction"]
-    assert command[command.index("--skip-pull-image") + 1 :] == more
+    host = ["--add-host", f"host.docker.internal:{address}"] if address else []
+    for sam, image in ((of_zip, ["--invoke-image", "base:1"]), (of_image, [])):
+        command = sam.command("invoke", "RecheckFunction")
+        assert command[1:4] == ["local", "invoke", "RecheckFunction"]
+        assert command[command.index("--skip-pull-image") + 1 :] == image + host
 
 
 @pytest.mark.parametrize(("version", "folder"), [("3.12", "local"), ("3.11", "containers")])
@@ -236,6 +210,62 @@ def test_debugger_is_where_the_editor_attaches(monkeypatch: pytest.MonkeyPatch) 
     assert entries[0] == entries[1]
 
 
+# --- the image flavour ---
+
+
+@pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
+def test_flavours_are_equal_in_all_but_packaging(architecture: str) -> None:
+    """Transformed, both have the same resources, permissions, alarms, parameters and outputs.
+
+    One image, built once, for all functions and for one architecture; the zip's handler is its command.
+    """
+    derived = derive(source(), architecture, "base:1")
+    builds = [derived["Resources"][name]["Metadata"] for name in FUNCTIONS]
+    assert all(build == builds[0] and build["DockerBuildArgs"] == {"BASE": "base:1"} for build in builds)
+    uri = f"123456789012.dkr.ecr.ap-southeast-1.amazonaws.com/{IMAGE}"
+    as_zip, as_image = _transformed(source(), CodeUri="s3://a-bucket/code"), _transformed(derived, ImageUri=uri)
+    parameter = as_image["Parameters"].pop("Architecture")
+    assert (parameter["Default"], parameter["AllowedValues"]) == (architecture, [architecture])
+    del as_zip["Parameters"]["Architecture"]
+    for name in FUNCTIONS:
+        of_zip, of_image = (made["Resources"][name]["Properties"] for made in (as_zip, as_image))
+        assert of_zip.pop("Runtime") == "python3.12"
+        assert of_image.pop("PackageType") == "Image"
+        assert of_image.pop("ImageConfig") == {"Command": [of_zip.pop("Handler")]}
+        assert of_image.pop("Code") == {"ImageUri": uri}
+        del of_zip["Code"]
+    assert as_image == as_zip
+
+
+def _transformed(template: dict[str, Any], **code: str) -> dict[str, Any]:
+    """What CloudFormation makes of it, with the code where `sam package` puts it."""
+    template = copy.deepcopy(template)
+    for name in FUNCTIONS:
+        template["Resources"][name]["Properties"] |= code
+    made: dict[str, Any] = transform(template, {}, NoPolicies())
+    for resource in made["Resources"].values():
+        resource.pop("Metadata", None)  # how to build it
+    return made
+
+
+def test_image_holds_what_is_deployed_and_is_locked() -> None:
+    """Every package of functions/, wheels by hash only, and bytecode; the last stage runs nothing and adds no tool.
+
+    Nothing else of the folder is sent to the engine, bytecode of this machine least of all.
+    """
+    dockerfile = (ROOT / "functions" / "Dockerfile").read_text()
+    packages = {folder.parent.name for folder in (ROOT / "functions").glob("*/__init__.py")}
+    build, last = re.split(r"^FROM .*$", dockerfile, flags=re.MULTILINE)[1:]
+    assert set(re.findall(r"^COPY (\w+) \1$", build, re.MULTILINE)) == packages
+    for option in ("--require-hashes", "--only-binary=:all:", "--no-deps"):
+        assert option in build
+    assert "compileall -q --invalidation-mode unchecked-hash" in build
+    assert re.findall(r"^[A-Z]+", last, re.MULTILINE) == ["COPY", "CMD"]
+    assert re.search(r"^ARG BASE=public\.ecr\.aws/lambda/python:3\.12$", dockerfile, re.MULTILINE)
+    sent = re.findall(r"^!(\S+)$", (ROOT / "functions" / ".dockerignore").read_text(), re.MULTILINE)
+    assert set(sent) == set(re.findall(r"^COPY (\w\S*) ", dockerfile, re.MULTILINE))
+
+
 # --- what is said ---
 
 
@@ -257,18 +287,10 @@ def test_document_shows_both_flavours_and_nothing_of_a_machine() -> None:
     assert ("NOT AWS's: Stand-in" in text) == (STAND_IN in text)
 
 
-@pytest.mark.parametrize(
-    ("host", "code", "says"),
-    [
-        ("unix:///no/such.sock", 0, "NOT TESTED: sh -c exit 3\n!!! DOCKER_HOST=unix:///no/such.sock does not answer"),
-        ("tcp://127.0.0.1:1", 3, ""),
-    ],
-    ids=["skipped", "run"],
-)
-def test_ci_reports_what_it_skipped(host: str, code: int, says: str) -> None:
+@pytest.mark.parametrize(("host", "code"), [("unix:///no/such.sock", 0), ("tcp://127.0.0.1:1", 3)])
+def test_ci_reports_what_it_skipped(host: str, code: int) -> None:
     """Without an engine the command is skipped with a reason; otherwise its exit code counts."""
     command: list[str | Path] = [ROOT / ".ci" / "with-engine", "sh", "-c", "exit 3"]
-    environment = {**os.environ, "DOCKER_HOST": host}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=os.environ | {"DOCKER_HOST": host}, capture_output=True, text=True, check=False)
     assert done.returncode == code
-    assert says in done.stderr
+    assert (f"NOT TESTED: sh -c exit 3\n!!! DOCKER_HOST={host} does not answer" in done.stderr) == (code == 0)

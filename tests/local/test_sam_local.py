@@ -23,12 +23,12 @@ from rich.console import Console
 
 from callback.table import format_utc
 from local import engine
-from local.containers import FUNCTIONS, IMAGE, SamLocal, bridged, debugging, sam_local
+from local.containers import IMAGE, SamLocal, bridged, debugging, sam_local
 from local.emulator import HOST, STATE, StackError, free_port, leave_account
 from local.report import passes_checks
 from local.run import Progress, Watcher
 from local.samples import EVENTS, NAMES, deliver_anew, samples
-from local.stack import Options, Stack, running
+from local.stack import FUNCTIONS, Options, Stack, running
 
 pytestmark = [
     pytest.mark.containers,
