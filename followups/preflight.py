@@ -20,9 +20,8 @@ from followups.output import STYLES, Column, Row, Sheet, printable
 from followups.stack import Stack
 
 Item = Mapping[str, Any]
-Level = Literal["ok", "warn", "stop"]
-Found = tuple[Level, str, str]
-"""What a check finds: the level, the text, and what to do ("" where there is nothing to do)."""
+Found = tuple[Literal["ok", "warn", "stop"], str]
+"""What a check finds: the level, and a text that says after an arrow what to do."""
 
 _TODO = {
     "key": "a key cannot be changed: name another table, or none, and one is made",
@@ -30,13 +29,10 @@ _TODO = {
     "time": "enable it on expiresAt, or what is written is never deleted",
 }
 _OF_TABLES = ("dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive", "kms:DescribeKey")
-_OF_OTHERS = (
-    "lambda:GetFunctionConfiguration",
-    "secretsmanager:GetSecretValue",
-    "ses:GetAccount",
-    "ses:GetEmailIdentity",
-)
-PERMISSIONS = ("sts:GetCallerIdentity", "cloudformation:DescribeStacks", *_OF_TABLES, *_OF_OTHERS)
+_OF_MAILS = ("ses:GetAccount", "ses:GetEmailIdentity")
+_OF_ALL = ("sts:GetCallerIdentity", "cloudformation:DescribeStacks")
+PERMISSIONS = (*_OF_ALL, *_OF_TABLES, "lambda:GetFunctionConfiguration", "secretsmanager:GetSecretValue", *_OF_MAILS)
+_NOT_FOUND = ("ResourceNotFoundException", "NotFoundException")
 _ASSIGNED = re.compile(r'(?:ParameterKey=)?([A-Za-z0-9]+)(?:,ParameterValue)?=("?)(.*)\2', re.DOTALL)
 
 
@@ -77,82 +73,79 @@ class Preflight:
         try:
             return getattr(self.client(service), xform_name(operation))(**request)
         except (ClientError, BotoCoreError) as error:
-            code = getattr(error, "response", {}).get("Error", {}).get("Code")
-            if code in {"ResourceNotFoundException", "NotFoundException"}:
-                found = "stop", "it does not exist", "create it, or correct the parameter that names it"
+            if getattr(error, "response", {}).get("Error", {}).get("Code") in _NOT_FOUND:
+                found = "stop", "it does not exist → create it, or correct the parameter that names it"
             else:
-                found = "warn", f"not readable: {permission}: {printable(str(error))}", "allow it, or check by hand"
+                text = f"not readable: {permission}: {printable(str(error))}"
+                found = "warn", f"{text} → allow it, or check by hand"
             raise Unanswered(found) from error
 
     def _table(self, logical: str, name: str) -> Iterator[Found]:
         table = self._ask("dynamodb:DescribeTable", TableName=name)["Table"]
         if (state := table["TableStatus"]) != "ACTIVE":
-            yield "warn", f"it is {state}", "wait until it is ACTIVE"
-        properties = self.resources[logical]["Properties"]
-        yield from _compared(_keys(properties), _keys(table), "stop")
-        if expires := properties.get("TimeToLiveSpecification"):
+            yield "warn", f"it is {state} → wait until it is ACTIVE"
+        declared, there = self.resources[logical]["Properties"], _keys(table)
+        for what, expected in _keys(declared).items():
+            yield _compared(what, there.get(what, "none"), expected)
+        if expires := declared.get("TimeToLiveSpecification"):
             about = self._ask("dynamodb:DescribeTimeToLive", TableName=name)["TimeToLiveDescription"]
             by = about["AttributeName"] if about["TimeToLiveStatus"] in {"ENABLED", "ENABLING"} else "none"
-            yield from _compared({"time to live": expires["AttributeName"]}, {"time to live": by}, "warn")
+            yield _compared("time to live", by, expires["AttributeName"])
         sealed_by = table.get("SSEDescription", {}).get("KMSMasterKeyArn")
         if sealed_by not in {None, self.parameters["KmsKeyArn"]} and self._is_own(sealed_by):
             todo = "name it as KmsKeyArn, or allow the functions' roles kms:Decrypt in that key's policy"
-            yield "warn", f"encrypted under a key of your own, {sealed_by}", todo
+            yield "warn", f"encrypted under a key of your own, {sealed_by} → {todo}"
 
     def _is_own(self, key: str) -> bool:
         return bool(self._ask("kms:DescribeKey", KeyId=key)["KeyMetadata"].get("KeyManager") != "AWS")
 
     def _process_paid_order(self, name: str) -> Iterator[Found]:
-        about, allowed = (
-            self._ask("lambda:GetFunctionConfiguration", FunctionName=name),
-            self.parameters["PassTimeoutSeconds"],
-        )
+        about = self._ask("lambda:GetFunctionConfiguration", FunctionName=name)
+        allowed, takes = int(self.parameters["PassTimeoutSeconds"]), about.get("Timeout", 3)
         if (state := about.get("State", "Active")) in {"Failed", "Pending"}:
-            yield "stop", f"its state is {state}", "repair it: each pass would fail"
-        elif (takes := about["Timeout"]) > int(allowed):
+            yield "stop", f"its state is {state} → repair it: each pass would fail"
+        elif takes > allowed:
             text = f"it may run {takes} s, a pass only {allowed}: what takes longer counts as failed, and is run again"
-            yield "warn", text, "raise PassTimeoutSeconds (at most 120), or lower its timeout"
+            yield "warn", f"{text} → raise PassTimeoutSeconds (at most 120), or lower its timeout"
         else:
-            yield "ok", f"its timeout of {takes} s fits PassTimeoutSeconds={allowed}", ""
+            yield "ok", f"its timeout of {takes} s fits PassTimeoutSeconds={allowed}"
 
     def _secret(self, name: str) -> Iterator[Found]:
-        text = self._ask("secretsmanager:GetSecretValue", SecretId=name).get("SecretString", "")
         try:
-            keys = merchant_keys(text)
+            keys = merchant_keys(self._ask("secretsmanager:GetSecretValue", SecretId=name).get("SecretString", ""))
         except (ValueError, RecursionError):  # not printed: the error of a JSON text quotes it
             keys = {}
         if "current" in keys:
-            yield "ok", f"it has the key {' and the '.join(keys)}", ""
+            yield "ok", f"it has the key {' and the '.join(keys)}"
         else:
             todo = 'store {"secretKey": "...", "previousSecretKey": "..."}'
-            yield "stop", "it is no JSON with a secretKey that is a text", todo
+            yield "stop", f"it is no JSON with a secretKey that is a text → {todo}"
 
     def _sender(self, identity: str) -> Iterator[Found]:
         sender, about = self.parameters["ErrorMailFrom"], self._ask("ses:GetEmailIdentity", EmailIdentity=identity)
         if identity != sender and not f".{sender.rpartition('@')[2]}".lower().endswith(f".{identity.lower()}"):
-            text = f"it does not cover the sender {sender}"
-            yield "stop", text, "ErrorMailIdentity is the sender's address or its domain"
+            todo = "ErrorMailIdentity is the sender's address or its domain"
+            yield "stop", f"it does not cover the sender {sender} → {todo}"
         elif about.get("VerifiedForSendingStatus"):
             # The functions may use any configuration set of the account's.
             by = f", by its configuration set {name}" if (name := about.get("ConfigurationSetName")) else ""
-            yield "ok", f"verified for sending{by}", ""
+            yield "ok", f"verified for sending{by}"
         else:
             todo = "verify it in SES, in this region, or name its domain: ErrorMailIdentity"
-            yield "stop", "not verified for sending", todo
+            yield "stop", f"not verified for sending → {todo}"
 
     def _recipients(self) -> Iterator[Found]:
-        account = self._ask("ses:GetAccount")
+        account, all_ = self._ask("ses:GetAccount"), self.parameters["ErrorMailTo"].replace(" ", "").split(",")
         if not account.get("SendingEnabled", True):
-            yield "warn", "sending is paused in this account and region", "enable it"
+            yield "warn", "sending is paused in this account and region → enable it"
         if account.get("ProductionAccessEnabled"):
             return
-        all_ = [one.strip() for one in self.parameters["ErrorMailTo"].split(",")]
         if unverified := [one for one in all_ if not any(map(self._is_verified, (one, one.rpartition("@")[2])))]:
             text = f"in the sandbox only verified recipients get mails, and {len(unverified)} of {len(all_)} are none"
-            yield "warn", text, f"verify {', '.join(unverified)}, or ask for production access"
+            yield "warn", f"{text} → verify {', '.join(unverified)}, or ask for production access"
         if len(all_) > 1:  # IAM asks for each recipient's identity there, and the template can name one
             text = f"in the sandbox one recipient can be allowed, and ErrorMailTo has {len(all_)}"
-            yield "warn", text, "name one address, such as a list's, or ask for production access"
+            yield "warn", f"{text} → name one address, such as a list's, or ask for production access"
 
     def _is_verified(self, identity: str) -> bool:
         try:
@@ -174,12 +167,11 @@ def _keys(table: Item) -> dict[str, str]:
     return texts
 
 
-def _compared(expected: Mapping[str, str], there: Mapping[str, str], otherwise: Level) -> Iterator[Found]:
-    for what, text in expected.items():
-        if (found := there.get(what, "none")) == text:
-            yield "ok", f"its {what}: {found}", ""
-        else:
-            yield otherwise, f"its {what}: {found}; expected {text}", _TODO[what.split()[0]]
+def _compared(what: str, found: str, expected: str) -> Found:
+    if found == expected:
+        return "ok", f"its {what}: {found}"
+    level: Literal["warn", "stop"] = "warn" if what == "time to live" else "stop"
+    return level, f"its {what}: {found}; expected {expected} → {_TODO[what.partition(' ')[0]]}"
 
 
 class _Loader(yaml.SafeLoader):
@@ -265,11 +257,10 @@ def command(operator: Operator, config_env: str, parameters: tuple[str, ...], co
     named = dict(account.session) if account.endpoint_url else {**environment.session, **account.session}
     stack, counts = Stack(name, replace(account, session=named)), Counter[str]()
     sheet = Sheet(operator.output, Column("", 4), Column("what", ratio=2), Column("found, and what to do", ratio=3))
-    for subject, (level, text, todo) in _findings(stack, *read_template(template), given):
+    for subject, (level, text) in _findings(stack, *read_template(template), given):
         counts[level] += 1
-        cells = ((level, STYLES.get(level, STYLES["bad"])), subject, f"{text}\n→ {todo}" if todo else text)
-        record = {"level": level, "subject": subject, "text": text, "todo": todo}
-        sheet.add(Row(cells, (level, subject, text, f"-> {todo}" if todo else ""), record))
+        record = {"level": level, "subject": subject, "text": text}
+        sheet.add(Row(((level, STYLES.get(level, STYLES["bad"])), subject, text), (level, subject, text), record))
     operator.output.note(f"{counts['stop']} stop, {counts['warn']} warn, {counts['ok']} ok.")
     return 1 if counts["stop"] else 0
 
@@ -278,12 +269,12 @@ def _findings(
     stack: Stack, declared: Mapping[str, str], resources: Item, given: Mapping[str, str]
 ) -> Iterator[tuple[str, Found]]:
     who, region = stack.client("sts").get_caller_identity(), stack.dynamodb.meta.region_name
-    yield "where", ("ok", f"account {who['Account']}, {region}, stack {stack.name}, as {who['Arn']}", "")
+    yield "where", ("ok", f"account {who['Account']}, {region}, stack {stack.name}, as {who['Arn']}")
     for name in sorted(given.keys() - declared.keys()):
-        yield name, ("stop", "the template has no such parameter", "take it out of samconfig.toml")
+        yield name, ("stop", "the template has no such parameter → take it out of samconfig.toml")
     kept = {name: value for name, value in _deployed(stack).items() if name in declared and name not in given}
     if changed := ", ".join(f"{name}={value}" for name, value in kept.items() if value != declared[name]):
-        yield "parameters", ("ok", f"kept from the deployed stack, since samconfig.toml gives none: {changed}", "")
+        yield "parameters", ("ok", f"kept from the deployed stack, since samconfig.toml gives none: {changed}")
     yield from Preflight(stack.client, resources, {**declared, **kept, **given}).findings()
 
 
