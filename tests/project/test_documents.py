@@ -78,7 +78,7 @@ def test_aws_command_is_one_that_botocore_knows(command: Command) -> None:
     service, operation, given = aws_request(command)
     shape = service_model(service).operation_model(operation).input_shape
     assert shape
-    assert violations(shape, given, operation) == []
+    assert violations(shape, given) == ""
 
 
 @pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))

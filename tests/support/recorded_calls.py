@@ -18,8 +18,8 @@ import pytest
 from botocore import xform_name
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
-from botocore.model import ListShape, MapShape, Shape, StructureShape
 from botocore.response import StreamingBody
+from botocore.validate import ParamValidator
 from moto.backends import get_backend
 from moto.core.exceptions import JsonRESTError
 from moto.dynamodb.exceptions import ConditionalCheckFailed
@@ -136,7 +136,7 @@ class RecordedCalls:
         call = Call(client.meta.service_model.service_name, operation, request, patience)
         self.calls.append(call)
         shape = client.meta.service_model.operation_model(operation).input_shape
-        assert (violations(shape, request, call.name) if shape else []) == []
+        assert violations(shape, request) == "", call
 
         def effect() -> Answer:
             self.before.get(call.name, _nothing)(call)
@@ -165,33 +165,23 @@ def listening(monkeypatch: pytest.MonkeyPatch) -> RecordedCalls:
     return wire
 
 
-def violations(shape: Any, value: Any, path: str) -> list[str]:
-    """Return where a request breaks the service model: unlike botocore, by pattern, length and enumeration too."""
-    match shape, value:
-        case StructureShape(), dict():
-            missing = [f"{path}: {name} is missing" for name in shape.required_members if name not in value]
-            missing += [f"{path}: {name} is unknown" for name in value if name not in shape.members]
-            parts = [(shape.members[name], value[name], f".{name}") for name in value if name in shape.members]
-        case ListShape(), list():
-            missing, parts = [], [(shape.member, item, f"[{index}]") for index, item in enumerate(value)]
-        case MapShape(), dict():
-            missing, parts = [], [(shape.value, item, f".{name}") for name, item in value.items()]
-        case _:
-            return _leaf_violations(shape, value, path)
-    return missing + [wrong for inner, item, step in parts for wrong in violations(inner, item, path + step)]
+class _Validator(ParamValidator):
+    """Unlike botocore's own, it minds patterns, maxima and enumerations."""
+
+    VALIDATED_METADATA_ATTRS = ParamValidator.VALIDATED_METADATA_ATTRS | {"max", "pattern", "enum"}
+
+    def _validate(self, params: Any, shape: Any, errors: Any, name: str) -> None:
+        super()._validate(params, shape, errors, name)  # type: ignore[misc]
+        rules, size = shape.metadata, len(params) if isinstance(params, str | bytes) else params
+        wrong = isinstance(size, int) and size > rules.get("max", size)
+        wrong |= isinstance(params, str) and not re.search(rules.get("pattern") or "", params)
+        if wrong or params not in (rules.get("enum") or [params]):
+            errors.report(name, "invalid type", param=params, valid_types=[str(rules)])
 
 
-def _leaf_violations(shape: Shape, value: Any, path: str) -> list[str]:
-    rules = shape.metadata
-    size = value if isinstance(value, int) else len(value) if isinstance(value, str | bytes) else None
-    wrong = []
-    if size is not None and not rules.get("min", size) <= size <= rules.get("max", size):
-        wrong.append(f"{path}: size {size} is outside {rules.get('min')}..{rules.get('max')}")
-    if "pattern" in rules and isinstance(value, str) and not re.search(rules["pattern"], value):
-        wrong.append(f"{path}: {value!r} does not match {rules['pattern']}")
-    if rules.get("enum") and value not in rules["enum"]:
-        wrong.append(f"{path}: {value!r} is none of {rules['enum']}")
-    return wrong
+def violations(shape: Any, request: Any) -> str:
+    """Say where a request breaks the service model; empty where it does not."""
+    return str(_Validator().validate(request, shape).generate_report()) if shape else ""
 
 
 def client_error(code: str, call: Call) -> ClientError:
