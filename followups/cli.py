@@ -61,7 +61,7 @@ def main(given: Sequence[str] | None = None, operator: Operator | None = None) -
         print(operator.when_stopped, file=sys.stderr)
         return _INTERRUPTED
     except Exception as error:  # noqa: BLE001 - an unknown one is raised again
-        _print_error(error, as_json=bool(operator.given.get("as_json")))
+        _print_error(error, as_json="--json" in (sys.argv if given is None else given))
         return _NOT_TRIED
 
 

@@ -78,7 +78,7 @@ class Letter:
         place = f"{self.queue}\n{self.kind}\n{self.message_id.partition('-')[0]}"
         names = {**self.ids, "checksum": self.checksum}
         about = [f"{name.removesuffix('Id')} {value}" for name, value in names.items() if value]
-        return Row((place, "\n".join([*about, age])), (), self.as_data())
+        return Row((place, "\n".join([*about, age])), self.as_data())
 
     def as_data(self) -> dict[str, object]:
         """For programs, without the body."""

@@ -48,8 +48,7 @@ class Result(NamedTuple):
     def row(self, item: Row) -> Row:
         """Complete the row of an item."""
         record = {**item.record, "result": self.word, "text": self.text}
-        line = [str(cell).replace("\n", " ") for cell in item.cells]
-        return Row((_MARKS[self.word], *item.cells, self.text), (*line, self.text), record)
+        return Row((_MARKS[self.word], *item.cells, self.text), record)
 
 
 @dataclass(frozen=True)
@@ -152,4 +151,4 @@ def found_by_ids(operator: Operator, ids: Iterable[str]) -> Found:
 def _about(one: Notification) -> Row:
     ids = {name: value for name, value in one.ids.items() if value}
     names = "\n".join(ids[name] for name in KEY if name in ids)
-    return Row((one.order_id, names), (), ids | {"checksumStatus": one.checksum, "pass": one.next_pass})
+    return Row((one.order_id, names), ids | {"checksumStatus": one.checksum, "pass": one.next_pass})

@@ -6,8 +6,7 @@ Most of it was sent by others: neither a terminal nor rich may obey any of it. T
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -78,10 +77,9 @@ def with_command(line: str) -> list[str]:
 
 
 class Row(NamedTuple):
-    """One item in each form: the cells of a table's row, the parts of a line, a JSON object."""
+    """One item: the cells of a table's row, which a pipe gets on one line, and a JSON object."""
 
     cells: Sequence[Cell]
-    line: Sequence[str]
     record: Mapping[str, object]
 
 
@@ -121,19 +119,6 @@ class Output:
         """Print a warning for people; without a terminal it goes to stderr."""
         self.line(text, style=style, stream=sys.stderr)
 
-    @contextmanager
-    def progress(self, what: str, total: int) -> Iterator[Callable[[], None]]:
-        """Show a person the progress of a long command; call what it yields after each step."""
-        if not self.is_table or total <= 1:
-            yield lambda: None
-            return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415 - for terminals
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        with Progress(*columns, console=self.console, transient=True) as bar:
-            task = bar.add_task(what, total=total)
-            yield lambda: bar.advance(task)
-
 
 class Column(NamedTuple):
     """A column of a fixed width, or with its share of what is left."""
@@ -152,11 +137,15 @@ class Sheet:
     def add(self, *rows: Row) -> None:
         """Print some rows."""
         if not self._output.is_table:
-            for row in rows:
+            for cells, record in rows:
                 if self._output.as_json:
-                    self._output.document(row.record)
+                    self._output.document(record)
                 else:
-                    self._output.line(*row.line)
+                    # A mark of one letter says what the text says.
+                    texts = (
+                        _styled(cell)[0] for column, cell in zip(self._columns, cells, strict=True) if column.width != 1
+                    )
+                    self._output.line(*(text.replace("\n", " ") for text in texts))
             return
         from rich import box, table  # noqa: PLC0415 - for terminals
 
@@ -177,8 +166,12 @@ def _json(value: object) -> object:
     return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() else str(value)
 
 
+def _styled(cell: Cell) -> tuple[str, str]:
+    return cell if isinstance(cell, tuple) else (cell, "")
+
+
 def _text(cell: Cell) -> "Text":
     from rich.text import Text  # noqa: PLC0415 - for terminals
 
-    text, style = cell if isinstance(cell, tuple) else (cell, "")
+    text, style = _styled(cell)
     return Text("\n".join(visible(line) for line in text.split("\n")), style=style)

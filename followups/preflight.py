@@ -260,7 +260,7 @@ def command(operator: Operator, config_env: str, parameters: tuple[str, ...], co
     for subject, (level, text) in _findings(stack, *read_template(template), given):
         counts[level] += 1
         record = {"level": level, "subject": subject, "text": text}
-        sheet.add(Row(((level, STYLES.get(level, STYLES["bad"])), subject, text), (level, subject, text), record))
+        sheet.add(Row(((level, STYLES.get(level, STYLES["bad"])), subject, text), record))
     operator.output.note(f"{counts['stop']} stop, {counts['warn']} warn, {counts['ok']} ok.")
     return 1 if counts["stop"] else 0
 

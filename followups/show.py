@@ -10,7 +10,7 @@ import click
 from botocore.exceptions import ClientError
 
 from callback.record import Record
-from callback.table import format_utc, parse_utc
+from callback.table import parse_utc
 from callback.timer import schedule_name
 from followups.command import LETTERS, READ, TIMERS, Operator, manual
 from followups.output import STYLES, Column, Row, Sheet, clock_time, error_line, printable, relative, span, with_command
@@ -236,9 +236,8 @@ def _print(operator: Operator, one: Notification, events: list[Event]) -> None:
     is_utc = now.utcoffset() == now.astimezone(zone).utcoffset()
     columns = [Column("local", 8), Column("UTC", 19), Column("what", 9), Column("known", ratio=1)]
     for at, what, text, level in events:
-        times = (f"{at.astimezone(zone):%H:%M:%S}", f"{at:%Y-%m-%d %H:%M:%S}") if at else ("", "")
-        cells = (*times, (what, STYLES[level]), (text, STYLES[level]))
-        rows.append(Row(cells[is_utc:], (format_utc(at) if at else "-", what, text), {}))
+        times = (f"{at.astimezone(zone):%H:%M:%S}", f"{at:%Y-%m-%d %H:%M:%S}") if at else ("-", "-")
+        rows.append(Row((*times[is_utc:], (what, STYLES[level]), (text, STYLES[level])), {}))
     Sheet(output, *columns[is_utc:]).add(*rows)
     if output.is_table:  # in the table it may be broken in two
         for command in (part for event in events for part in with_command(event.text)[1:]):

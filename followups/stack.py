@@ -78,19 +78,25 @@ class Stack:
 
     def output(self, key: str) -> str:
         """Return an output. Raises `StackError` where there is no such stack or output."""
-        return self._value(f"output {key}")
+        return self._value("Output", key)
 
     def parameter(self, key: str) -> str:
         """Return a parameter. Raises `StackError` where there is no such stack or parameter."""
-        return self._value(f"parameter {key}")
+        return self._value("Parameter", key)
 
-    def _value(self, name: str) -> str:
-        if name not in self._values:
-            raise StackError(f"stack {self.name} has no {name}; name another (--stack), or deploy it anew")
-        return self._values[name]
+    @property
+    def parameters(self) -> dict[str, str]:
+        """All its parameters. Raises `StackError` where there is no such stack."""
+        return self._values["Parameter"]
+
+    def _value(self, kind: str, key: str) -> str:
+        if key not in self._values[kind]:
+            todo = "name another (--stack), or deploy it anew"
+            raise StackError(f"stack {self.name} has no {kind.lower()} {key}; {todo}")
+        return self._values[kind][key]
 
     @cached_property
-    def _values(self) -> dict[str, str]:
+    def _values(self) -> dict[str, dict[str, str]]:
         client = self.client("cloudformation")
         try:
             [found] = client.describe_stacks(StackName=self.name)["Stacks"]
@@ -99,8 +105,8 @@ class Stack:
                 raise
             todo = f"name it (--stack), or set AWS_PROFILE and AWS_DEFAULT_REGION{_others(client)}"
             raise StackError(f"no stack {self.name} in {client.meta.region_name}: {todo}") from error
-        named = [(kind, one) for kind in ("Output", "Parameter") for one in found.get(f"{kind}s", [])]
-        return {f"{kind.lower()} {one[f'{kind}Key']}": str(one[f"{kind}Value"]) for kind, one in named}
+        kinds = {kind: found.get(f"{kind}s", []) for kind in ("Output", "Parameter")}
+        return {kind: {one[f"{kind}Key"]: str(one[f"{kind}Value"]) for one in kinds[kind]} for kind in kinds}
 
     @property
     def delays(self) -> tuple[int, ...]:

@@ -185,13 +185,6 @@ def test_wrong_stack_is_an_error_with_its_advice(deployed: Deployed, followups: 
     assert said == f"stack {STACK} has no output RefusedQueue; name another (--stack), or deploy it anew\n"
 
 
-def test_terminal_shows_the_progress_of_a_long_command(deployed: Deployed, followups: Followups) -> None:
-    """A bar, and how many of how many are done."""
-    for name in ("1", "2"):
-        deployed.put_failed(name)
-    assert re.search(r"replay.+━.+2/2", followups.in_terminal("replay", "--state", "failed", "--yes").out)
-
-
 def test_what_an_output_cannot_show_is_replaced(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Thai order on a terminal that knows ASCII alone: a mark for each letter, and the work's exit code."""
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
@@ -216,14 +209,14 @@ def test_options_and_environment_lead_to_the_stack(
     assert session.asked == [{}, {}, {}, {"profile_name": "operators", "region_name": "eu-west-1"}]
 
 
-@pytest.mark.parametrize("given", ["lost", "show", "list --lost", "replay", "dead-letters redrive x"])
+@pytest.mark.parametrize("given", ["lost", "show", "list --lost", "list --limit x", "dead-letters redrive x"])
 def test_wrong_use_leads_to_the_help(capsys: Print, given: str) -> None:
-    """Exit 2, and nothing on stdout; with --json an object, as all else."""
+    """Exit 2, and nothing on stdout; with --json an object, as all else, wherever that stands."""
     assert main(given.split()) == 2
     said = capsys.readouterr()
     assert ("Error: " in said.err, "--help" in said.err, said.out) == (True, True, "")
-    assert main(["list", "--json", "--limit", "nothing like it"]) == 2
-    assert "'nothing like it' is not" in json.loads(capsys.readouterr().err)["error"]
+    assert main([*given.split(), "--json"]) == 2
+    assert json.loads(capsys.readouterr().err)["error"].split(".")[0] in said.err
 
 
 @pytest.mark.parametrize(
