@@ -36,9 +36,8 @@ AROUND += ["a\n{}\nb"]
 DIGITS: list[int | str] = [0xFF10, 0x0E50, 0x0660, 0x06F0, 0x07C0, 0x0966, 0x1D7CE, 0x1D7E2, 0x1FBF0]
 DIGITS += r"%3{} %253{} %25253{} \u003{} \\u003{} %EF%BC%9{} \uff1{} \x3{} %u003{} &#x3{};".split()
 # With something close around it, or in groups of nobody's.
-WITHIN = (
-    "x{}y #{}# ${} id_{}_x บัตร{}หมดอายุ {}|12|2027|937 DOE,{},1227,937 {}/1227/937 {}.00 <pan>{}</pan> %b{}^^25?".split()
-)
+WITHIN = "x{}y #{}# ${} id_{}_x บัตร{}หมดอายุ {}|12|2027|937 DOE,{},1227,937 {}/1227/937 {}.00 <pan>{}</pan>".split()
+WITHIN += ["%b{}^^25?"]
 GROUPED = [separator.join(["4111", "1111", "1111", "1111"]) for separator in ("\r\n", "%0A")]
 GROUPED += ["4111 1111-1111 1111", "\u200d".join(CARD), "\u0332".join(CARD), "\ufe0f\u20e3".join(CARD)]
 
@@ -94,13 +93,11 @@ def test_no_card_number_of_any_scheme_is_readable_in_any_layout(figure: Callable
 GAPS = [*"\x85\v\f\x1f\u2028\u2043\u2800,:;|·•~*'#&=<>", ", ", " • ", " " * 4, " " * 8, "___", "][", ") ("]
 
 
-@pytest.mark.parametrize("gap", GAPS, ids=ascii)
-def test_signs_of_any_kind_between_the_usual_groups_hide_no_number(gap: str) -> None:
+@pytest.mark.parametrize("card", ["4111 1111 1111 1111", "3782 822463 10005", "6205 5000 0000 0000 004"])
+def test_signs_of_any_kind_between_the_usual_groups_hide_no_number(card: str) -> None:
     """Alike between the groups that are on the cards."""
-    for card in ("4111 1111 1111 1111", "3782 822463 10005", "6205 5000 0000 0000 004"):
-        text = card.replace(" ", gap)
+    for text in (card.replace(" ", gap) for gap in GAPS):
         assert not re.search("1111|8224|0000", scrub(f"card {text} x") + mask_body(json.dumps({"x": f"({text})"})))
-    assert scrub("4111, 1111, 1111; 1111") == "4111, 1111, 1111; 1111"
 
 
 TRACKS = [f"%B{CARD}^DOE/JOHN^25121010000000000000?", f"B{CARD}^DOE/JOHN              ^2512101"]
@@ -137,23 +134,23 @@ def test_field_is_masked_by_its_name_whatever_its_value(name: str) -> None:
 
 PROSE = ["the {} is 123.", "{} 9876", "{}: 123", "wrong {} (123)", "{} code was 123", "{}=123", "{} (on back): 1 2 3"]
 PROSE += ["{} (4 digits): 937", "{} was entered as 937", "X-Card-{}: 937", '"{}" : 937,', "{}%3D937"]
+PROSE += ["cvv2Result=937 card[cvc]=937"]
 
 
 @pytest.mark.parametrize("name", CODES)
 def test_code_is_masked_in_prose(name: str) -> None:
     """With and without a sign between name and digits."""
-    for prose in PROSE:
-        assert not re.search(r"\d ?\d ?\d", scrub(prose.format(name.replace("_", " "))).replace("%3D", "")), prose
-    assert "937" not in scrub("cvv2Result=937 card[cvc]=937")
+    masked = [scrub(prose.format(name.replace("_", " "))).replace("%3D", "") for prose in PROSE]
+    assert [text for text in masked if re.search(r"\d ?\d ?\d", text)] == []
 
 
 NO_IDS = ["CID-1002", "PIN-100234", "PASSCODE-123456", "SECURITYCODE-12345", "the CID-10023", "CID-10023 x"]
+NO_IDS += ["cid-10023", "CID 10023"]
 
 
-@pytest.mark.parametrize("text", [*NO_IDS, "cid-10023", "CID 10023"])
-def test_only_a_whole_text_that_no_code_can_be_is_an_orders_id(text: str) -> None:
+def test_only_a_whole_text_that_no_code_can_be_is_an_orders_id() -> None:
     """A code has three digits or four, a PIN may have more, and in prose a name says what follows."""
-    assert MASK in scrub(text)
+    assert [text for text in NO_IDS if MASK not in scrub(text)] == []
 
 
 TOKENS = ["Authorization: Bearer planted", "Authorization: Basic planted==", "Bearer planted"]
@@ -169,17 +166,12 @@ def test_track_data_and_tokens_are_masked_by_their_form(text: str) -> None:
 
 
 _JSON_BODY = json.dumps({"token": "planted", "card": {"n": CARD}, "m": [int(CARD)]}).encode()
-BODIES: list[Any] = [
-    {"body": f"objectId=chrg_1&token=tokn_planted&note=card+{CARD}"},
-    {"body": base64.encodebytes(_JSON_BODY * 3).decode(), "isBase64Encoded": True},
-    {"body": f"%%% {CARD}", "isBase64Encoded": True},
-    {"body": json.dumps({"a": int(CARD), CARD: float(CARD), "b": [CARD, True, None, 1.5]})},
-    *(
-        {"body": json.dumps({"d": pieces})}
-        for pieces in (["4111", "1111", "1111", "1111"], [4111, 1111, 1111, 1111], list(CARD), [CARD])
-    ),
-    CARD,
-]
+PIECES: tuple[list[Any], ...] = (["4111", "1111", "1111", "1111"], [4111, 1111, 1111, 1111], list(CARD), [CARD])
+BODIES: list[Any] = [{"body": json.dumps({"d": pieces})} for pieces in PIECES]
+BODIES += [{"body": f"objectId=chrg_1&token=tokn_planted&note=card+{CARD}"}]
+BODIES += [{"body": base64.encodebytes(_JSON_BODY * 3).decode(), "isBase64Encoded": True}]
+BODIES += [{"body": f"%%% {CARD}", "isBase64Encoded": True}, CARD]
+BODIES += [{"body": json.dumps({"a": int(CARD), CARD: float(CARD), "b": [CARD, True, None, 1.5]})}]
 
 
 @pytest.mark.parametrize("body", BODIES, ids=ascii)
@@ -242,7 +234,7 @@ HARMLESS += ["invalid signature for charge chrg_1", "discard=12", "wildcard=*", 
 HARMLESS += ["pin board 123", "2026, 2027, 2028, 2029", "rows 5555-5556-5557-5558", "4021, 1233, 8765, 1234"]
 HARMLESS += ["order 2603120248094693", "valuation number 12345", "variation value 123", "&#129; &#x0b; &nbsp;"]
 HARMLESS += ["1.5;2.5;3.5", "10.0.0.1:5432", "ORDER%2D1 ค่า ำ \uff46\uff55 %20"]
-HARMLESS += ["CID-10023", "PAN-20261122", "CVN-202611"]
+HARMLESS += ["CID-10023", "PAN-20261122", "CVN-202611", "4111, 1111, 1111; 1111"]
 
 
 def test_ordinary_text_is_not_changed(figure: Callable[[str], None]) -> None:
@@ -297,26 +289,17 @@ def test_body_is_cut_to_32_kilobytes_and_an_event_to_what_the_error_log_takes() 
 
 UNITS = ["card[", "card%5B", 'token\\"', 'token="\\', "token='a", "exp_month", "Cookie: ", "tokn_", "Bearer ", "pin "]
 UNITS += ["cvv is ", "PAN ", "eyJ-", "4 ", "4444 ", "4.", "4\0", "4111\n", "4111x", f"{CARD} ", f"{CARD}^ab^"]
-UNITS += [
-    '{"cvv":',
-    "4444444444444448 44 ",
-    "\\u",
-    "\\\\u0034",
-    "%34",
-    "%C2%A0",
-    *'x4-="{\\%\0ก๔',
-    sample("authorized")["body"],
-]
+UNITS += ['{"cvv":', "4444444444444448 44 ", "\\u", "\\\\u0034", "%34", "%C2%A0", *'x4-="{\\%\0ก๔']
+UNITS += [sample("authorized")["body"]]
 
 
 @pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.no_cover
 def test_no_text_keeps_a_function_busy(unit: str) -> None:
     """256 KB, as much as Lambda takes, of whatever a stranger may send: ten times the usual 0.3 s is never reached."""
-    text = f"[{unit * (256_000 // len(unit))}{{}}]"
-    with without_coverage():
-        began = time.process_time()
-        mask_body(text)
-        redacted_event({"body": text})
+    text, began = f"[{unit * (256_000 // len(unit))}{{}}]", time.process_time()
+    mask_body(text)
+    redacted_event({"body": text})
     assert time.process_time() - began < 2 * 3
 
 

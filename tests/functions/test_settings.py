@@ -19,11 +19,9 @@ from tests.template.test_template import FUNCTIONS, RESOURCES
 
 ENVIRONMENT: dict[str, str] = resolved(**PARAMETERS)["RecheckFunction"]["Properties"]["Environment"]["Variables"]
 WITH_DEFAULT = set(
-    "DEBUG_MODE PASS_TIMEOUT_SECONDS RECHECK_DELAYS GIVE_UP_AFTER_HOURS UNPROVED_GIVE_UP_AFTER_HOURS KEEP_DAYS "
-    "CHECKSUM_POLICY REDIRECT_ALLOWED_ORIGINS SETTLED_ORDER_STATUSES".split()
+    """DEBUG_MODE PASS_TIMEOUT_SECONDS RECHECK_DELAYS GIVE_UP_AFTER_HOURS UNPROVED_GIVE_UP_AFTER_HOURS
+KEEP_DAYS CHECKSUM_POLICY REDIRECT_ALLOWED_ORIGINS SETTLED_ORDER_STATUSES""".split()
 )
-
-
 MALFORMED = {
     "BRANCH": ["", "a b"],
     "DEBUG_MODE": ["perhaps"],
@@ -48,14 +46,10 @@ def test_malformed_variable_fails_at_start_by_name(name: str, value: str) -> Non
     assert not value.strip(" ,") or f"'{value}'" not in error
 
 
-def test_missing_variables_fail_at_start_by_name() -> None:
-    """No resource's name has a default: without it nothing starts."""
+def test_behaviour_has_defaults_and_no_resource() -> None:
+    """Warn, one recheck after 60 s, give up after 72 h, keep for 400 days; MAX_ATTEMPTS is ignored; none changes."""
     error = str(fails(SettingsError, read_settings, {}))
     assert set(re.findall(r"(\w+): Field required", error)) == set(ENVIRONMENT) - WITH_DEFAULT
-
-
-def test_behaviour_has_defaults() -> None:
-    """Warn, one recheck after 60 s, give up after 72 h, keep for 400 days; MAX_ATTEMPTS is ignored; none changes."""
     given = {name: value for name, value in ENVIRONMENT.items() if name not in WITH_DEFAULT}
     settings = read_settings(given | {"MAX_ATTEMPTS": "not even a number"})
     assert (settings.recheck_delays, settings.checksum_policy, settings.debug_mode) == ((60,), "warn", False)
@@ -100,9 +94,9 @@ def test_lease_is_the_functions_own_timeout(world: World, limit: str) -> None:
     world.cold_start(PASS_TIMEOUT_SECONDS=limit)
     die_in_pass(world)
     lease = parse_utc(world.record()["leaseUntil"]) - parse_utc(world.record()["receivedAt"])
-    for function in ("DelayedNotifyFunction", "RecheckFunction", "RetryFunction"):
-        timeout = timedelta(seconds=resources[function]["Properties"]["Timeout"])
-        assert timeout == lease == timedelta(seconds=int(limit) + MARGIN_SECONDS)
+    names = ("DelayedNotifyFunction", "RecheckFunction", "RetryFunction")
+    timeouts = {resources[name]["Properties"]["Timeout"] for name in names}
+    assert timeouts == {lease.total_seconds()} == {int(limit) + MARGIN_SECONDS}
 
 
 def test_client_of_process_paid_order_waits_for_a_whole_pass_and_never_retries(world: World) -> None:

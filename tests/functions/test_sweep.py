@@ -9,14 +9,13 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from boto3.dynamodb.types import TypeSerializer
 
 from callback.errors import FollowUpError, PassFailed
 from callback.record import SWEEP_SHARDS, sweep_shard
 from callback.sweep import Counts, all_at_once
 from callback.table import format_utc, parse_utc
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World
-from tests.support.recorded_calls import Call, directly, refuse
+from tests.support.recorded_calls import Call, refuse
 from tests.support.steps import ENDED, WAITING, down, ends_mailed, fails, once, only, throttle
 
 
@@ -39,11 +38,7 @@ def overdue(world: World, number: int = 1, hours: float = 1, **changes: Any) -> 
     row |= {"orderId": f"ORDER-{number}", "state": "PENDING", "checksumStatus": "valid", "passesDone": 1, "passes": []}
     row |= {"attempts": 1, "attemptsBefore": 1, "nextPassDue": due, "firstDue": due}
     row |= {"sweepShard": number % SWEEP_SHARDS, "sweepAt": due} | changes
-    item = {name: TypeSerializer().serialize(value) for name, value in row.items() if value is not ...}
-    request = {"TableName": world.environment["CREDIT_CARD_NOTIFY_TABLE"], "Item": item}
-    # A name, by which `directly` knows what is typed, in a condition that always holds.
-    request |= {"ConditionExpression": "attribute_exists(#a) OR attribute_not_exists(#a)"}
-    directly(world.client("dynamodb"), "PutItem", request | {"ExpressionAttributeNames": {"#a": "chargeId"}})
+    world.put("CREDIT_CARD_NOTIFY_TABLE", {name: value for name, value in row.items() if value is not ...})
 
 
 def rows(world: World) -> dict[str, dict[str, Any]]:
@@ -262,7 +257,7 @@ def test_record_that_is_spoilt_between_its_passes(world: World, changes: dict[st
     """Its timer and a repeat raise nothing foreign; the sweep ends it with one mail if no pass can be run."""
     world.deliver()
     row = {name: value for name, value in (world.record() | changes).items() if value is not ...}
-    world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=row)
+    world.put("CREDIT_CARD_NOTIFY_TABLE", row)
     for happens in (World.recheck, World.deliver, World.sweep, World.sweep):
         world.wait(301)
         with suppress(FollowUpError):
