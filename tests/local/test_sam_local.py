@@ -26,9 +26,9 @@ from local import engine
 from local.containers import IMAGE, SamLocal, bridged, debugging, sam_local
 from local.emulator import HOST, STATE, StackError, free_port, leave_account
 from local.report import passes_checks
-from local.run import Progress, Watcher
+from local.run import Watcher
 from local.samples import EVENTS, NAMES, deliver_anew, samples
-from local.stack import FUNCTIONS, Options, Stack, running
+from local.stack import FUNCTIONS, Options, running
 
 pytestmark = [
     pytest.mark.containers,
@@ -61,16 +61,6 @@ class Flow:
     watcher: Watcher
     began: datetime
 
-    @property
-    def again(self) -> Progress:
-        """The first charge, delivered once more."""
-        return self.watcher.rows[-2]
-
-    @property
-    def lost(self) -> Progress:
-        """The same once more; its timer will be lost."""
-        return self.watcher.rows[-1]
-
     def invoke(self, function: str, event: str) -> Any:
         """What a function answers to an event of events/, in a container of its own."""
         command = ("invoke", function, "--event", str(EVENTS / f"{event}.json"))
@@ -80,29 +70,32 @@ class Flow:
         return json.loads(printed.splitlines()[-1])
 
     def wait_until(self, holds: Callable[[], bool], seconds: int) -> None:
-        """Watch until something holds, where any function works at all."""
+        """Watch until something holds, or for so long."""
         deadline = time.monotonic() + seconds
         self.watcher.look()
-        while any(row.item for row in self.watcher.rows) and not holds() and time.monotonic() < deadline:
+        while not holds() and time.monotonic() < deadline:
             threading.Event().wait(0.2)  # the containers need the machine
             self.watcher.look()
 
 
 @pytest.fixture(scope="module")
 def flow(request: pytest.FixtureRequest) -> Iterator[Flow]:
-    """The stack with all that the events need, and every function in containers."""
+    """The stack with all that the events need, and every function in containers; the first charge comes three times."""
     leave_account()
     try:
         engine.find()
     except StackError as error:
         pytest.exit(str(error), returncode=2)
-    began, console, chosen = datetime.now(UTC), Console(), samples()
+    began, console, chosen = datetime.now(UTC), Console(highlight=False, soft_wrap=True), samples()
     chosen += [deliver_anew(chosen[0], name) for name in ("once more", "timer lost")]
     # A sweep comes when it is asked for.
     with running(console, Options(DELAY), chosen, sweep_every=86_400) as deployed:
-        shown = request.config.pluginmanager.getplugin("capturemanager")
-        with shown.global_and_fixture_disabled():
-            sam = _ready(console, deployed)
+        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            console.print()
+            named, address = os.environ.get("BASE"), os.environ.get("ADDRESS")
+            sam = sam_local(console, deployed, named, address, as_image=AS_IMAGE)
+            flavour, base = "image" if AS_IMAGE else "zip", sam.engine.describe(sam.base)
+            console.print(f"{sam.engine.name}, {flavour}, in {base}")
         try:
             with bridged(sam.address, deployed.emulator.port), container_proxy(sam) as proxy:
                 yield Flow(sam, proxy, Watcher(deployed, chosen), began)
@@ -115,15 +108,6 @@ def _remove_left(sam: SamLocal, since: datetime) -> None:
     for container in sam.engine.client.containers.list(all=True, filters={"label": LABEL}):
         if container.attrs["Created"][:19] >= since.isoformat()[:19]:
             container.remove(force=True)
-
-
-def _ready(console: Console, deployed: Stack) -> SamLocal:
-    named, address = os.environ.get("BASE"), os.environ.get("ADDRESS")
-    console.print()
-    sam = sam_local(console, deployed, named, address, as_image=AS_IMAGE)
-    base = sam.engine.describe(sam.base)
-    console.print(f"{sam.engine.name}, {'image' if AS_IMAGE else 'zip'}, in {base}", highlight=False, soft_wrap=True)
-    return sam
 
 
 @contextlib.contextmanager
@@ -168,18 +152,19 @@ def test_notify_invokes_a_container(flow: Flow) -> None:
     make: Any = boto3.client
     client = make("lambda", **flow.sam.stack.reach | {"endpoint_url": flow.address})
     function = flow.sam.stack.outputs["DelayedNotifyFunction"]
-    for row in (flow.again, flow.lost):
+    for row in flow.watcher.rows[-2:]:
         answer = client.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(row.sample.event))
         assert answer["StatusCode"] == 202
 
 
 def test_sweep_hands_over_what_lost_its_timer(flow: Flow) -> None:
     """A pass that is 5 minutes overdue, and whose timer is gone, is handed to Recheck: in a container, too."""
-    flow.wait_until(lambda: flow.lost.schedule_at is not None, PATIENCE)
-    flow.lost.changed, stack = True, flow.sam.stack
-    stack.client("scheduler").delete_schedule(GroupName=stack.outputs["ScheduleGroup"], Name=flow.lost.schedule_name)
+    lost, stack = flow.watcher.rows[-1], flow.sam.stack
+    flow.wait_until(lambda: lost.schedule_at is not None, PATIENCE)
+    lost.changed = True
+    stack.client("scheduler").delete_schedule(GroupName=stack.outputs["ScheduleGroup"], Name=lost.schedule_name)
     stack.table(stack.outputs["CreditCardNotifyTable"]).update_item(
-        Key=flow.lost.key,
+        Key=lost.key,
         UpdateExpression="SET nextPassDue = :ago, firstDue = :ago, sweepAt = :ago",
         ExpressionAttributeValues={":ago": format_utc(datetime.now(UTC) - timedelta(minutes=5))},
     )

@@ -5,17 +5,13 @@ import json
 import os
 import re
 import signal
-import socketserver
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
-from socket import create_connection
 from typing import Any
 
 import pytest
@@ -29,7 +25,7 @@ from local.emulator import ROOT, Emulator
 from local.report import Invocation, while_waiting
 from local.run import Progress, picture
 from local.samples import EVENTS, NAMES, EventError, read_sample
-from local.stack import Stack
+from local.stack import FUNCTIONS, Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.enable_socket]
 # What a shell may have set: a proxy that answers nobody, an account's settings that lead nowhere.
@@ -154,18 +150,15 @@ def test_interrupt_leaves_nothing_running(sent: signal.Signals, code: int, after
 # --- a stack that is kept: the tests are steps, in their order ---
 
 
-@dataclass(frozen=True)
-class Up:
-    """What `make up` started."""
-
-    state: Path
-    stack: Stack
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that it keeps its state in."""
+    return tmp_path_factory.mktemp("up")
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def up(state: Path) -> Iterator[Stack]:
     """Two `make up` at once start one stack, in a folder that is its owner's alone, and say what to do next."""
-    state = tmp_path_factory.mktemp("up")
     state.chmod(0o777)
     both = [start(state, "up", "--delay", "3") for _ in range(2)]
     try:
@@ -173,7 +166,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         assert sum("up already" in text for text in printed) == 1
         assert all("make send " in text and "make down " in text for text in printed)
         assert state.stat().st_mode & 0o777 == 0o700
-        yield Up(state, Stack(Emulator(**json.loads((state / "up.json").read_text())["emulator"])))
+        yield Stack(Emulator(**json.loads((state / "up.json").read_text())["emulator"]))
     finally:
         ended(start(state, "down"))
 
@@ -193,68 +186,80 @@ OF_A_PAGE = [
 
 @pytest.mark.parametrize("headers", [*OF_A_TOOL, *OF_A_PAGE], ids=str)
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
-def test_emulator_answers_no_web_page(up: Up, method: str, headers: dict[str, str]) -> None:
+def test_emulator_answers_no_web_page(up: Stack, method: str, headers: dict[str, str]) -> None:
     """Any page that is open in the developer's browser could make and run a function there; a container still can."""
     path = "/_ministack/health" if method == "GET" else "/?Action=ListTopics"
-    with closing(HTTPConnection("127.0.0.1", up.stack.emulator.port, timeout=10)) as connection:
+    assert (ask(up.emulator, method, path, headers) == 403) == (headers in OF_A_PAGE)
+
+
+def test_container_reaches_the_stack_over_the_bridge(up: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request to the bridge's address is answered by the same port of 127.0.0.1."""
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    with bridged("127.0.0.2", up.emulator.port):
+        assert ask(up.emulator, "GET", "/_ministack/health", {"Host": HOSTS[1]}, at="127.0.0.2") == 200
+
+
+def ask(emulator: Emulator, method: str, path: str, headers: dict[str, str], at: str = "127.0.0.1") -> int:
+    """The status of its answer."""
+    with closing(HTTPConnection(at, emulator.port, timeout=10)) as connection:
         connection.request(method, path, headers=headers)
         with connection.getresponse() as answer:
-            assert (answer.status == 403) == (headers in OF_A_PAGE)
+            return answer.status
 
 
-def test_shell_is_led_to_what_is_up(up: Up) -> None:
+def test_shell_is_led_to_what_is_up(state: Path, up: Stack) -> None:
     """`eval "$(make -s env)"`: an AWS tool then asks the local stack, by no proxy and for no profile."""
     script = 'eval "$("$0" -m local env)" && echo "$AWS_ENDPOINT_URL" "${AWS_PROFILE-none}" "$NO_PROXY"'
-    environment = ENVIRONMENT | {"LOCAL_STATE": str(up.state)}
+    environment = ENVIRONMENT | {"LOCAL_STATE": str(state)}
     printed = subprocess.check_output(["/bin/sh", "-c", script, sys.executable], cwd=ROOT, env=environment, text=True)
-    assert printed.split() == [up.stack.emulator.url, "none", "127.0.0.1,intranet.example"]
+    assert printed.split() == [up.emulator.url, "none", "127.0.0.1,intranet.example"]
 
 
-def test_what_is_up_can_be_run_in_containers(up: Up) -> None:
+def test_what_is_up_can_be_run_in_containers(state: Path, up: Stack) -> None:
     """`sam local` gets the built functions, every variable with its value, and an endpoint that containers reach."""
-    template: dict[str, Any] = yaml.safe_load((up.state / "sam-local.yaml").read_text())
-    functions = [r["Properties"] for r in template["Resources"].values() if r["Type"].endswith("Serverless::Function")]
-    assert len(functions) == 4
-    for function in functions:
+    template: dict[str, Any] = yaml.safe_load((state / "sam-local.yaml").read_text())
+    for name in FUNCTIONS:
+        function = template["Resources"][name]["Properties"]
         variables = function["Environment"]["Variables"]
-        assert variables["AWS_ENDPOINT_URL"] == f"http://host.docker.internal:{up.stack.emulator.port}"
+        assert variables["AWS_ENDPOINT_URL"] == f"http://host.docker.internal:{up.emulator.port}"
         assert variables["CREDIT_CARD_NOTIFY_TABLE"] == "payment3-credit-card-notify-dev"
         assert (Path(function["CodeUri"]) / "callback" / "app.py").is_file()
 
 
-def test_what_is_up_can_be_sent_notifications(up: Up) -> None:
+@pytest.mark.usefixtures("up")
+def test_what_is_up_can_be_sent_notifications(state: Path) -> None:
     """`make send COUNT=2`: each is a notification of its own."""
-    printed = ended(start(up.state, "send", "--count", "2", *DECLINED))
+    printed = ended(start(state, "send", "--count", "2", *DECLINED))
     sent = re.findall(r"^ORDER-\d+ ([0-9a-f-]{36}): saved, pass 1 done$", printed, re.MULTILINE)
     assert len(set(sent)) == 2
     assert "Next: followups show ORDER-" in printed
 
 
-def test_what_no_retry_can_help_goes_to_the_refused_queue(up: Up) -> None:
+def test_what_no_retry_can_help_goes_to_the_refused_queue(up: Stack) -> None:
     """Lambda's tries, OnFailure, the retry queue and RetryFunction, all as deployed; the message says why."""
-    broken, sqs = SAMPLE.event | {"body": "{}"}, up.stack.client("sqs")
-    up.stack.notify(broken)
-    asked = {"QueueUrl": up.stack.outputs["RefusedQueue"], "WaitTimeSeconds": 20, "MessageAttributeNames": ["All"]}
+    broken, sqs = SAMPLE.event | {"body": "{}"}, up.client("sqs")
+    up.notify(broken)
+    asked = {"QueueUrl": up.outputs["RefusedQueue"], "WaitTimeSeconds": 20, "MessageAttributeNames": ["All"]}
     while not (found := sqs.receive_message(**asked).get("Messages")):
         pass  # pytest's caller has the patience, not this test
     [message] = found
     assert message["MessageAttributes"]["errorType"]["StringValue"] == "InvalidNotification"
     assert json.loads(message["Body"])["requestPayload"] == broken
-    while up.stack.messages() != {"RetryQueue": 0, "RefusedQueue": 1, "FailureQueue": 0}:
+    while up.messages() != {"RetryQueue": 0, "RefusedQueue": 1, "FailureQueue": 0}:
         pass
 
 
-def test_what_is_up_is_found_whatever_happens_to_it(up: Up) -> None:
+def test_what_is_up_is_found_whatever_happens_to_it(state: Path, up: Stack) -> None:
     """A note that a full disk left empty; and a process that was stopped, which `make down` still ends."""
-    note = up.state / "up.json"  # which `followups --local` reads
+    note = state / "up.json"  # which `followups --local` reads
     note.write_text("")
-    assert "up already" in ended(start(up.state, "up"))
-    assert json.loads(note.read_text())["emulator"]["pid"] == up.stack.emulator.pid
+    assert "up already" in ended(start(state, "up"))
+    assert json.loads(note.read_text())["emulator"]["pid"] == up.emulator.pid
     note.unlink()
-    os.kill(up.stack.emulator.pid, signal.SIGSTOP)
-    assert "does not answer" in ended(start(up.state, "up"), 2)
-    assert ended(start(up.state, "down")) == "down\n"
-    assert not emulators(up.state)
+    os.kill(up.emulator.pid, signal.SIGSTOP)
+    assert "does not answer" in ended(start(state, "up"), 2)
+    assert ended(start(state, "down")) == "down\n"
+    assert not emulators(state)
 
 
 def test_command_without_up_says_so(tmp_path: Path) -> None:
@@ -271,29 +276,9 @@ def test_function_that_sleeps_through_the_wait_is_seen() -> None:
     """`function time while waiting` is no empty check: an invocation that outlasts the wait counts, a short one not."""
     ended = datetime(2026, 1, 1, tzinfo=UTC)
     row = Progress(SAMPLE, {"passes": [{"at": format_utc(ended)}]}, schedule_at=ended + timedelta(seconds=60))
-
-    def waiting(seconds: int) -> float:
-        lines = ({"notificationId": SAMPLE.notification.notification_id},)
-        end = ended + timedelta(seconds=seconds)
-        return while_waiting(row, [Invocation("", ended, end, 1000 * seconds, 256, lines)])
-
-    assert (waiting(1), waiting(61)) == (0, 30_000)
-
-
-def test_container_reaches_the_stack_over_the_bridge(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request to the bridge's address is answered by the same port of 127.0.0.1."""
-    monkeypatch.setattr("platform.system", lambda: "Linux")
-
-    class Upper(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            self.wfile.write(self.rfile.readline().upper())
-
-    with socketserver.TCPServer(("127.0.0.1", 0), Upper) as server:
-        port = server.server_address[1]
-        threading.Thread(target=server.handle_request).start()
-        with bridged("127.0.0.2", port), create_connection(("127.0.0.2", port)) as connection:
-            connection.sendall(b"paid\n")
-            assert connection.makefile("rb").read() == b"PAID\n"
+    for seconds, counted in ((1, 0), (61, 30_000)):
+        end, lines = ended + timedelta(seconds=seconds), (row.key,)
+        assert while_waiting(row, [Invocation("", ended, end, 1000 * seconds, 256, lines)]) == counted
 
 
 # --- whole runs ---
