@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from callback.checksum import merchant_keys
 from followups.command import Operator, manual
 from followups.output import STYLES, Column, Row, Sheet, printable
-from followups.stack import Stack
+from followups.stack import Stack, StackError
 
 Item = Mapping[str, Any]
 Found = tuple[Literal["ok", "warn", "stop"], str]
@@ -272,17 +272,11 @@ def _findings(
     yield "where", ("ok", f"account {who['Account']}, {region}, stack {stack.name}, as {who['Arn']}")
     for name in sorted(given.keys() - declared.keys()):
         yield name, ("stop", "the template has no such parameter → take it out of samconfig.toml")
-    kept = {name: value for name, value in _deployed(stack).items() if name in declared and name not in given}
+    try:
+        deployed = stack.parameters
+    except StackError:  # this is the first deployment
+        deployed = {}
+    kept = {name: value for name, value in deployed.items() if name in declared and name not in given}
     if changed := ", ".join(f"{name}={value}" for name, value in kept.items() if value != declared[name]):
         yield "parameters", ("ok", f"kept from the deployed stack, since samconfig.toml gives none: {changed}")
     yield from Preflight(stack.client, resources, {**declared, **kept, **given}).findings()
-
-
-def _deployed(stack: Stack) -> dict[str, str]:
-    try:
-        [found] = stack.client("cloudformation").describe_stacks(StackName=stack.name)["Stacks"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ValidationError":
-            raise
-        return {}
-    return {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", [])}
