@@ -71,10 +71,9 @@ def full(deployed: Deployed) -> Deployed:
     return deployed
 
 
-@pytest.mark.usefixtures("full")
 @pytest.mark.no_cover  # measuring takes the time that is measured here
 def test_tools_answer_within_two_seconds_and_show_three_groups(
-    followups: Followups, poller: Poller, monkeypatch: pytest.MonkeyPatch
+    full: Deployed, followups: Followups, poller: Poller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`list`, `watch` and the page fold what failed into its causes, count all of it, and name the messages."""
     monkeypatch.setenv("LINES", "60")
@@ -93,13 +92,11 @@ def test_tools_answer_within_two_seconds_and_show_three_groups(
         assert all(f"{count} of this cause" in text for count in CAUSES.values())
         assert text.count("followups replay --state=failed --cause=") == len(CAUSES)
         assert "50 not saved, in FailureQueue" in text
-
-
-def test_list_reads_what_it_prints_and_no_more(full: Deployed, followups: Followups) -> None:
-    """Of 100,000 records the 1,000 that failed, a hundred in a call, their keys shard by shard; programs get causes."""
-    assert len(followups("list", "--state", "failed", "--json").objects) == sum(CAUSES.values())
-    assert len(full.world.wire.of("dynamodb.BatchGetItem")) == 10
-    assert len(full.world.wire.of("dynamodb.Query")) == SWEEP_SHARDS
     causes = followups("watch", "--json").objects[0]["failed"]["causes"]
     assert sorted(one["count"] for one in causes) == sorted(CAUSES.values())
     assert all(re.fullmatch(r"\w{6}", one["cause"]) for one in causes)
+    # What is printed is read and no more: a hundred in a call, their keys shard by shard.
+    full.world.wire.calls.clear()
+    assert len(followups("list", "--state", "failed", "--json").objects) == sum(CAUSES.values())
+    assert len(full.world.wire.of("dynamodb.BatchGetItem")) == 10
+    assert len(full.world.wire.of("dynamodb.Query")) == SWEEP_SHARDS
