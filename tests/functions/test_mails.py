@@ -5,7 +5,6 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 
 from callback.errors import FollowUpError
@@ -13,6 +12,7 @@ from callback.report import MAILS_AN_HOUR
 from followups.cli import cli
 from local.emulator import ROOT
 from tests.support.aws import World
+from tests.support.documents import parse_command
 from tests.support.mails import SAMPLES, as_text, contradicted, failed, retried
 from tests.support.recorded_calls import refuse
 from tests.support.steps import event, fails, message, signed, subjects, throttle
@@ -44,16 +44,7 @@ def test_mail_of_each_kind_reads_like_this(world: World, kind: str) -> None:
     assert {mail["Message"]["Subject"]["Charset"], mail["Message"]["Body"]["Text"]["Charset"]} == {"UTF-8"}
     for name, *words in commands(world):
         assert name == "followups"
-        _parse(cli, words)
-
-
-def _parse(command: click.Command, words: list[str], parent: click.Context | None = None) -> None:
-    only_names = isinstance(command, click.Group)
-    context = command.make_context(command.name, words, parent=parent, resilient_parsing=only_names)
-    if isinstance(command, click.Group):
-        _, found, rest = command.resolve_command(context, words)
-        assert found, words
-        _parse(found, rest, context)
+        parse_command(cli, words)
 
 
 def test_every_list_that_a_last_mail_names_is_one_that_followups_knows(world: World) -> None:
@@ -65,7 +56,7 @@ def test_every_list_that_a_last_mail_names_is_one_that_followups_knows(world: Wo
             happens(world)
         _, (_, *words) = commands(world)
         assert words == ["list", *(["--state", "failed"] if kind == "failed" else []), *STACK]
-        _parse(cli, words)
+        parse_command(cli, words)
 
 
 def test_mail_in_a_document_is_one_that_is_sent() -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import botocore.session
+import click
 from botocore import xform_name
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from followups.command import Operator
 from local.emulator import ROOT
 
 DOCUMENTS = [
@@ -93,6 +96,15 @@ def aws_request(command: Command) -> tuple[str, str, dict[str, Any]]:
 @cache
 def service_model(service: str) -> Any:
     return botocore.session.get_session().get_service_model(service)
+
+
+def parse_command(command: click.Command, words: Sequence[str], parent: click.Context | None = None) -> None:
+    """Parse what follows a program's name as click does, and begin nothing; raises click's `UsageError`."""
+    context = command.make_context(command.name, list(words), parent=parent, obj=Operator())
+    if isinstance(command, click.Group):
+        _, found, rest = command.resolve_command(context, [*context.protected_args, *context.args])
+        assert found
+        parse_command(found, rest, context)
 
 
 def rewritten(file: Path, made: str) -> str:
