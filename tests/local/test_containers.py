@@ -4,14 +4,13 @@
 """
 
 import copy
-import io
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,20 +25,17 @@ from local import containers, engine
 from local.containers import DEBUG_PORT, IMAGE, SamLocal, debugging, derive
 from local.emulator import ARCHITECTURE, ROOT, Emulator, StackError, leave_account
 from local.engine import STAND_IN, Engine
-from local.report import Check, print_checks
 from local.stack import BUILD, FUNCTIONS, Stack
 from tests.support.template import NoPolicies, source
 
 QUIET = Console(quiet=True)
 OURS = f"{engine.AWS}:3.12-{ARCHITECTURE}"
 DIGEST = f"{engine.AWS}@sha256:"
+[TITLE] = re.findall(r'image\.title="([^"]+)"', (engine.PARTS / "Dockerfile").read_text())
 
 
 def an_engine(
-    there: Collection[str] = (),
-    pullable: Collection[str] = (),
-    about: Mapping[str, Any] | None = None,
-    **client: object,
+    there: Collection[str] = (), pullable: Collection[str] = (), about: Any = None, **client: object
 ) -> Engine:
     """An engine that has these images, can pull others, and knows this of each."""
 
@@ -47,7 +43,7 @@ def an_engine(
         if f"{repository}:{tag}" not in pullable:
             raise APIError("no such host")
 
-    images = SimpleNamespace(pull=pull, get=lambda _: SimpleNamespace(attrs={"Id": "1", **(about or {})}))
+    images = SimpleNamespace(pull=pull, get=lambda _: SimpleNamespace(attrs={"Id": "1"} | (about or {})))
     images.list = lambda name: [image for image in there if image == name]
     return Engine(SimpleNamespace(images=images, **client))
 
@@ -106,7 +102,6 @@ def test_engine_is_named_and_its_gateway_found(
         ((), (), None, "built"),
         ({OURS}, (), "my/own:1", "my/own:1"),
     ],
-    ids=["aws-there", "aws-pulled", "stand-in", "stand-in-built", "named"],
 )
 def test_image_is_aws_s_own_where_it_can_be_had(
     there: set[str], pullable: set[str], named: str | None, chosen: str, monkeypatch: pytest.MonkeyPatch
@@ -118,33 +113,26 @@ def test_image_is_aws_s_own_where_it_can_be_had(
     assert (image, len(built)) == ((STAND_IN, 1) if chosen == "built" else (chosen, 0))
 
 
-def test_stand_in_is_never_taken_for_aws_s() -> None:
-    """Its name, its labels and every report say what it is, even under another's name; it is of this machine only."""
-    dockerfile = (engine.PARTS / "Dockerfile").read_text()
-    [title] = re.findall(r'image\.title="([^"]+)"', dockerfile)
-    assert "aws" not in STAND_IN
-    assert "NOT AWS's" in dockerfile
-    labelled = {"Config": {"Labels": {"org.opencontainers.image.title": title}}}
-    assert an_engine({OURS}, about=labelled).describe(OURS) == f"{OURS} (NOT AWS's: {title})"
-    assert an_engine({OURS}).describe(OURS) == OURS
+def test_stand_in_is_of_this_machine_only() -> None:
+    """An image for the other architecture needs AWS's base image, and the message says so."""
     with pytest.raises(StackError, match="this machine's"):
         an_engine().base_image(QUIET, None, "x86_64" if ARCHITECTURE == "arm64" else "arm64")
 
 
 @pytest.mark.parametrize(
-    ("base", "digests", "pin"),
+    ("base", "about", "is_stand_in", "pin"),
     [
-        (OURS, [f"{DIGEST}1a2b"], f"{DIGEST}1a2b"),
-        (STAND_IN, [], f"{DIGEST}..."),
-        (f"{DIGEST}1a2b", [], None),
+        (OURS, {"RepoDigests": [f"{DIGEST}1a2b"]}, False, f"{DIGEST}1a2b"),
+        (OURS, {"Config": {"Labels": {"org.opencontainers.image.title": TITLE}}}, True, f"{DIGEST}..."),
+        (f"{DIGEST}1a2b", {}, False, None),
     ],
-    ids=["pulled", "stand-in", "pinned"],
 )
-def test_base_without_a_digest_is_reported(base: str, digests: list[str], pin: str | None) -> None:
-    """`make image` prints one line, with the digest to name if the engine knows one (docs/decisions/22)."""
-    line = an_engine({base}, about={"RepoDigests": digests}).unpinned(base)
+def test_report_says_what_the_base_is(base: str, about: object, *, is_stand_in: bool, pin: str | None) -> None:
+    """A stand-in is never taken for AWS's, whatever its name; what is not pinned is named with its digest, if known."""
+    found = an_engine({base}, about=about)
     says = f"base is not pinned: its tag may name another image tomorrow; BASE={pin} pins it"
-    assert line == (says if pin else None)
+    assert found.describe(base) == (f"{base} (NOT AWS's: {TITLE})" if is_stand_in else base)
+    assert found.unpinned(base) == (says if pin else None)
 
 
 def test_stand_in_names_what_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -249,32 +237,20 @@ def _transformed(template: dict[str, Any], **code: str) -> dict[str, Any]:
 
 
 def test_image_holds_what_is_deployed_and_is_locked() -> None:
-    """Every package of functions/, wheels by hash only, and bytecode; the last stage runs nothing and adds no tool.
+    """Every package of functions/, and wheels by hash only; nothing else of the folder is sent to the engine.
 
-    Nothing else of the folder is sent to the engine, bytecode of this machine least of all.
+    What is then in the image `make sam-local IMAGE=1` sees.
     """
     dockerfile = (ROOT / "functions" / "Dockerfile").read_text()
     packages = {folder.parent.name for folder in (ROOT / "functions").glob("*/__init__.py")}
-    build, last = re.split(r"^FROM .*$", dockerfile, flags=re.MULTILINE)[1:]
-    assert set(re.findall(r"^COPY (\w+) \1$", build, re.MULTILINE)) == packages
-    for option in ("--require-hashes", "--only-binary=:all:", "--no-deps"):
-        assert option in build
-    assert "compileall -q --invalidation-mode unchecked-hash" in build
-    assert re.findall(r"^[A-Z]+", last, re.MULTILINE) == ["COPY", "CMD"]
+    assert set(re.findall(r"^COPY (\w+) \1$", dockerfile, re.MULTILINE)) == packages
+    assert all(option in dockerfile for option in ("--require-hashes", "--only-binary=:all:", "--no-deps"))
     assert re.search(r"^ARG BASE=public\.ecr\.aws/lambda/python:3\.12$", dockerfile, re.MULTILINE)
     sent = re.findall(r"^!(\S+)$", (ROOT / "functions" / ".dockerignore").read_text(), re.MULTILINE)
     assert set(sent) == set(re.findall(r"^COPY (\w\S*) ", dockerfile, re.MULTILINE))
 
 
 # --- what is said ---
-
-
-@pytest.mark.parametrize("width", [40, 80, 200])
-def test_failing_check_is_marked_at_any_width(width: int) -> None:
-    """The mark is there in CI's log, too, which has 80 columns."""
-    shown = Console(record=True, width=width, file=io.StringIO())
-    print_checks(shown, [Check("layers beyond those of its base, none of them a tool's" * 2, "2", holds=False)])
-    assert "✗" in shown.export_text()
 
 
 def test_document_shows_both_flavours_and_nothing_of_a_machine() -> None:
