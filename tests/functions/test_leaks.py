@@ -13,7 +13,9 @@ from tests.support.aws import CHARGE, NOTIFICATION, World, sample
 from tests.support.recorded_calls import payload, refuse
 from tests.support.steps import set_secret, throttle
 
-KEYS = {"secretKey": "current-planted", "previousSecretKey": "previous-planted"}
+# Measuring doubles the time, and what this goes through is measured elsewhere.
+pytestmark = pytest.mark.no_cover
+
 CARDS = ("4111111111111111", "5555 5555 5555 4444", "514950xxxxxx9007")
 SECRETS = dict(zip(("number", "pan", "card_masking"), CARDS, strict=True))
 SECRETS |= {"trackData": "%B4111111111111111^PLANTED/MR^2512", "nameOnCard": "MRS PLANTED", "holder_name": "MR PLANTED"}
@@ -22,21 +24,11 @@ SECRETS |= {name: f"{name}-planted" for name in _NAMES.split()}
 HEADERS = {"Authorization": "Basic basic-planted", "Cookie": "a=b; session=cookie-planted"}
 HEADERS |= {"X-Api-Key": "header-planted", "X-Amz-Security-Token": "security-planted"}
 # As a program quotes them in an error: in words, as a form, as JSON, as JSON within JSON, as headers.
-PROSE = "; ".join(
-    [
-        f"card {CARDS[0]}, {CARDS[1].replace(' ', '-')} ({CARDS[2]}), skey_planted, tokn_planted, Bearer b-planted",
-        urlencode({f"card[{name}]": value for name, value in SECRETS.items()}),
-        json.dumps(SECRETS),
-        json.dumps({"body": json.dumps(SECRETS)}),
-        str(HEADERS),
-        "\n".join(f"{name}: {value}" for name, value in HEADERS.items()),
-    ]
-)
+PROSE = f"card {CARDS[0]}, {CARDS[1].replace(' ', '-')} ({CARDS[2]}), skey_planted, tokn_planted, Bearer b-planted; "
+PROSE += "; ".join([urlencode({f"card[{name}]": value for name, value in SECRETS.items()}), json.dumps(SECRETS)])
+PROSE += "; ".join([json.dumps({"body": json.dumps(SECRETS)}), str(HEADERS), *map(": ".join, HEADERS.items())])
 MARKERS = ("planted", "PLANTED", *CARDS, "5555+5555", "5555-5555", "xxxxxx9007")
-# Measuring doubles the time, and what this goes through is measured elsewhere.
-pytestmark = pytest.mark.no_cover
 ANSWER = {"paid": False, "errorMessage": PROSE, "request": SECRETS, "headers": HEADERS}
-
 
 _BODY = json.loads(sample("authorized")["body"])
 _BODY |= {"source": _BODY["source"] | SECRETS, "metadata": json.dumps(SECRETS), "description": PROSE} | SECRETS
@@ -58,8 +50,9 @@ class Run:
     event: dict[str, Any]
     lambdas: list[str] = field(default_factory=list)
 
-    def invoke(self, run: Callable[..., object], *given: object, **named: object) -> None:
-        """Lambda invokes a function, and logs and keeps what it raises."""
+    def invoke(self, run: Callable[..., object], *given: object, wait: float = 0, **named: object) -> None:
+        """Lambda invokes a function after a while, and logs and keeps what it raises."""
+        self.world.wait(wait)
         try:
             self.lambdas.append(json.dumps(run(*given, **named)))
         except Exception as error:  # noqa: BLE001 - foreign errors, too
@@ -68,11 +61,6 @@ class Run:
     def deliver(self, **changes: object) -> None:
         """The notification arrives."""
         self.invoke(self.world.deliver, self.event | changes)
-
-    def recheck(self, number: int = 2, **changes: object) -> None:
-        """The timer is due."""
-        self.world.wait(62)
-        self.invoke(self.world.recheck, number, **changes)
 
     def written(self) -> Iterator[tuple[str, str]]:
         """Everything that left the functions, and where it went; in the refused queue the body is the event."""
@@ -83,11 +71,6 @@ class Run:
         for table in ("CREDIT_CARD_NOTIFY_TABLE", "CARD_PAYMENT_RECORD_TABLE", "CALLBACK_ERROR_LOG_TABLE"):
             yield table, json.dumps(self.world.rows(table), default=str, ensure_ascii=False)
 
-    def leaks(self) -> list[tuple[str, str]]:
-        """Return where a marker is, and what is around it."""
-        found = ((where, text, text.find(marker)) for where, text in self.written() for marker in MARKERS)
-        return [(where, text[max(0, at - 60) : at + 40]) for where, text, at in found if at >= 0]
-
 
 @pytest.fixture(params=EVENTS)
 def run(world: World, request: pytest.FixtureRequest) -> Iterator[Run]:
@@ -97,7 +80,7 @@ def run(world: World, request: pytest.FixtureRequest) -> Iterator[Run]:
     event["multiValueHeaders"] = {name: [value] for name, value in headers.items()}
     event["requestContext"] = {"requestId": NOTIFICATION, "authorizer": {"token": "authorizer-planted"}}
     event |= {"rawQueryString": urlencode(SECRETS), "queryStringParameters": SECRETS}
-    set_secret(world, json.dumps(KEYS))
+    set_secret(world, json.dumps({"secretKey": "current-planted", "previousSecretKey": "previous-planted"}))
     world.cold_start(DEBUG_MODE="true")
     world.wire.answers |= {"lambda.Invoke": lambda _call: payload(ANSWER), "sqs.SendMessage": lambda _call: {}}
     world.pay()
@@ -105,13 +88,14 @@ def run(world: World, request: pytest.FixtureRequest) -> Iterator[Run]:
     run = Run(world, event)
     yield run
     assert run.lambdas
-    assert run.leaks() == []
+    found = ((where, text, text.find(marker)) for where, text in run.written() for marker in MARKERS)
+    assert [(where, text[max(0, at - 60) : at + 40]) for where, text, at in found if at >= 0] == []
 
 
 def test_completed_passes_leak_nothing(run: Run) -> None:
     """Delivery and recheck, with an answer full of secrets; also where the merchant's secret is a bare key."""
     run.deliver()
-    run.recheck()
+    run.invoke(run.world.recheck, wait=62)
     assert (run.world.record()["state"], len(run.world.record()["body"]) > 500) == ("DONE", True)
     set_secret(run.world, "skey_planted")
     run.world.cold_start()
@@ -123,8 +107,7 @@ def test_failing_passes_leak_nothing(run: Run, answer: object) -> None:
     """ProcessPaidOrder fails until it is given up, and says why with a card number and a key."""
     run.world.wire.answers["lambda.Invoke"] = lambda _call: payload(answer, error="Unhandled")
     run.deliver()
-    run.world.wait(72 * 3600)
-    run.recheck(number=1)
+    run.invoke(run.world.recheck, 1, wait=73 * 3600)
     assert [text.split(":")[0] for text in run.lambdas] == ["PassFailed", "GaveUp"]
     assert run.world.errors()[0]["responseData"]
 
@@ -136,16 +119,14 @@ secretsmanager.GetSecretValue scheduler.CreateSchedule""".split()
 @pytest.mark.parametrize("name", CALLS)
 def test_refusal_that_quotes_its_request_leaks_nothing(run: Run, name: str) -> None:
     """An AWS service refuses with a message full of secrets: what is logged, kept, raised, and printed by Lambda."""
-    run.world.cold_start(SETTLED_ORDER_STATUSES="PAID")
     run.deliver()
-    run.world.cold_start()
+    run.world.cold_start(SETTLED_ORDER_STATUSES="PAID")
     throttle(run.world, times=9 if name == "ses.SendEmail" else 0)  # a mail needs an error
     run.world.wire.before[name] = refuse(PROSE, times=99)
     before = len(run.world.wire.calls)
     run.deliver(requestContext={"requestId": "another"})
-    run.recheck()
-    run.world.wait(600)
-    run.invoke(run.world.sweep)
+    run.invoke(run.world.recheck, wait=62)
+    run.invoke(run.world.sweep, wait=600)
     assert name in run.world.wire.names()[before:] or "objectId" in run.event["body"]  # a form asks for no secret
 
 
@@ -154,20 +135,19 @@ def test_refused_event_leaks_nothing(run: Run, keep: float) -> None:
     """A body that was cut is no notification any more, yet full of secrets; so is a conflict, and the retry queue."""
     text, is_encoded = run.event["body"], run.event["isBase64Encoded"]
     broken = ("" if is_encoded else "* ") + text[: int(len(text) * keep) // 4 * 4]  # else the rest would be a form
-    headers = HEADERS | {"Content-Type": "application/json"}
-    run.deliver(body=broken, headers=headers)
-    run.invoke(run.world.retry, {"requestPayload": run.event | {"body": broken, "headers": headers}}, PROSE)
-    assert run.lambdas[0].startswith("InvalidNotification")
+    changes = {"body": broken, "headers": HEADERS | {"Content-Type": "application/json"}}
+    run.deliver(**changes)
+    run.invoke(run.world.retry, {"requestPayload": run.event | changes}, PROSE)
     run.deliver()
     raw = base64.b64decode(text) if is_encoded else text.encode()
     run.deliver(body=base64.b64encode(raw + b" ").decode(), isBase64Encoded=True)
-    assert run.lambdas[-1].startswith("NotificationConflict")
+    assert [run.lambdas[n].split(":")[0] for n in (0, -1)] == ["InvalidNotification", "NotificationConflict"]
     assert len(run.world.wire.of("sqs.SendMessage")) == 2
 
 
 @pytest.mark.parametrize("changes", [{"dueAt": PROSE}, {"notificationId": "never-saved"}, {"number": CARDS[0]}])
-def test_refused_recheck_leaks_nothing(run: Run, changes: dict[str, object]) -> None:
+def test_refused_recheck_leaks_nothing(run: Run, changes: dict[str, Any]) -> None:
     """A timer's input that is wrong, or of no notification, with secrets in and beside its fields."""
     beside: dict[str, Any] = SECRETS | {"number": 2}  # the pass, to `recheck`
-    run.recheck(**beside | changes)
+    run.invoke(run.world.recheck, **beside | changes)
     assert run.lambdas[0].split(":")[0] in {"InvalidTimer", "NotificationNotFound"}
