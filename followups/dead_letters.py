@@ -60,39 +60,33 @@ class Letter:
     message_id: str
     body: str
     sent_at: datetime
-    error: str
+    error: str = ""
     kind: str = "unknown"
     ids: Mapping[str, str] = field(default_factory=dict)
     refusal: str = "neither a record of Lambda's nor a timer"
     checksum: str = ""
 
-    @property
-    def reason(self) -> str:
-        """Why it is there, as far as is known."""
-        return self.error or self.refusal
-
     def row(self, now: datetime) -> Row:
-        """Return it in each form, without the body."""
+        """Return it without the body."""
         # Clocks differ: nothing was sent after now.
         age = f"{span(max(timedelta(0), now - self.sent_at))} old"
-        place = f"{self.queue}\n{self.kind}\n{self.message_id.partition('-')[0]}"
         names = {**self.ids, "checksum": self.checksum}
         about = [f"{name.removesuffix('Id')} {value}" for name, value in names.items() if value]
-        return Row((place, "\n".join([*about, age])), self.as_data())
+        place = (self.queue, self.kind, self.message_id.partition("-")[0])
+        return Row(("\n".join(place), "\n".join([*about, age])), self.as_data())
 
     def as_data(self) -> dict[str, object]:
         """For programs, without the body."""
         about = {"checksumStatus": self.checksum, "messageId": self.message_id, "error": self.error}
         return {"queue": self.queue, "kind": self.kind, **self.ids, **about, "sentAt": format_utc(self.sent_at)}
 
-    def with_event(self) -> dict[str, object]:
-        """For programs, with the event, or the text of what is no event; what is secret is masked."""
+    def event(self) -> object:
+        """Return the event, or the text of what is no event; what is secret is masked."""
         try:
             content = json.loads(self.body)
-            event: object = json.loads(redacted_event(content.get("requestPayload", content)))
+            return json.loads(redacted_event(content.get("requestPayload", content)))
         except (ValueError, AttributeError, RecursionError):
-            event = redacted_text(self.body)
-        return self.as_data() | {"event": event}
+            return redacted_text(self.body)
 
 
 @dataclass
@@ -139,34 +133,34 @@ class Letters:
 def _letter(stack: Stack, queue: str, message: Any) -> Letter:  # noqa: ANN401 - SQS's
     attributes = {name: about.get("StringValue", "") for name, about in message.get("MessageAttributes", {}).items()}
     errors = (f"{attributes[kind]}: {attributes.get(text, '')}" for kind, text in _ERRORS if kind in attributes)
-    sent_at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
-    letter = Letter(queue, message["MessageId"], message["Body"], sent_at, printable(next(errors, "")))
+    error, sent_at = printable(next(errors, "")), int(message["Attributes"]["SentTimestamp"]) / 1000
+    letter = Letter(queue, message["MessageId"], message["Body"], datetime.fromtimestamp(sent_at, UTC), error)
     with suppress(ValueError, RecursionError, BadInput):
         match content := json.loads(letter.body):
             case {"requestContext": {"functionArn": str(arn), "condition": str(condition)}, "requestPayload": event}:
                 answer = content.get("responsePayload")
-                why = letter.error or (error_line(answer) if answer else printable(condition))
-                return _of_lambda(stack, replace(letter, error=why), arn, event)
+                why = error or (error_line(answer) if answer else printable(condition))
+                # The record names the version too, "...:function:NAME:$LATEST".
+                function = ":".join(arn.split(":")[:7])
+                is_ours = function == stack.output("DelayedNotifyFunctionArn")
+                refusal = "" if is_ours else printable(f"{function} is not DelayedNotify of stack {stack.name}")
+                ids, checksum = _notification(event)
+                rejected = next((word for word in CHECKSUMS if f"Rejected: checksum {word}" in error), checksum)
+                return replace(letter, error=why, kind="on-failure", ids=ids, refusal=refusal, checksum=rejected)
         TimerInput.parse(content, InvalidTimer)
         return replace(letter, kind="scheduler", ids={name: str(content[name]) for name in (*IDS, "pass")}, refusal="")
-    return letter
+    return replace(letter, error=error or letter.refusal)
 
 
-def _of_lambda(stack: Stack, letter: Letter, arn: str, event: object) -> Letter:
-    # The record names the version too, "...:function:NAME:$LATEST".
-    function = ":".join(arn.split(":")[:7])
-    is_ours = function == stack.output("DelayedNotifyFunctionArn")
-    refusal = "" if is_ours else printable(f"{function} is not DelayedNotify of stack {stack.name}")
-    checksum = next((word for word in CHECKSUMS if f"Rejected: checksum {word}" in letter.error), "")
+def _notification(event: object) -> tuple[dict[str, str], str]:
+    """Return its ids, and what is known of its checksum."""
     try:
         notification = parse_notification(event)
-        ids: Mapping[str, object] = notification.ids
-        verdict = verify(notification, {})
-        checksum = checksum or ("unchecked" if verdict.retryable else verdict.status)
     except InvalidNotification as error:
-        ids = error.about
-    known = {name: str(value) for name, value in ids.items() if value}
-    return replace(letter, kind="on-failure", ids=known, refusal=refusal, checksum=checksum)
+        return {name: str(value) for name, value in error.about.items() if value}, ""
+    verdict = verify(notification, {})
+    ids = {name: value for name, value in notification.ids.items() if value}
+    return ids, "unchecked" if verdict.retryable else verdict.status
 
 
 def _long_enough(_context: click.Context, _: click.Parameter, letters: tuple[str, ...]) -> tuple[str, ...]:
@@ -203,8 +197,8 @@ _manual = partial(manual, group=command)
 def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
     """List what is in the queues, at most 100 letters of each, why, and what drains it.
 
-    Each letter is received, hidden from others for a moment, and made visible again; none is moved. A letter that is
-    hidden cannot be read, and is only counted: RetryFunction or another redrive has it, or it waits for its next try.
+    Each letter is hidden from others for a moment; none is moved. One that is hidden already cannot be read, and is
+    only counted: RetryFunction or another redrive has it, or it waits for its next try.
     """
     stack, output, now = operator.stack, operator.output, operator.clock()
     _ = stack.output(RETRY), stack.sqs  # made here: boto3 cannot make clients in two threads at once
@@ -218,7 +212,7 @@ def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str
         results = list(pool.map(read, names))
     for name, ((there, hidden, wait), found) in zip(names, results, strict=True):
         if found:
-            Sheet(output, *COLUMNS).add(*(Result("waiting", letter.reason).row(letter.row(now)) for letter in found))
+            Sheet(output, *COLUMNS).add(*(Result("waiting", letter.error).row(letter.row(now)) for letter in found))
         if output.is_table or found or hidden:
             count = f"{len(found)} of about {there}" if there > len(found) == _MOST_LISTED else f"{len(found)}"
             count += f" visible, {hidden} hidden" if hidden else ""
@@ -239,11 +233,12 @@ def show(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) 
     with Letters(operator.stack, queues or QUEUES, letters) as those:
         for letter in those:
             code = 0
-            if not output.is_table:
-                output.document(letter.with_event())
-                continue
-            for line in json.dumps(letter.with_event(), indent=2, ensure_ascii=False).splitlines():
-                output.line(line)
+            data = letter.as_data() | {"event": letter.event()}
+            if output.is_table:
+                for line in json.dumps(data, indent=2, ensure_ascii=False).splitlines():
+                    output.line(line)
+            else:
+                output.document(data)
     return code
 
 
@@ -259,11 +254,10 @@ command.add_command(show, "export")
 @_chosen(FOR_A_PERSON)
 @change_options
 def redrive(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, ...], **options: Any) -> int:  # noqa: ANN401
-    """Send letters back to the retry queue.
+    """Send the letters that are named, or all that wait for a person, back to the retry queue.
 
-    Those whose message ids are named, or all of both queues that wait for a person. Each is deleted where it was, and
-    RetryFunction delivers it within seconds. More than one are only sent with --yes, or when you confirm the plan. What
-    is refused once more is in RefusedQueue again. It may be stopped, and a pass that is done is not run again.
+    RetryFunction delivers each within seconds; what is refused once more is in RefusedQueue again. More than one are
+    only sent with --yes, or when you confirm the plan. It may be stopped, and a pass that is done is not run again.
     """
     with Letters(operator.stack, queues or FOR_A_PERSON, letters) as those:
         return _change(operator, "redrive", those).run(those, **options)
@@ -278,11 +272,10 @@ def redrive(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, 
 @_chosen(FOR_A_PERSON)
 @change_options
 def discard(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, ...], **options: Any) -> int:  # noqa: ANN401
-    """Delete letters for good.
+    """Delete the letters that are named, or all of a queue, for good.
 
-    Those whose message ids are named, else every letter of the queue. It lists them and asks; without a terminal only
-    --yes deletes. Without --queue it is RefusedQueue, in which anybody's nonsense ends. What is in FailureQueue was
-    accepted, and is nowhere else: redrive it, if you can.
+    It lists them and asks; without a terminal only --yes deletes. Without --queue it is RefusedQueue, in which
+    anybody's nonsense ends. What is in FailureQueue was accepted, and is nowhere else: redrive it, if you can.
     """
     with Letters(operator.stack, queues or (REFUSED,), letters) as those:
         return _change(operator, "discard", those).run(list(those), **options)
@@ -298,14 +291,14 @@ def _change(operator: Operator, name: str, those: Letters) -> Change[Letter]:
         refusal = f"refused again: {letter.error}" if hash(letter.body) in sent else letter.refusal
         if is_sent and refusal:
             return Result("kept", f"kept: {refusal}")
-        return Result("planned", f"would be {word}; {letter.reason}")
+        return Result("planned", f"would be {word}; {letter.error}")
 
     def do(letter: Letter) -> Result:
         if is_sent:  # and *then* deleted: twice is harmless, the record knows which passes are done
             sent.add(hash(letter.body))
             stack.sqs.send_message(QueueUrl=stack.output(RETRY), MessageBody=letter.body)
         those.delete(letter)
-        return Result(word, f"{word}; {letter.reason}")
+        return Result(word, f"{word}; {letter.error}")
 
     words = ("dead-letters", name, "--yes", *(f"--queue={queue}" for queue in those.queues))
     about = partial(Letter.row, now=operator.clock())

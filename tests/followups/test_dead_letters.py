@@ -208,7 +208,6 @@ FOREIGN = {
     "no object": {"MessageBody": "[1]"},
     "a raw event": {"MessageBody": json.dumps(notification())},
     "another branch": notify_letter(function=arn("payment3-delayed-notify-prod")),
-    "another function": notify_letter(function=arn("payment3-recheck-dev")),
     "another account": notify_letter(function=arn("payment3-delayed-notify-dev").replace(ACCOUNT, "999999999999")),
     "no ARN": notify_letter(function="payment3-delayed-notify-dev"),
 }
