@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from artefact import runtime, size
-from artefact.runtime import RuntimeEmulatorError, running
+from artefact import size
+from artefact.runtime import RuntimeEmulatorError, emulator_program, running
 from artefact.size import CEILING_MB, contents
 from local.emulator import ROOT
 from local.samples import EVENTS, read_sample
@@ -34,16 +34,6 @@ def built() -> Path:
     """The functions, built for the Python that runs them here: Lambda's, where there is one."""
     build()
     return BUILD
-
-
-@pytest.fixture(scope="module")
-def runtime_python() -> Path:
-    """A Python that has what Lambda's runtime has; skipped loudly where that cannot be."""
-    try:
-        runtime.emulator_program()
-    except RuntimeEmulatorError as why:
-        absent(str(why))
-    return runtime.PYTHON
 
 
 def test_functions_are_below_the_ceiling(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,30 +99,17 @@ def test_build_says_when_it_makes_no_bytecode() -> None:
     assert "no Python 3.99 here: the artefact goes without bytecode" in printed
 
 
-# --- under Lambda's runtime emulator ---
-
-
-def test_handlers_import_from_the_artefact_alone(built: Path, runtime_python: Path) -> None:
-    """Beside the artefact there are the standard library and what Lambda's runtime has; nothing is imported twice."""
-    program = (
-        "import sys, delayednotify, recheck;"
-        "delayednotify.lambda_handler, delayednotify.retry_handler, recheck.lambda_handler, recheck.sweep_handler;"
-        "print('\\n'.join(m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)))"
-    )
-    printed = subprocess.check_output(
-        [str(runtime_python), "-c", program], cwd=built / "RecheckFunction", env={}, text=True
-    )
-    elsewhere = [line for line in printed.splitlines() if str(ROOT) in line and "RecheckFunction" not in line]
-    assert all("/.venv-runtime/" in line for line in elsewhere)
-    packages = {re.sub(r"\.py$|/.*", "", line.split("/site-packages/")[1]) for line in elsewhere}
-    assert packages <= {"boto3", "botocore", "s3transfer", "urllib3", "dateutil", "six"}
-
-
 # An emulator is let go as a process and ended by its id, which Popen does not like.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.usefixtures("runtime_python")
 def test_notification_goes_through_the_artefact(built: Path, tmp_path: Path) -> None:
-    """Saved and passed by DelayedNotify, answered by Recheck before its time; the sweep finds nothing left to do."""
+    """With what Lambda's runtime has, and nothing else beside it: saved and passed by DelayedNotify.
+
+    Recheck answers before its time; the sweep finds nothing left to do. Skipped loudly where no runtime can be.
+    """
+    try:
+        emulator_program()
+    except RuntimeEmulatorError as why:
+        absent(str(why))
     sample = read_sample(EVENTS / "authorized.json")
     with deployed(Console(quiet=True), Options(latency_ms=1), [sample]) as stack:
 
@@ -145,10 +122,3 @@ def test_notification_goes_through_the_artefact(built: Path, tmp_path: Path) -> 
         timer = json.loads((EVENTS / "recheck.json").read_text())
         assert invoke("RecheckFunction", "recheck.lambda_handler", timer) == {"state": "PENDING", "passesDone": 1}
         assert set(invoke("SweepFunction", "recheck.sweep_handler", {}).values()) == {0}
-
-
-def test_machine_without_a_runtime_emulator_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It runs on Linux on two architectures; elsewhere the error says so, and nothing is started."""
-    monkeypatch.setattr("platform.machine", lambda: "riscv64")
-    with pytest.raises(RuntimeEmulatorError, match="runs on Linux"):
-        runtime.emulator_program()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from local.emulator import ROOT
-from tests.support.pictures import COMMANDS, IMAGES, PAGES, draw
+from tests.support.pictures import COMMANDS, IMAGES, PAGES
 
 # Of namespaces, which are names that no browser fetches.
 FETCHED = re.compile(r"(?<!xmlns=\")(?<!xmlns:xlink=\")https?://[^\s\"')]+|@font-face")
@@ -25,8 +25,3 @@ def test_picture_is_made_and_used(file: Path) -> None:
     assert any(f"images/{file.name}" in document.read_text() for document in documents)
     assert file.stat().st_size < 150_000
     assert file.suffix != ".svg" or not FETCHED.search(file.read_text())
-
-
-def test_drawing_has_the_colours_of_the_terminal() -> None:
-    """What is red in the terminal is red in the picture."""
-    assert "fill: #ff857c" in draw("a", "a program", "\x1b[31mred\x1b[0m\n")
