@@ -93,29 +93,22 @@ def read_rules(resources: Mapping[str, Any]) -> Rules:
     def of(kind: str) -> dict[str, Any]:
         return {name: about["Properties"] for name, about in resources.items() if about["Type"] == f"AWS::{kind}"}
 
-    made, [rule] = of("Lambda::Function"), of("Events::Rule").values()
-    names = {about["FunctionName"]: name.removesuffix("Function") for name, about in made.items()}
+    [rule], functions, queues = of("Events::Rule").values(), dict[str, FunctionRules](), dict[str, QueueRules]()
+    names = {about["FunctionName"]: name.removesuffix("Function") for name, about in of("Lambda::Function").items()}
     configs = {about["FunctionName"]: about for about in of("Lambda::EventInvokeConfig").values()}
     sources = {_queue(a["EventSourceArn"]): names[a["FunctionName"]] for a in of("Lambda::EventSourceMapping").values()}
-    environment = made["RecheckFunction"]["Environment"]["Variables"]
-    return Rules(
-        {name: _function_rules(made[f"{name}Function"], configs.get(full, {})) for full, name in names.items()},
-        {name: _queue_rules(about, sources.get(name)) for name, about in of("SQS::Queue").items()},
-        timedelta(minutes=int(re.sub(r"\D", "", rule["ScheduleExpression"]))),
-        timedelta(seconds=int(environment["PASS_TIMEOUT_SECONDS"])),
-    )
-
-
-def _function_rules(about: Any, config: Any) -> FunctionRules:
-    to = config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
-    retries = config.get("MaximumRetryAttempts", len(RETRY_WAITS))
-    return FunctionRules(timedelta(seconds=int(about["Timeout"])), retries, to and _queue(to))
-
-
-def _queue_rules(about: Any, consumer: str | None) -> QueueRules:
-    redrive, visibility = about.get("RedrivePolicy", {}), timedelta(seconds=int(about.get("VisibilityTimeout", 30)))
-    to = redrive.get("deadLetterTargetArn")
-    return QueueRules(visibility, int(redrive.get("maxReceiveCount", 0)), to and _queue(to), consumer)
+    for about in of("Lambda::Function").values():
+        config, timeout = configs.get(about["FunctionName"], {}), timedelta(seconds=int(about["Timeout"]))
+        to = config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
+        retries = config.get("MaximumRetryAttempts", len(RETRY_WAITS))
+        functions[names[about["FunctionName"]]] = FunctionRules(timeout, retries, to and _queue(to))
+    for name, about in of("SQS::Queue").items():
+        redrive, visibility = about.get("RedrivePolicy", {}), timedelta(seconds=int(about.get("VisibilityTimeout", 30)))
+        to, most = redrive.get("deadLetterTargetArn"), int(redrive.get("maxReceiveCount", 0))
+        queues[name] = QueueRules(visibility, most, to and _queue(to), sources.get(name))
+    environment = of("Lambda::Function")["RecheckFunction"]["Environment"]["Variables"]
+    sweep_every = timedelta(minutes=int(re.sub(r"\D", "", rule["ScheduleExpression"])))
+    return Rules(functions, queues, sweep_every, timedelta(seconds=int(environment["PASS_TIMEOUT_SECONDS"])))
 
 
 def _queue(name: str) -> str:
@@ -241,12 +234,9 @@ class Model:
         if queue := self.rules.functions[event.function].on_failure:
             about: dict[str, Any] = {"requestId": event.request_id, "functionArn": f"{event.function}:$LATEST"}
             about |= {"condition": "RetriesExhausted", "approximateInvokeCount": event.tries + 1}
-            record = {
-                "version": "1.0",
-                "timestamp": f"{self.world.now:%Y-%m-%dT%H:%M:%S.000Z}",
-                "requestContext": about,
-            }
-            self._deliver(queue, json.dumps(record | {"requestPayload": event.payload}), event.function)
+            record: dict[str, Any] = {"version": "1.0", "timestamp": f"{self.world.now:%Y-%m-%dT%H:%M:%S.000Z}"}
+            record |= {"requestContext": about, "requestPayload": event.payload}
+            self._deliver(queue, json.dumps(record), event.function)
 
     def _deliver(self, queue: str, body: str, sender: str) -> None:
         if self.outage("SQS"):
@@ -262,9 +252,6 @@ class Model:
             return {"StatusCode": 202}
         run = Run(notification_of(self._payload), asked["pass"], self.world.now, self.running)
         self.runs.append(run)
-        return self._process_paid_order(run)
-
-    def _process_paid_order(self, run: Run) -> Answer:
         how, limit = self.outage("ProcessPaidOrder") or self.behaviour(run.number), self.rules.pass_timeout
         if how == "dies":
             raise Died
