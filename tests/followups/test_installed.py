@@ -220,22 +220,6 @@ def test_live_views_end_with_ctrl_c(user: User) -> None:
     user.runs("board --no-browser", ctrl_c=opened)
 
 
-def test_redriven_letter_is_saved(user: User) -> None:
-    """Through the retry queue and the deployed RetryFunction."""
-    user.posts("later", "FailureQueue", event(f"{NOTIFICATION}-8"))
-    assert "sent" in user.runs(f"dead-letters redrive {QUEUE} {{later}}")
-    while user.stack.messages()["RetryQueue"]:
-        pass  # pytest's caller has the patience, not this test
-    assert f"Order {ORDER}: waiting, passes completed: 1, checksum valid\n" in user.runs(f"show {NOTIFICATION}-8")
-
-
-def test_wrong_key_of_a_table_is_found(user: User) -> None:
-    """Preflight compares live tables."""
-    found = user.preflight("--parameter ExistingOrderTable=process-paid-order-calls", code=1)
-    wrong = "its key: orderId (S) + pass (N); expected orderId (S)"
-    assert found["OrderTable process-paid-order-calls"]["text"].startswith(wrong)
-
-
 def test_printed_command_can_be_pasted(user: User) -> None:
     """Two that failed: planned, with the command that runs them; run, each is a row in colour."""
     assert re.search(r"\x1b\[1;31m(FAILED|failed)", user.sees("list --state failed"))
