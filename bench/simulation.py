@@ -148,7 +148,7 @@ def burst(rate: int, seconds: int) -> dict[str, Any]:
     storm.model.run(START + 120 * _MINUTE)
     took = [times[1] - number / rate for number, times in storm.ends().items() if len(times) == 2]
     kept = len(storm.records.items) + sum(map(len, storm.model.queues.values()))
-    held = sum(metric == "NumberOfMessagesSent" for _, metric, _ in storm.model.counts)
+    held = sum(len(times) for (metric, _), times in storm.model.metrics.items() if metric == "NumberOfMessagesSent")
     counts = {"sent": sent, "done": len(took), "held": held, "lost": sent - kept, "throttles": storm.throttles}
     return counts | {"p50": median(took), "p99": quantiles(took, n=100)[-1], "p100": max(took)}
 

@@ -33,6 +33,7 @@ import heapq
 import itertools
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -57,6 +58,8 @@ ERROR_CODES = {
     "server error": "InternalServerError",
 }
 Handler = Callable[[Any, Any], Any]
+Metrics = dict[tuple[str, str], list[tuple[datetime, datetime, float]]]
+"""By a metric and what it is of: from when to when it had which value."""
 
 
 class Died(BaseException):
@@ -168,8 +171,7 @@ class Model:
     parallel: bool = False
     runs: list[Run] = field(default_factory=list)
     errors: list[tuple[str, str]] = field(default_factory=list)
-    counts: list[tuple[datetime, str, str]] = field(default_factory=list)
-    levels: list[tuple[str, str, datetime, datetime]] = field(default_factory=list)
+    metrics: Metrics = field(default_factory=lambda: defaultdict(list))
     sweeps: list[datetime] = field(default_factory=list)
     finished: dict[str, datetime] = field(default_factory=dict)
     running: str = ""
@@ -290,7 +292,7 @@ class Model:
         if self.rules.queues[queue].consumer:
             self.at(self.world.now, lambda: self._receive(queue, message))
         else:
-            self.levels.append(("ApproximateNumberOfMessagesVisible", queue, self.world.now, self.world.now))
+            self.count("ApproximateNumberOfMessagesVisible", queue)
 
     def _receive(self, queue: str, message: Message) -> None:
         rules = self.rules.queues[queue]
@@ -306,7 +308,7 @@ class Model:
         if self._consumed(str(rules.consumer), message):  # Q3
             self.queues[queue].remove(message)
         else:  # Q1
-            self.levels.append(("ApproximateNumberOfMessagesNotVisible", queue, self.world.now, hidden_until))
+            self.count("ApproximateNumberOfMessagesNotVisible", queue, hidden_until)
             self.at(max(hidden_until, self.world.now), lambda: self._receive(queue, message))
 
     def _consumed(self, function: str, message: Message) -> bool:
@@ -355,9 +357,9 @@ class Model:
     def wait(self, time: timedelta) -> None:
         self.world.now += time
 
-    def count(self, metric: str, resource: str) -> None:
+    def count(self, metric: str, resource: str, until: datetime | None = None) -> None:
         """Count what one of AWS's own metrics counts."""
-        self.counts.append((self.world.now, metric, resource))
+        self.metrics[metric, resource].append((self.world.now, until or self.world.now, 1))
 
     def step(self, until: datetime) -> bool:
         """Let the next thing happen, if one does by then."""

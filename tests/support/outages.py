@@ -18,7 +18,7 @@ from followups.output import span
 from local.emulator import ROOT
 from tests.support.aws import HANDLERS, START, World, sample, worlds
 from tests.support.documents import rewritten
-from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, SWEEP, Model
+from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, SWEEP, Metrics, Model
 
 FILE = ROOT / "docs" / "outages.md"
 # How long, and how far apart the notifications come: fewer in a long outage, so that all of it takes minutes, and at no
@@ -117,7 +117,7 @@ def outage(world: World, down: Mapping[str, str], length: timedelta, every: time
         extra_runs=sum(max(runs - 2, 0) for runs in Counter(run.notification for run in model.runs).values()),
         mails=len(mailed),
         rows=len(world.errors()),
-        retried=sum(sent[1:] == ("NumberOfMessagesSent", "RetryQueue") for sent in model.counts),
+        retried=len(model.metrics["NumberOfMessagesSent", "RetryQueue"]),
         left=sum(map(len, model.queues.values())),
         alarms=tuple(dict(rings(world, model))),
     )
@@ -129,45 +129,28 @@ def _closed() -> int:
 
 # --- alarms ---
 
-Key = tuple[str, str]
-"""A metric, and the value of its only dimension."""
-Values = dict[Key, list[tuple[datetime, datetime, float]]]
-"""From when to when a metric had which value."""
-
 
 def rings(world: World, model: Model) -> Iterator[tuple[str, datetime]]:
     """Name the template's alarms each time they rang, and the beginning of the period whose value did it."""
-    values = _values(world, model)
-    alarms = {
-        n: about["Properties"] for n, about in world.resources.items() if about["Type"] == "AWS::CloudWatch::Alarm"
-    }
-    for name, alarm in alarms.items():
-        [dimension] = alarm["Dimensions"]
-        found = values[alarm["MetricName"], _called(world, **dimension)]
-        for at in _rings(alarm, found, model.sweeps):
-            yield name.removesuffix("Alarm"), datetime.fromtimestamp(at * alarm["Period"], UTC)
-
-
-def _values(world: World, model: Model) -> Values:
-    values: Values = defaultdict(list)
-    for when, metric, resource in model.counts:
-        values[metric, resource].append((when, when, 1))
-    for metric, queue, begins, ends in model.levels:
-        values[metric, queue].append((begins, ends, 1))
+    values: Metrics = defaultdict(list, model.metrics)
     for when, _, line in world.lines:
         for directive in line.get("_aws", {}).get("CloudWatchMetrics", ()):
             for metric in directive["Metrics"]:
                 values[metric["Name"], line["Branch"]].append((when, when, line[metric["Name"]]))
-    return values
+    for name, about in world.resources.items():
+        if about["Type"] == "AWS::CloudWatch::Alarm":
+            alarm, [dimension] = about["Properties"], about["Properties"]["Dimensions"]
+            found = values[alarm["MetricName"], _called(world, dimension)]
+            for at in _rings(alarm, found, model.sweeps):
+                yield name.removesuffix("Alarm"), datetime.fromtimestamp(at * alarm["Period"], UTC)
 
 
-def _called(world: World, *, Name: str, Value: str) -> str:  # noqa: N803 - as CloudFormation calls them
+def _called(world: World, dimension: dict[str, str]) -> str:
     """What the model calls the resource of an alarm's dimension."""
-    if Name == "ScheduleGroup":
-        return "Scheduler"
-    if Name == "FunctionName":
-        return next(name for name in HANDLERS if world.resources[f"{name}Function"]["Properties"][Name] == Value)
-    return Value.removeprefix("stack-")
+    kind, value = dimension["Name"], dimension["Value"]
+    if kind == "FunctionName":
+        return next(name for name in HANDLERS if world.resources[f"{name}Function"]["Properties"][kind] == value)
+    return "Scheduler" if kind == "ScheduleGroup" else value.removeprefix("stack-")
 
 
 def _rings(alarm: dict[str, Any], values: list[tuple[datetime, datetime, float]], sweeps: list[datetime]) -> list[int]:
