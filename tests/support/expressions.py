@@ -69,5 +69,5 @@ def _holds(item: Typed, values: Typed, left: str, operator: str, right: str) -> 
     return bool(a and b and a.keys() == b.keys() and _OPERATORS[operator](_plain(a), _plain(b)))
 
 
-def _plain(value: Typed) -> int | str:
-    return int(value["N"]) if "N" in value else str(value["S"])
+def _plain(value: Typed) -> Any:
+    return int(value["N"]) if "N" in value else next(iter(value.values()))

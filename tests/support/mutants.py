@@ -16,6 +16,7 @@ import time
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from itertools import chain, pairwise, repeat
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -149,8 +150,9 @@ def _replace(name: str, old: Any, new: Any) -> None:
     if isinstance(old, FunctionType) or name.startswith("__"):
         return
     if isinstance(old, type) and not issubclass(old, BaseModel):
-        # Its methods have no fault; others may inherit from it, and tests hold it.
-        for attribute in {"retryable", "ends_follow_up"} & vars(new).keys():
+        # Its methods have no fault; others may inherit from it, and tests hold it. `__init__` has a dataclass's defaults.
+        kept = {"retryable", "ends_follow_up", *(["__init__"] if is_dataclass(old) else [])}
+        for attribute in kept & vars(new).keys():
             setattr(old, attribute, vars(new)[attribute])
         return
     for other in list(sys.modules.values()):

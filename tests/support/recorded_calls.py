@@ -109,6 +109,7 @@ class RecordedCalls:
     answers: dict[str, Callable[[Call], Answer]] = field(default_factory=dict)
     around: Callable[[Call, Callable[[], Answer]], Answer] | None = None
     moto: Callable[[BaseClient, str, dict[str, Any]], Answer] = directly
+    checks_requests: bool = True
     listening: int = 0
     here: _Thread = field(default_factory=_Thread)
 
@@ -136,7 +137,7 @@ class RecordedCalls:
         call = Call(client.meta.service_model.service_name, operation, request, patience)
         self.calls.append(call)
         shape = client.meta.service_model.operation_model(operation).input_shape
-        assert violations(shape, request) == "", call
+        assert (violations(shape, request) if self.checks_requests else "") == "", call
 
         def effect() -> Answer:
             self.before.get(call.name, _nothing)(call)
