@@ -14,7 +14,7 @@ from callback.table import parse_utc
 from callback.timer import schedule_name
 from followups.command import LETTERS, READ, TIMERS, Operator, manual
 from followups.output import STYLES, Column, Row, Sheet, clock_time, error_line, printable, relative, span, with_command
-from followups.records import MOST_PASSES, Level, Notification, Status, status
+from followups.records import MOST_PASSES, Found, Level, Notification, Status, status
 from followups.stack import Stack
 from followups.tables import error_rows, find, find_by_prefix
 
@@ -44,6 +44,12 @@ class Event(NamedTuple):
     what: str
     text: str
     level: Level = "info"
+
+
+def look_up(stack: Stack, word: str, now: datetime) -> Found:
+    """Find what a person asks for: a whole id, or its beginning."""
+    found = find(stack, word)
+    return found if found.rows or len(word) < SHORTEST_PREFIX else find_by_prefix(stack, word, now)
 
 
 def timeline(stack: Stack, one: Notification, now: datetime) -> list[Event]:
@@ -202,9 +208,7 @@ def command(operator: Operator, word: str) -> int:
     or failed. What could not be saved is in a queue: `followups dead-letters list`.
     """
     output, stack, now = operator.output, operator.stack, operator.clock()
-    found = find(stack, word)
-    if not found.rows and len(word) >= SHORTEST_PREFIX:
-        found = find_by_prefix(stack, word, now)
+    found = look_up(stack, word, now)
     timelines = [(one, timeline(stack, one, now)) for one in found.rows]
     if output.as_json:
         records = [one.as_data(now) | {"timeline": [event._asdict() for event in events]} for one, events in timelines]

@@ -22,9 +22,9 @@ from followups.command import LETTERS, READ, TIMERS, Operator, manual
 from followups.listing import command_of, extent
 from followups.output import clock_time, shortened, span, visible
 from followups.records import Found, Notification, grouped, status
-from followups.show import timeline
+from followups.show import look_up, timeline
 from followups.stack import ERRORS, Stack, explain
-from followups.tables import find, get
+from followups.tables import get
 from followups.watch import Poller, when
 
 HOST = "127.0.0.1"
@@ -106,7 +106,7 @@ def _panel(stack: Stack, asked: Mapping[str, str], now: datetime) -> dict[str, o
         return None
     try:
         one = None if word else get(stack, charge, notification)
-        found = find(stack, word) if word else Found((one,) if one else ())
+        found = look_up(stack, word, now) if word else Found((one,) if one else ())
         timelines = [(one, timeline(stack, one, now)) for one in reversed(found.rows)]
     except ERRORS as error:
         return {"problem": explain(error)}

@@ -62,25 +62,10 @@ def test_page_shows_what_is_late_what_failed_and_what_waits(client: FlaskClient)
     assert re.search(r"<title> ?1 late, 2 failed · Follow-ups of payment3-follow-up-dev ?</title>", html)
 
 
-@pytest.mark.usefixtures("busy")
-def test_row_leads_to_its_timeline(client: FlaskClient) -> None:
-    """A link works without a script: the same page, and the timeline beside it; no button is shown that needs one."""
-    [link] = re.findall(rf'href="/(\?[^"#]+)#\w+"[^>]*>{FAILED_ORDER}</a>', page(client))
-    html = page(client, link.replace("&amp;", "&"))
-    assert section(html, "panel").startswith(f"Close Timeline {FAILED_ORDER} failed Charge chrg_test_")
-    assert "GaveUp: pass 2 is given up" in section(html, "panel")
-    assert 'aria-current="true"' in html
-    assert section(html, "totals")
-    assert re.findall(r"<button[^>]*>", html) == [
-        "<button>",
-        '<button id="pause" type="button" aria-pressed="false" hidden>',
-    ]
-
-
 def test_search_takes_any_id(client: FlaskClient, deployed: Deployed) -> None:
-    """Of an order, a charge or a notification; the page says when nothing was saved under it."""
+    """Of an order, a charge or a notification, or its beginning; the page says when nothing was saved under it."""
     deployed.world.deliver()
-    for word in (ORDER, CHARGE, f" {NOTIFICATION} "):
+    for word in (ORDER, CHARGE, f" {NOTIFICATION} ", ORDER[:6]):
         assert f"{ORDER} waiting" in section(page(client, f"?find={word}"), "panel")
     for query in ("?find=nobody", "?charge=no&notification=one"):
         assert "No notification was saved under it" in section(page(client, query), "panel")
@@ -152,6 +137,7 @@ def test_what_others_sent_is_text(client: FlaskClient, deployed: Deployed) -> No
         assert "<script>" not in html
         assert "\x1b" not in html
         assert SHOWN in html
+    assert 'aria-current="true"' in page(client, link)
 
 
 def test_card_data_is_never_read(client: FlaskClient, busy: Deployed) -> None:

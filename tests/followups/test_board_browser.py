@@ -117,11 +117,10 @@ def test_click_opens_the_timeline_beside_the_board(page: Page, board: Board) -> 
     page.click("#waiting tbody tr:last-child a")
     page.wait_for_function("() => document.getElementById('panel')?.innerText.includes('waiting')")
     assert "notification=" in page.evaluate("location.search")
-    row = "document.getElementById(location.hash.slice(1)).getBoundingClientRect().top"
-    assert 0 < page.evaluate(row) < 400
+    row = "document.getElementById(location.hash.slice(1))?.getBoundingClientRect().top"
+    page.wait_for_function(f"() => {row} > 0 && {row} < 400")
     page.click("#close")
-    page.wait_for_function("() => !document.getElementById('panel')")
-    assert 0 < page.evaluate(row) < 400
+    page.wait_for_function(f"() => !document.getElementById('panel') && {row} > 0 && {row} < 400")
     page.go_back()
     page.wait_for_selector("#panel")
 
@@ -130,7 +129,7 @@ def test_command_is_shown_as_it_stands(page: Page, board: Board) -> None:
     """The whole command, whatever the order is called, and one click marks it; nothing of a name is run as markup."""
     for row in board.world.rows("CREDIT_CARD_NOTIFY_TABLE"):
         if row["orderId"] == OLD_ORDER:
-            board.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=row | {"orderId": HOSTILE})
+            board.world.put("CREDIT_CARD_NOTIFY_TABLE", row | {"orderId": HOSTILE})
     page.goto(board.address)
     page.click("#failed tr:last-child code")
     assert page.evaluate("getSelection().toString()") == board.poller.stack.command("replay", ids=(HOSTILE,))

@@ -67,7 +67,7 @@ def test_notification_id_finds_what_waits_or_failed_or_has_an_error(deployed: De
     deployed.put_waiting("done", state="DONE", sweepShard=None, sweepAt=None)
     assert [ask(deployed, word) for word in ("same", "failed", "done", "unknown")] == [["same"], ["failed"], [], []]
     row = {"errorId": error_id("done", "failed", 2), "chargeId": CHARGE}
-    deployed.world.table("CALLBACK_ERROR_LOG_TABLE").put_item(Item=row)
+    deployed.world.put("CALLBACK_ERROR_LOG_TABLE", row)
     assert ask(deployed, "done") == ["done"]
 
 

@@ -61,7 +61,7 @@ def test_each_notification_of_the_order_is_shown(deployed: Deployed, followups: 
         deployed.world.deliver(notification(number))
         deployed.world.wait(1)
     row = {"chargeId": CHARGE, "notificationId": "notify-1", "orderId": ORDER, "note": "notify"}
-    deployed.world.table("CREDIT_CARD_NOTIFY_TABLE").put_item(Item=row)
+    deployed.world.put("CREDIT_CARD_NOTIFY_TABLE", row)
     other, first, second = followups("show", ORDER).out.split("\n\n")
     assert f"Order {ORDER}: another function's row\n" in other
     assert "by another function, which shares the table: it has no passes here" in other
