@@ -8,12 +8,12 @@ the target's `Input`, with message attributes such as ERROR_CODE (EventBridge Sc
 import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
-from typing import Any, Self
+from typing import Any
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
@@ -90,7 +90,7 @@ class Letter:
 
 
 @dataclass
-class Letters:
+class Letters(AbstractContextManager["Letters"]):
     """The letters of some queues, or those whose message ids begin as asked.
 
     At the end of `with`, others can receive again what was received and not deleted.
@@ -100,10 +100,6 @@ class Letters:
     queues: tuple[str, ...]
     asked: tuple[str, ...] = ()
     _held: dict[str, dict[str, str]] = field(default_factory=dict)  # by message id: its queue and its newest handle
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Make what is left visible."""

@@ -140,12 +140,11 @@ class Preflight:
             yield "warn", "sending is paused in this account and region → enable it"
         if account.get("ProductionAccessEnabled"):
             return
-        if unverified := [one for one in all_ if not any(map(self._is_verified, (one, one.rpartition("@")[2])))]:
-            text = f"in the sandbox only verified recipients get mails, and {len(unverified)} of {len(all_)} are none"
-            yield "warn", f"{text} → verify {', '.join(unverified)}, or ask for production access"
-        if len(all_) > 1:  # IAM asks for each recipient's identity there, and the template can name one
-            text = f"in the sandbox one recipient can be allowed, and ErrorMailTo has {len(all_)}"
-            yield "warn", f"{text} → name one address, such as a list's, or ask for production access"
+        unverified = [one for one in all_ if not any(map(self._is_verified, (one, one.rpartition("@")[2])))]
+        if unverified or len(all_) > 1:  # IAM asks for each recipient's identity there, and the template can name one
+            text = f"in the sandbox one verified recipient can be allowed, of {len(all_)}"
+            which = f", and {', '.join(unverified)} is not verified" if unverified else ""
+            yield "warn", f"{text}{which} → name one that is verified, or ask for production access"
 
     def _is_verified(self, identity: str) -> bool:
         try:

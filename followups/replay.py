@@ -48,26 +48,25 @@ def _run(operator: Operator, seen: Notification) -> Result:
     # A failed notification is due no longer: its pass is due now.
     asked = timer_input(record)
     asked["dueAt"] = asked["dueAt"] or format_utc(operator.clock())
-    word, text = _invoke_recheck(operator.stack, json.dumps(asked))
-    return Result(word, f"pass {record.next_pass} {text}")
+    return _invoke_recheck(operator.stack, asked)
 
 
-def _invoke_recheck(stack: Stack, payload: str) -> tuple[str, str]:
-    """Return the result, and what to print."""
+def _invoke_recheck(stack: Stack, asked: Mapping[str, object]) -> Result:
+    number = asked["pass"]
     try:
-        answer = stack.functions.invoke(FunctionName=stack.output("RecheckFunctionArn"), Payload=payload)
+        answer = stack.functions.invoke(FunctionName=stack.output("RecheckFunctionArn"), Payload=json.dumps(asked))
         body = answer["Payload"].read()
     except (ClientError, BotoCoreError) as error:
-        return "failed", printable(f"failed again: {type(error).__name__}: {error}")
+        return Result("failed", printable(f"pass {number} failed again: {type(error).__name__}: {error}"))
     try:
         result = json.loads(body)
     except ValueError:
         result = None
     if "FunctionError" in answer:  # comes with HTTP 200 and raises nothing by itself
-        return "failed", f"failed again: {error_line(result)}"
+        return Result("failed", f"pass {number} failed again: {error_line(result)}")
     about = result if isinstance(result, Mapping) else {}
     state, done = (printable(str(about.get(name))) for name in ("state", "passesDone"))
-    return "run", f"was run: now {state}, passes completed: {done}"
+    return Result("run", f"pass {number} was run: now {state}, passes completed: {done}")
 
 
 @manual(

@@ -37,8 +37,6 @@ def command(operator: Operator, what: str) -> int:
     if what == "-" or Path(what).is_file():
         with click.open_file(what, "rb") as file:
             notifications = [(_notification(file.read()), "")]
-    elif what.endswith(".json"):
-        raise click.ClickException(f"{what}: there is no such file")
     else:
         notifications = list(_stored(operator, what))
     if not notifications:
