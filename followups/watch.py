@@ -24,7 +24,7 @@ from followups.tables import RECORDS, Listing, count_waiting, listed
 # Of what waits and of what failed, how many a snapshot reads: beyond it counts have a `+`.
 BOUND, FAILED_BOUND = 300, 1000
 # The most urgent first: a section's title, its text where it is empty, the head of its column of times, its total.
-_SECTIONS: dict[State, tuple[str, str, str, str]] = {
+SECTIONS: dict[State, tuple[str, str, str, str]] = {
     "overdue": ("Late", "Nothing is late.", "late by", "late"),
     "failed": ("Failed", "Nothing has failed.", "failed", "failed"),
     "pending": ("Waiting", "Nothing waits.", "due in", "waiting"),
@@ -46,10 +46,6 @@ class Snapshot:
     parts: Mapping[State, Found]
     letters: Sequence[str] = ()
     waiting: int | None = None
-
-    def part(self, state: State) -> Found:
-        """Return one part; an empty one where it was not asked for."""
-        return self.parts.get(state, Found())
 
     def as_data(self) -> dict[str, object]:
         """For programs."""
@@ -119,10 +115,10 @@ class WatchView:
         """Draw all of it, cut to the terminal's height."""
         above = list(self._above())
         yield from above
-        asked = [state for state in _SECTIONS if state in self.snapshot.parts]
+        asked = [state for state in SECTIONS if state in self.snapshot.parts]
         left = (options.height or (console.height if console.is_terminal else _LINES_IN_A_PIPE)) - len(above)
         for position, state in enumerate(asked):
-            rows = self.snapshot.part(state).rows
+            rows = self.snapshot.parts[state].rows
             groups = grouped(rows) if self.folds and state != "pending" else [(row,) for row in rows]
             lines = 1 + any(group[0].reason for group in groups) + 2 * any(len(group) > 1 for group in groups)
             # An equal part for each, and what others do not need. An empty line, title, head and what is left out.
@@ -136,7 +132,7 @@ class WatchView:
         if self.problem:
             yield _line(f"This could not be renewed: {self.problem.what}", "bold red")
             yield _line(self.problem.advice, "red")
-        parts = {word: self.snapshot.parts.get(state) for state, (*_, word) in _SECTIONS.items()}
+        parts = {word: self.snapshot.parts.get(state) for state, (*_, word) in SECTIONS.items()}
         totals = [f"{part.count} {word}" for word, part in parts.items() if part]
         totals += [f"{self.snapshot.waiting} waiting in all"] if self.snapshot.waiting is not None else []
         yield Text(" · ".join(totals))
@@ -144,7 +140,7 @@ class WatchView:
             yield _line(line, "bold red", "ignore")
 
     def _section(self, state: State, groups: Sequence[tuple[Notification, ...]], count: int) -> Iterator[Text]:
-        part, (title, nothing, head, _) = self.snapshot.part(state), _SECTIONS[state]
+        part, (title, nothing, head, _) = self.snapshot.parts[state], SECTIONS[state]
         yield Text()
         if not groups:
             yield Text("None of what was read." if part.more else nothing, "dim")
@@ -199,20 +195,6 @@ def when(row: Notification, state: State, now: datetime) -> tuple[str, str]:
     return "" if current.word == "running" else left, current.word
 
 
-def _watch(poller: Poller, first: Snapshot, operator: Operator, every: float) -> None:
-    def view() -> WatchView:
-        snapshot, problem = poller.last
-        return WatchView(poller.stack, snapshot or first, poller.clock(), problem)
-
-    # The alternate screen: a resize leaves no halves of pictures behind.
-    live = Live(get_renderable=view, console=operator.output.console, screen=True, refresh_per_second=_A_SECOND)
-    with suppress(KeyboardInterrupt), live:
-        while True:
-            live.refresh()
-            operator.sleep(every)
-            poller.poll()
-
-
 @manual("watch", READ + LETTERS, "followups watch --state overdue --state failed", "followups watch --once --json")
 @state_option
 @click.option("--every", type=click.FloatRange(min=1), default=2, help="seconds between refreshes (default: 2)")
@@ -230,8 +212,21 @@ def command(operator: Operator, states: tuple[State, ...], every: float, *, once
     first = take_snapshot(stack, states, operator.clock())
     if output.as_json:
         output.document(first.as_data())
-    elif once or not output.is_terminal:
+        return 0
+    if once or not output.is_terminal:
         output.console.print(WatchView(stack, first, operator.clock()))
-    else:
-        _watch(Poller(stack, states, operator.clock), first, operator, every)
+        return 0
+    poller = Poller(stack, states, operator.clock)
+
+    def view() -> WatchView:
+        snapshot, problem = poller.last
+        return WatchView(stack, snapshot or first, operator.clock(), problem)
+
+    # The alternate screen: a resize leaves no halves of pictures behind.
+    live = Live(get_renderable=view, console=output.console, screen=True, refresh_per_second=_A_SECOND)
+    with suppress(KeyboardInterrupt), live:
+        while True:
+            live.refresh()
+            operator.sleep(every)
+            poller.poll()
     return 0

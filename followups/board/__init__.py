@@ -25,7 +25,7 @@ from followups.records import Found, Notification, grouped, status
 from followups.show import look_up, timeline
 from followups.stack import ERRORS, Stack, explain
 from followups.tables import get
-from followups.watch import Poller, when
+from followups.watch import SECTIONS, Poller, when
 
 HOST = "127.0.0.1"
 _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
@@ -48,7 +48,10 @@ def application(poller: Poller) -> Flask:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters |= {"visible": visible, "shortened": partial(shortened, width=_SHORT), "span": span}
     shared = (clock_time, command_of, extent, grouped, matching, per_hour, status, when)
-    app.jinja_env.globals |= {function.__name__: function for function in shared} | {"stack": stack}
+    app.jinja_env.globals |= {function.__name__: function for function in shared} | {
+        "stack": stack,
+        "sections": SECTIONS,
+    }
     app.before_request(_refuse)
     app.after_request(_protected)
 

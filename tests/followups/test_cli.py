@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 import click
 import pytest
+from botocore.exceptions import ClientError
 
 from followups import stack as stacks
 from followups.cli import cli, main
@@ -26,7 +27,7 @@ from tests.followups.conftest import Followups
 from tests.support.deployed import STACK, Deployed
 from tests.support.documents import blocks
 from tests.support.fresh_python import run_python
-from tests.support.recorded_calls import refuse
+from tests.support.recorded_calls import Call, refuse
 
 COMMANDS = "show list watch board replay resolve forget verify preflight".split()
 DEAD_LETTERS = "list show export redrive discard".split()
@@ -139,7 +140,7 @@ def test_environment_that_leads_nowhere_is_one_line_and_what_to_do(
 @pytest.mark.parametrize(
     ("code", "advice"),
     [
-        ("AccessDeniedException", "Ask for what the command's --help names: docs/operations.md"),
+        ("AccessDeniedException", "Ask for dynamodb:Query: docs/operations.md"),
         ("ExpiredTokenException", "Sign in again"),
         ("ThrottlingException", "AWS asks for patience"),
         ("ValidationException", "Deploy the stack anew"),
@@ -147,10 +148,15 @@ def test_environment_that_leads_nowhere_is_one_line_and_what_to_do(
     ],
 )
 def test_error_of_aws_comes_with_what_to_do(deployed: Deployed, followups: Followups, code: str, advice: str) -> None:
-    """What happened, on one line, and what helps."""
-    deployed.world.wire.before["dynamodb.Query"] = refuse(code, times=99)
+    """What happened, on one line, and what helps: where it was denied, the permission."""
+    about: Any = {"Code": code, "Message": "is not authorized to perform: dynamodb:Query\non"}
+
+    def fail(_call: Call) -> None:
+        raise ClientError({"Error": about}, "Query")
+
+    deployed.world.wire.before["dynamodb.Query"] = fail
     what, todo = followups("list", code=2).err.splitlines()
-    assert code in what
+    assert f"({code})" in what
     assert todo.startswith(advice)
 
 
