@@ -10,7 +10,7 @@ from callback import errors, report
 from callback.errors import FollowUpError, GaveUp, InvalidNotification, PassFailed, PassTimedOut
 from callback.report import kind_of
 from callback.table import format_utc
-from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample
+from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World
 from tests.support.call_purposes import purpose
 from tests.support.mails import as_text, failed
 from tests.support.recorded_calls import Call, client_error, payload
@@ -25,12 +25,10 @@ def counts(world: World) -> dict[str, int]:
     return {name: world.log()[-1][name] for name in names if name in world.log()[-1]}
 
 
-# --- the row ---
-
-
 def test_error_row_holds_all_that_an_engineer_needs(world: World) -> None:
     """Whose it is, what failed and where, what was sent and answered, since when, and until when it is kept."""
-    world.wire.answers["lambda.Invoke"] = lambda _call: payload({"errorMessage": "no stock"}, error="Unhandled")
+    answer = {"errorMessage": "no stock of \ud83d\ude00\ud800"}
+    world.wire.answers["lambda.Invoke"] = lambda _call: payload(answer, error="Unhandled")
     fails(PassFailed, world.deliver)
     row, now = world.error(), format_utc(world.now)
     assert world.record()["lastError"] == "PassFailed: pass 1: ProcessPaidOrder failed (Unhandled)"
@@ -40,7 +38,7 @@ def test_error_row_holds_all_that_an_engineer_needs(world: World) -> None:
     known |= {"expiresAt": int((world.now + timedelta(days=90)).timestamp())}
     assert known.items() <= row.items()
     assert row["traceback"].startswith("Traceback (most recent call last):\n  File ")
-    assert json.loads(row["responseData"]) == {"errorMessage": "no stock"}
+    assert json.loads(row["responseData"]) == {"errorMessage": "no stock of \N{GRINNING FACE}?"}
     assert json.loads(row["event"])["requestContext"]["requestId"] == NOTIFICATION
 
 
@@ -89,22 +87,23 @@ def test_event_that_shows_no_id_is_known_by_its_content(world: World) -> None:
 
 
 def test_secret_in_an_error_of_any_length_is_masked_wherever_it_goes(world: World) -> None:
-    """In row, mail, log, and in what Lambda prints; no cut goes through a card number; a traceback has its end."""
+    """In row, mail, log, and in what Lambda prints; no cut goes through a card number; a traceback has its end.
+
+    Half a surrogate pair in the event or the error is no text that a table takes: it is written as another letter.
+    """
 
     def fail(_call: Call) -> None:
-        raise RuntimeError(f"{CARD} of tokn_test_planted " * 700) from ValueError("y" * 9000)
+        raise RuntimeError(f"{CARD} of tokn_test_planted \ud800 " * 700) from ValueError("y" * 9000)
 
     world.wire.before["lambda.Invoke"] = fail
-    huge = {"extra": [f"y{CARD[:-1]} " * 900] * 50, "more": "x" * 200_000}
-    raised, row = str(fails(RuntimeError, world.deliver, sample("authorized") | huge)), world.error()
+    huge = {"extra": [f"y{CARD[:-1]} " * 900] * 50, "\ud800": "\ud800", "more": "x" * 200_000}
+    raised, row = str(fails(RuntimeError, world.deliver, event(signed(description="\ud800")) | huge)), world.error()
+    json.dumps([row, world.record()], default=str, ensure_ascii=False).encode()
     assert (len(row["event"]) <= 64_000, len(row["traceback"]) <= 8000) == (True, True)
     assert row["traceback"].endswith("[redacted]\n")
     for text in (raised, row["message"], row["traceback"], json.dumps(world.mails()), world.printed.getvalue()):
         assert "[redacted] of [redacted]" in text
         assert not any(secret in text for secret in (CARD[:8], "tokn_test"))
-
-
-# --- nothing in a report replaces the error ---
 
 
 _LOG = ("log the error", "count the mail", "remember the mail")
@@ -150,9 +149,6 @@ def test_fault_of_the_reporter_itself_replaces_no_error(world: World, monkeypatc
     assert (counts(world), world.log()[-1]["errorType"]) == ({"ReportFailed": 1}, "InvalidNotification")
 
 
-# --- what each error is, and the line ---
-
-
 def test_each_error_has_its_kind() -> None:
     """As the tree of errors.py says: what ends, what a retry helps, what none does."""
     kinds = {
@@ -189,10 +185,3 @@ def test_many_warnings_stay_one_line_of_bounded_length(world: World) -> None:
     assert world.sweep()["errors"] == 25
     assert len(world.log()[-1]["warnings"]) == 20
     assert len(json.dumps(world.log()[-1])) < 8000
-
-
-def test_error_log_takes_any_letters(world: World) -> None:
-    """Half a surrogate pair in an event or an answer is no text that a table takes: it is written as another letter."""
-    world.wire.answers["lambda.Invoke"] = lambda _call: payload(b'{"a": "\\ud800"}', error="Unhandled")
-    fails(PassFailed, world.deliver, event(signed(description="\ud800")) | {"\ud800": "\ud800"})
-    json.dumps([world.rows("CALLBACK_ERROR_LOG_TABLE"), world.record()], default=str, ensure_ascii=False).encode()

@@ -223,7 +223,7 @@ def test_what_moved_on_meanwhile_is_not_ended(world: World, meanwhile: dict[str,
 
 # What should be in each attribute.
 ATTRIBUTES = {"state": "PENDING, DONE or FAILED", "passes": "a list"}
-ATTRIBUTES |= dict.fromkeys(("checksumStatus", "lastError"), "text")
+ATTRIBUTES |= dict.fromkeys(("checksumStatus", "claimId", "lastError"), "text")
 ATTRIBUTES |= dict.fromkeys(("passesDone", "attempts", "attemptsBefore"), "a whole number")
 ATTRIBUTES |= dict.fromkeys(("nextPassDue", "firstDue", "leaseUntil"), "a UTC time")
 VALUES: list[Any] = [..., "", "2026-01-31T12:00:00", -1, 99, 10**30, True, None, [], [1], {"a": 1}, {"a"}, {1}]
