@@ -150,7 +150,7 @@ def _replace(name: str, old: Any, new: Any) -> None:
     if isinstance(old, FunctionType) or name.startswith("__"):
         return
     if isinstance(old, type) and not issubclass(old, BaseModel):
-        # Its methods have no fault; others may inherit from it, and tests hold it. `__init__` has a dataclass's defaults.
+        # Its methods have no fault; others may inherit from it, and tests hold it. Defaults are in `__init__`.
         kept = {"retryable", "ends_follow_up", *(["__init__"] if is_dataclass(old) else [])}
         for attribute in kept & vars(new).keys():
             setattr(old, attribute, vars(new)[attribute])

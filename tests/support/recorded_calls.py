@@ -6,9 +6,9 @@ moto answers. It accepts nonsense (a 65-character schedule name, a time in the p
 import io
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
@@ -32,6 +32,7 @@ from tests.support.expressions import condition, updated
 from tests.support.without_coverage import unmeasured
 
 Answer = dict[str, Any]
+_ASIDE: ContextVar[bool] = ContextVar("aside", default=False)
 _send: Any = BaseClient._make_api_call  # type: ignore[attr-defined]
 
 
@@ -90,12 +91,6 @@ class Call:
         return f"{self.service}.{self.operation}"
 
 
-class _Thread(threading.local):
-    """While one thread is aside, another's calls are heard all the same."""
-
-    is_aside: bool = False
-
-
 @dataclass(repr=False)  # a failing test would print every call there was
 class RecordedCalls:
     """What is sent while it is listened to; `before[name]` and `after[name]` run around calls of that name.
@@ -111,7 +106,6 @@ class RecordedCalls:
     moto: Callable[[BaseClient, str, dict[str, Any]], Answer] = directly
     checks_requests: bool = True
     listening: int = 0
-    here: _Thread = field(default_factory=_Thread)
 
     def __enter__(self) -> Self:
         self.listening += 1
@@ -122,15 +116,15 @@ class RecordedCalls:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Look at moto in the middle of a call, unheard."""
-        before, self.here.is_aside = self.here.is_aside, True
+        """Look at moto in the middle of a call, unheard; another thread's calls are heard all the same."""
+        token = _ASIDE.set(True)
         try:
             yield
         finally:
-            self.here.is_aside = before
+            _ASIDE.reset(token)
 
     def send(self, client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
-        if not self.listening or self.here.is_aside:
+        if not self.listening or _ASIDE.get():
             return by_http(client, operation, request)
         config: Any = client.meta.config  # read_timeout and retries are made at run time
         patience = config.read_timeout * (config.retries or {}).get("total_max_attempts", 5)
@@ -191,11 +185,10 @@ def client_error(code: str, call: Call) -> ClientError:
 
 
 def refuse(code: str, times: int = 1) -> Callable[[Call], None]:
-    left = [times]
+    left = iter(range(times))
 
     def hook(call: Call) -> None:
-        left[0] -= 1
-        if left[0] >= 0:
+        for _ in left:
             raise client_error(code, call)
 
     return hook
