@@ -84,14 +84,15 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    """A page of the browser; whatever it does, it complains of nothing and asks nobody but this machine."""
+def page(chromium: Browser, board: Board) -> Iterator[Page]:
+    """The board in the browser; whatever it does, it complains of nothing and asks nobody but this machine."""
     with chromium.new_context() as context:
         complaints, asked = list[str](), set[str]()
         page = context.new_page()
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: asked.add(request.url))
+        page.goto(board.address)
         yield page
         # The browser's own word for a test that takes the network away.
         assert [text for text in complaints if "ERR_INTERNET_DISCONNECTED" not in text] == []
@@ -100,7 +101,6 @@ def page(chromium: Browser) -> Iterator[Page]:
 
 def test_page_renews_itself_and_keeps_the_focus(page: Page, board: Board) -> None:
     """A later read brings what has happened since, and moves the countdowns; paused, none comes."""
-    page.goto(board.address)
     page.evaluate("document.querySelector('#late a').focus()")
     left = page.evaluate("document.querySelector('#waiting tr:nth-child(2) .due').innerText")
     board.world.deliver()
@@ -110,10 +110,9 @@ def test_page_renews_itself_and_keeps_the_focus(page: Page, board: Board) -> Non
     page.wait_for_function("() => !document.querySelector('#totals').innerText.includes('8\\n')")
 
 
-def test_click_opens_the_timeline_beside_the_board(page: Page, board: Board) -> None:
+def test_click_opens_the_timeline_beside_the_board(page: Page) -> None:
     """The address is its own, and its row stays in sight; back closes it, and closing it leads back to the row."""
     page.set_viewport_size({"width": 1280, "height": 400})
-    page.goto(board.address)
     page.click("#waiting tbody tr:last-child a")
     page.wait_for_function("() => document.getElementById('panel')?.innerText.includes('waiting')")
     assert "notification=" in page.evaluate("location.search")
@@ -130,14 +129,13 @@ def test_command_is_shown_as_it_stands(page: Page, board: Board) -> None:
     for row in board.world.rows("CREDIT_CARD_NOTIFY_TABLE"):
         if row["orderId"] == OLD_ORDER:
             board.world.put("CREDIT_CARD_NOTIFY_TABLE", row | {"orderId": HOSTILE})
-    page.goto(board.address)
+    page.wait_for_function("() => document.getElementById('failed').innerText.includes('evil')")
     page.click("#failed tr:last-child code")
     assert page.evaluate("getSelection().toString()") == board.poller.stack.command("replay", ids=(HOSTILE,))
 
 
 def test_pause_and_silence_are_shown(page: Page, board: Board) -> None:
     """Paused, the page asks no more; it shows when a read failed, and when the board was ended."""
-    page.goto(board.address)
     page.evaluate(PAUSE)
     assert page.evaluate("document.getElementById('pause').getAttribute('aria-pressed')") == "true"
     board.world.wire.before["dynamodb.Query"] = refuse("ThrottlingException", times=999)
@@ -173,9 +171,8 @@ def test_everyone_can_read_it(page: Page, board: Board, scheme: Literal["light",
     assert page.evaluate("document.querySelectorAll('th:not([scope])').length") == 0
 
 
-def test_focus_is_seen_and_reaches_everything(page: Page, board: Board) -> None:
+def test_focus_is_seen_and_reaches_everything(page: Page) -> None:
     """The keyboard alone reaches each link and button in turn, which has an outline then."""
-    page.goto(board.address)
     wanted = page.evaluate("[...document.querySelectorAll('a, button, input')].filter(x => x.checkVisibility()).length")
     place = "JSON.stringify(document.activeElement.getBoundingClientRect()) + document.activeElement.outerHTML"
     seen = set()

@@ -1,14 +1,16 @@
 """`followups show`: "this customer paid, where is the order?" in one command: what happened, and what happens next."""
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from callback.table import format_utc
 from tests.followups.conftest import Followups
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, sample
 from tests.support.deployed import PROCESS, Deployed, arn, notification
-from tests.support.recorded_calls import Answer, Call, payload, refuse
+from tests.support.recorded_calls import payload, refuse
 
 CARD, KEY = "4111111111111111", "skey_test_planted"
 FAILED = "PassFailed: pass 1: ProcessPaidOrder failed (Unhandled)"
@@ -276,37 +278,25 @@ def test_failed_notification(deployed: Deployed, followups: Followups) -> None:
 
 def test_last_error_is_shown_without_a_row_of_the_log(deployed: Deployed, followups: Followups) -> None:
     """The error log may have failed; of what is done the error is only information."""
-    refused, works = refuse("InternalServerError", times=9), deployed.functions[PROCESS]
-    before = deployed.world.wire.before
-    before["dynamodb.UpdateItem"] = lambda c: refused(c) if "error-log" in c.request["TableName"] else None
-    fail(deployed, deployed.world.deliver)
-    text = f"error: of the last failed attempt: {FAILED}"
-    assert f"- warn {text}" in lines(followups)
-    deployed.functions[PROCESS] = works
-    for number in (1, 2):
-        deployed.world.wait(90)
-        deployed.world.recheck(number)
-    assert f"- info {text}" in lines(followups)
+    done: dict[str, Any] = {"state": "DONE", "nextPassDue": None, "sweepShard": None, "sweepAt": None}
+    for level, changes in (("warn", {}), ("info", done)):
+        deployed.put_waiting("n", lastError=FAILED, **changes)
+        assert f"- {level} error: of the last failed attempt: {FAILED}" in lines(followups)
 
 
 def test_claim_is_shown_while_the_pass_runs(deployed: Deployed, followups: Followups) -> None:
     """Until when at the latest, and what happens if the process died; later, that it died."""
-
-    def die(_call: Call) -> Answer:
-        raise KeyboardInterrupt
-
-    deployed.functions[PROCESS] = die
-    with pytest.raises(KeyboardInterrupt):
-        deployed.world.deliver()
+    until = format_utc(deployed.world.now + timedelta(seconds=90))
+    deployed.put_waiting("n", 0, passesDone=0, attemptsBefore=0, leaseUntil=until, claimId="c")
     assert lines(followups)[2:] == [
         "- info waits: for the end of pass 1 of 2, which is running, until 09:31:47 UTC, in 1 min 30 s",
-        "09:33:18 info next: its end is recorded; should it have died, the sweep starts pass 1, by 09:34:18 UTC",
+        "09:30:17 info next: its end is recorded; should it have died, the sweep starts pass 1, by 09:31:17 UTC",
     ]
     deployed.world.wait(95)
     assert lines(followups)[2:] == [
         "09:31:47 warn claim: ran out: the run of pass 1 died, or could not record its end",
         f"- warn waits: for pass 1 of 2, due since 09:30:17 UTC (1 min 35 s), {TRIED}",
-        "09:33:18 info next: the sweep starts pass 1, by 09:34:18 UTC",
+        "09:31:52 info next: the sweep starts pass 1, by 09:32:52 UTC",
     ]
 
 
