@@ -60,9 +60,7 @@ class Account:
             "sesv2.GetAccount": lambda _: self.ses,
         }
 
-    @staticmethod
-    def client(service: str) -> Any:
-        return World.client(service)
+    client = staticmethod(World.client)
 
     def answer(self, call: str, **answer: Any) -> None:
         self.wire.answers[call] = lambda _: dict(answer)

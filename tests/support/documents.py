@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import dropwhile, pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +52,8 @@ def _commands(file: Path) -> list[Command]:
 
 
 def _split(line: str) -> tuple[str, ...]:
-    words = shlex.split(line, comments=True)
-    while words and re.fullmatch("[A-Z_]+=.*", words[0]):
-        words = words[1:]
-    redirected = next((at for at, word in enumerate(words) if word in {"<", ">", "|"}), len(words))
-    return tuple(words[:redirected])
+    words = dropwhile(lambda word: re.fullmatch("[A-Z_]+=.*", word), shlex.split(line, comments=True))
+    return tuple(takewhile(lambda word: word not in {"<", ">", "|"}, words))
 
 
 @cache

@@ -9,7 +9,7 @@ records of asynchronous invocations" and "Using Lambda with Amazon SQS"; the Eve
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from local.emulator import ACCOUNT, REGION
@@ -32,19 +32,13 @@ def needs(call: Call) -> list[Need]:
         passed = Need("iam:PassRole", call.request["Target"]["RoleArn"], (("iam:PassedToService", SCHEDULER),))
         return [Need("scheduler:CreateSchedule", _resource(call)), passed]
     if call.name == "ses.SendEmail":
-        return _needs_of_mail(call.request)
-    return [Need(f"{call.service}:{_ACTIONS.get(call.name, call.operation)}", _resource(call))]
-
-
-def _needs_of_mail(request: dict[str, Any]) -> list[Need]:
-    # Also on its default configuration set, which the call does not name, and in SES's sandbox on its recipients.
-    identities = [f"identity/{name}" for name in (request["Source"], *request["Destination"]["ToAddresses"])]
-    context = (("ses:FromAddress", request["Source"]),)
-    resources = [f"arn:aws:ses:{REGION}:{ACCOUNT}:{path}" for path in (*identities, "configuration-set/the-default")]
-    return [Need("ses:SendEmail", resource, context) for resource in resources]
-
-
-_ACTIONS = {"lambda.Invoke": "InvokeFunction"}
+        # Also on its default configuration set, which the call does not name, and in SES's sandbox on its recipients.
+        sender, recipients = call.request["Source"], call.request["Destination"]["ToAddresses"]
+        paths = [*(f"identity/{name}" for name in (sender, *recipients)), "configuration-set/the-default"]
+        context = (("ses:FromAddress", sender),)
+        return [Need("ses:SendEmail", f"arn:aws:ses:{REGION}:{ACCOUNT}:{path}", context) for path in paths]
+    action = "InvokeFunction" if call.name == "lambda.Invoke" else call.operation
+    return [Need(f"{call.service}:{action}", _resource(call))]
 
 
 def _resource(call: Call) -> str:
@@ -112,11 +106,9 @@ def trusted(statements: Iterable[Statement], service: str, context: dict[str, st
     return allowed(naming, Need("sts:AssumeRole", "", tuple(context.items())))
 
 
-def conditions(statement: Statement) -> Iterator[tuple[str, str, str]]:
+def conditions(statement: Statement) -> list[tuple[str, str, str]]:
     """A statement's conditions: operator, context key and the value that must match."""
-    for name, tests in statement.get("Condition", {}).items():
-        for key, value in tests.items():
-            yield name, key, value
+    return [(name, *test) for name, tests in statement.get("Condition", {}).items() for test in tests.items()]
 
 
 def like(pattern: str, text: str) -> bool:

@@ -5,8 +5,6 @@ duplicated (a pass run more than once) or indeterminate (a call whose answer was
 """
 
 import argparse
-import copy
-import json
 import secrets
 import time
 from collections import Counter
@@ -24,11 +22,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.support.aws import World, sample, worlds
+from tests.support.aws import World, worlds
 from tests.support.fault_scenarios import FAULTS, Effect, strike
 from tests.support.invariants import broken, repair
 from tests.support.lambda_model import DELAYED_NOTIFY, ERROR_CODES, RECHECK
 from tests.support.recorded_calls import Answer, Call
+from tests.support.steps import event, message
 
 STEPS = 40
 # One thing at a time, as the promise says.
@@ -60,12 +59,9 @@ class Stories(RuleBasedStateMachine):
     @rule(charge=st.integers(1, 3))
     def deliver(self, charge: int) -> None:
         """The bank notifies, of a charge more than once."""
-        event = sample("authorized")
-        event["requestContext"]["requestId"] = f"n-{len(self.events)}"
-        body = json.loads(event["body"]) | {"id": f"chrg_test_{charge}", "reference_order": f"ORDER-{charge}"}
-        event["body"] = json.dumps(body)
-        self.events.append(event)
-        self._accept(DELAYED_NOTIFY, event)
+        body = message(id=f"chrg_test_{charge}", reference_order=f"ORDER-{charge}")
+        self.events.append(event(body, f"n-{len(self.events)}"))
+        self._accept(DELAYED_NOTIFY, self.events[-1])
 
     @precondition(lambda self: self.events)
     @rule(which=st.integers(0, 99))
@@ -78,10 +74,9 @@ class Stories(RuleBasedStateMachine):
     @rule(which=st.integers(0, 99))
     def same_id_other_body(self, which: int) -> None:
         """Another body under a known id must not take its place."""
-        event = copy.deepcopy(self.events[which % len(self.events)])
-        event["body"] = event["body"].replace("}", ', "description": "another"}', 1)
+        known = self.events[which % len(self.events)]
         self.conflicts, self.repeats = self.conflicts + 1, self.repeats + 1
-        self._accept(DELAYED_NOTIFY, event)
+        self._accept(DELAYED_NOTIFY, known | {"body": known["body"].replace("}", ', "description": "another"}', 1)})
 
     @rule(seconds=st.sampled_from([1, 30, 61, 95, 200, 600, 3000]))
     def time_passes(self, seconds: int) -> None:
@@ -142,15 +137,14 @@ class Stories(RuleBasedStateMachine):
             return
         self.fault, self.paid, self.down = ("", 0), "works", {}
         self.model.rest()
-        wrong = broken(self.model, self.world)
-        letters = len(self.model.queues["RefusedQueue"])
-        wrong += ["a letter too many"] if letters > (len(self.events) + self.repeats if self.conflicts else 0) else []
+        wrong, most = broken(self.model, self.world), len(self.events) + self.repeats if self.conflicts else 0
+        wrong += ["a letter too many"] if len(self.model.queues["RefusedQueue"]) > most else []
         repair(self.model, self._rows())
         self.model.rest()
         wrong += broken(self.model, self.world)
         wrong += [f"{row['notificationId']} is {row['state']}" for row in self._rows() if row["state"] != "DONE"]
         saved = {row["notificationId"] for row in self._rows()}
-        delivered = {event["requestContext"]["requestId"] for event in self.events}
+        delivered = {each["requestContext"]["requestId"] for each in self.events}
         wrong += [f"{name} was delivered and is nowhere" for name in delivered - saved]
         completed = Counter((run.notification, run.number) for run in self.model.runs if run.completed)
         self.counts["acknowledged"] += len(saved)
@@ -161,8 +155,8 @@ class Stories(RuleBasedStateMachine):
     def _rows(self) -> list[dict[str, Any]]:
         return self.world.rows("CREDIT_CARD_NOTIFY_TABLE")
 
-    def _accept(self, function: str, event: dict[str, Any]) -> None:
-        self.model.accept(function, event, "a story")
+    def _accept(self, function: str, payload: dict[str, Any]) -> None:
+        self.model.accept(function, payload, "a story")
         self.model.now()
 
     def _around(self, call: Call, effect: Effect) -> Answer:
@@ -177,21 +171,6 @@ class Stories(RuleBasedStateMachine):
         return strike(kind, call, effect)
 
 
-def run_stories(examples: int, number: int) -> None:
-    """Run so many stories of up to `STEPS` steps, from this seed."""
-    how = settings(
-        max_examples=examples,
-        stateful_step_count=STEPS,
-        database=None,
-        derandomize=False,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        # No search for a shorter story: it takes minutes, and the seed repeats this one.
-        phases=[Phase.generate],
-    )
-    run_state_machine_as_test(seed(number)(Stories), settings=how)
-
-
 def main() -> None:
     """Run stories until the time is over, or those of one seed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -200,11 +179,14 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=20, help="how many stories a seed runs")
     given = parser.parse_args()
     until = time.monotonic() + 60 * given.minutes
+    # No search for a shorter story: it takes minutes, and the seed repeats this one.
+    how = settings(max_examples=given.examples, stateful_step_count=STEPS, database=None, derandomize=False)
+    how = settings(how, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
     with worlds() as Stories.world:
         while True:
             number = given.seed or secrets.randbelow(2**32)
             print(f"seed {number} ", end="", flush=True)
-            run_stories(given.examples, number)
+            run_state_machine_as_test(seed(number)(Stories), settings=how)
             print(", ".join(f"{name} {count}" for name, count in sorted(Stories.counts.items())), flush=True)
             if given.seed or time.monotonic() > until:
                 return

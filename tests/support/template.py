@@ -13,7 +13,12 @@ from local.emulator import ACCOUNT, REGION, ROOT
 from tests.support.without_coverage import unmeasured
 
 _NO_VALUE = object()
-PSEUDO = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "AWS::NoValue": _NO_VALUE}
+PSEUDO: dict[str, Any] = {
+    "AWS::Partition": "aws",
+    "AWS::Region": REGION,
+    "AWS::AccountId": ACCOUNT,
+    "AWS::NoValue": _NO_VALUE,
+}
 # What GetAtt X.Arn gives, by type; `{}` is the resource's name.
 _ARNS = {
     "AWS::CloudWatch::Alarm": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{{}}",
@@ -64,33 +69,22 @@ def source() -> dict[str, Any]:
 @cache
 def resolved(**parameters: str) -> dict[str, Any]:
     """The resources that would be made, with every reference replaced by its value."""
-    return _resolver(**parameters).resources()
+    return _Resolver(**parameters).resources()
 
 
 def arn(name: str, **parameters: str) -> str:
-    found: str = _resolver(**parameters).value({"Fn::GetAtt": f"{name}.Arn"})
-    return found
+    return str(_Resolver(**parameters).value({"Fn::GetAtt": f"{name}.Arn"}))
 
 
 @cache
 def outputs(**parameters: str) -> dict[str, str]:
     """The outputs of a stack."""
-    return {name: _resolver(**parameters).value(about["Value"]) for name, about in written()["Outputs"].items()}
+    return {name: _Resolver(**parameters).value(about["Value"]) for name, about in written()["Outputs"].items()}
 
 
 def refusals(**parameters: str) -> list[str]:
     """What the rules say to a deployment with these parameters; nothing if it may go on."""
-    return _resolver(**parameters).refusals()
-
-
-@cache
-def _resolver(**parameters: str) -> "_Resolver":
-    template = _transformed()
-    given: dict[str, Any] = {name: str(about["Default"]) for name, about in template["Parameters"].items()} | parameters
-    for name, about in template["Parameters"].items():
-        if about["Type"] == "CommaDelimitedList":
-            given[name] = [part.strip() for part in given[name].split(",")]
-    return _Resolver(template, given)
+    return _Resolver(**parameters).refusals()
 
 
 @cache
@@ -101,17 +95,19 @@ def _transformed() -> dict[str, Any]:
     return made
 
 
+@cache
 class _Resolver:
-    def __init__(self, template: dict[str, Any], parameters: dict[str, Any]) -> None:
-        self._template = template
-        self._values = PSEUDO | parameters
+    def __init__(self, **parameters: str) -> None:
+        self._template, self._values = _transformed(), dict(PSEUDO)
+        for name, about in self._template["Parameters"].items():
+            given = parameters.get(name, str(about["Default"]))
+            is_list = about["Type"] == "CommaDelimitedList"
+            self._values[name] = [part.strip() for part in given.split(",")] if is_list else given
 
     def resources(self) -> dict[str, Any]:
-        made = {}
-        for name, resource in self._template["Resources"].items():
-            if "Condition" not in resource or self._condition(resource["Condition"]):
-                made[name] = resource | {"Properties": self.value(resource.get("Properties", {}))}
-        return made
+        found = self._template["Resources"].items()
+        made = {name: r for name, r in found if "Condition" not in r or self._condition(r["Condition"])}
+        return {name: r | {"Properties": self.value(r.get("Properties", {}))} for name, r in made.items()}
 
     def refusals(self) -> list[str]:
         rules = [rule for rule in self._template["Rules"].values() if self.value(rule["RuleCondition"])]
@@ -161,8 +157,7 @@ class _Resolver:
         return re.sub(r"\$\{([^}]+)\}", value, text)
 
     def _if(self, argument: list[Any]) -> Any:
-        name, yes, no = argument
-        return self.value(yes if self._condition(name) else no)
+        return self.value(argument[1 if self._condition(argument[0]) else 2])
 
     def _condition(self, name: str) -> bool:
         return bool(self.value(self._template["Conditions"][name]))
