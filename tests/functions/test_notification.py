@@ -70,7 +70,12 @@ TEXT, CHECKSUM = json.dumps(signed(description="???>>>~~~")), signed()["checksum
 THAI = json.dumps(signed(description="ก 4111111111111111"), ensure_ascii=False)  # what decides is ASCII
 INVISIBLE = ["\ufeff", "\ufeff\ufeff", "\u200b\ufeff", "\r\n\t ", "\u00a0", "\u200e", "\u3000", "\u2066\u202a"]
 INVISIBLE += ["\u061c\u180e", "\x01\x1f"]
-PADDED = [f"{TEXT}{' ' * length}" for length in range(3)]
+PADDED = [f"{TEXT}{' ' * length}".encode() for length in range(3)]
+ENCODED = [base64.encodebytes(TEXT.encode()).replace(b"\n", b"\r\n"), base64.b64encode(f"\ufeff{TEXT}".encode())]
+ENCODED += [base64.urlsafe_b64encode(text) for text in PADDED] + [
+    base64.b64encode(text).rstrip(b"=") for text in PADDED
+]
+ENCODED += [base64.b64encode(THAI.encode(kind)) for kind in ("cp874", "utf-16", "utf-32-be")]
 NO_IDS: list[Any] = [..., None, "", " ", {}, [1], True]
 SPELLINGS: list[dict[str, Any]] = [
     *(event(f"{around}{TEXT}{around}") for around in INVISIBLE),
@@ -79,14 +84,7 @@ SPELLINGS: list[dict[str, Any]] = [
     *(event(message(checksum=odd)) for odd in (f" {CHECKSUM}", f"{CHECKSUM}\r\n", CHECKSUM.upper())),
     *(event(signed(**changes)) for changes in ({"id": 123}, {"amount": "+200.50"}, {"amount": "๒๐๐.๕๐"})),
     *(event(message(id=odd, objectId=CHARGE)) for odd in NO_IDS),
-    event(base64.encodebytes(TEXT.encode()).decode().replace("\n", "\r\n"), isBase64Encoded=True),
-    *(event(base64.urlsafe_b64encode(text.encode()).decode(), isBase64Encoded=True) for text in PADDED),
-    *(event(base64.b64encode(text.encode()).decode().rstrip("="), isBase64Encoded=True) for text in PADDED),
-    event(base64.b64encode(f"\ufeff{TEXT}".encode()).decode(), isBase64Encoded=True),
-    *(
-        event(base64.b64encode(THAI.encode(kind)).decode(), isBase64Encoded=True)
-        for kind in ("cp874", "utf-16", "utf-32-be")
-    ),
+    *(event(text.decode(), isBase64Encoded=True) for text in ENCODED),
     *(event(TEXT, isBase64Encoded=flag) for flag in (True, False, "false", "False", None, "", 0)),
     *(event(TEXT, headers=odd) for odd in (FORM, [["content-type", "text/plain"]], {"Content-Type": None})),
 ]
@@ -115,15 +113,13 @@ def test_browser_return_is_known_by_its_first_field_and_names_the_charge_alone(w
     assert ([row.get("status") for row in rows[:3]], "transactionState" in rows[0]) == ([None, "true", None], False)
 
 
-@pytest.mark.parametrize(
-    ("raw", "amount"),
-    [
-        *(("1.0E7", "10000000"), ('"200.50000"', "200.5"), ('" 1e2 "', "100"), ("15", "15"), ("0E+1000", "0")),
-        *(("200.5" + "0" * 45, "200.5"), ("-0.0", "0"), ("99999999999.9999", "99999999999.9999")),
-        *((raw, None) for raw in ("-1", "1.00001", "1." + "0" * 34 + "1", "9" * 5000, "1e999999999999999999999")),
-        *((raw, None) for raw in ("NaN", "-Infinity", '"Infinity"', '"1,000.00"', "true", "null", '""', "[]", "{}")),
-    ],
-)
+NONE = ["-1", "1.00001", "1." + "0" * 34 + "1", "9" * 5000, "1e999999999999999999999", "NaN", "-Infinity", '"Infinity"']
+AMOUNTS = [*((raw, None) for raw in (*NONE, '"1,000.00"', "true", "null", '""', "[]", "{}")), ("1.0E7", "10000000")]
+AMOUNTS += [('"200.50000"', "200.5"), ('" 1e2 "', "100"), ("15", "15"), ("0E+1000", "0"), ("-0.0", "0")]
+AMOUNTS += [("200.5" + "0" * 45, "200.5"), ("99999999999.9999", "99999999999.9999")]
+
+
+@pytest.mark.parametrize(("raw", "amount"), AMOUNTS)
 def test_amount_counts_by_its_value(raw: str, amount: str | None) -> None:
     """However it is spelled; what is no amount is None, and refuses nothing."""
     spelled = json.dumps(message()).replace('"amount": 200.5', f'"amount": {raw}')
@@ -154,14 +150,11 @@ def test_field_that_decides_nothing_refuses_no_notification(world: World) -> Non
     assert "a_new_field" in rows[len(HASHED) - 1]["body"]
 
 
-@pytest.mark.parametrize(
-    ("given", "order"),
-    [
-        *((1001, "1001"), (20261122093015000, "20261122093015000"), ("ORDER-1001 ", "ORDER-1001")),
-        *(("\u00a0\u200bORDER 1001\u3000\r\n", "ORDER 1001"), ("ORDER-ก1", "ORDER-ก1"), ("o" * 2048, "o" * 2048)),
-        ("注文/🛒 #1&x=<b>", "注文/🛒 #1&x=<b>"),
-    ],
-)
+NAMED = [(1001, "1001"), (20261122093015000, "20261122093015000"), ("\u00a0\u200bORDER 1001\u3000\r\n", "ORDER 1001")]
+NAMED += [(order, order) for order in ("ORDER-ก1", "o" * 2048, "注文/🛒 #1&x=<b>")]
+
+
+@pytest.mark.parametrize(("given", "order"), NAMED)
 def test_order_id_may_be_any_text_or_number(world: World, given: object, order: str) -> None:
     """Without the blanks around it, it is saved, processed, timed, and percent-encoded in the page."""
     response = world.deliver(event(signed(reference_order=given)))
@@ -227,14 +220,10 @@ def test_record_is_far_below_dynamodbs_limit(world: World) -> None:
 # --- whose word counts ---
 
 
-CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
-    *(({"orderId": order}, "orderId") for order in ("ORDER-CHEAP", 7)),
-    *(({"amount": amount}, "amount") for amount in (Decimal("2.00"), "999.00")),
-    *(
-        ({"currency": "USD"}, "currency"),
-        ({"orderId": "O", "amount": 5, "currency": "USD"}, "orderId, amount, currency"),
-    ),
-]
+CONTRADICTIONS: list[tuple[Any, str]] = [({"orderId": order}, "orderId") for order in ("ORDER-CHEAP", 7)]
+CONTRADICTIONS += [({"amount": amount}, "amount") for amount in (Decimal("2.00"), "999.00")]
+CONTRADICTIONS += [({"currency": "USD"}, "currency")]
+CONTRADICTIONS += [({"orderId": "O", "amount": 5, "currency": "USD"}, "orderId, amount, currency")]
 
 
 @pytest.mark.parametrize(("paid", "fields"), CONTRADICTIONS)
@@ -261,18 +250,14 @@ ALIKE += [("ORDER\u00a01", "ORDER 1"), ("ORDER-e\u0301", "ORDER-\u00e9"), ("ใ�
 ALIKE += [("ออเดอร์ 1", odd) for odd in (..., None, "", "\u00a0", "x\ny")] + [(7, ...)]
 
 
-@pytest.mark.parametrize(
-    ("paid", "said", "order"),
-    [
-        *(({"amount": amount}, ORDER, ORDER) for amount in (Decimal("200.5000"), "unknown")),
-        *(({"amount": "200.5", "currency": currency}, ORDER, ORDER) for currency in (5, " thb\u200b")),
-        *(({"orderId": paid}, ORDER, ORDER) for paid in UNUSABLE),
-        *(({"orderId": paid}, said, str(paid)) for paid, said in ALIKE),
-    ],
-)
-def test_what_is_unsaid_or_spelled_otherwise_is_no_contradiction(
-    world: World, paid: dict[str, Any], said: object, order: str
-) -> None:
+SAME: list[tuple[Any, Any, str]] = [({"orderId": paid}, said, str(paid)) for paid, said in ALIKE]
+SAME += [({"orderId": paid}, ORDER, ORDER) for paid in UNUSABLE]
+SAME += [({"amount": amount}, ORDER, ORDER) for amount in (Decimal("200.5000"), "unknown", ["odd"])]
+SAME += [({"amount": "200.5", "currency": currency}, ORDER, ORDER) for currency in (5, " thb\u200b")]
+
+
+@pytest.mark.parametrize(("paid", "said", "order"), SAME)
+def test_what_is_spelled_otherwise_is_no_contradiction(world: World, paid: Any, said: object, order: str) -> None:
     """Under `reject`, too; the order is the payment record's, as it is spelled there, and else the notification's."""
     world.cold_start(CHECKSUM_POLICY="reject")
     world.pay(**paid)
