@@ -265,7 +265,8 @@ def test_what_is_up_is_found_whatever_happens_to_it(state: Path, up: Stack) -> N
     assert ended(start(state, "down")) == "down\n"
     assert not emulators(state)
     note.touch()
-    assert ended(start(state, "env", stderr=subprocess.DEVNULL), 2) == ""
+    for command in ("env", "invoke"):
+        assert ended(start(state, command, stderr=subprocess.DEVNULL), 2) == ""
     assert ended(start(state, "down")) == "nothing was up\n"
 
 
