@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.aws import World, worlds
 from tests.support.failure_table import FILE, written
-from tests.support.fault_scenarios import CROSSINGS, FAULTS, SCENARIOS, Story, cells
+from tests.support.fault_scenarios import FAULTS, cells
 
 # Every AWS call. One more in the code fails the first test here, until it is listed and its rows are written.
 _ERRORS = ["record the failed pass", "log the error", "count the mail", "send the mail", "remember the mail"]
@@ -41,12 +41,3 @@ def test_promise_holds_whatever_call_fails(world: World, figure: Callable[[str],
     assert {(*cell.point[:2], cell.fault) for cell in stories} == {(*site, fault) for site in SITES for fault in FAULTS}
     assert len(stories) > 900
     assert FILE.read_text() == written(stories)
-
-
-@pytest.mark.parametrize("crossing", CROSSINGS)
-def test_late_early_and_double_timers_are_log_lines(world: World, crossing: tuple[bool, str]) -> None:
-    """Where nothing fails there is no error, row, mail or letter, and no line above INFO, whatever the timer does."""
-    story = Story(world, SCENARIOS["as it should"], crossing).play()
-    assert [*story.model.errors, *world.errors(), *world.mails()] == []
-    assert not any(story.model.queues.values())
-    assert {line["level"] for _, _, line in world.lines} == {"INFO"}

@@ -26,9 +26,10 @@ def shared() -> Iterator[World]:
         yield world
 
 
-@pytest.mark.parametrize(
-    ("length", "case"), [*(("10 minutes", case) for case in CASES), *(("1 hour", case) for case in AN_HOUR)]
-)
+OUTAGES = [*(("10 minutes", case) for case in CASES), *(("1 hour", case) for case in AN_HOUR)]
+
+
+@pytest.mark.parametrize(("length", "case"), OUTAGES)
 def test_outage_heals_by_itself(shared: World, length: str, case: str) -> None:
     """All is done 15 minutes after its end at the latest, without a person and a letter, as docs/outages.md says."""
     ended = outage(shared, CASES[case], *LENGTHS[length])
@@ -43,15 +44,8 @@ def test_two_hours_without_process_paid_order_cost_a_few_mails(shared: World) ->
     assert (ended.done, ended.left, ended.retried) == (ended.sent, 0, 0)
     assert ended.healed <= 15 * MINUTE
     assert ended.mails <= 3 * 2 * MAILS_AN_HOUR["retried"]
-
-
-def test_no_outage_up_to_a_day_missed_its_aim() -> None:
-    """As docs/outages.md says of the long ones, too."""
     count = 4 * len(CASES)
-    assert f"in {count} of {count} outages" in FILE.read_text()
-
-
-# --- beside odd notifications ---
+    assert f"in {count} of {count} outages" in FILE.read_text()  # up to a day, that is
 
 
 def play(world: World, bodies: dict[int, object], down: str = "") -> Model:

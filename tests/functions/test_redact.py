@@ -42,6 +42,10 @@ GROUPED = [separator.join(["4111", "1111", "1111", "1111"]) for separator in ("\
 GROUPED += ["4111 1111-1111 1111", "\u200d".join(CARD), "\u0332".join(CARD), "\ufe0f\u20e3".join(CARD)]
 
 
+# Between the groups that are on the cards.
+GAPS = [*"\x85\v\f\x1f\u2028\u2043\u2800,:;|·•~*'#&=<>", ", ", " • ", " " * 4, " " * 8, "___", "][", ") ("]
+
+
 def written(card: str, digits: int | str) -> str:
     """Write the number in other digits."""
     return "".join(chr(digits + int(d)) if isinstance(digits, int) else digits.format(d) for d in card)
@@ -76,6 +80,8 @@ def layouts() -> Iterator[tuple[str, str]]:
         for text in (card, *(written(card, digits) for digits in DIGITS)):
             yield from ((card, each.format(text)) for each in (*AROUND, *WITHIN))
     yield from ((CARD, text) for text in GROUPED)
+    for card in ("4111 1111 1111 1111", "3782 822463 10005", "6205 5000 0000 0000 004"):
+        yield from ((card.replace(" ", ""), f"card ({card.replace(' ', gap)}) x") for gap in GAPS)
 
 
 def test_no_card_number_of_any_scheme_is_readable_in_any_layout(figure: Callable[[str], None]) -> None:
@@ -87,16 +93,6 @@ def test_no_card_number_of_any_scheme_is_readable_in_any_layout(figure: Callable
     assert left == []
     assert all(is_card_number(" ".join(groups)) for card in CARDS for groups in [[card], next(grouped(card))])
     assert all(is_card_number(text) for text in [*GROUPED, *(written(CARD, d) for d in DIGITS if d != "%25253{}")])
-
-
-GAPS = [*"\x85\v\f\x1f\u2028\u2043\u2800,:;|·•~*'#&=<>", ", ", " • ", " " * 4, " " * 8, "___", "][", ") ("]
-
-
-@pytest.mark.parametrize("card", ["4111 1111 1111 1111", "3782 822463 10005", "6205 5000 0000 0000 004"])
-def test_signs_of_any_kind_between_the_usual_groups_hide_no_number(card: str) -> None:
-    """Alike between the groups that are on the cards."""
-    for text in (card.replace(" ", gap) for gap in GAPS):
-        assert not re.search("1111|8224|0000", scrub(f"card {text} x") + mask_body(json.dumps({"x": f"({text})"})))
 
 
 CODES = "CVV cvv2 CVC csc cid cvn cvd cv2 pin verification_value CAV2 secCode security-code passcode".split()
@@ -223,9 +219,7 @@ HARMLESS += ["pin board 123", "2026, 2027, 2028, 2029", "rows 5555-5556-5557-555
 HARMLESS += ["order 2603120248094693", "valuation number 12345", "variation value 123", "&#129; &#x0b; &nbsp;"]
 HARMLESS += ["1.5;2.5;3.5", "10.0.0.1:5432", "ORDER%2D1 ค่า ำ \uff46\uff55 %20"]
 HARMLESS += ["image 1920x1080, 1920 x 1080, 4 x 100, rows 2026-2027, page 12/345, score 3:2", "22/11/2026 - 09:30:17"]
-HARMLESS += [
-    "12/345 Moo 6, Bangkok 10110: shipping: free, company: ACME, panel: 3, spin: 123, accident: 1"
-]
+HARMLESS += ["12/345 Moo 6, Bangkok 10110: shipping: free, company: ACME, panel: 3, spin: 123, accident: 1"]
 HARMLESS += ["CID-10023", "PAN-20261122", "CVN-202611", "4111, 1111, 1111; 1111"]
 
 

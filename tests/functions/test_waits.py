@@ -20,10 +20,10 @@ def failing(world: World) -> World:
     return world
 
 
-@pytest.mark.parametrize(
-    ("minutes", "least", "most"),
-    [(1, 60, 60), (4, 60, 60), (8, 96, 120), (20, 240, 300), (40, 480, 600), (4000, 480, 600)],
-)
+WAITS = [(1, 60, 60), (4, 60, 60), (8, 96, 120), (20, 240, 300), (40, 480, 600), (4000, 480, 600)]
+
+
+@pytest.mark.parametrize(("minutes", "least", "most"), WAITS)
 def test_wait_is_a_quarter_of_the_outage(failing: World, minutes: int, least: int, most: int) -> None:
     """Between 1 and 10 minutes, with jitter; when the pass was first due does not move."""
     failing.wait(minutes * 60)
@@ -75,10 +75,10 @@ def test_pass_is_given_up_by_time_and_not_by_attempts_and_can_be_replayed(failin
     assert not WAITING & set(failing.record())
 
 
-@pytest.mark.parametrize(
-    ("name", "hours", "unproved", "ends"),
-    [("authorized", 72, 48, 72), ("missing-checksum", 72, 48, 48), ("wrong-checksum", 24, 48, 24)],
-)
+ENDS = [("authorized", 72, 48, 72), ("missing-checksum", 72, 48, 48), ("wrong-checksum", 24, 48, 24)]
+
+
+@pytest.mark.parametrize(("name", "hours", "unproved", "ends"), ENDS)
 def test_unproved_one_is_given_up_sooner(world: World, name: str, hours: int, unproved: int, ends: int) -> None:
     """What anybody can send is tried for a shorter time, and its end is counted apart."""
     world.cold_start(GIVE_UP_AFTER_HOURS=str(hours), UNPROVED_GIVE_UP_AFTER_HOURS=str(unproved))
