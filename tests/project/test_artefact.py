@@ -1,6 +1,5 @@
 """What is deployed, as it is built: how large, what is in it, and that it runs where nothing else is."""
 
-import json
 import re
 import subprocess
 import sys
@@ -10,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from artefact import size
 from artefact.runtime import RuntimeEmulatorError, emulator_program, running
 from artefact.size import CEILING_MB, contents
+from bench import facts
+from bench.notifications import notification, timer, variables
+from bench.standins import serving
 from local.emulator import ROOT
-from local.samples import EVENTS, read_sample
-from local.stack import BUILD, Options, build, emulators_python
-from local.stack import running as deployed
+from local.stack import BUILD, build, emulators_python
 from tests.project.test_ceilings import CEILINGS
 from tests.support.programs import absent
 
@@ -99,8 +98,6 @@ def test_build_says_when_it_makes_no_bytecode() -> None:
     assert "no Python 3.99 here: the artefact goes without bytecode" in printed
 
 
-# An emulator is let go as a process and ended by its id, which Popen does not like.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_notification_goes_through_the_artefact(built: Path, tmp_path: Path) -> None:
     """With what Lambda's runtime has, and nothing else beside it: saved and passed by DelayedNotify.
 
@@ -110,15 +107,14 @@ def test_notification_goes_through_the_artefact(built: Path, tmp_path: Path) -> 
         emulator_program()
     except RuntimeEmulatorError as why:
         absent(str(why))
-    sample = read_sample(EVENTS / "authorized.json")
-    with deployed(Console(quiet=True), Options(latency_ms=1), [sample]) as stack:
+    facts.write_template()
+    with serving() as url:
 
         def invoke(function: str, handler: str, event: object) -> Any:
-            environment = stack.variables(function) | stack.environment
-            with running(built / function, handler, environment, tmp_path / f"{function}.log") as here:
+            with running(built / function, handler, variables(1, url), tmp_path / f"{function}.log") as here:
                 return here.invoke(event)
 
-        assert invoke("DelayedNotifyFunction", "delayednotify.lambda_handler", sample.event)["statusCode"] == 200
-        timer = json.loads((EVENTS / "recheck.json").read_text())
-        assert invoke("RecheckFunction", "recheck.lambda_handler", timer) == {"state": "PENDING", "passesDone": 1}
+        assert invoke("DelayedNotifyFunction", "delayednotify.lambda_handler", notification(1))["statusCode"] == 200
+        answer = invoke("RecheckFunction", "recheck.lambda_handler", timer(1))
+        assert answer == {"state": "PENDING", "passesDone": 1}
         assert set(invoke("SweepFunction", "recheck.sweep_handler", {}).values()) == {0}
