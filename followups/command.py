@@ -41,11 +41,6 @@ _COMMON: dict[tuple[str, ...], dict[str, Any]] = {
 }
 
 
-def _given() -> dict[str, Any]:
-    stack = os.environ.get("FOLLOWUPS_STACK")
-    return {"stack": stack} if stack else {}
-
-
 @dataclass
 class Operator:
     """Who runs a command; tests replace the clock. `given` holds the common options that are set, by name."""
@@ -53,7 +48,7 @@ class Operator:
     clock: Clock = utc_now
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    given: dict[str, Any] = field(default_factory=_given)
+    given: dict[str, Any] = field(default_factory=dict)
     when_stopped: str = "Stopped; nothing was changed."
 
     @cached_property
@@ -84,7 +79,7 @@ class Operator:
         session = {f"{name}_name": value for name, value in named.items()}
         options = tuple(word for name, value in named.items() for word in (f"--{name}", value))
         account = local_account() if self.given.get("local") else Account(session, options=options)
-        return Stack(self.given.get("stack", DEFAULT), account)
+        return Stack(self.given.get("stack") or os.environ.get("FOLLOWUPS_STACK") or DEFAULT, account)
 
 
 def _keep(context: click.Context, option: click.Parameter, value: object) -> None:
