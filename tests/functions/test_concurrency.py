@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -33,7 +33,7 @@ class Two:
     world: World
     stories: tuple[Story, Story]
     turns: list[int]
-    paying: list[str] = field(default_factory=list)
+    paying: list[object] = field(default_factory=list)
     states: list[tuple[int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -81,26 +81,21 @@ class Two:
         if call.request.get("InvocationType") == "Event":
             return {"StatusCode": 202}
         # Begins in one turn and ends in another: between the two the other process may do what it likes.
-        claim = self._live_claim()
-        assert claim, "a pass without a claim"
-        assert claim not in self.paying, "two passes under one claim"
-        self.paying.append(claim)
+        row = self.world.record()
+        assert row["leaseUntil"] > format_utc(self.world.now), "a pass without a live claim"
+        assert row["claimId"] not in self.paying, "two passes under one claim"
+        self.paying.append(row["claimId"])
         self._turn.notify_all()
         self._await_turn()
-        assert self._live_claim() == claim, "another claimed the pass while this one ran"
+        assert self.world.record()["claimId"] == row["claimId"], "another claimed the pass while this one ran"
         return payload({"paid": True})
 
-    def _live_claim(self) -> str | None:
-        row = self.world.record()
-        live = row.get("leaseUntil", "") > format_utc(self.world.now)
-        return str(row["claimId"]) if live else None
 
-
-def _orders(first: int, second: int, *, alike: bool) -> Iterator[list[int]]:
+def _orders(first: int, second: int, *, alike: bool) -> list[list[int]]:
     """Every way to mix so many calls of one with so many of the other; of two that are alike, one begins."""
-    for mine in combinations(range(first + second), first):
-        if not alike or 0 in mine:
-            yield [0 if place in mine else 1 for place in range(first + second)]
+    calls = range(first + second)
+    mixed = [mine for mine in combinations(calls, first) if not alike or 0 in mine]
+    return [[int(place not in mine) for place in calls] for mine in mixed]
 
 
 def once_due(world: World) -> None:
@@ -137,7 +132,7 @@ RACES: dict[str, tuple[Story, tuple[Story, Story], tuple[int, int], int, int, in
 def test_two_at_once_run_the_pass_once_in_any_order(world: World, race: str) -> None:
     """One claims the pass and runs it, the other is a log line; there is one timer of the next pass."""
     prepare, stories, counts, orders, passes, timers = RACES[race]
-    paid, every = world.wire.answers["lambda.Invoke"], list(_orders(*counts, alike=stories[0] == stories[1]))
+    paid, every = world.wire.answers["lambda.Invoke"], _orders(*counts, alike=stories[0] == stories[1])
     assert len(every) == orders
     for turns in every:
         world.empty()

@@ -1,10 +1,8 @@
 """Whatever call fails, in whatever way: nothing is lost, and no alarm is false (docs/failure-table.md)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import pytest
-
-from tests.support.aws import World, worlds
+from tests.support.aws import worlds
 from tests.support.failure_table import FILE, written
 from tests.support.fault_scenarios import FAULTS, cells
 
@@ -22,19 +20,13 @@ SITES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    """One world for all stories."""
-    with worlds() as world:
-        yield world
-
-
-def test_promise_holds_whatever_call_fails(world: World, figure: Callable[[str], None]) -> None:
+def test_promise_holds_whatever_call_fails(figure: Callable[[str], None]) -> None:
     """Two passes at least 60 s apart, or a loud end that one command repairs: for every fault of every call.
 
     docs/failure-table.md says what happens now: `make failure-table` renews it.
     """
-    stories = list(cells(world))
+    with worlds() as world:
+        stories = list(cells(world))
     lost = [cell for cell in stories if cell.wrong]
     figure(f"{len(stories):,} stories of one fault each, lost = {len(lost)}")
     assert lost == []

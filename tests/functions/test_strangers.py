@@ -125,9 +125,6 @@ class Shop:
         return play(self.world, strangers)
 
 
-# --- what a stranger can send ---
-
-
 def forged(number: int, **changes: Any) -> dict[str, Any]:
     """A message that no key of the merchant's signed."""
     return message(**{"id": f"chrg_{number}", "checksum": f"{number:064x}"} | changes)
@@ -161,9 +158,6 @@ def posts(kinds: list[str], each: int) -> list[Post]:
     minutes = [31 + 30 * n / count for n in range(count)] + [91 + 2 * n for n in range(len(kinds))]
     named = [(f"x {n}", BODIES[kinds[n % len(kinds)]](n)) for n in range(len(minutes))]
     return [Post(minute + 0.1, *post) for minute, post in zip(minutes, named, strict=True)]
-
-
-# --- what the real payments lose ---
 
 
 def test_undisturbed_day_has_all_that_could_be_lost(shop: World) -> None:
