@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from followups.board import HOST, application, server
 from followups.stack import Stack
@@ -18,7 +18,7 @@ from followups.watch import Poller
 from tests.support.aws import World, made
 from tests.support.busy_stack import FAILED_ORDER, LATE_ORDER, OLD_ORDER, make_busy, use_few_shards
 from tests.support.deployed import Deployed
-from tests.support.programs import program
+from tests.support.programs import chromium
 from tests.support.recorded_calls import listening, refuse
 
 pytestmark = pytest.mark.enable_socket
@@ -76,17 +76,16 @@ def board() -> Iterator[Board]:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+def browser() -> Iterator[Browser]:
     """The browser."""
-    found = program("chromium", "chromium-browser", "google-chrome", package="chromium")
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=found) as browser:
+    with chromium() as browser:
         yield browser
 
 
 @pytest.fixture
-def page(chromium: Browser, board: Board) -> Iterator[Page]:
+def page(browser: Browser, board: Board) -> Iterator[Page]:
     """The board in the browser; whatever it does, it complains of nothing and asks nobody but this machine."""
-    with chromium.new_context() as context:
+    with browser.new_context() as context:
         complaints, asked = list[str](), set[str]()
         page = context.new_page()
         page.on("console", lambda message: complaints.append(message.text))

@@ -8,19 +8,13 @@ import pytest
 from playwright.sync_api import Route
 
 from callback.processor import redirect
-from callback.settings import read_settings
-from tests.support.aws import ORDER, PARAMETERS
+from tests.support.aws import ORDER
 from tests.support.programs import chromium
-from tests.support.template import resolved
 
 # Measuring doubles the time, and what this goes through is measured elsewhere.
 pytestmark = [pytest.mark.enable_socket, pytest.mark.no_cover]
 
-OURS, SHOP = "http://callback.example/", "http://shop.example"
-HOME = f"shop.example/orders/{ORDER}"
-_ENVIRONMENT = resolved(**PARAMETERS)["RecheckFunction"]["Properties"]["Environment"]["Variables"]
-_ORIGINS = {"REDIRECT_URL_TEMPLATE": f"{SHOP}/orders/{{orderId}}", "REDIRECT_ALLOWED_ORIGINS": SHOP}
-SETTINGS = read_settings(_ENVIRONMENT | _ORIGINS)
+OURS, HOME = "https://callback.example/", FALLBACK.removeprefix("https://")
 PLAIN = {"Content-Type": "text/html; charset=utf-8"}
 CALL = "navigator.sendBeacon('//evil.example')"
 SCRIPTS = [f'"><script>{CALL}</script>', f"'><script>{CALL}</script>", f"&quot;&gt;&lt;script&gt;{CALL}"]
@@ -32,12 +26,12 @@ SCRIPTS += [
 SCRIPTS += [f'" onfocus="{CALL}" autofocus style="background:url(//evil.example)', '"><base href=//evil.example/>']
 SCRIPTS += ['"><meta http-equiv=refresh content="0;url=http://evil.example/">', f'\0"\0><\0script>{CALL}</script>']
 PLACES = ["http://evil.example/", "//evil.example/", "/\\evil.example/", "\x01\n http://evil.example/"]
-PLACES += ["http://evil.example\\@shop.example/", "';url=http://evil.example/"]
-# What turns `http://shop.example` into another site, were it to follow at once.
+PLACES += ["http://evil.example\\@shop.local.example/", "';url=http://evil.example/"]
+# What turns `https://shop.local.example` into another site, were it to follow at once.
 TAILS = ["@evil.example/", ".evil.example/", "\\@evil.example/", "\t@evil.example/", "\u3002evil.example/"]
 # Each asks a host of its own.
 BAD_PAGE = """<script>navigator.sendBeacon('//script.evil.example')</script><img src=//image.evil.example>
-<img src=x: onerror="navigator.sendBeacon('//error.evil.example')"><img src=https://tls.evil.example>
+<img src=x: onerror="navigator.sendBeacon('//error.evil.example')"><img src=http://tls.evil.example>
 <svg onload="navigator.sendBeacon('//svg.evil.example')"></svg><iframe src=//frame.evil.example></iframe>
 <link rel=stylesheet href=//sheet.evil.example><style>@import '//style.evil.example';</style>
 <base href=//base.evil.example><img src=/>"""
@@ -78,10 +72,10 @@ def visit() -> Iterator[Visit]:
 @pytest.mark.parametrize("payload", SCRIPTS + PLACES + TAILS, ids=ascii)
 def test_no_text_runs_a_script_or_leads_away(visit: Visit, payload: str) -> None:
     """In a return URL or as an order id it makes one request, the shop's; with scripts also without a policy."""
-    url, leads_to = (f"{SHOP}{payload}", HOME) if payload in TAILS else (f"{SHOP}/{payload}", "shop.example/")
+    url, leads_to = (f"{SHOP}{payload}", HOME) if payload in TAILS else (f"{SHOP}/{payload}", "shop.local.example/")
     pages = [(redirect(ORDER, url, SETTINGS), leads_to)]
     if payload in SCRIPTS:
-        pages.append((redirect(payload, None, SETTINGS), f"shop.example/orders/{quote(payload, safe='')}"))
+        pages.append((redirect(payload, None, SETTINGS), f"shop.local.example/orders/{quote(payload, safe='')}"))
     for page, expected in pages:
         [asked] = visit(page["body"], PLAIN if payload in SCRIPTS else page["headers"])
         assert asked.startswith(expected)
@@ -89,6 +83,6 @@ def test_no_text_runs_a_script_or_leads_away(visit: Visit, payload: str) -> None
 
 def test_policy_stops_what_would_get_in(visit: Visit) -> None:
     """Without the policy a bad page is seen to ask strangers; with it, it does nothing but lead to the shop."""
-    page = BAD_PAGE + f'<meta http-equiv="refresh" content="0;url=http://{HOME}">'
+    page = BAD_PAGE + f'<meta http-equiv="refresh" content="0;url={FALLBACK}">'
     assert set(visit(page, PLAIN)) >= HOSTS
     assert visit(page, redirect(ORDER, None, SETTINGS)["headers"]) == [HOME]

@@ -39,7 +39,7 @@ def purpose(call: Call) -> str:
     if call.name == "lambda.Invoke":
         return "hand over to Recheck" if call.request.get("InvocationType") == "Event" else "run the pass"
     if call.name == "dynamodb.GetItem":
-        return "read the payment record" if "payment-record" in call.request["TableName"] else "read the order"
+        return "read the order" if dependency(call) == "order table" else "read the payment record"
     if call.name == "dynamodb.UpdateItem":
         table = next(part for part in _UPDATES if part in call.request["TableName"])
         update = call.request["UpdateExpression"]

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from moto.sqs.models import sqs_backends
@@ -59,11 +59,9 @@ class Deployed:
 
     def __post_init__(self) -> None:
         """Make the queues, and answer for CloudFormation and Lambda, which moto does not play without containers."""
-        kept = {"MessageRetentionPeriod": "1209600", "VisibilityTimeout": "720"}
+        kept, sqs, answers = {"VisibilityTimeout": "720"}, self.world.client("sqs"), self.world.wire.answers
         for queue in QUEUES:
-            made = self.world.client("sqs").create_queue(QueueName=f"stack-{queue}", Attributes=kept)
-            self.urls[queue] = made["QueueUrl"]
-        answers = self.world.wire.answers
+            self.urls[queue] = sqs.create_queue(QueueName=f"stack-{queue}", Attributes=kept)["QueueUrl"]
         self.functions: dict[str, Callable[[Call], Answer]] = {
             arn("payment3-recheck-dev"): _recheck,
             PROCESS: answers["lambda.Invoke"],
@@ -97,22 +95,20 @@ class Deployed:
         due = self.world.now - timedelta(minutes=minutes)
         sweep_at = due + OVERDUE_AFTER * (minutes < 0)
         line = {"nextPassDue": format_utc(due), "sweepAt": format_utc(sweep_at), "sweepShard": _shard(name)}
-        self._put(name, minutes, {"state": "PENDING"} | line | changes)
+        self._put(name, due, {"state": "PENDING"} | line | changes)
 
     def put_failed(self, name: str, minutes: float = 60, **changes: object) -> None:
         """A notification that failed so many minutes ago."""
-        failed_at = format_utc(self.world.now - timedelta(minutes=minutes))
-        line = {"failedAt": failed_at, "failedShard": _shard(name)}
-        self._put(name, minutes, {"state": "FAILED", "lastError": "PassFailed: no", "attempts": 4} | line | changes)
+        failed_at = self.world.now - timedelta(minutes=minutes)
+        line = {"failedAt": format_utc(failed_at), "failedShard": _shard(name)}
+        self._put(name, failed_at, {"state": "FAILED", "lastError": "PassFailed: no", "attempts": 4} | line | changes)
 
-    def _put(self, name: str, minutes: float, changes: dict[str, object]) -> None:
+    def _put(self, name: str, due: datetime, changes: dict[str, object]) -> None:
         """Write an item; a change to None leaves the attribute out."""
-        due = self.world.now - timedelta(minutes=minutes)
         item = {"chargeId": CHARGE, "notificationId": name, "orderId": ORDER, "passesDone": 1, "passes": []}
         item |= {"receivedAt": format_utc(due - timedelta(minutes=1)), "firstDue": format_utc(due)}
         item |= {"attempts": 1, "attemptsBefore": 1, "checksumStatus": "valid"} | changes
-        kept = {name: value for name, value in item.items() if value is not None}
-        self.world.put("CREDIT_CARD_NOTIFY_TABLE", kept)
+        self.world.put("CREDIT_CARD_NOTIFY_TABLE", {key: value for key, value in item.items() if value is not None})
 
     # --- what is in the queues ---
 
@@ -144,8 +140,7 @@ class Deployed:
 
     def messages(self, queue: str) -> list[Any]:
         """What is in a queue, hidden or not, as moto keeps it."""
-        found: list[Any] = sqs_backends[ACCOUNT][REGION].queues[f"stack-{queue}"]._messages
-        return found
+        return list(sqs_backends[ACCOUNT][REGION].queues[f"stack-{queue}"]._messages)
 
     def left(self) -> dict[str, int]:
         """How many letters are in each queue that is not empty."""
@@ -218,7 +213,7 @@ def notify_letter(event: object = None, error: Exception | None = None, function
         "approximateInvokeCount": 3,
     }
     record: dict[str, Any] = {"version": "1.0", "timestamp": "2026-11-22T09:33:20.568Z", "requestContext": about}
-    record["requestPayload"] = event or notification()
+    record |= {"requestPayload": event or notification()}
     if error:
         record["responseContext"] = {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"}
         record["responsePayload"] = function_error(error)

@@ -4,15 +4,12 @@ import io
 import logging
 import os
 import re
-import shutil
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from typing import Literal
 
 import pytest
-from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
@@ -24,6 +21,7 @@ from local.emulator import REGION, ROOT
 from tests.support.aws import made
 from tests.support.busy_stack import FAILED_ORDER, LATE_ORDER, make_busy
 from tests.support.deployed import Deployed
+from tests.support.programs import chromium
 from tests.support.recorded_calls import listening
 
 IMAGES = ROOT / "docs" / "images"
@@ -51,12 +49,7 @@ _THEME = TerminalTheme((24, 28, 34), _PAPER, [_INK, *_HUES, _PAPER], [_GREY, *_H
 _FONTS = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
 
-def main() -> int:
-    """Make the pictures; exit code 2 where they could not be made."""
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        print("Chromium is not installed: apt-get install chromium")
-        return 2
+def main() -> None:
     logging.disable()  # the functions' own lines
     os.environ |= _TERMINAL | {"AWS_DEFAULT_REGION": REGION}
     with pytest.MonkeyPatch.context() as patch, made(listening(patch), patch) as world:
@@ -67,8 +60,7 @@ def main() -> int:
         for name, command in COMMANDS.items():
             (IMAGES / f"{name}.svg").write_text(draw(name, f"followups {' '.join(command)}", _run(deployed, *command)))
         with world.wire:
-            _photograph_board(Poller(Stack(), clock=lambda: world.now), program)
-    return 0
+            _photograph_board(Poller(Stack(), clock=lambda: world.now))
 
 
 def _run(deployed: Deployed, *command: str) -> str:
@@ -89,12 +81,8 @@ def draw(name: str, title: str, written: str) -> str:
     return re.sub(r"font-family: [^;]+;", f"font-family: {_FONTS};", svg)
 
 
-def _photograph_board(poller: Poller, program: str) -> None:
-    with (
-        server(application(poller), 0) as served,
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=program) as started,
-    ):
+def _photograph_board(poller: Poller) -> None:
+    with server(application(poller), 0) as served, chromium() as started:
         threading.Thread(target=served.serve_forever, daemon=True).start()
         for name, (scheme, width, height, query) in PAGES.items():
             with started.new_context(color_scheme=scheme, reduced_motion="reduce") as context:
@@ -106,4 +94,4 @@ def _photograph_board(poller: Poller, program: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

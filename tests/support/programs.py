@@ -2,9 +2,12 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 
 def program(*names: str, package: str) -> str:
@@ -21,3 +24,11 @@ def absent(why: str) -> NoReturn:
     if os.environ.get("REQUIRE_PROGRAMS") == "1":
         pytest.fail(missing, pytrace=False)
     pytest.skip(missing)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start the machine's Chromium; skip the test where it has none."""
+    found = program("chromium", "chromium-browser", "google-chrome", package="chromium")
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=found) as browser:
+        yield browser
