@@ -3,7 +3,6 @@
 import re
 from collections import defaultdict
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -61,29 +60,24 @@ def denied(policy: list[Statement], asked: set[Need]) -> set[Need]:
 @pytest.fixture(scope="module")
 def heard() -> list[tuple[Point, Call]]:
     """Every call of stories in which all goes well, passes fail, nothing is saved, no timer fires, one is given up."""
+    stories = [
+        (scenario, crossing) for scenario in SCENARIOS.values() for crossing in ((True, "once"), (False, "never"))
+    ]
     calls: list[tuple[Point, Call]] = []
     with worlds() as world:
-        for scenario in (*SCENARIOS.values(), OUTLASTS_RETRIES):
-            for crossing in ((True, "once"), (False, "never"))[: 1 if scenario is OUTLASTS_RETRIES else 2]:
-                points = Story(world, scenario, crossing).play().points
-                calls += zip(points, world.wire.calls, strict=True)
+        for scenario, crossing in (*stories, (OUTLASTS_RETRIES, (True, "once"))):
+            calls += zip(Story(world, scenario, crossing).play().points, world.wire.calls, strict=True)
     return calls
 
 
 @pytest.fixture(scope="module")
-def timers(heard: list[tuple[Point, Call]]) -> list[dict[str, Any]]:
-    """Every request for a timer."""
-    return [call.request for _, call in heard if call.name == "scheduler.CreateSchedule"]
-
-
-@pytest.fixture(scope="module")
-def needed(heard: list[tuple[Point, Call]], timers: list[dict[str, Any]]) -> Needs:
+def needed(heard: list[tuple[Point, Call]]) -> Needs:
     """By role, what was asked of IAM in its name."""
     asked: Needs = defaultdict(set)
     for (function, *_), call in heard:
         asked[ROLE_OF[f"{function}Function"]].update(needs(call))
-    for timer in timers:
-        asked[ROLES[timer["Target"]["RoleArn"]]].update(needs_of_scheduler(timer))
+        if call.name == "scheduler.CreateSchedule":
+            asked[ROLES[call.request["Target"]["RoleArn"]]].update(needs_of_scheduler(call.request))
     rules = read_rules(RESOURCES)
     for name, rule in rules.functions.items():
         source = next((queue for queue, about in rules.queues.items() if about.consumer == name), None)
@@ -166,8 +160,9 @@ def test_only_its_own_service_assumes_a_role(role: str) -> None:
     assert len(set(ROLE_OF.values())) == len(FUNCTIONS)  # what one function may do is no other's
 
 
-def test_scheduler_assumes_its_role_for_its_group_alone(timers: list[dict[str, Any]]) -> None:
+def test_scheduler_assumes_its_role_for_its_group_alone(heard: list[tuple[Point, Call]]) -> None:
     """Another group, another account, or a Scheduler that says nothing of either gets nothing."""
+    timers = [call.request for _, call in heard if call.name == "scheduler.CreateSchedule"]
     assert timers
     for timer in timers:
         ours, trust = assuming_for(timer), _trust(ROLES[timer["Target"]["RoleArn"]])

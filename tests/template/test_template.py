@@ -19,7 +19,6 @@ FUNCTIONS = ("DelayedNotify", "Recheck", "Sweep", "Retry")
 QUEUES = ("RetryQueue", "RefusedQueue", "FailureQueue")
 TABLES = ("CreditCardNotifyTable", "CardPaymentRecordTable", "OrderTable", "CallbackErrorLogTable")
 ROLES = (*(f"{function}Role" for function in FUNCTIONS), "SchedulerRole")
-PRODUCTION = ("prod", "production", "main", "master")
 ALARMS = {name: r["Properties"] for name, r in RESOURCES.items() if r["Type"] == "AWS::CloudWatch::Alarm"}
 # What production must give: samconfig.toml's, filled in.
 _SAMCONFIG = re.sub(
@@ -131,13 +130,6 @@ def test_retries_last_as_long_as_the_records(hours: str, limit: str) -> None:
     assert queue["RedrivePolicy"]["deadLetterTargetArn"] == arn("FailureQueue", **PARAMETERS)
 
 
-@pytest.mark.parametrize("branch", PRODUCTION)
-def test_production_protects_its_tables_from_deletion(branch: str) -> None:
-    """By hand or by a script."""
-    made = resolved(**PARAMETERS, Branch=branch)
-    assert all(properties(table, made)["DeletionProtectionEnabled"] for table in TABLES)
-
-
 def test_notify_table_s_indexes_hold_keys_alone() -> None:
     """Their names are contracts, and each of their writes is billed by its size."""
     indexes = properties("CreditCardNotifyTable")["GlobalSecondaryIndexes"]
@@ -220,13 +212,18 @@ def test_malformed_parameter_does_not_deploy(name: str, bad: str) -> None:
     assert not re.fullmatch(source()["Parameters"][name]["AllowedPattern"], bad)
 
 
-@pytest.mark.parametrize("branch", PRODUCTION)
-def test_example_values_stay_out_of_production(branch: str) -> None:
-    """Filled in, samconfig.toml deploys production; an example address, or a table that is left out, does not."""
+@pytest.mark.parametrize("branch", ["prod", "production", "main", "master"])
+def test_production_is_protected(branch: str) -> None:
+    """Filled in, samconfig.toml deploys it; an example address, or a table that is left out, does not.
+
+    Nobody deletes its tables by hand or by a script.
+    """
     assert refusals(Branch=branch, **GIVEN) == refusals(Branch="dev") == []
     for name in GIVEN:
         [refusal] = refusals(Branch=branch, **{key: value for key, value in GIVEN.items() if key != name})
         assert refusal.startswith(f"{name} must ")
+    made = resolved(**PARAMETERS, Branch=branch)
+    assert all(properties(table, made)["DeletionProtectionEnabled"] for table in TABLES)
 
 
 @pytest.mark.parametrize(("delays", "deploys"), [("60", True), ("90, 3600", True), ("59", False), ("60,5", False)])
@@ -274,21 +271,19 @@ def test_alarms_ring_when_a_person_is_needed() -> None:
     assert {when: sorted(names) for when, names in found.items()} == {at: sorted(RINGS[at]) for at in RINGS}
 
 
-def test_alarm_reads_its_metric_as_it_is_counted() -> None:
-    """A level by its maximum, all else by its sum; a sweep that reports nothing breaches."""
+@pytest.mark.parametrize("given", ["", GIVEN["AlarmTopicArn"]])
+def test_alarm_reads_its_metric_as_it_is_counted_and_tells_of_both_ends(given: str) -> None:
+    """A level by its maximum, all else by its sum; a sweep that reports nothing breaches.
+
+    The topic is the stack's own or a given one. The end counts, since an alarm that still rings rings nobody again.
+    """
     names = {"payment3/follow-up": "Branch", "AWS/SQS": "QueueName", "AWS/Lambda": "FunctionName"}
-    for alarm in ALARMS.values():
+    made = resolved(**PARAMETERS, AlarmTopicArn=given)
+    for alarm in (properties(name, made) for name in ALARMS):
         metric = alarm["MetricName"]
         is_level = metric.startswith(("OldestOverdue", "AsyncEventAge", "Approximate"))
         assert alarm["Statistic"] == ("Maximum" if is_level else "Sum")
         assert alarm["TreatMissingData"] == ("breaching" if metric == "OldestOverdue" else "notBreaching")
         assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
         assert [d["Name"] for d in alarm["Dimensions"]] == [names.get(alarm["Namespace"], "ScheduleGroup")]
-
-
-@pytest.mark.parametrize("given", ["", GIVEN["AlarmTopicArn"]])
-def test_every_alarm_says_when_it_begins_and_when_it_is_over(given: str) -> None:
-    """One topic, the stack's own or a given one; the end counts, since an alarm that still rings rings nobody again."""
-    made = resolved(**PARAMETERS, AlarmTopicArn=given)
-    for alarm in (properties(name, made) for name in ALARMS):
         assert alarm["AlarmActions"] == alarm["OKActions"] == [given or "payment3-follow-up-alarms-dev"]
