@@ -16,14 +16,13 @@ from itertools import islice
 from typing import Any
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 from click.decorators import FC
 
 from callback.checksum import verify
 from callback.errors import BadInput, InvalidNotification, InvalidTimer
 from callback.notification import parse_notification
 from callback.redact import redacted_event, redacted_text
-from callback.table import format_utc
+from callback.table import AWS_ERRORS, format_utc
 from callback.timer import TimerInput
 from followups.command import LETTERS, ManualGroup, Operator, manual
 from followups.outcome import COLUMNS, Change, Result, change_options
@@ -104,7 +103,7 @@ class Letters(AbstractContextManager["Letters"]):
     def __exit__(self, *_: object) -> None:
         """Make what is left visible."""
         for place in self._held.values():
-            with suppress(ClientError, BotoCoreError):  # it is visible again some minutes later
+            with suppress(*AWS_ERRORS):  # it is visible again some minutes later
                 self.stack.sqs.change_message_visibility(**place, VisibilityTimeout=0)
 
     def __iter__(self) -> Iterator[Letter]:
@@ -121,7 +120,7 @@ class Letters(AbstractContextManager["Letters"]):
                 yield from (one for one in letters if not self.asked or one.message_id.startswith(self.asked))
 
     def delete(self, letter: Letter) -> None:
-        """Delete a letter. Raises `ClientError` or `BotoCoreError`."""
+        """Delete a letter. Raises `AWS_ERRORS`."""
         self.stack.sqs.delete_message(**self._held[letter.message_id])
         del self._held[letter.message_id]
 

@@ -12,9 +12,9 @@ from typing import Any, Literal, NamedTuple
 import click
 import yaml
 from botocore import xform_name
-from botocore.exceptions import BotoCoreError, ClientError
 
 from callback.checksum import merchant_keys
+from callback.table import AWS_ERRORS
 from followups.command import Operator, manual
 from followups.output import STYLES, Column, Row, Sheet, printable
 from followups.stack import Stack, StackError
@@ -72,7 +72,7 @@ class Preflight:
         service, _, operation = permission.replace("ses:", "sesv2:").partition(":")
         try:
             return getattr(self.client(service), xform_name(operation))(**request)
-        except (ClientError, BotoCoreError) as error:
+        except AWS_ERRORS as error:
             if getattr(error, "response", {}).get("Error", {}).get("Code") in _NOT_FOUND:
                 found = "stop", "it does not exist → create it, or correct the parameter that names it"
             else:

@@ -6,9 +6,8 @@ from datetime import datetime
 from typing import Any
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 
-from callback.table import format_utc
+from callback.table import AWS_ERRORS, format_utc
 from callback.timer import timer_input
 from followups.command import READ, Operator, manual
 from followups.listing import chosen, period
@@ -56,7 +55,7 @@ def _invoke_recheck(stack: Stack, asked: Mapping[str, object]) -> Result:
     try:
         answer = stack.functions.invoke(FunctionName=stack.output("RecheckFunctionArn"), Payload=json.dumps(asked))
         body = answer["Payload"].read()
-    except (ClientError, BotoCoreError) as error:
+    except AWS_ERRORS as error:
         return Result("failed", printable(f"pass {number} failed again: {type(error).__name__}: {error}"))
     try:
         result = json.loads(body)
