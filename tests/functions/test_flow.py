@@ -88,34 +88,25 @@ def test_second_pass_is_due_a_minute_after_the_first_ended(
 
 
 def test_two_passes_end_the_follow_up(world: World) -> None:
-    """ProcessPaidOrder gets what is documented; the record keeps both outcomes, in the index `order` alone."""
+    """ProcessPaidOrder gets what is documented; the record keeps both outcomes, in the index `order` alone.
+
+    Operators query one line an invocation.
+    """
     done(world)
-    about = {"orderId": ORDER, "chargeId": CHARGE, "note": "delayed notify", "checksumStatus": "valid"}
-    assert world.passes() == [about | {"pass": 1}, about | {"pass": 2}]
-    request, record = world.wire.of("lambda.Invoke")[0], world.record()
+    about: dict[str, Any] = {"orderId": ORDER, "chargeId": CHARGE, "checksumStatus": "valid"}
+    assert world.passes() == [about | {"note": "delayed notify", "pass": number} for number in (1, 2)]
+    request, record, [delivered, rechecked] = world.wire.of("lambda.Invoke")[0], world.record(), world.log()
     assert request["FunctionName"] == "payment3-process-paid-order-dev"
     assert request.get("InvocationType", "RequestResponse") == "RequestResponse"
     assert (record["state"], record["passesDone"], record["attempts"]) == ("DONE", 2, 2)
     assert not WAITING & set(record)
     assert [(p["number"], json.loads(p["outcome"])["paid"]) for p in record["passes"]] == [(1, True), (2, True)]
-
-
-def test_an_invocation_is_one_line_with_its_metrics(world: World) -> None:
-    """Operators query one line an invocation, and every metric in it has the branch as its only dimension."""
-    done(world)
-    world.sweep()
-    world.retry({"requestPayload": sample("declined")})
-    lines = world.log()
-    assert [line["message"] for line in lines] == ["delivered", "rechecked", "swept", "retried"]
-    for line in lines:
-        [about] = line["_aws"]["CloudWatchMetrics"]
-        assert (about["Namespace"], about["Dimensions"], line["Branch"]) == ("payment3/follow-up", [["Branch"]], "dev")
-        assert all(isinstance(line[metric["Name"]], int) for metric in about["Metrics"])
-    known = {"orderId": ORDER, "chargeId": CHARGE, "notificationId": NOTIFICATION, "checksumStatus": "valid"}
-    known |= {"pass": 2, "attempt": 1, "outcome": "completed", "passesDone": 2, "state": "DONE", "PassesCompleted": 1}
-    assert known.items() <= lines[1].items()
-    assert json.loads(lines[1]["answer"]) == {"paid": True, "pass": 2}
-    assert lines[0]["schedule"] in world.schedules()
+    about |= {"message": "rechecked", "notificationId": NOTIFICATION, "outcome": "completed", "PassesCompleted": 1}
+    about |= {"pass": 2, "attempt": 1, "passesDone": 2, "state": "DONE", "answer": record["passes"][1]["outcome"]}
+    assert about.items() <= rechecked.items()
+    assert (delivered["message"], [delivered["schedule"]]) == ("delivered", world.schedules())
+    [metrics] = delivered["_aws"]["CloudWatchMetrics"]
+    assert (metrics["Namespace"], metrics["Dimensions"]) == ("payment3/follow-up", [["Branch"]])
 
 
 # --- repeats, early timers and lost races ---

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Route
 
 from callback.processor import redirect
+from tests.functions.test_redirect import FALLBACK, SETTINGS, SHOP
 from tests.support.aws import ORDER
 from tests.support.programs import chromium
 
@@ -21,9 +22,10 @@ SCRIPTS = [f'"><script>{CALL}</script>', f"'><script>{CALL}</script>", f"&quot;&
 SCRIPTS += [
     f"--></title></style><script>{CALL}</script>",
     f'"><img src=x onerror="{CALL}">',
-    f"+ACIAPgA8-script+AD4-{CALL}",
+    f"+ACIAPgA8-script+{CALL}",
 ]
 SCRIPTS += [f'" onfocus="{CALL}" autofocus style="background:url(//evil.example)', '"><base href=//evil.example/>']
+SCRIPTS += [f"+ACIAPgA8-script+AD4-{CALL}"]
 SCRIPTS += ['"><meta http-equiv=refresh content="0;url=http://evil.example/">', f'\0"\0><\0script>{CALL}</script>']
 PLACES = ["http://evil.example/", "//evil.example/", "/\\evil.example/", "\x01\n http://evil.example/"]
 PLACES += ["http://evil.example\\@shop.local.example/", "';url=http://evil.example/"]
