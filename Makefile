@@ -85,11 +85,14 @@ redrive replay: .venv/installed
 	@$(BIN)/followups $(COMMAND)
 
 ##@ Prove and measure
-prove: fuzz mutants soak ## the longer checks: make fuzz [COUNT=200000], mutants [ONLY=record], soak [MINUTES=10], or all of them
+prove: fuzz mutants soak ## the longer checks: make fuzz [COUNT=20000], mutants [ONLY=record], soak [MINUTES=10], or all of them
+
+fuzz: .venv/installed
+	@$(LOCAL) COUNT="$${COUNT:-20000}" $(BIN)/python -m pytest --no-cov -q tests/functions/test_fuzz.py $${SEED:+--hypothesis-seed="$$SEED"}
 
 # The last four write documents.
-fuzz mutants soak outages failure-table pictures mails: .venv/installed
-	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.support.$(subst -,_,$@) $${COUNT:+--count="$$COUNT"} \
+mutants soak outages failure-table pictures mails: .venv/installed
+	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.support.$(subst -,_,$@) \
 	  $${ONLY:+--only="$$ONLY"} $${MINUTES:+--minutes="$$MINUTES"} $${SEED:+--seed="$$SEED"}
 
 # Each was read: it asks at most for its notice to be kept. Another one fails the audit: read it, then add it or not.

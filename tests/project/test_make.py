@@ -26,7 +26,7 @@ TARGETS = {
     "preflight": {"ENVIRONMENT"},
     "redrive": {"STACK"},
     "replay": {"STACK", "ORDER"},
-    "fuzz": {"COUNT", "SEED"},
+    "fuzz": {"SEED"},
     "mutants": {"ONLY"},
     "soak": {"MINUTES"},
     "bench": {"QUICK", "ONLY"},
