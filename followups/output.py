@@ -88,16 +88,15 @@ class Output:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.is_terminal = bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
         # Whether a person reads it.
-        self.is_table = self.is_terminal and not as_json
+        self.is_table = not as_json and (bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty())
 
     @cached_property
     def console(self) -> "Console":
         """Rich's: it asks the terminal for width and colours, and honours NO_COLOR."""
         from rich.console import Console  # noqa: PLC0415 - for terminals
 
-        return Console(force_terminal=self.is_terminal, markup=False, emoji=False, highlight=False)
+        return Console(force_terminal=self.is_table, markup=False, emoji=False, highlight=False)
 
     def line(self, *parts: str, style: str = "", stream: TextIO | None = None) -> None:
         """Print one line of text, coloured where a person reads it."""

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
+from callback.table import AWS_ERRORS
 from followups.command import DEFAULT
 from followups.output import printable
 
@@ -34,7 +35,7 @@ class StackError(Exception):
     """The stack is not what was expected; the message says what to do."""
 
 
-ERRORS = (StackError, ClientError, BotoCoreError)
+ERRORS = (StackError, *AWS_ERRORS)
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class Stack:
 def _others(client: Any) -> str:  # noqa: ANN401 - CloudFormation's
     try:
         stacks = client.describe_stacks()["Stacks"]
-    except (ClientError, BotoCoreError):  # a role that may read one stack may not be allowed to list them
+    except AWS_ERRORS:  # a role that may read one stack may not be allowed to list them
         return ""
     names = [one["StackName"] for one in stacks if RETRY in {output["OutputKey"] for output in one.get("Outputs", [])}]
     return f"; there are {', '.join(names)}" if names else ""

@@ -105,8 +105,7 @@ def find(stack: Stack, word: str, *, every: bool = False) -> Found:
     """
     of_order = _items(_pages(stack, "orderId = :word", {"word": word}, IndexName="order"))
     keys = [*_keys_of_charge(stack, word), *islice(of_order, MOST_FOUND + 1)] or _keys_of_notification(stack, word)
-    rows = sorted(islice(read_all(stack, keys), MOST_FOUND + 1), key=_received, reverse=True)
-    return _chosen(rows, MOST_FOUND if every else MOST_SHOWN)
+    return _chosen(list(islice(read_all(stack, keys), MOST_FOUND + 1)), MOST_FOUND if every else MOST_SHOWN)
 
 
 def find_by_prefix(stack: Stack, word: str, now: datetime) -> Found:
@@ -117,13 +116,13 @@ def find_by_prefix(stack: Stack, word: str, now: datetime) -> Found:
 
 
 def _chosen(rows: list[Notification], most: int) -> Found:
-    """Take what is proved, then the first of the others; sort them by their age."""
-    chosen = sorted(rows, key=lambda one: one.checksum != "valid")[:most]
-    return Found(tuple(sorted(chosen, key=_received)), len(rows) > len(chosen))
+    """Take what is proved and then the latest of the others, oldest first."""
 
+    def age(one: Notification) -> str:
+        return str(one.item.get("receivedAt", ""))
 
-def _received(one: Notification) -> str:
-    return str(one.item.get("receivedAt", ""))
+    chosen = sorted(rows, key=lambda one: (one.checksum == "valid", age(one)))[-most:]
+    return Found(tuple(sorted(chosen, key=age)), len(rows) > most)
 
 
 def _keys_of_charge(stack: Stack, charge_id: str) -> list[Item]:

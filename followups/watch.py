@@ -213,7 +213,7 @@ def command(operator: Operator, states: tuple[State, ...], every: float, *, once
     if output.as_json:
         output.document(first.as_data())
         return 0
-    if once or not output.is_terminal:
+    if once or not output.is_table:
         output.console.print(WatchView(stack, first, operator.clock()))
         return 0
     poller = Poller(stack, states, operator.clock)

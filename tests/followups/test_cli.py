@@ -224,6 +224,8 @@ def test_options_and_environment_lead_to_the_stack(
         ("nothing-like-it", ""),
         ("show", ""),
         ("list --lost", ""),
+        ("list --since tomorrow", ""),
+        ("list --limit 0", ""),
         ("dead-letters redrive x", ""),
     ],
 )

@@ -44,15 +44,6 @@ def test_options_choose_what_is_listed(followups: Followups) -> None:
         assert [f"{line[5].removeprefix('notificationId=')} {line[1]}" for line in lines] == found, options
 
 
-@pytest.mark.parametrize(
-    "command", ["list --state done", "watch --state done", "list --since tomorrow", "list --limit 0"]
-)
-def test_wrong_option_is_named(deployed: Deployed, followups: Followups, command: str) -> None:
-    """Exit 2; AWS is not called."""
-    assert f"'{command.split()[1]}': " in followups(*command.split(), code=2).err
-    assert deployed.world.wire.names() == []
-
-
 def test_pipe_gets_a_line_and_programs_an_object(deployed: Deployed, followups: Followups) -> None:
     """The line has time, status, passes, each id by its name and the last error; the object has the record's names."""
     deployed.put_failed("3", lastError="PassFailed: card 4111111111111111\nrefused")
