@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from followups.cli import main
 from local.emulator import ROOT
 from local.stack import SECRET
-from tests.support.aws import World, _Session
+from tests.support.aws import World, moto
 from tests.support.recorded_calls import Answer, Call, RecordedCalls, client_error
 from tests.support.template import source
 
@@ -32,8 +30,7 @@ PROCESS = "payment3-process-paid-order-test"
 def made(
     wire: RecordedCalls, monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> Iterator["Account"]:
-    monkeypatch.setattr(boto3, "Session", _Session)
-    with mock_aws():
+    with moto(monkeypatch):
         yield Account(wire, folder, capsys)
 
 

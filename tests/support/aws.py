@@ -15,7 +15,6 @@ import boto3
 import pytest
 from boto3.dynamodb.types import TypeSerializer
 from moto import mock_aws
-from moto.backends import get_backend
 from moto.dynamodb.models.dynamo_type import LimitedSizeDict
 
 import delayednotify
@@ -24,11 +23,11 @@ from callback.app import Application
 from callback.log import logger
 from callback.settings import read_settings
 from callback.table import format_utc, parse_utc
-from local.emulator import ACCOUNT, REGION, ROOT
+from local.emulator import REGION, ROOT
 from local.stack import SECRET
 from tests.support.call_purposes import dependency
 from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, RETRY, SWEEP, Model, read_rules
-from tests.support.recorded_calls import Answer, Call, RecordedCalls, listening, payload
+from tests.support.recorded_calls import Answer, Call, RecordedCalls, backend, listening, payload
 from tests.support.template import resolved
 from tests.support.without_coverage import without_coverage
 
@@ -71,11 +70,19 @@ class _Session:
 
 
 @contextmanager
-def made(wire: RecordedCalls, monkeypatch: pytest.MonkeyPatch) -> Iterator["World"]:
+def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let moto answer whatever boto3 asks; it need not patch the library `requests`, which takes it longest."""
     monkeypatch.setattr(boto3, "Session", _Session)
+    monkeypatch.setattr("moto.core.models.RESPONSES_METHODS", ())
+    with mock_aws():
+        yield
+
+
+@contextmanager
+def made(wire: RecordedCalls, monkeypatch: pytest.MonkeyPatch) -> Iterator["World"]:
     printed = io.StringIO()
     monkeypatch.setattr(logger.registered_handler, "stream", printed)
-    with mock_aws():
+    with moto(monkeypatch):
         world = World(wire, printed)
         for module in (delayednotify, recheck):
             monkeypatch.setattr(module, "application", lambda: world.app)
@@ -111,10 +118,10 @@ class World:
         self.resources = resolved(**PARAMETERS)
         self.environment = self.resources["RecheckFunction"]["Properties"]["Environment"]["Variables"]
         self._make_tables()
-        self.client("scheduler").create_schedule_group(Name=self.environment["SCHEDULE_GROUP"])
+        backend("scheduler").create_schedule_group(self.environment["SCHEDULE_GROUP"], [])
+        backend("ses").verify_email_identity(self.environment["ERROR_MAIL_FROM"])
         secret = {"Name": self.environment["KBANK_SECRET_ID"], "SecretString": json.dumps(SECRET)}
         self.client("secretsmanager").create_secret(**secret)
-        self.client("ses").verify_email_identity(EmailAddress=self.environment["ERROR_MAIL_FROM"])
         self.wire.answers["lambda.Invoke"] = self._process_paid_order
         self.cold_start()
 
@@ -135,7 +142,7 @@ class World:
 
     def _make_tables(self) -> None:
         # The first world asks moto to, and the others copy: it takes moto longer than most tests take.
-        tables = get_backend("dynamodb")[ACCOUNT][REGION].tables
+        tables = backend("dynamodb").tables
         names = ("TableName", "BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
         for resource in self.resources.values() if not _TABLES else ():
             if resource["Type"] == "AWS::DynamoDB::Table":
@@ -250,7 +257,7 @@ class World:
         return [item.to_regular_json() for item in self._kept(variable).all_items()]
 
     def _kept(self, variable: str) -> Any:
-        return get_backend("dynamodb")[ACCOUNT][REGION].tables[self.environment[variable]]
+        return backend("dynamodb").tables[self.environment[variable]]
 
     def record(self) -> dict[str, Any]:
         [record] = self.rows("CREDIT_CARD_NOTIFY_TABLE")
@@ -273,8 +280,7 @@ class World:
         self._timers().clear()
 
     def _timers(self) -> Any:
-        groups = get_backend("scheduler")[ACCOUNT][REGION].schedule_groups
-        return groups[self.environment["SCHEDULE_GROUP"]].schedules
+        return backend("scheduler").schedule_groups[self.environment["SCHEDULE_GROUP"]].schedules
 
     def log(self, containing: str = "") -> list[dict[str, Any]]:
         """The log lines so far whose message contains a text."""

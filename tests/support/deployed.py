@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from moto.sqs.models import sqs_backends
-
 import delayednotify
 import recheck
 from callback.record import OVERDUE_AFTER
@@ -23,7 +21,7 @@ from followups.stack import FAILURE, QUEUES, REFUSED, RETRY
 from local.emulator import ACCOUNT, REGION
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample
 from tests.support.aws import PARAMETERS as DEPLOYED_WITH
-from tests.support.recorded_calls import Answer, Call, payload
+from tests.support.recorded_calls import Answer, Call, backend, payload
 from tests.support.template import outputs, written
 
 Letter = dict[str, Any]
@@ -59,9 +57,10 @@ class Deployed:
 
     def __post_init__(self) -> None:
         """Make the queues, and answer for CloudFormation and Lambda, which moto does not play without containers."""
-        kept, sqs, answers = {"VisibilityTimeout": "720"}, self.world.client("sqs"), self.world.wire.answers
+        answers = self.world.wire.answers
         for queue in QUEUES:
-            self.urls[queue] = sqs.create_queue(QueueName=f"stack-{queue}", Attributes=kept)["QueueUrl"]
+            backend("sqs").create_queue(f"stack-{queue}", VisibilityTimeout=720)
+            self.urls[queue] = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/stack-{queue}"
         self.functions: dict[str, Callable[[Call], Answer]] = {
             arn("payment3-recheck-dev"): _recheck,
             PROCESS: answers["lambda.Invoke"],
@@ -140,7 +139,7 @@ class Deployed:
 
     def messages(self, queue: str) -> list[Any]:
         """What is in a queue, hidden or not, as moto keeps it."""
-        return list(sqs_backends[ACCOUNT][REGION].queues[f"stack-{queue}"]._messages)
+        return list(backend("sqs").queues[f"stack-{queue}"]._messages)
 
     def left(self) -> dict[str, int]:
         """How many letters are in each queue that is not empty."""

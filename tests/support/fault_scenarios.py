@@ -7,8 +7,9 @@ happen. The calls are not listed here: a first run without the fault shows them.
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 from callback.table import format_utc
 from tests.support.aws import START, World, sample
@@ -37,8 +38,8 @@ class Scenario:
     """What happens apart from the fault: how ProcessPaidOrder behaves at its n-th run of a pass; other settings.
 
     `settles` is the pass from which on the order is paid; `down` fails `until` so long after the delivery; `ends` is
-    how it ends by itself. Calls of the functions in `again` fail here too, though an earlier scenario had their like;
-    `title` sets them apart.
+    how it ends by itself. Calls of the function `again` fail here too, though an earlier scenario had their like; then
+    the scenario's name sets them apart.
     """
 
     behaviour: Callable[[int, int], str] = lambda _pass, _nth: "works"
@@ -48,46 +49,24 @@ class Scenario:
     until: timedelta = timedelta()
     event: str = "authorized"
     ends: str = "DONE"
-    again: tuple[str, ...] = ()
-    title: str = ""
+    again: str = ""
 
 
-def _fails_once(_number: int, nth: int) -> str:
-    return "fails" if nth == 1 else "works"
-
-
-def _pass_2_fails(number: int, _nth: int) -> str:
-    return "fails" if number == 2 else "works"
-
-
-_UNSAVED = {"CreditCardNotifyTable": "server error"}
-_ASLEEP = {SWEEP: "down", "timers": "down"}
-_SOON = {"GIVE_UP_AFTER_HOURS": "1"}
+_UNSAVED: dict[str, Any] = {"down": {"CreditCardNotifyTable": "server error"}, "until": timedelta(minutes=5)}
+_LATE: dict[str, Any] = {"down": {SWEEP: "down", "timers": "down"}, "ends": "FAILED"}
+_LATE["settings"] = {"GIVE_UP_AFTER_HOURS": "1"}
+_FAILS_ONCE = Scenario(lambda _pass, nth: "fails" if nth == 1 else "works")
+_PASS_2_FAILS = Scenario(lambda number, _nth: "fails" if number == 2 else "works", **_LATE)
 SCENARIOS = {
     "as it should": Scenario(),
-    "it cannot be saved at first": Scenario(down=_UNSAVED, until=timedelta(minutes=5)),
-    "each pass fails once": Scenario(_fails_once),
+    "it cannot be saved at first": Scenario(**_UNSAVED),
+    "each pass fails once": _FAILS_ONCE,
     "the order's status is asked for": Scenario(settings={"SETTLED_ORDER_STATUSES": "PAID"}, settles=1),
     "three passes": Scenario(settings={"RECHECK_DELAYS": "60,60"}),
-    "nor do its passes succeed at once": Scenario(_fails_once, down=_UNSAVED, until=timedelta(minutes=5)),
+    "nor do its passes succeed at once": replace(_FAILS_ONCE, **_UNSAVED),
     "it is refused": Scenario(event="not a notification", ends="refused queue"),
-    "pass 2 is given up": Scenario(
-        _pass_2_fails,
-        _SOON,
-        down=_ASLEEP,
-        until=timedelta(minutes=63),
-        ends="FAILED",
-        again=(RECHECK,),
-        title=", where pass 2 has failed for too long",
-    ),
-    "nothing runs pass 2 in time": Scenario(
-        settings=_SOON,
-        down=_ASLEEP,
-        until=timedelta(minutes=125),
-        ends="FAILED",
-        again=(SWEEP,),
-        title=", where nothing ran pass 2 in time",
-    ),
+    ", where pass 2 has failed for too long": replace(_PASS_2_FAILS, until=timedelta(minutes=63), again=RECHECK),
+    ", where nothing ran pass 2 in time": Scenario(**_LATE, until=timedelta(minutes=125), again=SWEEP),
 }
 CROSSINGS = (*itertools.product((True,), ("once", "twice", "late", "never")), (False, "once"), (False, "never"))
 
@@ -99,7 +78,6 @@ class Cell:
     section: str
     point: Point
     fault: str
-    crossing: tuple[bool, str]
     remains: str
     finishers: tuple[str, ...]
     took: timedelta
@@ -115,7 +93,7 @@ class Story:
         world.empty(**scenario.settings)
         redelivers, timer = crossing
         self.model = world.model(redelivers=redelivers, timer=timer, behaviour=self._behaviour, outage=self._outage)
-        self.scenario, self.world, self.crossing = scenario, world, crossing
+        self.scenario, self.world = scenario, world
         self.points: list[Point] = []
         self.alike: set[Point] = set()
         self.helpers: list[str] = []
@@ -148,8 +126,10 @@ class Story:
             wrong += broken(self.model, self.world)
             wrong += [] if self._end() in {"DONE", "refused queue"} else ["no command brought it back"]
         runs = Counter(run.number for run in self.model.runs if run.completed)
-        again, section = runs.total() - len(runs), f"{point[0]}{self.scenario.title}"
-        return Cell(section, point, fault, self.crossing, self.remains, helpers, took, end, tuple(wrong), again)
+        name = next(name for name, scenario in SCENARIOS.items() if scenario is self.scenario)
+        section = f"{point[0]}{name if self.scenario.again else ''}"
+        again = runs.total() - len(runs)
+        return Cell(section, point, fault, self.remains, helpers, took, end, tuple(wrong), again)
 
     def _behaviour(self, number: int) -> str:
         self._runs[number] += 1
@@ -223,7 +203,7 @@ def cells(world: World) -> Iterator[Cell]:
         for crossing in CROSSINGS[:1] if scenario.again else some:
             story = Story(world, scenario, crossing).play()
             # What an earlier scenario went through is not played again.
-            new = [point for point in story.points if point[0] in scenario.again or point[:2] not in known]
+            new = [point for point in story.points if point[0] == scenario.again or point[:2] not in known]
             new = [point for point in new if point not in story.alike]
             fresh |= {point[:2] for point in new}
             for point, fault in itertools.product(new, FAULTS):

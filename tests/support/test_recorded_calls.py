@@ -6,12 +6,10 @@ from typing import Any
 
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
-from moto.backends import get_backend
 
-from local.emulator import ACCOUNT, REGION
 from tests.support.aws import worlds
 from tests.support.fault_scenarios import SCENARIOS, Story
-from tests.support.recorded_calls import Answer, by_http, directly
+from tests.support.recorded_calls import Answer, backend, by_http, directly
 
 
 def test_calls_of_the_stories_are_answered_alike() -> None:
@@ -21,7 +19,7 @@ def test_calls_of_the_stories_are_answered_alike() -> None:
     def ask_both(client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
         if "ExpressionAttributeNames" not in request:
             return by_http(client, operation, request)
-        tables: dict[str, Any] = get_backend("dynamodb")[ACCOUNT][REGION].tables
+        tables: dict[str, Any] = backend("dynamodb").tables
         before = {name: copy.deepcopy(table.items) for name, table in tables.items()}
         by_the_long_way = _outcome(lambda: by_http(client, operation, request), tables)
         for name, table in tables.items():
