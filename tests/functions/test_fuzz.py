@@ -68,7 +68,8 @@ def written(body: str) -> Any:
         lambda end: base64.b64encode(body.encode() + end).decode()
     )
     form = st.builds("{}={}&objectId=chrg_1".format, st.sampled_from(["id", "status"]), TEXTS)
-    where, token = st.integers(0, len(body)), st.sampled_from(TOKENS)
+    values = [at + 1 for at, letter in enumerate(body) if letter == ":"]
+    where, token = st.sampled_from(values) | st.integers(0, len(body)), st.sampled_from(TOKENS)
     return st.just(body) | encoded | form | st.builds(lambda at, what: body[:at] + what + body[at:], where, token)
 
 
