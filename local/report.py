@@ -151,7 +151,7 @@ def _print_compute(console: Console, rows: list[Progress], ran: list[Invocation]
 
 def print_checks(console: Console, found: list[Check]) -> None:
     """Print each check with its mark."""
-    table = Table(Column(min_width=1), "check", "found", title="What must hold", box=box.SIMPLE)
+    table = Table("", "check", "found", title="What must hold", box=box.SIMPLE)
     for check in found:
         table.add_row("[green]✓[/]" if check.holds else "[red]✗[/]", check.what, str(check.found))
     console.print(table)

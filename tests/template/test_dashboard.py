@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from callback.log import NAMESPACE
-from tests.functions.test_strangers import ALL, MINUTE, Shop, posts
+from tests.functions.test_strangers import ALL, MINUTE, play, posts
 from tests.support.aws import World, worlds
 from tests.support.fault_scenarios import SCENARIOS, Story
 from tests.support.outages import outage
@@ -38,7 +38,7 @@ def lines() -> list[dict[str, Any]]:
             fails = "fails" if name in {"SES", "CallbackErrorLogTable"} else ""
             outage(world, {name: "server error", "ProcessPaidOrder": fails}, 10 * MINUTE, MINUTE)
             found += world.lines
-        Shop(world).play(posts(ALL, 1))
+        play(world, posts(ALL, 1))
         found += world.lines
         Story(world, SCENARIOS["each pass fails once"], (True, "once")).cell(RECORD_FAILS, "server error")
         return [line for *_, line in found + world.lines]
