@@ -26,7 +26,7 @@ from local.emulator import REGION, ROOT
 from tests.followups.conftest import Followups
 from tests.support.deployed import STACK, Deployed
 from tests.support.documents import blocks
-from tests.support.fresh_python import run_python
+from tests.support.programs import run_python
 from tests.support.recorded_calls import Call, refuse
 
 COMMANDS = "show list watch board replay resolve forget verify preflight".split()

@@ -11,7 +11,7 @@ import pytest
 from bench import facts, worker
 from local.emulator import ROOT
 from tests.support.aws import World, sample
-from tests.support.fresh_python import run_python
+from tests.support.programs import run_python
 
 CEILINGS: dict[str, dict[str, int]] = tomllib.loads((ROOT / "tests" / "project" / "ceilings.toml").read_text())
 STANDARD = {name.strip("_") for name in sys.stdlib_module_names} | {"sysconfigdata"}

@@ -22,7 +22,7 @@ from local.emulator import ACCOUNT, REGION
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample
 from tests.support.aws import PARAMETERS as DEPLOYED_WITH
 from tests.support.recorded_calls import Answer, Call, backend, payload
-from tests.support.template import outputs, written
+from tests.support.template import outputs, source
 
 Letter = dict[str, Any]
 """What SQS takes beside the queue's URL."""
@@ -36,6 +36,7 @@ PARAMETERS = {
     "SettledOrderStatuses": "SETTLED_ORDER_STATUSES",
     "KBankSecretId": "KBANK_SECRET_ID",
 }
+assert PARAMETERS.keys() <= source()["Parameters"].keys()
 
 
 def unstyled(text: str) -> str:
@@ -175,7 +176,6 @@ class Deployed:
 
     def _describe_stacks(self, call: Call) -> Answer:
         assert call.request in ({}, {"StackName": STACK})
-        assert PARAMETERS.keys() <= written()["Parameters"].keys(), "no parameter of the template's"
         given = self.world.environment | self.world.changes
         made = [{"OutputKey": key, "OutputValue": value} for key, value in outputs(**DEPLOYED_WITH).items()]
         parameters = [{"ParameterKey": key, "ParameterValue": given[name]} for key, name in PARAMETERS.items()]

@@ -54,16 +54,14 @@ class NoPolicies:
         return {}
 
 
-@cache
-def written() -> dict[str, Any]:
-    """The template as written, which nobody may change."""
-    parsed: dict[str, Any] = unmeasured(yaml_parse, (ROOT / "template.yaml").read_text())
-    return parsed
-
-
 def source() -> dict[str, Any]:
     """The template as written; a copy, which a test may change."""
-    return deepcopy(written())
+    return deepcopy(_written())
+
+
+@cache
+def _written() -> Any:
+    return unmeasured(yaml_parse, (ROOT / "template.yaml").read_text())
 
 
 @cache
@@ -79,7 +77,7 @@ def arn(name: str, **parameters: str) -> str:
 @cache
 def outputs(**parameters: str) -> dict[str, str]:
     """The outputs of a stack."""
-    return {name: _Resolver(**parameters).value(about["Value"]) for name, about in written()["Outputs"].items()}
+    return {name: _Resolver(**parameters).value(about["Value"]) for name, about in source()["Outputs"].items()}
 
 
 def refusals(**parameters: str) -> list[str]:
