@@ -76,6 +76,11 @@ def with_command(line: str) -> list[str]:
     return [text.rstrip(" :;"), f"  {found}{command}"] if found else [line]
 
 
+def styled(cell: Cell) -> tuple[str, str]:
+    """Return the text and the style of a cell."""
+    return cell if isinstance(cell, tuple) else (cell, "")
+
+
 class Row(NamedTuple):
     """One item: the cells of a table's row, which a pipe gets on one line, and a JSON object."""
 
@@ -142,7 +147,7 @@ class Sheet:
                 else:
                     # A mark of one letter says what the text says.
                     texts = (
-                        _styled(cell)[0] for column, cell in zip(self._columns, cells, strict=True) if column.width != 1
+                        styled(cell)[0] for column, cell in zip(self._columns, cells, strict=True) if column.width != 1
                     )
                     self._output.line(*(text.replace("\n", " ") for text in texts))
             return
@@ -165,12 +170,8 @@ def _json(value: object) -> object:
     return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() else str(value)
 
 
-def _styled(cell: Cell) -> tuple[str, str]:
-    return cell if isinstance(cell, tuple) else (cell, "")
-
-
 def _text(cell: Cell) -> "Text":
     from rich.text import Text  # noqa: PLC0415 - for terminals
 
-    text, style = _styled(cell)
+    text, style = styled(cell)
     return Text("\n".join(visible(line) for line in text.split("\n")), style=style)

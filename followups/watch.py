@@ -16,10 +16,10 @@ from callback.clock import Clock, utc_now
 from callback.table import format_utc
 from followups.command import LETTERS, READ, Operator, manual
 from followups.listing import command_of, extent, state_option
-from followups.output import STYLES, clock_time, shortened, span, visible, with_command
+from followups.output import STYLES, Cell, clock_time, shortened, span, styled, visible, with_command
 from followups.records import STATES, Found, Notification, State, grouped, status
 from followups.stack import ERRORS, Problem, Stack, explain
-from followups.tables import RECORDS, Listing, count_waiting, listed
+from followups.tables import KEY, RECORDS, Listing, count_waiting, listed
 
 # Of what waits and of what failed, how many a snapshot reads: beyond it counts have a `+`.
 BOUND, FAILED_BOUND = 300, 1000
@@ -149,22 +149,12 @@ class WatchView:
         yield _cells(*((text, "dim") for text in ("order", "checksum", "pass", "tries", head, "status")))
         for row, *others in groups[:count]:
             time, word = when(row, state, self.now)
-            texts = (
-                shortened(row.order_id, _WIDTHS[0] - 2),
-                row.checksum,
-                row.next_pass,
-                row.attempts_made,
-                time,
-                word,
-            )
-            styles = ("", "" if row.checksum == "valid" else "yellow", "", "", "", STYLES[status(row, self.now).level])
-            yield _cells(*zip(map(str, texts), styles, strict=True))
+            order, level = shortened(row.order_id, _WIDTHS[0] - 2), status(row, self.now).level
+            proof = (row.checksum, "" if row.checksum == "valid" else "yellow")
+            yield _cells(order, proof, str(row.next_pass), str(row.attempts_made), time, (word, STYLES[level]))
             if self.is_whole:
-                for text in (
-                    f"{row.order_id}, charge {row.ids['chargeId']}",
-                    f"notification {row.ids['notificationId']}",
-                ):
-                    yield Text(f"  {visible(text)}", "dim", overflow="fold")
+                order, charge, notification = (visible(row.ids[name]) for name in ("orderId", *KEY))
+                yield Text(f"  {order}, charge {charge}\n  notification {notification}", "dim", overflow="fold")
             if row.reason:
                 yield _line(f"  {row.reason}", "red")
             if others:
@@ -178,8 +168,8 @@ def _line(text: str, style: str, overflow: OverflowMethod = "ellipsis") -> Text:
     return Text(text, style, no_wrap=True, overflow=overflow)
 
 
-def _cells(*cells: tuple[str, str]) -> Text:
-    parts = ((text.ljust(width), style) for (text, style), width in zip(cells, _WIDTHS, strict=True))
+def _cells(*cells: Cell) -> Text:
+    parts = ((text.ljust(width), style) for (text, style), width in zip(map(styled, cells), _WIDTHS, strict=True))
     return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
 
 
