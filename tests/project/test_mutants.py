@@ -37,13 +37,6 @@ def test_fault_is_of_a_kind_that_the_flow_could_suffer_from(source: str, expecte
     assert _names(source) == expected
 
 
-def test_names_are_the_same_while_lines_move() -> None:
-    """A listed survivor is found again after an edit elsewhere; two alike in one function are numbered."""
-    source = "def f():\n return g(a < b, a < b)"
-    assert _names(source) == _names("\n\n" + source)
-    assert {"`a < b` is `a <= b`", "`a < b` is `a <= b` (2)"} <= _names(source)
-
-
 def test_survivor_that_is_not_listed_is_named_and_so_is_a_listed_one_that_is_gone() -> None:
     """The list says neither less nor more than what is true of the modules that were tried."""
     said = judged("record", ["record.f: new", "record.f: known"], {"record.f: known", "record: old", "sweep: old"})

@@ -9,8 +9,7 @@ L3  After the last attempt, or when the event is too old, Lambda sends the whole
 L4  An asynchronous invocation is accepted before anything runs: the caller hears of no error in the function.
 L5  Lambda ends a process that runs for longer than the function's timeout.
 L6  Throttled events are tried again for 6 hours, 1 second to 5 minutes apart, whatever MaximumRetryAttempts says.
-    Lambda Developer Guide: "How Lambda handles errors and retries with asynchronous invocation" (L1, L2, L6),
-    "Capturing records of Lambda asynchronous invocations" (L3), "Invoking a Lambda function asynchronously" (L4),
+    Lambda Developer Guide: "Asynchronous invocation" with its pages on errors, retries and records (L1 to L4, L6),
     "Configure Lambda function timeout" (L5).
 Q1  A message that was received is hidden for the visibility timeout, then there again, its receive count one higher.
 Q2  A message that was received maxReceiveCount times goes to the redrive policy's queue when it is asked for again.
@@ -22,9 +21,8 @@ S1  A schedule fires within the minute that its time names: at(1:00:00) between 
 S2  Each schedule fires at least once: it may fire twice; above the quota it is delayed. Here also: not at all.
 S3  A hand-over that is refused is tried again, ever later, as the retry policy says, then goes to the dead letters.
 S4  A schedule with ActionAfterCompletion=DELETE is deleted some time after its last invocation; its name is then free.
-S5  A name that exists is refused with ConflictException. (That one is moto's.)
     EventBridge Scheduler User Guide: "Schedule types" (S1), "What is Amazon EventBridge Scheduler?" and "Quotas" (S2),
-    "Configuring a dead-letter queue" (S3), "Deleting a schedule" (S4); API Reference: CreateSchedule (S5).
+    "Configuring a dead-letter queue" (S3), "Deleting a schedule" (S4).
 E1  A rule with rate(...) invokes its target asynchronously at that rate; at the worst the target has just been invoked.
     EventBridge User Guide: "Creating a rule that runs on a schedule".
 """
