@@ -111,7 +111,7 @@ def test_whatever_another_hand_added_is_erased(deployed: Deployed, followups: Fo
     }
     deployed.put_failed("1", **odd)
     row = {"errorId": error_id("1", "failed", 2), "message": NAME, "chargeId": {NAME}, "lastAt": "2026"}
-    deployed.world.table(ERRORS).put_item(Item=row)
+    deployed.world.put(ERRORS, row)
     followups(*YES.split())
     assert NAME not in str(stored(deployed))
     assert deployed.world.record()["passes"] == [{}, {"at": "2026"}]
@@ -120,7 +120,7 @@ def test_whatever_another_hand_added_is_erased(deployed: Deployed, followups: Fo
 def test_row_of_another_function_and_unknown_orders_are_left(deployed: Deployed, followups: Followups) -> None:
     """Exit 1 for both."""
     row = {"chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER, "customer": NAME}
-    deployed.world.table(NOTIFY).put_item(Item=row)
+    deployed.world.put(NOTIFY, row)
     assert "left: a row of another function's" in followups(*YES.split(), code=1).out
     assert deployed.world.record() == row
     assert followups("forget", "ORDER-9", "--yes", code=1).out.startswith("ORDER-9  no notification was saved")

@@ -150,8 +150,11 @@ def test_what_moved_on_since_the_plan_is_left(several: Deployed, followups: Foll
         if len(reads) == 1:  # all are planned
             with several.world.wire.aside():
                 several.put_failed("1", state="DONE", failedShard=None)
-                key = {"chargeId": CHARGE, "notificationId": "2"}
-                several.world.table("CREDIT_CARD_NOTIFY_TABLE").delete_item(Key=key)
+                table, key = (
+                    "payment3-credit-card-notify-dev",
+                    {"chargeId": {"S": CHARGE}, "notificationId": {"S": "2"}},
+                )
+                several.world.client("dynamodb").delete_item(TableName=table, Key=key)
 
     several.world.wire.after["dynamodb.BatchGetItem"] = move
     said = followups("replay", "--yes", ORDER).out

@@ -245,9 +245,6 @@ class World:
     def client(service: str) -> Any:
         return SESSION.client(service)
 
-    def table(self, variable: str) -> Any:
-        return _resource().Table(self.environment[variable])
-
     def put(self, variable: str, item: dict[str, Any]) -> None:
         """Write an item where moto keeps it: without a call, and much sooner."""
         self._kept(variable).put_item({name: TypeSerializer().serialize(value) for name, value in item.items()})
@@ -307,8 +304,3 @@ class World:
     def payment(self) -> dict[str, Any]:
         [payment] = self.rows("CARD_PAYMENT_RECORD_TABLE")
         return payment
-
-
-@cache
-def _resource() -> Any:
-    return SESSION.resource("dynamodb")
