@@ -114,17 +114,6 @@ def shop() -> Iterator[World]:
         yield world
 
 
-@dataclass
-class Shop:
-    """The same as a method, until test_dashboard.py calls `play`."""
-
-    world: World
-
-    def play(self, strangers: list[Post]) -> Day:
-        """Play the day."""
-        return play(self.world, strangers)
-
-
 def forged(number: int, **changes: Any) -> dict[str, Any]:
     """A message that no key of the merchant's signed."""
     return message(**{"id": f"chrg_{number}", "checksum": f"{number:064x}"} | changes)
