@@ -16,8 +16,8 @@ from botocore.exceptions import EndpointConnectionError
 from followups.cli import main
 from followups.preflight import PERMISSIONS, read_environment, read_template
 from local.emulator import REGION, ROOT
-from tests.support.account import PROCESS, STACK, Account, made
-from tests.support.aws import _Session
+from tests.support.account import PROCESS, STACK, Account
+from tests.support.aws import _Session, moto
 from tests.support.documents import aws_request, blocks, commands
 from tests.support.recorded_calls import Call, RecordedCalls, refuse
 from tests.support.template import source
@@ -30,7 +30,8 @@ Print = pytest.CaptureFixture[str]
 def account(wire: RecordedCalls, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Print) -> Iterator[Account]:
     """An account before a deployment; the template, which takes the longest to read, is read once for all tests."""
     monkeypatch.setattr("followups.preflight.read_template", READ)
-    with made(wire, monkeypatch, tmp_path, capsys) as account:
+    with moto(monkeypatch):
+        account = Account(wire, tmp_path, capsys)
         wire.answers["kms.DescribeKey"] = lambda call: {"KeyMetadata": {"KeyManager": call.request["KeyId"][:3]}}
         yield account
 

@@ -150,11 +150,8 @@ def test_what_moved_on_since_the_plan_is_left(several: Deployed, followups: Foll
         if len(reads) == 1:  # all are planned
             with several.world.wire.aside():
                 several.put_failed("1", state="DONE", failedShard=None)
-                table, key = (
-                    "payment3-credit-card-notify-dev",
-                    {"chargeId": {"S": CHARGE}, "notificationId": {"S": "2"}},
-                )
-                several.world.client("dynamodb").delete_item(TableName=table, Key=key)
+                key = {"chargeId": {"S": CHARGE}, "notificationId": {"S": "2"}}
+                several.world.client("dynamodb").delete_item(TableName="payment3-credit-card-notify-dev", Key=key)
 
     several.world.wire.after["dynamodb.BatchGetItem"] = move
     said = followups("replay", "--yes", ORDER).out

@@ -1,8 +1,6 @@
 """An account before a deployment: moto's, with what payment3 has around us; what moto lacks is answered here."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,7 +10,7 @@ import pytest
 from followups.cli import main
 from local.emulator import ROOT
 from local.stack import SECRET
-from tests.support.aws import World, moto
+from tests.support.aws import World
 from tests.support.recorded_calls import Answer, Call, RecordedCalls, client_error
 from tests.support.template import source
 
@@ -24,14 +22,6 @@ GIVEN = {
     "ErrorMailTo": "on-call@local.example",
 }
 PROCESS = "payment3-process-paid-order-test"
-
-
-@contextmanager
-def made(
-    wire: RecordedCalls, monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> Iterator["Account"]:
-    with moto(monkeypatch):
-        yield Account(wire, folder, capsys)
 
 
 @dataclass
