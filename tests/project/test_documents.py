@@ -25,6 +25,8 @@ from tests.support.documents import (
     parse_command,
     service_model,
 )
+from tests.support.pictures import COMMANDS as PICTURES
+from tests.support.pictures import IMAGES, PAGES
 from tests.support.recorded_calls import violations
 from tests.support.template import source
 
@@ -96,6 +98,21 @@ def test_links_lead_somewhere(file: Path) -> None:
         target = (file.parent / path).resolve() if path else file
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("file", sorted(IMAGES.iterdir()), ids=lambda file: file.name)
+def test_picture_is_made_and_used(file: Path) -> None:
+    """`make pictures` or `make bench` makes it, a document shows it, it is no larger than a page can bear.
+
+    A drawing fetches nothing, as Rich's own would fetch a font from a web site.
+    """
+    made = {f"{name}.svg" for name in PICTURES} | {f"{name}.png" for name in PAGES}
+    assert (file.name in made) != (f"](images/{file.name})" in BENCHMARKS.read_text())
+    assert any(f"images/{file.name}" in document.read_text() for document in DOCUMENTS)
+    assert file.stat().st_size < 150_000
+    assert file.suffix != ".svg" or not re.search(
+        r"(?<!xmlns=\")(?<!xmlns:xlink=\")https?://|@font-face", file.read_text()
+    )
 
 
 def test_documented_environment_would_deploy(tmp_path: Path) -> None:
