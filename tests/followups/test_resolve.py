@@ -10,6 +10,7 @@ from tests.support.deployed import Deployed
 from tests.support.recorded_calls import refuse
 
 RESOLVE = ("resolve", ORDER, "--reason", "refunded by hand\x1b[2J, ticket 7")
+CLAIMED = {"leaseUntil": "2026-11-23T00:00:00Z", "claimId": "c"}
 
 
 def test_failed_notification_is_closed_with_its_reason(deployed: Deployed, followups: Followups) -> None:
@@ -40,7 +41,9 @@ def test_late_one_is_closed_and_swept_no_more(deployed: Deployed, followups: Fol
     ("changes", "says"),
     [
         ({}, "left: waiting"),
-        ({"leaseUntil": "2026-11-23T00:00:00Z", "claimId": "c"}, "left: running"),
+        ({"attempts": 2}, "left: retrying"),
+        (CLAIMED, "left: running"),
+        (CLAIMED | {"state": "FAILED"}, "left: running"),
         ({"passes": "two"}, "left: spoilt"),
     ],
 )
@@ -49,8 +52,9 @@ def test_what_goes_on_by_itself_is_left(
 ) -> None:
     """It cannot be closed by mistake: exit 1, and why."""
     deployed.put_waiting("1", -1, **changes)
+    before = deployed.world.record()
     assert says in followups(*RESOLVE, code=1).out
-    assert deployed.world.record()["state"] == "PENDING"
+    assert deployed.world.record() == before
 
 
 def test_what_cannot_be_resolved_is_an_error(deployed: Deployed, followups: Followups) -> None:

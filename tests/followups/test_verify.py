@@ -6,6 +6,7 @@ import io
 import json
 import re
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ def body(key: str = NEW, **changes: Any) -> str:
     event: dict[str, Any] = json.loads(sample("authorized")["body"]) | changes
     covered = f"{event['id']}{event['amount']:.4f}{event['currency']}{event['status']}{event['transaction_state']}"
     failure = event.get("failure_code") or ""
-    return json.dumps(event | {"checksum": hashlib.sha256(f"{covered}{failure}{key}".encode()).hexdigest()})
+    return json.dumps(
+        event | {"checksum": hashlib.sha256(f"{covered}{failure}{key}".encode()).hexdigest()}, default=str
+    )
 
 
 @pytest.fixture
@@ -68,13 +71,15 @@ def test_each_form_of_the_event_is_read(followups: Followups, file: Path, name: 
 
 
 def test_form_and_key_are_named(deployed: Deployed, followups: Followups, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A failed charge may be signed with its failure code; the previous key counts during a rotation; `-` is stdin."""
+    """A failed charge may be signed with its failure code; the previous key counts; `-` is stdin; no digit is lost."""
     keep_secret(deployed, json.dumps({"secretKey": NEW, "previousSecretKey": OLD}))
-    event = body(OLD, status="fail", failure_code="insufficient_fund").encode()
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(event)))
+    amount = "12345678901234.5678"
+    event = body(OLD, status="fail", failure_code="insufficient_fund", amount=Decimal(amount))
+    content = event.replace(f'"{amount}"', amount).encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     [found] = followups("verify", "-", "--json").objects
     assert (found["checksumStatus"], found["checksumForm"], found["key"]) == ("valid", "failure_code", "previous")
-    assert found["covered"]["amount"] == "200.5000"
+    assert found["covered"]["amount"] == amount
     assert found["notCovered"] == ["orderId", "source", "description"]
 
 
