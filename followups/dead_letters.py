@@ -26,7 +26,7 @@ from callback.table import AWS_ERRORS, format_utc
 from callback.timer import TimerInput
 from followups.command import LETTERS, ManualGroup, Operator, manual
 from followups.outcome import COLUMNS, Change, Result, change_options
-from followups.output import Row, Sheet, error_line, printable, span
+from followups.output import Row, error_line, printable, span
 from followups.records import CHECKSUMS, IDS
 from followups.stack import FAILURE, QUEUES, REFUSED, RETRY, Stack
 
@@ -207,7 +207,7 @@ def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str
         results = list(pool.map(read, names))
     for name, ((there, hidden, wait), found) in zip(names, results, strict=True):
         if found:
-            Sheet(output, *COLUMNS).add(*(Result("waiting", letter.error).row(letter.row(now)) for letter in found))
+            output.rows(COLUMNS, *(Result("waiting", letter.error).row(letter.row(now)) for letter in found))
         if output.is_table or found or hidden:
             count = f"{len(found)} of about {there}" if there > len(found) == _MOST_LISTED else f"{len(found)}"
             count += f" visible, {hidden} hidden" if hidden else ""

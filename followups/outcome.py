@@ -11,7 +11,7 @@ import click
 from click.decorators import FC
 
 from followups.command import Operator
-from followups.output import DONE, FAILED, LEFT, PLANNED, Column, Row, Sheet
+from followups.output import DONE, FAILED, LEFT, PLANNED, Column, Row
 from followups.records import Found, Notification, status
 from followups.tables import KEY, find
 
@@ -106,9 +106,8 @@ class Change(Generic[T]):
 
     def _print(self, results: Iterable[tuple[T, Result]]) -> Counter[str]:
         counts, output = Counter[str](), self.operator.output
-        sheet = Sheet(output, *COLUMNS)
         for item, result in results:
-            sheet.add(result.row(self.about(item)))
+            output.rows(COLUMNS, result.row(self.about(item)))
             counts[result.word] += 1
         if not counts:
             output.note(f"Nothing to {self.name}.")

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
+from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from callback.redact import scrub
@@ -88,11 +89,19 @@ class Row(NamedTuple):
     record: Mapping[str, object]
 
 
+class Column(NamedTuple):
+    """A column of a fixed width, or with its share of what is left."""
+
+    title: str
+    width: int | None = None
+    ratio: int | None = None
+
+
 class Output:
     """Where a command prints."""
 
     def __init__(self, *, as_json: bool = False) -> None:
-        self.as_json = as_json
+        self.as_json, self._head = as_json, tuple[Column, ...]()
         # Whether a person reads it.
         self.is_table = not as_json and (bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty())
 
@@ -123,44 +132,29 @@ class Output:
         """Print a warning for people; without a terminal it goes to stderr."""
         self.line(text, style=style, stream=sys.stderr)
 
-
-class Column(NamedTuple):
-    """A column of a fixed width, or with its share of what is left."""
-
-    title: str
-    width: int | None = None
-    ratio: int | None = None
-
-
-class Sheet:
-    """Rows as they come, in the form that was asked for."""
-
-    def __init__(self, output: Output, *columns: Column) -> None:
-        self._output, self._columns, self._has_head = output, columns, False
-
-    def add(self, *rows: Row) -> None:
-        """Print some rows."""
-        if not self._output.is_table:
-            for cells, record in rows:
-                if self._output.as_json:
-                    self._output.document(record)
-                else:
-                    # A mark of one letter says what the text says.
-                    texts = (
-                        styled(cell)[0] for column, cell in zip(self._columns, cells, strict=True) if column.width != 1
-                    )
-                    self._output.line(*(text.replace("\n", " ") for text in texts))
+    def rows(self, columns: tuple[Column, ...], *rows: Row) -> None:
+        """Print some rows in the form that was asked for, a table's head before the first."""
+        wanted = [column.width != 1 for column in columns]  # a mark of one letter says what the text says
+        if self.is_table:
+            self._print_table(columns, rows)
             return
+        for row in rows:
+            if self.as_json:
+                self.document(row.record)
+            else:
+                self.line(*(styled(cell)[0].replace("\n", " ") for cell in compress(row.cells, wanted)))
+
+    def _print_table(self, columns: tuple[Column, ...], rows: Sequence[Row]) -> None:
         from rich import box, table  # noqa: PLC0415 - for terminals
 
         shape: dict[str, Any] = {"box": box.SIMPLE_HEAD, "expand": True, "pad_edge": False, "show_edge": False}
-        sheet = table.Table(show_header=not self._has_head, **shape)
-        for title, width, ratio in self._columns:
+        sheet = table.Table(show_header=columns != self._head, **shape)
+        for title, width, ratio in columns:
             sheet.add_column(title, width=width, ratio=ratio, overflow="fold")
         for row in rows:
             sheet.add_row(*map(_text, row.cells))
-        self._output.console.print(sheet)
-        self._has_head = True
+        self.console.print(sheet)
+        self._head = columns
 
 
 def _json(value: object) -> object:

@@ -16,7 +16,7 @@ from botocore import xform_name
 from callback.checksum import merchant_keys
 from callback.table import AWS_ERRORS
 from followups.command import Operator, manual
-from followups.output import STYLES, Column, Row, Sheet, printable
+from followups.output import STYLES, Column, Row, printable
 from followups.stack import Stack, StackError
 
 Item = Mapping[str, Any]
@@ -255,11 +255,11 @@ def command(operator: Operator, config_env: str, parameters: tuple[str, ...], co
     # Like `sam deploy`: samconfig.toml's profile and region win over the environment, an option over both.
     named = dict(account.session) if account.endpoint_url else {**environment.session, **account.session}
     stack, counts = Stack(name, replace(account, session=named)), Counter[str]()
-    sheet = Sheet(operator.output, Column("", 4), Column("what", ratio=2), Column("found, and what to do", ratio=3))
+    columns = (Column("", 4), Column("what", ratio=2), Column("found, and what to do", ratio=3))
     for subject, (level, text) in _findings(stack, *read_template(template), given):
         counts[level] += 1
         record = {"level": level, "subject": subject, "text": text}
-        sheet.add(Row(((level, STYLES.get(level, STYLES["bad"])), subject, text), record))
+        operator.output.rows(columns, Row(((level, STYLES.get(level, STYLES["bad"])), subject, text), record))
     operator.output.note(f"{counts['stop']} stop, {counts['warn']} warn, {counts['ok']} ok.")
     return 1 if counts["stop"] else 0
 

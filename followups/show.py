@@ -13,7 +13,7 @@ from callback.record import Record
 from callback.table import parse_utc
 from callback.timer import schedule_name
 from followups.command import LETTERS, READ, TIMERS, Operator, manual
-from followups.output import STYLES, Column, Row, Sheet, clock_time, error_line, printable, relative, span, with_command
+from followups.output import STYLES, Column, Row, clock_time, error_line, printable, relative, span, with_command
 from followups.records import MOST_PASSES, Found, Level, Notification, Status, status
 from followups.stack import Stack
 from followups.tables import error_rows, find, find_by_prefix
@@ -238,11 +238,11 @@ def _print(operator: Operator, one: Notification, events: list[Event]) -> None:
     output.line(f"Order {one.order_id}: {text}", style=STYLES[current.level])
     output.line(f"charge {one.ids['chargeId']}, notification {one.ids['notificationId']}")
     is_utc = now.utcoffset() == now.astimezone(zone).utcoffset()
-    columns = [Column("local", 8), Column("UTC", 19), Column("what", 9), Column("known", ratio=1)]
+    columns = (Column("local", 8), Column("UTC", 19), Column("what", 9), Column("known", ratio=1))
     for at, what, text, level in events:
         times = (f"{at.astimezone(zone):%H:%M:%S}", f"{at:%Y-%m-%d %H:%M:%S}") if at else ("-", "-")
         rows.append(Row((*times[is_utc:], (what, STYLES[level]), (text, STYLES[level])), {}))
-    Sheet(output, *columns[is_utc:]).add(*rows)
+    output.rows(columns[is_utc:], *rows)
     if output.is_table:  # in the table it may be broken in two
         for command in (part for event in events for part in with_command(event.text)[1:]):
             output.line(command)
