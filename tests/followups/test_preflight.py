@@ -125,22 +125,15 @@ LOST = [
     "stop: its index order: orderId (S) + failedAt (S); expected orderId (S)" + ADD,
     "stop: its index failed: none; expected failedShard (N) + failedAt (S)" + ADD,
 ]
-OWN = "warn: encrypted under a key of your own, {} → name it as KmsKeyArn"
+OWN, AWS = ({"SSEDescription": {"KMSMasterKeyArn": key}} for key in ("own", "AWS"))
+SEALED = "warn: encrypted under a key of your own, own → name it as KmsKeyArn"
+OTHER_LIFE = {"lives": {"TimeToLiveStatus": "ENABLING", "AttributeName": "ttl"}}
+NO_LIFE = {"lives": {"TimeToLiveStatus": "DISABLED"}}
 
 
 def another_key(**types: str) -> dict[str, Any]:
     """How a live table with such a key differs."""
     return {"AttributeDefinitions": attributes(**types), "KeySchema": key_schema(*types)}
-
-
-def lives(status: str, attribute: str) -> dict[str, Any]:
-    """How a live table with such a time to live differs."""
-    return {"lives": {"TimeToLiveStatus": status, "AttributeName": attribute}}
-
-
-def sealed(key: str) -> dict[str, Any]:
-    """How a live table under a KMS key differs."""
-    return {"SSEDescription": {"KMSMasterKeyArn": key}}
 
 
 @pytest.mark.parametrize(
@@ -185,11 +178,11 @@ def sealed(key: str) -> dict[str, Any]:
         ({"tables": {ORDERS: another_key(orderId="N")}}, ORDERS, [WRONG.format("orderId (N)", "orderId (S)")]),
         ({"tables": {CREDIT: {"TableStatus": "UPDATING"}}}, CREDIT, ["warn: it is UPDATING → ", *KEYS, EXPIRES]),
         ({"tables": {CREDIT: {"GlobalSecondaryIndexes": [DUE, OTHER]}}}, CREDIT, [KEYS[0], *LOST, EXPIRES]),
-        ({"tables": {CREDIT: lives("ENABLING", "ttl")}}, CREDIT, [*KEYS, "warn: its time to live: ttl; expected e"]),
-        ({"tables": {CREDIT: lives("DISABLED", "expiresAt")}}, CREDIT, [*KEYS, "warn: its time to live: none; "]),
-        ({"tables": {ORDERS: sealed("own")}}, ORDERS, ["ok: its key: orderId (S)", OWN.format("own")]),
-        ({"tables": {ORDERS: sealed("own")}, "given": {"KmsKeyArn": "own"}}, ORDERS, ["ok: its key: orderId (S)"]),
-        ({"tables": {ORDERS: sealed("AWS")}}, ORDERS, ["ok: its key: orderId (S)"]),
+        ({"tables": {CREDIT: OTHER_LIFE}}, CREDIT, [*KEYS, "warn: its time to live: ttl; expected e"]),
+        ({"tables": {CREDIT: NO_LIFE}}, CREDIT, [*KEYS, "warn: its time to live: none; "]),
+        ({"tables": {ORDERS: OWN}}, ORDERS, ["ok: its key: orderId (S)", SEALED]),
+        ({"tables": {ORDERS: OWN}, "given": {"KmsKeyArn": "own"}}, ORDERS, ["ok: its key: orderId (S)"]),
+        ({"tables": {ORDERS: AWS}}, ORDERS, ["ok: its key: orderId (S)"]),
     ],
 )
 def test_finding_has_its_level_its_text_and_what_to_do(
@@ -208,7 +201,7 @@ def test_finding_has_its_level_its_text_and_what_to_do(
 @pytest.mark.parametrize("action", sorted({*PERMISSIONS} - {"sts:GetCallerIdentity", "cloudformation:DescribeStacks"}))
 def test_check_without_an_answer_ends_alone(account: Account, action: str) -> None:
     """A denied call and an outage are a finding each, which names the permission, stops nothing, and hides nothing."""
-    prepare(account, tables={CREDIT: sealed("own")})
+    prepare(account, tables={CREDIT: OWN})
 
     def unreachable(_call: Call) -> None:
         raise EndpointConnectionError(endpoint_url="https://nowhere")
@@ -225,7 +218,7 @@ def test_check_without_an_answer_ends_alone(account: Account, action: str) -> No
 
 def test_every_call_only_reads_and_is_among_the_permissions(account: Account) -> None:
     """No call but Describe, Get and List; each permission is used, none is missing, and docs/adopting.md has them."""
-    prepare(account, tables={CREDIT: sealed("own")})
+    prepare(account, tables={CREDIT: OWN})
     account.run()
     asked = {f"{call.service}:{call.operation}".replace("sesv2:", "ses:") for call in account.wire.calls}
     assert asked == {*PERMISSIONS}
