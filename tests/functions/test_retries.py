@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from callback.redact import redacted_event
 from delayednotify import retry_handler
 from tests.support.aws import ORDER, World, sample
 from tests.support.steps import FORM_CHARGE, HOUR, down, ends_mailed, once, quiet_line, throttle, unreachable
@@ -72,6 +73,7 @@ def test_what_no_retry_can_help_moves_to_the_refused_queue(
     said = {"errorType": error, "reason": row["message"]}
     assert sent["MessageAttributes"] == {n: {"DataType": "String", "StringValue": text} for n, text in said.items()}
     assert (row["errorType"], len(world.mails()), world.log()[-1][metric]) == (error, 1, 1)
+    assert row["event"] == ('"{"' if body == "{" else redacted_event(json.loads(body)["requestPayload"]))
 
 
 _UNSAVED = [("CreditCardNotifyTable", "authorized", "warn"), ("CardPaymentRecordTable", "browser-return", "warn")]
