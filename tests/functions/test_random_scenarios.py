@@ -21,4 +21,4 @@ def test_nothing_is_lost_in_any_story(figure: Callable[[str], None]) -> None:
     assert done.returncode == 0, f"{done.stdout[-5000:]}{done.stderr[-5000:]}"
     counts = {name: int(number) for name, number in re.findall(r"(\w+) (\d+)", done.stdout)}
     figure(f"random stories, {done.stdout.strip()}")
-    assert (counts["lost"], counts["steps"] > 300, counts["acknowledged"] > 30) == (0, True, True)
+    assert (counts["lost"], counts["steps"] > 300, counts["acknowledged"] > 10) == (0, True, True)
