@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import click
+from click.decorators import FC
 
 from followups.command import LETTERS, READ, Operator, manual
 from followups.output import clock_time
@@ -50,7 +51,7 @@ _PERIOD = (
 )
 
 
-def period(command: "click.decorators.FC") -> "click.decorators.FC":
+def period(command: FC) -> FC:
     """Add the options that choose among the notifications of a state."""
     for option in reversed(_PERIOD):
         command = option(command)
@@ -116,7 +117,7 @@ def extent(group: Sequence[Notification], now: datetime) -> str:
     return f"{clock_time(times[0], now)} to {clock_time(times[-1], now)}" if times else "at times that are unknown"
 
 
-def command_of(stack: Stack, one: Notification, now: datetime, word: str) -> str:
-    """Return the command that lists or replays all with the cause and state of a notification."""
+def group_command(stack: Stack, one: Notification, now: datetime) -> str:
+    """Return the command that replays all with the cause and state of a notification."""
     state = "failed" if status(one, now).word == "failed" else "overdue"
-    return stack.command(word, f"--state={state}", f"--cause={one.cause_id}")
+    return stack.command("replay", f"--state={state}", f"--cause={one.cause_id}")

@@ -15,7 +15,7 @@ from rich.text import Text
 from callback.clock import Clock, utc_now
 from callback.table import format_utc
 from followups.command import LETTERS, READ, Operator, manual
-from followups.listing import command_of, extent, state_option
+from followups.listing import extent, group_command, state_option
 from followups.output import STYLES, Cell, clock_time, shortened, span, styled, visible, with_command
 from followups.records import STATES, Found, Notification, State, grouped, status
 from followups.stack import ERRORS, Problem, Stack, explain
@@ -159,7 +159,7 @@ class WatchView:
                 yield _line(f"  {row.reason}", "red")
             if others:
                 yield Text(f"  {1 + len(others)} of this cause, {extent((row, *others), self.now)}", "bold")
-                yield _line(f"  {command_of(self.stack, row, self.now, 'replay')}", "dim", "ignore")
+                yield _line(f"  {group_command(self.stack, row, self.now)}", "dim", "ignore")
         if more := sum(map(len, groups[count:])):
             yield Text(f"… and {'more than ' if part.more else ''}{more} more", "dim")
 

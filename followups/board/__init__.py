@@ -19,7 +19,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from callback.redact import MAX_ID_BYTES, MAX_SORT_ID_BYTES
 from followups.command import LETTERS, READ, TIMERS, Operator, manual
-from followups.listing import command_of, extent
+from followups.listing import extent, group_command
 from followups.output import clock_time, shortened, span, visible
 from followups.records import Found, Notification, grouped, status
 from followups.show import look_up, timeline
@@ -47,7 +47,7 @@ def application(poller: Poller) -> Flask:
     app, stack = Flask(__name__), poller.stack
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters |= {"visible": visible, "shortened": partial(shortened, width=_SHORT), "span": span}
-    shared = (clock_time, command_of, extent, grouped, matching, per_hour, status, when)
+    shared = (clock_time, extent, group_command, grouped, matching, per_hour, status, when)
     app.jinja_env.globals |= {function.__name__: function for function in shared} | {
         "stack": stack,
         "sections": SECTIONS,
