@@ -28,7 +28,7 @@ from local.emulator import ACCOUNT, REGION, ROOT
 from local.samples import EVENTS
 from local.stack import NAME, Options, Stack, build, deploy, furnish
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
-from tests.support.deployed import notify_letter, unstyled
+from tests.support.deployed import notification, notify_letter, unstyled
 
 pytestmark = [
     pytest.mark.stack,
@@ -111,13 +111,6 @@ def read(stream: int) -> bytes:
         return b""
 
 
-def event(notification_id: str = NOTIFICATION) -> dict[str, Any]:
-    """A notification of the samples' order."""
-    found: dict[str, Any] = json.loads((EVENTS / "authorized.json").read_text())
-    found["requestContext"]["requestId"] = notification_id
-    return found
-
-
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     """A stack that is up, in which something waits for each command; preflight finds what it lacked before."""
@@ -137,14 +130,16 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
             "SES",
         ]
         stack = deploy(started, Options(delay=600, latency_ms=1))
-        furnish(stack, parse_notification(event()))
-        stack.client("lambda").invoke(FunctionName=stack.outputs["DelayedNotifyFunction"], Payload=json.dumps(event()))
+        furnish(stack, parse_notification(notification()))
+        stack.client("lambda").invoke(
+            FunctionName=stack.outputs["DelayedNotifyFunction"], Payload=json.dumps(notification())
+        )
         # To the emulator, an address verified by SES's older API is none to the newer one.
         stack.client("sesv2").create_email_identity(EmailIdentity="payment3@local.example")
         user = User(stack, folder)
         for number in (2, 4, 5, 6, 7):
             user.writes_failed(number)
-        user.posts("unsaved", "FailureQueue", event(f"{NOTIFICATION}-1"))
+        user.posts("unsaved", "FailureQueue", notification(8))
         user.posts("nonsense", "RefusedQueue", {"body": "nonsense"})
         yield user
     finally:
@@ -154,7 +149,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
 
 # One queue: a command waits for a second before it takes one for empty.
 QUEUE = "--queue FailureQueue"
-LINE = f"FailureQueue on-failure .* notification {NOTIFICATION}-1 .* s old  "
+LINE = f"FailureQueue on-failure .* notification {NOTIFICATION}-8 .* s old  "
 WAITING = f'"notificationId": "{NOTIFICATION}", .*"state": "PENDING"'
 
 

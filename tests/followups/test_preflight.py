@@ -92,14 +92,6 @@ def test_account_that_is_ready_stops_nothing(account: Account, capsys: Print) ->
     assert counted == "0 stop, 0 warn, 4 ok."
 
 
-@pytest.mark.parametrize("call", ["sts.GetCallerIdentity", "cloudformation.DescribeStacks"])
-def test_account_that_cannot_be_known_is_exit_code_2(account: Account, capsys: Print, call: str) -> None:
-    """Everything else depends on who asks, and on what the stack was deployed with."""
-    account.wire.before[call] = refuse("ExpiredToken")
-    assert account.run() == 2
-    assert "ExpiredToken" in capsys.readouterr().err
-
-
 ABSENT, UNVERIFIED = "stop: it does not exist → create it", "stop: not verified for sending → verify it"
 SECRET, NO_SECRET = "secret payment3/kbank", "stop: it is no JSON with a secretKey that is a text → store {"
 SANDBOX = {"ses": {"ProductionAccessEnabled": False, "SendingEnabled": False}}
