@@ -1,4 +1,4 @@
-"""One mail of each kind, from the handlers themselves. `make mails` writes them into .local/mails."""
+"""One mail of each kind, from the handlers themselves."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -6,11 +6,8 @@ from datetime import timedelta
 
 from callback.errors import FollowUpError
 from callback.report import MAILS_AN_HOUR
-from local.emulator import ROOT
-from tests.support.aws import World, sample, worlds
+from tests.support.aws import World, sample
 from tests.support.recorded_calls import payload, refuse
-
-DIRECTORY = ROOT / ".local" / "mails"
 
 
 def refused(world: World, number: int = 0) -> None:
@@ -78,16 +75,3 @@ def as_text(world: World) -> str:
     """The last mail: its subject, an empty line, its text."""
     message = world.mails()[-1]["Message"]
     return f"{message['Subject']['Data']}\n\n{message['Body']['Text']['Data']}"
-
-
-def main() -> None:
-    DIRECTORY.mkdir(parents=True, exist_ok=True)
-    for name, happens in SAMPLES.items():
-        with worlds() as world:
-            happens(world)
-            (DIRECTORY / f"{name}.txt").write_text(as_text(world))
-    print(f"{DIRECTORY}: {', '.join(SAMPLES)}")
-
-
-if __name__ == "__main__":
-    main()
