@@ -18,7 +18,6 @@ from typing import Any
 import click
 from click.decorators import FC
 
-from callback.checksum import verify
 from callback.errors import BadInput, InvalidNotification, InvalidTimer
 from callback.notification import parse_notification
 from callback.redact import redacted_event, redacted_text
@@ -27,7 +26,7 @@ from callback.timer import TimerInput
 from followups.command import LETTERS, ManualGroup, Operator, manual
 from followups.outcome import COLUMNS, Change, Result, change_options
 from followups.output import Row, error_line, printable, span
-from followups.records import CHECKSUMS, IDS
+from followups.records import IDS
 from followups.stack import FAILURE, QUEUES, REFUSED, RETRY, Stack
 
 # What is there waits for a person.
@@ -51,8 +50,7 @@ _DRAINS = {
 class Letter:
     """A message of a queue: what it is about and why it is there; a `refusal` says why it cannot be sent back.
 
-    Only the body may not be printed: it holds card data. `checksum` is the verdict, as far as it is known without the
-    merchant's key.
+    Only the body may not be printed: it holds card data.
     """
 
     queue: str
@@ -63,20 +61,18 @@ class Letter:
     kind: str = "unknown"
     ids: Mapping[str, str] = field(default_factory=dict)
     refusal: str = "neither a record of Lambda's nor a timer"
-    checksum: str = ""
 
     def row(self, now: datetime) -> Row:
         """Return it without the body."""
         # Clocks differ: nothing was sent after now.
         age = f"{span(max(timedelta(0), now - self.sent_at))} old"
-        names = {**self.ids, "checksum": self.checksum}
-        about = [f"{name.removesuffix('Id')} {value}" for name, value in names.items() if value]
+        about = [f"{name.removesuffix('Id')} {value}" for name, value in self.ids.items()]
         place = (self.queue, self.kind, self.message_id.partition("-")[0])
         return Row(("\n".join(place), "\n".join([*about, age])), self.as_data())
 
     def as_data(self) -> dict[str, object]:
         """For programs, without the body."""
-        about = {"checksumStatus": self.checksum, "messageId": self.message_id, "error": self.error}
+        about = {"messageId": self.message_id, "error": self.error}
         return {"queue": self.queue, "kind": self.kind, **self.ids, **about, "sentAt": format_utc(self.sent_at)}
 
     def event(self) -> object:
@@ -139,23 +135,18 @@ def _letter(stack: Stack, queue: str, message: Any) -> Letter:  # noqa: ANN401 -
                 function = ":".join(arn.split(":")[:7])
                 is_ours = function == stack.output("DelayedNotifyFunctionArn")
                 refusal = "" if is_ours else printable(f"{function} is not DelayedNotify of stack {stack.name}")
-                ids, checksum = _notification(event)
-                rejected = next((word for word in CHECKSUMS if f"Rejected: checksum {word}" in error), checksum)
-                return replace(letter, error=why, kind="on-failure", ids=ids, refusal=refusal, checksum=rejected)
+                return replace(letter, error=why, kind="on-failure", ids=_ids(event), refusal=refusal)
         TimerInput.parse(content, InvalidTimer)
         return replace(letter, kind="scheduler", ids={name: str(content[name]) for name in (*IDS, "pass")}, refusal="")
     return replace(letter, error=error or letter.refusal)
 
 
-def _notification(event: object) -> tuple[dict[str, str], str]:
-    """Return its ids, and what is known of its checksum."""
+def _ids(event: object) -> dict[str, str]:
     try:
-        notification = parse_notification(event)
+        ids: Mapping[str, object] = parse_notification(event).ids
     except InvalidNotification as error:
-        return {name: str(value) for name, value in error.about.items() if value}, ""
-    verdict = verify(notification, {})
-    ids = {name: value for name, value in notification.ids.items() if value}
-    return ids, "unchecked" if verdict.retryable else verdict.status
+        ids = error.about
+    return {name: str(value) for name, value in ids.items() if value}
 
 
 def _long_enough(_context: click.Context, _: click.Parameter, letters: tuple[str, ...]) -> tuple[str, ...]:
@@ -177,8 +168,8 @@ def _chosen(names: tuple[str, ...]) -> Callable[[FC], FC]:
 def command() -> None:
     """List, redrive or discard what could not be saved.
 
-    It is kept in one of the stack's three queues, for at most 14 days: in RetryQueue while it is tried again, in
-    RefusedQueue where no retry can help, in FailureQueue after its last try.
+    For at most 14 days it is in RetryQueue while it is tried again, in RefusedQueue where no retry can help, in
+    FailureQueue after its last try.
     """
 
 
