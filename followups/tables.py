@@ -101,7 +101,7 @@ def _keys_of_state(stack: Stack, asked: Listing, now: datetime) -> Iterator[Item
 def find(stack: Stack, word: str, *, every: bool = False) -> Found:
     """Return the notifications of an order, a charge or a notification's id, oldest first: some, or `every` one read.
 
-    A notification's own id is in no index: it finds what waits, what failed, and what the error log names.
+    A notification's own id finds only what waits or failed.
     """
     of_order = _items(_pages(stack, "orderId = :word", {"word": word}, IndexName="order"))
     keys = [*_keys_of_charge(stack, word), *islice(of_order, MOST_FOUND + 1)] or _keys_of_notification(stack, word)
@@ -139,9 +139,7 @@ def _keys_of_charge(stack: Stack, charge_id: str) -> list[Item]:
 def _keys_of_notification(stack: Stack, notification_id: str) -> list[Item]:
     only: Any = {"FilterExpression": "notificationId = :word"}
     shards = (_of_shards(stack, index, "", {"word": notification_id}, **only) for index in _INDEXES)
-    found = [key for pages in chain.from_iterable(shards) for key in _items(pages)]
-    rows = error_rows(stack, notification_id, len(stack.delays) + 1).values()
-    return found + [row | {"notificationId": notification_id} for row in rows if isinstance(row.get("chargeId"), str)]
+    return [key for pages in chain.from_iterable(shards) for key in _items(pages)]
 
 
 def get(stack: Stack, charge_id: str, notification_id: str) -> Notification | None:

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from callback.errors import error_id
 from callback.table import format_utc
-from followups.records import State, read, status
+from followups.records import read, status
 from followups.stack import Stack
-from followups.tables import Listing, find, listed
-from tests.support.aws import CHARGE, ORDER
+from followups.tables import find
+from tests.support.aws import ORDER
 from tests.support.deployed import Deployed
 from tests.support.recorded_calls import Answer, Call
 
@@ -60,15 +59,12 @@ def test_status_is_one_word(deployed: Deployed, changes: dict[str, Any], word: s
     assert (current.word, current.is_late) == (word, is_late)
 
 
-def test_notification_id_finds_what_waits_or_failed_or_has_an_error(deployed: Deployed) -> None:
-    """No index has that id: what is done without an error is found by order or charge alone; each is found once."""
+def test_notification_id_finds_what_waits_or_failed(deployed: Deployed) -> None:
+    """No index has that id: what is done is found by order or charge alone; each is found once."""
     deployed.put_waiting("same", chargeId="same", orderId="same")
     deployed.put_failed("failed")
     deployed.put_waiting("done", state="DONE", sweepShard=None, sweepAt=None)
     assert [ask(deployed, word) for word in ("same", "failed", "done", "unknown")] == [["same"], ["failed"], [], []]
-    row = {"errorId": error_id("done", "failed", 2), "chargeId": CHARGE}
-    deployed.world.put("CALLBACK_ERROR_LOG_TABLE", row)
-    assert ask(deployed, "done") == ["done"]
 
 
 def test_read_is_consistent_and_asks_again_for_what_did_not_fit(deployed: Deployed) -> None:
@@ -103,28 +99,3 @@ def test_no_read_goes_on_without_a_bound(deployed: Deployed, monkeypatch: pytest
     assert ask(deployed, "nobody") == []
     # Of the charge, the order, and four shards of two indexes.
     assert len(deployed.world.wire.of("dynamodb.Query")) == 2 * (2 + 2 * 4)
-
-
-def test_bounds_include_since_and_exclude_until(deployed: Deployed) -> None:
-    """They are of firstDue, for what failed of failedAt; what is tried again counts as overdue, most urgent first."""
-    for number, minutes in enumerate((10, 1, -5, 30, 2.5)):
-        deployed.put_waiting(f"{number}", minutes)
-        if minutes > 0:
-            deployed.put_failed(f"f{number}", minutes)
-    now = deployed.world.now
-    deployed.put_waiting("5", 40, nextPassDue=format_utc(now + timedelta(minutes=8)), attempts=3)
-
-    def names(state: State, **bounds: Any) -> list[str]:
-        with deployed.world.wire:
-            return [one.ids["notificationId"] for one in listed(Stack(), Listing(state, **bounds), now).rows]
-
-    assert names("pending") == ["5", "3", "0", "4", "1", "2"]
-    assert names("overdue") == ["5", "3", "0", "4"]
-    assert names("failed") == ["f1", "f4", "f0", "f3"]
-    bounds = {"since": now - timedelta(minutes=10), "until": now - timedelta(minutes=1)}
-    assert names("pending", **bounds) == names("overdue", **bounds) == ["0", "4"]
-    assert names("failed", **bounds) == ["f4", "f0"]
-    assert names("overdue", until=now - timedelta(minutes=5), limit=2) == ["5", "3"]
-    assert names("pending", since=now) == ["2"]
-    assert names("overdue", since=now, until=now) == []
-    assert names("failed", limit=2) == ["f1", "f4"]

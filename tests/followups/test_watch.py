@@ -89,15 +89,6 @@ def test_snapshots_are_shared_for_a_while(poller: Poller, deployed: Deployed) ->
 
 
 @pytest.mark.usefixtures("busy")
-@pytest.mark.parametrize("options", [["--once"], []])
-def test_command_prints_one_picture_into_a_pipe(followups: Followups, options: list[str]) -> None:
-    """Also without --once, since nobody could press Ctrl-C there; only the states that are asked for."""
-    lines = printed(followups, *options, "--state", "failed")
-    assert lines[1:4] == ["2 failed", "", "Failed  2"]
-    assert "\x1b" not in "".join(lines)
-
-
-@pytest.mark.usefixtures("busy")
 def test_command_prints_one_snapshot_as_json(followups: Followups) -> None:
     """The records by their own names, and whether there are more, for each state that is asked for."""
     [data] = followups("watch", "--json").objects
