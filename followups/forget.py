@@ -80,14 +80,10 @@ def _kept(item: Item, names: Collection[str]) -> Item:
 @click.argument("word", metavar="ORDER|CHARGE|NOTIFICATION")
 @change_options
 def command(operator: Operator, word: str, **options: Any) -> int:  # noqa: ANN401
-    """Erase a customer's data from the notifications of an order, and from their rows of the error log.
+    """Erase a customer's data from notifications that are done or failed, and from their rows of the error log.
 
-    It erases the body, what ProcessPaidOrder answered, and every free text: last error, message, traceback, event. It
-    keeps what accounting needs: ids, amount, currency, status, verdict, state, the passes and their times. What is
-    still followed up is left, since its passes would write again: forget it once it is done or failed.
-
-    It prints a plan and asks; without a terminal only --yes erases. It does not reach the queues (`followups
-    dead-letters`), rows about what was never saved, log lines, mails and backups: docs/data.md says when each is gone.
+    The body, what ProcessPaidOrder answered, and every free text go; ids, money, verdict, state, passes and times stay.
+    It prints a plan and asks; without a terminal only --yes erases. docs/data.md says what it does not reach.
     """
     found = found_by_ids(operator, [word])
     how = {"words": ("forget", "--yes"), "ids": (word,), "more": found.more}

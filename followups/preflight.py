@@ -238,12 +238,10 @@ def assigned(texts: Iterable[str]) -> dict[str, str]:
 @click.option("--config-file", type=click.Path(path_type=Path), default="samconfig.toml", help="or another file")
 @click.option("--template", type=click.Path(path_type=Path), default="template.yaml", help="or another file")
 def command(operator: Operator, config_env: str, parameters: tuple[str, ...], config_file: Path, template: Path) -> int:
-    """Check, before `sam deploy`, what CloudFormation cannot.
+    """Check, before `sam deploy`, live tables, ProcessPaidOrder, the secret and SES. Every call only reads.
 
-    That is the tables that exist already, ProcessPaidOrder, the secret's shape, and SES. Every call only reads.
-
-    The parameters are those that `sam deploy` would give: samconfig.toml's for the environment, else what the stack was
-    deployed with, else the template's defaults. The stack is the environment's stack_name, unless --stack names one.
+    The parameters are samconfig.toml's for the environment, else those that the stack was deployed with, else the
+    template's defaults. The stack is the environment's stack_name, unless --stack names one.
 
     ok: as it should be. warn: it works, or could not be read: have a look. stop: it would not work, exit code 1.
     """

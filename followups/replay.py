@@ -81,9 +81,8 @@ def _invoke_recheck(stack: Stack, asked: Mapping[str, object]) -> Result:
 def command(operator: Operator, /, ids: tuple[str, ...], states: tuple[State, ...], **options: Any) -> int:  # noqa: ANN401
     """Run the missing pass of each notification now, by Recheck, one after the other.
 
-    Name them, or choose by --state. What is DONE, claimed, or due (again) later is left alone: Recheck decides by the
-    record, so a replay may be run twice, or stopped at any time. A notification that is FAILED continues from where it
-    was. More than one are only run with --yes, or when you confirm the plan.
+    Name them, or choose by --state. What is DONE, claimed, or due (again) later is left alone, so a replay may be run
+    twice, or stopped at any time. More than one are only run with --yes, or when you confirm the plan.
     """
     if bool(ids) == bool(states):
         raise click.UsageError("name orders, or choose by --state failed or --state overdue")

@@ -27,12 +27,11 @@ _NOT_COVERED = ("orderId", "source", "description")
 def command(operator: Operator, what: str) -> int:
     """Say whether the checksum of a notification holds, and under which of the merchant's keys.
 
-    FILE is what Notify handed on (an API Gateway proxy event, v1 or v2), or the bank's bare JSON; `-` is standard
-    input. An order, a charge or a notification's id is looked up in the table: each is verified by the body that was
-    kept, beside the verdict of that time. The keys are those of the stack's secret.
+    FILE is what Notify handed on (an API Gateway proxy event), or the bank's bare JSON; `-` is standard input. What is
+    stored of an order, a charge or a notification's id is verified by the body that was kept. The keys are those of the
+    stack's secret. A checksum does not cover the order id: a valid one does not prove which order was paid.
 
-    A checksum does not cover the order id: a valid one does not prove which order was paid. Neither a key nor the right
-    checksum is ever printed. Exit code 1: it is not valid; 2: it could not be checked.
+    Exit code 1: it is not valid; 2: it could not be checked.
     """
     if what == "-" or Path(what).is_file():
         with click.open_file(what, "rb") as file:

@@ -6,7 +6,7 @@ import pytest
 
 from callback.errors import error_id
 from tests.followups.conftest import Followups
-from tests.support.aws import CHARGE, NOTIFICATION, ORDER
+from tests.support.aws import NOTIFICATION, ORDER
 from tests.support.deployed import PROCESS, Deployed, notification
 from tests.support.recorded_calls import Call, payload
 
@@ -115,15 +115,6 @@ def test_whatever_another_hand_added_is_erased(deployed: Deployed, followups: Fo
     followups(*YES.split())
     assert NAME not in str(stored(deployed))
     assert deployed.world.record()["passes"] == [{}, {"at": "2026"}]
-
-
-def test_row_of_another_function_and_unknown_orders_are_left(deployed: Deployed, followups: Followups) -> None:
-    """Exit 1 for both."""
-    row = {"chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER, "customer": NAME}
-    deployed.world.put(NOTIFY, row)
-    assert "left: a row of another function's" in followups(*YES.split(), code=1).out
-    assert deployed.world.record() == row
-    assert followups("forget", "ORDER-9", "--yes", code=1).out.startswith("ORDER-9  no notification was saved")
 
 
 def test_more_than_one_run_reads_is_exit_code_1(

@@ -210,13 +210,3 @@ def test_printed_command_can_be_pasted(user: User) -> None:
     assert (words[0], shown.count("\x1b[32m✓")) == ("followups", 2)
     assert "2 run." in unstyled(shown)
     assert max(len(line) for line in unstyled(shown).replace("\r", "\n").split("\n")) <= 80
-
-
-def test_completion_is_a_script_for_bash(user: User) -> None:
-    """What --help tells to put into one's profile: bash reads it, and completes with it."""
-    ask = 'COMP_WORDS=(followups rep); COMP_CWORD=1; _followups_completion followups; echo "${COMPREPLY[@]}"'
-    script = f'eval "$(_FOLLOWUPS_COMPLETE=bash_source followups)"\n{ask}'
-    environment = ENVIRONMENT | {"PATH": f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}"}
-    command = ["bash", "-c", script]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=user.folder)
-    assert done.stdout == "replay\n"
