@@ -1,8 +1,6 @@
 """What is deployed, as it is built: how large, what is in it, and that it runs where nothing else is."""
 
 import re
-import subprocess
-import sys
 from collections import Counter
 from importlib import metadata
 from pathlib import Path
@@ -88,14 +86,6 @@ def test_all_functions_are_the_same_files(built: Path) -> None:
     """Each was built by itself, in its own folder: bytecode, too, comes out the same."""
     of = [{file.relative_to(built / name): file.read_bytes() for file in contents(built / name)} for name in FUNCTIONS]
     assert all(one == of[0] for one in of)
-
-
-def test_build_says_when_it_makes_no_bytecode() -> None:
-    """Where no Python of Lambda's version runs the build goes on, and a line says what that costs."""
-    command = ["make", "--dry-run", "build-X", "ARTIFACTS_DIR=/none", f"PYTHON={sys.executable}", "PYTHON_VERSION=3.99"]
-    printed = subprocess.check_output(command, cwd=ROOT / "functions", text=True)
-    assert "-m compileall" not in printed
-    assert "no Python 3.99 here: the artefact goes without bytecode" in printed
 
 
 def test_notification_goes_through_the_artefact(built: Path, tmp_path: Path) -> None:

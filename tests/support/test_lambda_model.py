@@ -1,15 +1,13 @@
 """The model of what AWS does around the handlers keeps the rules that it states.
 
-That of its waits is in docs/failure-table.md and docs/outages.md, to the second: their tests would notice others.
+Its waits and timers are in docs/failure-table.md and docs/outages.md, to the second: their tests would notice others.
 """
 
 import json
 from datetime import timedelta
 
-import pytest
-
 from tests.support.aws import World, sample
-from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, SWEEP
+from tests.support.lambda_model import DELAYED_NOTIFY, SWEEP
 
 
 def test_letter_that_no_receive_helps_goes_to_the_failure_queue(world: World) -> None:
@@ -26,19 +24,6 @@ def test_letter_that_no_receive_helps_goes_to_the_failure_queue(world: World) ->
     assert model.queues["RetryQueue"] == []
     assert (letter.received, letter.sent) == (3, began + timedelta(minutes=3))
     assert json.loads(letter.body)["requestPayload"] == sample("authorized")
-
-
-@pytest.mark.parametrize(("timer", "fired"), [("once", 1), ("twice", 2), ("late", 1), ("never", 0), ("refused", 0)])
-def test_timer_fires_as_often_as_it_is_set_to(world: World, timer: str, fired: int) -> None:
-    """S2 to S4: whatever the timer does the pass runs once, by it or by the sweep; a refused one's letter drains."""
-    model = world.model(timer=timer)
-    model.accept(DELAYED_NOTIFY, sample("authorized"), "Notify")
-    model.rest()
-    assert [run.number for run in model.runs] == [1, 2]
-    assert [name for _, name, _ in world.lines].count(RECHECK) == fired + bool(model.sweeps)
-    assert len(model.metrics["NumberOfMessagesSent", "RetryQueue"]) == (timer == "refused")
-    assert not any(model.queues.values())
-    assert world.schedules() == []
 
 
 def test_function_that_runs_too_long_is_ended(world: World) -> None:
