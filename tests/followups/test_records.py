@@ -59,14 +59,6 @@ def test_status_is_one_word(deployed: Deployed, changes: dict[str, Any], word: s
     assert (current.word, current.is_late) == (word, is_late)
 
 
-def test_notification_id_finds_what_waits_or_failed(deployed: Deployed) -> None:
-    """No index has that id: what is done is found by order or charge alone; each is found once."""
-    deployed.put_waiting("same", chargeId="same", orderId="same")
-    deployed.put_failed("failed")
-    deployed.put_waiting("done", state="DONE", sweepShard=None, sweepAt=None)
-    assert [ask(deployed, word) for word in ("same", "failed", "done", "unknown")] == [["same"], ["failed"], [], []]
-
-
 def test_read_is_consistent_and_asks_again_for_what_did_not_fit(deployed: Deployed) -> None:
     """The index may lag behind, what is shown does not."""
     for number in range(3):

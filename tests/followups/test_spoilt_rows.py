@@ -39,7 +39,7 @@ INDEXED = {"chargeId", "notificationId", "orderId", "sweepAt", "ours"}
 ATTRIBUTES = {*Record.model_json_schema(by_alias=True)["properties"]} - INDEXED
 ATTRIBUTES |= {*"checksumForm receivedAt amount currency status transactionState note body".split()}
 SPOILT = st.dictionaries(st.sampled_from(sorted(ATTRIBUTES)), st.none() | ANY, min_size=1, max_size=4)
-ROW = ["errorType", "message", "chargeId", "occurrences", "firstAt", "lastAt", "mailedAt"]
+ROW = ["errorType", "message", "chargeId", "occurrences", "firstAt", "lastAt", "mailedAt", "responseData"]
 SPOILT_ERROR = st.dictionaries(st.sampled_from(ROW), ANY, max_size=4)
 
 

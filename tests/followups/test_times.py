@@ -1,22 +1,14 @@
 """Times as people read and type them."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from callback.table import parse_utc
 from followups.listing import parse_when
-from followups.output import span
 
 NOW = datetime(2026, 11, 22, 9, 30, 17, 250_000, tzinfo=UTC)
-
-
-def test_length_has_its_two_largest_units() -> None:
-    """Enough to act on, and short."""
-    lengths = [0, -43.4, 300, 7859, 3 * 86_400 + 1]
-    spans = [span(timedelta(seconds=length)) for length in lengths]
-    assert spans == ["0 s", "43 s", "5 min", "2 h 10 min", "3 d 1 s"]
 
 
 @pytest.mark.parametrize(
