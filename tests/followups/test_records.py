@@ -1,4 +1,4 @@
-"""The model behind the commands: the status of each notification, found by any id, listed by state."""
+"""The model behind the commands: the status of each notification, and reads that are consistent and bounded."""
 
 from collections.abc import Callable
 from datetime import timedelta
