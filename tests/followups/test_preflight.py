@@ -20,7 +20,6 @@ from tests.support.account import PROCESS, STACK, Account
 from tests.support.aws import _Session, moto
 from tests.support.documents import aws_request, blocks, commands
 from tests.support.recorded_calls import Call, RecordedCalls, refuse
-from tests.support.template import source
 
 READ = cache(read_template)
 Print = pytest.CaptureFixture[str]
@@ -251,14 +250,6 @@ def test_what_is_not_given_remains_as_deployed(account: Account) -> None:
     kept = "ok: kept from the deployed stack, since samconfig.toml gives none: ErrorMailFrom=kept@local.example"
     assert said(account, "parameters") == [kept]
     assert said(account, "SES identity kept@")[0].startswith(ABSENT)
-
-
-def test_our_own_environments_are_read() -> None:
-    """Each environment of the repository's samconfig.toml; its parameters are the template's."""
-    for name, branch in {"default": "dev", "staging": "staging", "prod": "prod"}.items():
-        environment = read_environment(ROOT / "samconfig.toml", name)
-        assert (environment.stack, environment.given["Branch"]) == (f"payment3-follow-up-{branch}", branch)
-        assert environment.given.keys() <= source()["Parameters"].keys()
 
 
 @pytest.mark.parametrize(
