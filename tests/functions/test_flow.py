@@ -256,12 +256,14 @@ def test_pass_that_cannot_be_recorded_runs_again_after_its_claim(world: World, w
 
 
 def test_stuck_calls_leave_time_to_record_the_failure(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each call takes its longest, the pass hangs: the failure is recorded before Lambda ends the function."""
+    """Each call takes its longest, the pass its limit: the failure is recorded before Lambda ends the function."""
     began, send, recorded = world.now, world.wire.send, list[float]()
     dead = [aws.ConnectTimeoutError(endpoint_url="a test")]
 
     def slowly(client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
         config: Any = client.meta.config
+        if operation == "Invoke":
+            assert (config.read_timeout, config.tcp_keepalive) == (world.app.settings.pass_timeout_seconds, True)
         if operation == "Invoke" and dead:
             world.wait(config.connect_timeout)
             raise dead.pop()

@@ -6,14 +6,13 @@ from functools import partial
 
 import pytest
 
-from callback.report import MAILS_AN_HOUR
 from tests.support.aws import START, World, worlds
 from tests.support.lambda_model import DELAYED_NOTIFY, Model
 from tests.support.outages import CASES, FILE, LENGTHS, outage, rings, row
 from tests.support.steps import event, message, signed
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-AN_HOUR = ["CreditCardNotifyTable hangs", "Recheck is throttled"]
+AN_HOUR = ["CreditCardNotifyTable hangs", "ProcessPaidOrder fails", "Recheck is throttled"]
 # What nobody need know of for 10 minutes.
 QUIET = ["the order table is throttled", "CallbackErrorLogTable fails", "timers never fire", "the sweep does not run"]
 QUIET += ["Secrets Manager hangs", "SES fails", "SQS is down", "standard output is closed"]
@@ -36,16 +35,6 @@ def test_outage_heals_by_itself(shared: World, length: str, case: str) -> None:
     assert ended.is_healed(LENGTHS[length][0]), ended
     assert row(case, ended) in FILE.read_text()
     assert case not in QUIET or (ended.mails, ended.rows, ended.retried, ended.alarms) == (0, 0, 0, ()), ended
-
-
-def test_two_hours_without_process_paid_order_cost_a_few_mails(shared: World) -> None:
-    """15 minutes after its end all is done; no letter, and a few mails an hour."""
-    ended = outage(shared, {"ProcessPaidOrder": "fails"}, 2 * HOUR, 8 * MINUTE)
-    assert (ended.done, ended.left, ended.retried) == (ended.sent, 0, 0)
-    assert ended.healed <= 15 * MINUTE
-    assert ended.mails <= 3 * 2 * MAILS_AN_HOUR["retried"]
-    count = 4 * len(CASES)
-    assert f"in {count} of {count} outages" in FILE.read_text()  # up to a day, that is
 
 
 def play(world: World, bodies: dict[int, object], down: str = "") -> Model:

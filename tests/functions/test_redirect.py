@@ -31,6 +31,7 @@ def targets(response: Any) -> list[str]:
 def test_customer_goes_to_the_orders_return_url(world: World) -> None:
     """The page refreshes and links to it, else to its own page; where no origin is allowed no order is read."""
     assert targets(world.deliver()) == [FALLBACK, FALLBACK]  # no such order
+    world.cold_start(REDIRECT_ALLOWED_ORIGINS="https://else.example, https://Shop.Local.Example,")
     world.order()
     assert targets(world.deliver()) == [RETURN_URL, RETURN_URL]
     world.cold_start(REDIRECT_ALLOWED_ORIGINS="")

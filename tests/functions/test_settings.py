@@ -2,7 +2,6 @@
 
 import re
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -58,13 +57,6 @@ def test_behaviour_has_defaults_and_no_resource() -> None:
     fails(ValidationError, setattr, settings, "branch", "other")
 
 
-def test_lists_are_read() -> None:
-    """Comma lists may have spaces and a trailing comma; hosts have no case."""
-    lists = {"RECHECK_DELAYS": "60, 300,", "REDIRECT_ALLOWED_ORIGINS": "https://Shop.Example"}
-    settings = read_settings(ENVIRONMENT | lists)
-    assert (settings.recheck_delays, settings.redirect_allowed_origins) == ((60, 300), ("https://shop.example",))
-
-
 def test_application_is_composed_once_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cold start reads the environment; a warm invocation does not."""
     application.cache_clear()
@@ -95,13 +87,3 @@ def test_lease_is_the_functions_own_timeout(world: World, limit: str) -> None:
     names = ("DelayedNotifyFunction", "RecheckFunction", "RetryFunction")
     timeouts = {resources[name]["Properties"]["Timeout"] for name in names}
     assert timeouts == {lease.total_seconds()} == {int(limit) + MARGIN_SECONDS}
-
-
-def test_client_of_process_paid_order_waits_for_a_whole_pass_and_never_retries(world: World) -> None:
-    """Its connection is kept alive; every other client gives up within seconds."""
-    world.deliver()
-    *_, passes = sorted(world.wire.calls, key=lambda call: call.service == "lambda")
-    assert passes.patience == world.app.settings.pass_timeout_seconds
-    assert all(call.patience <= 4 for call in world.wire.calls if call is not passes)
-    config: Any = world.app.passes.paid_orders.client.meta.config
-    assert (config.tcp_keepalive, config.retries["total_max_attempts"]) == (True, 1)

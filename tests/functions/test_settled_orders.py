@@ -16,7 +16,7 @@ DELAYS = (60, 300, 1800)
 @pytest.fixture
 def ladder(world: World) -> World:
     """Four passes, and two statuses that settle an order; it is still pending."""
-    world.cold_start(RECHECK_DELAYS=",".join(map(str, DELAYS)), SETTLED_ORDER_STATUSES="PAID,SHIPPED")
+    world.cold_start(RECHECK_DELAYS=", ".join(map(str, DELAYS)), SETTLED_ORDER_STATUSES="PAID, SHIPPED,")
     world.order(status="PENDING")
     return world
 
