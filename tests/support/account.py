@@ -69,11 +69,6 @@ class Account:
         assert code == int(any(one["level"] == "stop" for one in found)), found
         return found
 
-    def said(self, subject: str, *arguments: str) -> list[str]:
-        """The findings on what begins so: level, text, and what to do."""
-        found = [one for one in self.findings(*arguments) if one["subject"].startswith(subject)]
-        return [f"{one['level']}: {one['text']}" + (f" -> {one['todo']}" if one["todo"] else "") for one in found]
-
     def make_table(self, name: str, logical: str, **changes: Any) -> None:
         """Make a table as the template would, or with changes; a change of None leaves a property out."""
         written: dict[str, Any] = source()["Resources"][logical]["Properties"]

@@ -199,25 +199,6 @@ def refuse(code: str, times: int = 1) -> Callable[[Call], None]:
     return hook
 
 
-class Interrupt(BaseException):
-    """Ctrl-C, or the end of the process."""
-
-
-def interrupting(own: Callable[[Call], bool], number: int, when: str) -> Callable[[Call, Callable[[], Answer]], Answer]:
-    """Return an `around` that ends the process "before" or "after" the n-th call of its own."""
-    left = [number]
-
-    def around(call: Call, effect: Callable[[], Answer]) -> Answer:
-        left[0] -= own(call)
-        this = own(call) and left[0] == 0
-        answer = {} if this and when == "before" else effect()
-        if this:
-            raise Interrupt
-        return answer
-
-    return around
-
-
 def payload(answer: object, error: str | None = None) -> Answer:
     """A Lambda function's answer, as boto3 hands it over; `error` is the FunctionError."""
     body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
