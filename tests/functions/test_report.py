@@ -102,7 +102,8 @@ def test_secret_in_an_error_of_any_length_is_masked_wherever_it_goes(world: Worl
     json.dumps([row, world.record()], default=str, ensure_ascii=False).encode()
     assert (len(row["event"]) <= 64_000, len(row["traceback"]) <= 8000) == (True, True)
     assert row["traceback"].endswith("[redacted]\n")
-    for text in (raised, row["message"], row["traceback"], json.dumps(world.mails()), world.printed.getvalue()):
+    texts = [raised, row["message"], row["traceback"], json.dumps(world.mails()), world.printed.getvalue()]
+    for text in (*texts, world.log()[-1]["error"], world.log()[-1]["traceback"]):
         assert "[redacted] of [redacted]" in text
         assert not any(secret in text for secret in (CARD[:8], "tokn_test"))
 
