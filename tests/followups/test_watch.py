@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from callback.table import parse_utc
+from callback.table import format_utc, parse_utc
 from followups.records import STATES, Found, read
 from followups.stack import Stack
 from followups.watch import Poller, Snapshot, WatchView
@@ -31,11 +31,14 @@ def printed(followups: Followups, *options: str, width: int = 110) -> list[str]:
 def test_picture_shows_what_is_late_what_failed_and_what_waits(busy: Deployed, followups: Followups) -> None:
     """Most urgent first, with lateness, reasons, countdowns (none for what runs) and status, on one line each."""
     busy.put_waiting("due", 0.5, orderId="ORDER-5000")
+    again = format_utc(NOW + timedelta(minutes=5))
+    busy.put_waiting("urgent", 30, orderId="ORDER-6000", nextPassDue=again, sweepAt=again, attempts=2)
     lines = printed(followups)
-    assert lines[:2] == ["Follow-ups of payment3-follow-up-dev  as of 09:30:17 UTC", "1 late · 2 failed · 9 waiting"]
-    late, failed, waiting = (lines.index(title) for title in ("Late  1", "Failed  2", "Waiting  9"))
-    assert re.fullmatch(rf"{LATE_ORDER} +valid +2 +2 +7 min 19 s +retrying in 2 min", lines[late + 2])
-    assert lines[late + 3] == "  PassFailed: pass 2: ProcessPaidOrder failed (Unhandled)"
+    assert lines[:2] == ["Follow-ups of payment3-follow-up-dev  as of 09:30:17 UTC", "2 late · 2 failed · 9 waiting"]
+    late, failed, waiting = (lines.index(title) for title in ("Late  2", "Failed  2", "Waiting  9"))
+    assert re.fullmatch(r"ORDER-6000 +valid +2 +1 +30 min +retrying in 5 min", lines[late + 2])
+    assert re.fullmatch(rf"{LATE_ORDER} +valid +2 +2 +7 min 19 s +retrying in 2 min", lines[late + 3])
+    assert lines[late + 4] == "  PassFailed: pass 2: ProcessPaidOrder failed (Unhandled)"
     assert re.match(r"ORDER-1977 .* 2 +3 +5 h 8 min ago +failed$", lines[failed + 4])
     assert re.fullmatch(r"ORDER-5000 +valid +2 +0 +due +waiting", lines[waiting + 2])
     assert re.fullmatch(r"ORDER-3000 +valid +1 +1 +running", lines[waiting + 3])
