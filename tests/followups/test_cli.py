@@ -24,6 +24,7 @@ from followups.command import DEFAULT, Operator
 from followups.stack import Account, Stack, local_account
 from local.emulator import REGION, ROOT
 from tests.followups.conftest import Followups
+from tests.support.aws import ORDER
 from tests.support.deployed import STACK, Deployed
 from tests.support.documents import blocks
 from tests.support.programs import run_python
@@ -146,10 +147,12 @@ def test_error_of_aws_comes_with_what_to_do(deployed: Deployed, followups: Follo
     def fail(_call: Call) -> None:
         raise ClientError({"Error": about}, "Query")
 
-    deployed.world.wire.before["dynamodb.Query"] = fail
-    what, todo = followups("list", code=2).err.splitlines()
-    assert f"({code})" in what
-    assert todo.startswith(advice)
+    deployed.put_failed("n")
+    for call in ("cloudformation.DescribeStacks", "dynamodb.Query", "dynamodb.UpdateItem"):
+        deployed.world.wire.before = {call: fail}
+        what, todo = followups("resolve", ORDER, "--reason", "x", code=2).err.splitlines()
+        assert f"({code})" in what
+        assert todo.startswith(advice)
 
 
 def test_reader_that_has_read_enough_is_no_error(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
