@@ -8,7 +8,7 @@ import pytest
 
 from local.emulator import REGION
 from tests.support.aws import World, made
-from tests.support.deployed import Deployed
+from tests.support.deployed import Deployed, use_few_shards
 from tests.support.recorded_calls import RecordedCalls, listening
 
 # No test may find an account of the machine's.
@@ -49,6 +49,7 @@ def world(wire: RecordedCalls, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worl
 
 
 @pytest.fixture
-def deployed(world: World) -> Deployed:
-    """A fresh world as operators reach it."""
+def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> Deployed:
+    """A fresh world as operators reach it, its indexes spread over few shards."""
+    use_few_shards(monkeypatch)
     return Deployed(world)

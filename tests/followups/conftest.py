@@ -1,4 +1,4 @@
-"""What the tests of the operators' commands share: a stack with few shards, and one way to run a command."""
+"""What the tests of the operators' commands share: a busy stack, and one way to run a command."""
 
 import io
 import json
@@ -11,14 +11,8 @@ import pytest
 
 from followups.stack import Stack
 from followups.watch import Poller
-from tests.support.busy_stack import make_busy, use_few_shards
+from tests.support.busy_stack import make_busy
 from tests.support.deployed import Deployed, unstyled
-
-
-@pytest.fixture
-def few_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spread the indexes over four shards, which `put_waiting` and `put_failed` use."""
-    use_few_shards(monkeypatch)
 
 
 @pytest.fixture

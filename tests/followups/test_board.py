@@ -16,8 +16,6 @@ from tests.support.busy_stack import FAILED_ORDER, LATE_ORDER, make_busy
 from tests.support.deployed import Deployed
 from tests.support.recorded_calls import Call, refuse
 
-pytestmark = pytest.mark.usefixtures("few_shards")
-
 
 @pytest.fixture
 def client(poller: Poller) -> FlaskClient:

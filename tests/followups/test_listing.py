@@ -11,8 +11,6 @@ from tests.support.aws import CHARGE, NOTIFICATION, ORDER
 from tests.support.deployed import Deployed
 from tests.support.recorded_calls import refuse
 
-pytestmark = pytest.mark.usefixtures("few_shards")
-
 
 @pytest.fixture
 def listed(deployed: Deployed) -> Deployed:

@@ -15,7 +15,6 @@ from tests.support.aws import ORDER
 from tests.support.deployed import Deployed
 from tests.support.recorded_calls import Answer, Call
 
-pytestmark = pytest.mark.usefixtures("few_shards")
 FAILED = {"state": "FAILED", "failedAt": -9}
 TIMES = ("nextPassDue", "firstDue", "leaseUntil", "failedAt")
 

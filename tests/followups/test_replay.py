@@ -15,7 +15,6 @@ from tests.support.template import source
 
 RECHECK = arn("payment3-recheck-dev")
 NAMED = f"{ORDER}  {CHARGE} {NOTIFICATION}"
-pytestmark = pytest.mark.usefixtures("few_shards")
 
 
 @pytest.fixture

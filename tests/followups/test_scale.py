@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from callback.record import SWEEP_SHARDS
 from callback.table import serialize
 from followups.board import HOST, application
 from followups.stack import FAILURE
@@ -30,7 +29,7 @@ class Table:
         self.items, self.failed = {f"d{number}": done for number in range(99_000)}, list[dict[str, Any]]()
         for number, cause in enumerate(cause for cause, count in CAUSES.items() for _ in range(count)):
             at = f"2026-11-22T{number % 9:02}:00:00.{number:06}Z"
-            ended = {"state": "FAILED", "lastError": cause, "failedAt": at, "failedShard": number % 12}
+            ended = {"state": "FAILED", "lastError": cause, "failedAt": at, "failedShard": number % 4}
             item = self.items[f"f{number}"] = _item(f"f{number}", **ended)
             self.failed.append({name: item[name] for name in KEYS})
         self.failed.sort(key=lambda key: str(key["failedAt"]["S"]), reverse=True)
@@ -95,8 +94,8 @@ def test_tools_answer_within_two_seconds_and_show_three_groups(
     causes = followups("watch", "--json").objects[0]["failed"]["causes"]
     assert sorted(one["count"] for one in causes) == sorted(CAUSES.values())
     assert all(re.fullmatch(r"\w{6}", one["cause"]) for one in causes)
-    # What is printed is read and no more: a hundred in a call, their keys shard by shard.
+    # What is printed is read and no more: a hundred in a call, their keys three pages a shard.
     full.world.wire.calls.clear()
     assert len(followups("list", "--state", "failed", "--json").objects) == sum(CAUSES.values())
     assert len(full.world.wire.of("dynamodb.BatchGetItem")) == 10
-    assert len(full.world.wire.of("dynamodb.Query")) == SWEEP_SHARDS
+    assert len(full.world.wire.of("dynamodb.Query")) == 3 * 4

@@ -17,7 +17,6 @@ FAILED = "PassFailed: pass 1: ProcessPaidOrder failed (Unhandled)"
 TRIED = "attempts: 1 since 09:30:17 UTC; it is given up at 2026-11-25 09:30:17 UTC"
 REPLAY = f"followups replay --stack payment3-follow-up-dev -- {ORDER}"
 RECEIVED = "status success, state Authorized, 200.50 THB"
-pytestmark = pytest.mark.usefixtures("few_shards")
 
 
 def lines(followups: Followups) -> list[str]:

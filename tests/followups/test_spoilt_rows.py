@@ -4,7 +4,6 @@ import json
 import re
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +15,6 @@ from tests.followups.conftest import Followups
 from tests.support.aws import CHARGE, ORDER
 from tests.support.deployed import Deployed
 
-pytestmark = pytest.mark.usefixtures("few_shards")
 CARD = "4111111111111111"
 NOTIFY, ERRORS = "CREDIT_CARD_NOTIFY_TABLE", "CALLBACK_ERROR_LOG_TABLE"
 # What a terminal, a clipboard or a page may obey: escapes, line ends, and what turns the direction of writing.

@@ -18,7 +18,6 @@ from tests.support.deployed import Deployed, unstyled
 from tests.support.recorded_calls import refuse
 
 NOW = parse_utc("2026-11-22T09:30:17.250000Z")
-pytestmark = pytest.mark.usefixtures("few_shards")
 
 
 def printed(followups: Followups, *options: str, width: int = 110) -> list[str]:

@@ -3,8 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from callback.errors import error_id
 from callback.table import format_utc
 from tests.support.deployed import Deployed
@@ -40,9 +38,3 @@ def make_busy(deployed: Deployed) -> None:
 
 def _id(order: str) -> str:
     return f"22500001-bb22-4e0b-9c1d-{order.removeprefix('ORDER-'):0>12}"
-
-
-def use_few_shards(patch: pytest.MonkeyPatch) -> None:
-    """Spread the indexes over four: a view asks for each shard of each part, and moto takes its time for each."""
-    for module in ("callback.record", "followups.tables"):
-        patch.setattr(f"{module}.SWEEP_SHARDS", 4)
