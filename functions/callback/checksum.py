@@ -102,7 +102,7 @@ class Secret:
         self._asked = self.clock()
         try:
             self._keys = read_keys(self.client, self.secret_id)
-        except (*AWS_ERRORS, ValueError) as error:
+        except (*AWS_ERRORS, ValueError, RecursionError) as error:
             log.step_failed("secret", error)
             return False
         self._fetched = self._asked

@@ -44,9 +44,9 @@ class CreditCardCallbackProcessor(Passes):
         verdict = self.secret.verify(notification)
         log.bind(checksumStatus=verdict.status, checksumError=verdict.error)
         log.metric(f"Checksums{verdict.status.capitalize()}")
-        if verdict.status == PROVED:
+        if verdict.status == PROVED or self.answers_only(notification):
             return verdict
-        if self.settings.checksum_policy == "reject" and not notification.is_browser_return:
+        if self.settings.checksum_policy == "reject":
             self.mark_payment(notification, verdict)
             rejected = errors.UnverifiableRejected if verdict.retryable else errors.ChecksumRejected
             raise rejected(f"checksum {verdict.status}: {verdict.error}")
@@ -87,7 +87,7 @@ class CreditCardCallbackProcessor(Passes):
         if record.has_claim:
             log.metric("Saved")
         else:
-            log.bind(outcome="repeat", state=record.state, passesDone=record.passes_done)
+            log.bind(outcome="repeat", orderId=record.order_id, state=record.state, passesDone=record.passes_done)
         return record
 
     @log.unimportant("mark")
@@ -110,7 +110,7 @@ class CreditCardCallbackProcessor(Passes):
     def response(self, order_id: str) -> Response:
         """Return the HTML redirect for the order as the order table has it."""
         order: dict[str, object] = {}
-        if self.settings.redirect_allowed_origins:  # without one no order's own URL is allowed
+        if order_id and self.settings.redirect_allowed_origins:  # without one no order's own URL is allowed
             with log.unimportant("order"):
                 order = self.orders.get({"orderId": order_id}, "returnUrl")
         return redirect(order_id, order.get("returnUrl"), self.settings)

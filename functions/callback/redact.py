@@ -39,8 +39,8 @@ def _any(names: str) -> str:
 # Short ones are words of their own, as in `card_pin`, `cardPin` and `PIN code`, not in `shipping` or `PANIC`.
 _WORD = "|[%s](?:(?<![A-Za-z].)|(?<=[a-z][%s]))(?i:%s)(?![a-z]|[A-Z]{2})"
 _CODES = _any(r"cv[vcx]|passcode|s(?<![a-z].)ec(?:urity)?[-_+ \1]?\0{,5}code") + "|"
-_CODES += _any(r"cv[-_ ]?code|v[ae][lr]i\w{1,3}ation[-_ +\1]?\0{,5}[cnv]\w{3,5}")
-_CODES += _WORD % ("pP", "P", "an|in") + _WORD % ("cC", "C", "id|vn|vd|v2|sc|av2?")
+_CODES += _any(r"cv[-_ ]?code|cv[-_ ]?num(?:ber)?|v[ae][lr]i\w{1,3}ation[-_ +\1]?\0{,5}[cnv]\w{3,5}")
+_CODES += _WORD % ("pP", "P", "an|in") + _WORD % ("cC", "C", "id|vn|vd|v2|sc|cv|av2?")
 _STEMS = r"token(?!iz)|secret(?!smanager)(?!:[a-z])|security|passw|pass_?phrase|pwd|credential|authorization|cookie|jwt"
 _STEMS += r"|api[-_ ]?key|access[-_ ]?key|private[-_ ]?key|signature(?![a-z])|c(?<!dis.)(?<!wild.)ard|h(?<!place.)older"
 _STEMS += r"|x(?<![a-z].)id|last_?4|cavv|mpi\b|expir(?!es_?(?:at|in))|exp[-_]?[mdy]\w{3,4}|track[-_]?[d123]"
@@ -49,7 +49,8 @@ _SECRET = re.compile(rf"{_CODES}|{_any(_STEMS)}|^number$")
 # `name=value`, `name[part]=value`, `name: value`, `<name>value`, `"name": "value`. In JSON in JSON each quote has
 # backslashes before it, and the value ends at a quote with as many.
 _NAMED = (
-    rf"(?:{_CODES}|{_any(_STEMS)})[\w\[\]%.\0-]{{,40}}+[\\\0]{{,16}}+[\"']?+\0{{,8}}+\s?+(?:[=:]\0{{,8}}[\s\1+]?+|>)\0{{,8}}+"
+    rf"(?:{_CODES}|{_any(_STEMS)})[\w\[\]%.\0-]{{,40}}+[\\\0]{{,16}}+[\"']?+\0{{,8}}+[\s\1]{{,8}}+"
+    rf"(?:[=:]\0{{,8}}[\s\1+]{{,8}}+|(?:\w{{1,9}}=[^\s<>]{{,40}})?>)\0{{,8}}+"
     r"(?:(\\{,15}[\"'])((?s:(?!(?<!\\)\1).)+)|((?i:(?:basic|bearer|digest)[\s\1+]\0*)?[^&\s\"',}<]+))"
 )
 _FILLER = r"(?:\W{1,3}(?:is|was|code|number|no|value|of|on|the|back|entered|as|[34] digits?)){,6}"
@@ -72,7 +73,7 @@ _USUAL = re.compile(
 )
 # The usual groups once more, with any signs between them, if these are alike.
 _ALIKE = re.compile(
-    rf"(?<!\d)(?=[2-68])({_4}(?P<gap>(?:[^\dA-Za-z\r\n\0]\0*+){{1,8}})(?:{_4}(?P=gap){_4}(?P=gap)(?:{_D}){{1,4}}"
+    rf"(?<!\d)(?=[2-68])({_4}(?P<gap>(?:[^\dA-Za-z\r\n\0]\0*+|<[/A-Za-z]{{1,6}}>){{1,8}})(?:{_4}(?P=gap){_4}(?P=gap)(?:{_D}){{1,4}}"
     rf"|(?:{_D}){{6}}(?P=gap)(?:{_D}){{4,5}})(?!\d))(?:(?P=gap)(?:{_D}){{1,3}}(?!\d))?"
 )
 # How the card schemes' numbers begin, and how long they are: other numbers add up, too, but rarely fit.
@@ -82,7 +83,7 @@ _SCHEME = re.compile(
     r"|3[47]\d{13}|3(?:0[0-59]|[689]\d)\d{11,16}|35\d{14,17}|(?:5[0678]|6[37])\d{11,17}|62\d{14,17}|6\d{15}(?:\d{3})?)"
 )
 # What may come after a number: track data, or the month it expires and its code.
-_BEHIND = re.compile(r"\^[^^\r\n]{2,40}(\^[\w=;?^\0]{,80})?|[=D](\0*[0-9]){7,40}|([ \t\1/-]{1,3}\d{2,4}(?!\d)){1,3}")
+_BEHIND = re.compile(r"\^[^^\n]{2,40}(\^[\w=;?^\0]{,80})?|[=D](\0*[0-9]){7,40}|([\s\1/|:,-]{1,3}\d{2,4}(?!\.?\d)){1,3}")
 _CODE = re.compile(
     rf"(?i)%(?:25)?(?:u{_X}{{4}}|[0-7]{_X}|[C-F]{_X}(?:%(?:25)?[89AB]{_X}){{1,3}})|\\{{1,9}}(?:u{_X}{{4}}|x{_X}{{2}}|[tnrf])"
     rf"|&(?:#[0-9]{{1,7}}|#x{_X}{{1,6}}|[a-z]{{2,8}});|[^\0-\x7f]"
@@ -123,9 +124,10 @@ def mask_body(body: str) -> str:
 
 
 def is_card_number(text: str) -> bool:
-    """Whether the whole text is a card number, in one piece or in groups of four digits and more, in any script."""
+    """Whether a text is a card number, in one piece or in groups of four digits and more, or track data; any script."""
     plain = _plain(text).replace("\0", "").strip("\1 ")
-    return _adds_up(plain) and bool(re.fullmatch(r"(?:\d{4,}[\W_]+)*\d+", plain))
+    groups = re.fullmatch(r"(?:\d{4,}[\W_]+)*\d+", plain)
+    return bool(re.search(r"\d{13}(?:\^|=\d)", plain) or (groups and _adds_up(plain)))
 
 
 def redacted_text(text: str, depth: int = 0, most: int = MAX_TEXT) -> str:
@@ -166,7 +168,7 @@ def _numbers(view: str) -> list[tuple[int, int]]:
 
 
 def _adds_up(text: str) -> bool:
-    digits = re.sub(r"[\W_]", "", text).lstrip("0")
+    digits = re.sub(r"\D", "", text).lstrip("0")
     sums = digits[-1::-2] + digits[-2::-2].translate(_DOUBLED)  # Luhn's
     return bool(_SCHEME.fullmatch(digits)) and (sum(sums.encode()) - 48 * len(sums)) % 10 == 0
 
@@ -188,7 +190,10 @@ def _redacted(value: object, depth: int = 0) -> object:
     if depth > _MAX_DEPTH:
         return "[deeper]"
     if isinstance(value, Mapping):
-        return {scrub(str(n)): MASK if _SECRET.search(str(n)) else _redacted(v, depth + 1) for n, v in value.items()}
+        fields = {str(name): inner for name, inner in value.items()}
+        is_named = any(_SECRET.search(str(fields.get(name))) for name in ("name", "key"))  # {"name": "cvv", "value": 1}
+        secret = {name for name in fields if _SECRET.search(name) or (is_named and name == "value")}
+        return {scrub(n): MASK if n in secret else _redacted(v, depth + 1) for n, v in fields.items()}
     if isinstance(value, list | tuple):
         in_pieces = is_card_number("".join(str(piece) for piece in value if isinstance(piece, str | int)))
         return MASK if in_pieces else [_redacted(inner, depth + 1) for inner in value]

@@ -8,7 +8,7 @@ import re
 import shlex
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from callback.errors import ContradictionRefused, FollowUpError, OrderContradict
 from callback.log import by_proof, log
 from callback.redact import MASK, MAX_TEXT, redacted_event, redacted_text, scrub
 from callback.settings import Settings
-from callback.table import Item, Table, format_utc, parse_utc
+from callback.table import AWS_ERRORS, Item, Table, format_utc, parse_utc
 
 RETENTION = timedelta(days=90)
 # For each kind, and for proved and unproved payments apart, so that nothing that a stranger sends uses up the mails
@@ -34,7 +34,7 @@ _LINK = re.compile(r"(?<=:)(?=//)|(?<=\w\.)(?=[^\W\d]{2})")
 _KINDS = {
     "failed": ("FAILED", "Nothing tries again. Remove the cause, then run:", "replay", "list --state failed"),
     "unsaved": ("FAILED", "The failure queue keeps it. Remove the cause, then run:", "dead-letters redrive", "list"),
-    "contradicted": ("contradicted", "The payment record's order was processed. Look at it:", "show", "list"),
+    "contradicted": ("contradicted", "Notification and payment record disagree. Look at both:", "show", "list"),
     "refused": ("refused", "No retry helps. Look at what was refused:", "dead-letters list", "dead-letters list"),
     "retried": ("tried again", "Nothing to do: it is tried again. To look at it:", "show", "list"),
 }
@@ -96,7 +96,10 @@ class Reporter:
         now, limit = self.clock(), MAILS_AN_HOUR[kind]
         key = {"errorId": f"mails {by_proof(kind, row.get('checksumStatus'))} {format_utc(now)[:13]}"}
         condition = "attribute_not_exists(#sent) OR #sent < :limit"
-        count = self.table.update_if(key, {"expiresAt": _expires(now)}, condition, {"limit": limit}, add="sent")
+        count: Item = {"sent": 0}
+        # What waits for a person is mailed even where mails cannot be counted.
+        with suppress(*(AWS_ERRORS if kind == "failed" else ())):
+            count = self.table.update_if(key, {"expiresAt": _expires(now)}, condition, {"limit": limit}, add="sent")
         if not count:
             log.metric("MailsHeld")
             return

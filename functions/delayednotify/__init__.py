@@ -66,8 +66,10 @@ def _is_settled(message: dict[str, Any], app: Application) -> bool:
     try:
         with app.reporter.reported("retry", "retried", event):
             _deliver_again(event, message, app)
+    except PassError:  # the letter comes again and finds the record: then the payment record is marked
+        return _is_last_try(message, app)
     except Exception as error:  # noqa: BLE001 - one that raised would bring back the others of its batch
-        return isinstance(error, _SAVED) or (kind_of(error) == "refused" and _is_moved(message, error, app))
+        return isinstance(error, SpoiltRecord) or (kind_of(error) == "refused" and _is_moved(message, error, app))
     return True
 
 
@@ -105,6 +107,6 @@ def _is_moved(message: dict[str, Any], error: Exception, app: Application) -> bo
 def _event_of(body: str) -> object:
     try:
         letter = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return body
     return letter.get("requestPayload", letter) if isinstance(letter, dict) else letter

@@ -117,6 +117,7 @@ def test_invisible_characters_around_a_key_are_no_part_of_it(world: World, key: 
 
 
 UNSET: list[tuple[str, Any]] = [("", each) for each in ("no JSON", "[]", "{}", '{"secretKey": 5}', b"no text")]
+UNSET += [("", "[" * 60_000)]
 UNSET += [(blank, json.dumps({"secretKey": blank})) for blank in ("", " ", "\t\n", "\N{NO-BREAK SPACE}")]
 
 

@@ -95,7 +95,9 @@ def test_no_card_number_of_any_scheme_is_readable_in_any_layout(figure: Callable
     assert all(is_card_number(text) for text in [*GROUPED, *(written(CARD, d) for d in DIGITS if d != "%25253{}")])
 
 
-CODES = "CVV cvv2 CVC csc cid cvn cvd cv2 pin verification_value CAV2 secCode security-code passcode".split()
+CODES = (
+    "CVV cvv2 CVC csc cid cvn cvd cv2 pin ccv cvNumber verification_value CAV2 secCode security-code passcode".split()
+)
 CODES += ["security code", "cvx", "cv_code", "validationCode", "validation number", "CAV"]
 NAMES = """pan number token clientSecret password Authorization Set-Cookie x-api-key apiKey card card_masking last4
 expiry exp_month expYear mpi cavv xid approval_code trackData track_2_data card_pin userPIN cardCvc nameOnCard
@@ -109,6 +111,7 @@ def test_field_is_masked_by_its_name_whatever_its_value(name: str) -> None:
     inner = json.dumps({name: 'harm"less', "b": "kept"})
     texts = [
         redacted_event({"headers": {name: "harmless"}, "b": "kept"}),
+        redacted_event({"custom": [{"key": name, "value": "harmless"}], "b": "kept"}),
         mask_body(json.dumps({"deep": [{name: {"a": "harmless"}}], "b": "kept"})),
         redacted_text(json.dumps({"message": inner})),
     ]
@@ -149,7 +152,8 @@ TRACKS += [f";{CARD}=25121010000000000000?", f"{CARD}D25121010000000000000F", f'
 TOKENS = ["Authorization: Bearer planted", "Authorization: Basic planted==", "Bearer planted"]
 TOKENS += ["Cookie: a=b; session=planted", "skey_planted and tokn_planted and tok_planted", "api key: planted"]
 TOKENS += ["514950xxxxxx9007", "411111******1111 or 4111 XXXX XXXX 1111", quote("(514950xxxxxx9007)")]
-TOKENS += ["eyJhbGciOi.planted.planted_-x"]
+TOKENS += ["eyJhbGciOi.planted.planted_-x", "4111</td><td>1111</td><td>1111</td><td>1111", f"{CARD}|12|29|1010"]
+TOKENS += ["cvv   =    1010", '<cvv type="s">1010</cvv>']
 
 
 @pytest.mark.parametrize("text", [*TRACKS, quote(TRACKS[0], safe=""), *TOKENS])

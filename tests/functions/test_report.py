@@ -15,7 +15,19 @@ from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World
 from tests.support.call_purposes import purpose
 from tests.support.mails import as_text, failed
 from tests.support.recorded_calls import Call, client_error, payload
-from tests.support.steps import HOUR, ends_mailed, event, fail_pass_1, fails, hangs, signed, throttle
+from tests.support.steps import (
+    HOUR,
+    down,
+    ends_mailed,
+    event,
+    fail_pass_1,
+    fails,
+    hangs,
+    once,
+    signed,
+    throttle,
+    unreachable,
+)
 
 CARD = "4111111111111111"
 
@@ -176,3 +188,25 @@ def test_many_warnings_stay_one_line_of_bounded_length(world: World) -> None:
     assert world.sweep()["errors"] == 25
     assert len(world.log()[-1]["warnings"]) == 20
     assert len(json.dumps(world.log()[-1])) < 8000
+
+
+def test_failed_is_mailed_even_while_the_error_log_is_down(world: World) -> None:
+    """Nobody would hear of it later; what is tried again is not mailed then, since its mails cannot be counted."""
+    down(world, "CallbackErrorLogTable")
+    fail_pass_1(world)
+    assert world.mails() == []
+    world.wait(72 * HOUR)
+    world.wire.before["lambda.Invoke"] = hangs
+    fails(GaveUp, world.recheck, 1)
+    assert ends_mailed(world) == 1
+
+
+def test_contradiction_names_the_order_that_was_processed(world: World) -> None:
+    """The payment record could not be read when it was saved, and names another order at the next delivery."""
+    world.pay(orderId="ORDER-OTHER")
+    throttle(world)
+    once(world, "dynamodb.GetItem", unreachable)
+    fails(PassFailed, world.deliver)
+    world.deliver()
+    [contradicted] = [row for row in world.errors() if row["errorType"] == "OrderContradicted"]
+    assert contradicted["orderId"] == world.record()["orderId"] == ORDER

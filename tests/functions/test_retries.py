@@ -39,6 +39,18 @@ def test_letter_is_delivered_as_its_event_would_have_been(world: World, failures
     assert (world.retry(letter()), world.log()[-1]["errorType"]) == (CONSUMED, "SpoiltRecord")
 
 
+def test_letter_whose_pass_failed_comes_once_more_to_mark_the_payment(world: World) -> None:
+    """At the next delivery, which finds it saved, the payment record gets its verdict; a contradiction is reported."""
+    world.pay(orderId="ORDER-OTHER")
+    throttle(world)
+    assert world.retry(letter()) == again("0")
+    assert world.record()["passesDone"] == 0
+    assert world.retry(letter()) == CONSUMED
+    assert world.payment()["checksumStatus"] == "valid"
+    assert {row["errorType"] for row in world.errors()} == {"PassFailed", "OrderContradicted"}
+    assert len(world.passes()) == 1
+
+
 def test_timer_that_scheduler_could_not_hand_over_is_dropped(world: World) -> None:
     """The record knows about the pass and the sweep runs it: no AWS call is made."""
     with quiet_line(world, "known"):
@@ -49,6 +61,7 @@ def test_timer_that_scheduler_could_not_hand_over_is_dropped(world: World) -> No
 OTHER_BODY = letter(sample("authorized") | {"body": sample("authorized")["body"].replace("200.50", "200.5")})
 _REFUSED: dict[str, tuple[str, str, str, str]] = {
     "no JSON": ("{", "warn", "InvalidNotification", "RefusedUnproved"),
+    "too deep": ("[" * 60_000, "warn", "InvalidNotification", "RefusedUnproved"),
     "no event": (json.dumps(letter(5)), "warn", "InvalidNotification", "RefusedUnproved"),
     "no notification": (json.dumps(letter({"body": "hello"})), "warn", "InvalidNotification", "RefusedUnproved"),
     "checksum refused": (json.dumps(letter(sample("wrong-checksum"))), "reject", "ChecksumRejected", "RefusedUnproved"),
@@ -73,7 +86,7 @@ def test_what_no_retry_can_help_moves_to_the_refused_queue(
     said = {"errorType": error, "reason": row["message"]}
     assert sent["MessageAttributes"] == {n: {"DataType": "String", "StringValue": text} for n, text in said.items()}
     assert (row["errorType"], len(world.mails()), world.log()[-1][metric]) == (error, 1, 1)
-    assert row["event"] == ('"{"' if body == "{" else redacted_event(json.loads(body)["requestPayload"]))
+    assert row["event"] == redacted_event(json.loads(body)["requestPayload"] if body.endswith("}") else body)
 
 
 _UNSAVED = [("CreditCardNotifyTable", "authorized", "warn"), ("CardPaymentRecordTable", "browser-return", "warn")]
