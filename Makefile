@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .PHONY: help run up send down test check sam-local env invoke debug build preflight prove audit bench clean \
-  image redrive replay lines fuzz mutants soak outages failure-table pictures mails
+  image redrive replay lines fuzz mutants soak outages failure-table pictures
 
 BIN := .venv/bin
 EMULATOR := .venv-emulator
@@ -90,8 +90,8 @@ prove: fuzz mutants soak ## the longer checks: make fuzz [COUNT=20000], mutants 
 fuzz: .venv/installed
 	@$(LOCAL) COUNT="$${COUNT:-20000}" $(BIN)/python -m pytest --no-cov -q tests/functions/test_fuzz.py $${SEED:+--hypothesis-seed="$$SEED"}
 
-# The last four write documents.
-mutants soak outages failure-table pictures mails: .venv/installed
+# The last three write documents.
+mutants soak outages failure-table pictures: .venv/installed
 	@$(LOCAL) AWS_DEFAULT_REGION=ap-southeast-1 $(BIN)/python -m tests.support.$(subst -,_,$@) \
 	  $${ONLY:+--only="$$ONLY"} $${MINUTES:+--minutes="$$MINUTES"} $${SEED:+--seed="$$SEED"}
 
