@@ -153,8 +153,9 @@ class WatchView:
             proof = (row.checksum, "" if row.checksum == "valid" else "yellow")
             yield _cells(order, proof, str(row.next_pass), str(row.attempts_made), time, (word, STYLES[level]))
             if self.is_whole:
-                order, charge, notification = (visible(row.ids[name]) for name in ("orderId", *KEY))
-                yield Text(f"  {order}, charge {charge}\n  notification {notification}", "dim", overflow="fold")
+                whole, charge, notification = (visible(row.ids[name]) for name in ("orderId", *KEY))
+                charge = f"charge {charge}" if whole == order else f"{whole}, charge {charge}"
+                yield Text(f"  {charge}\n  notification {notification}", "dim", overflow="fold")
             if row.reason:
                 yield _line(f"  {row.reason}", "red")
             if others:

@@ -66,11 +66,13 @@ def test_terminal_shows_each_with_its_whole_ids(listed: Deployed, followups: Fol
     """Under what is late and what failed, at 80 columns; how many there are, even if that is none."""
     for number in range(10, 49):
         listed.put_waiting(f"{number}", 10)
+    listed.put_waiting("49", 10, orderId="ORDER-of-quite-some-length")
     lines = followups.in_terminal("list", "--all").lines
     assert max(map(len, lines)) <= 80
-    assert {"41 late · 1 failed", "Late  41", "Failed  1"} <= set(lines)
-    assert {f"  notification {number}" for number in (1, 3, 4, *range(10, 49))} <= set(lines)
-    assert lines.count(f"  {ORDER}, charge {CHARGE}") == 42
+    assert {"42 late · 1 failed", "Late  42", "Failed  1"} <= set(lines)
+    assert {f"  notification {number}" for number in (1, 3, 4, *range(10, 50))} <= set(lines)
+    assert f"  ORDER-of-quite-some-length, charge {CHARGE}" in lines
+    assert lines.count(f"  charge {CHARGE}") == 42
     listed.world.empty()
     assert "Nothing is late." in followups.in_terminal("list").lines
 
