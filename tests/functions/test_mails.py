@@ -13,8 +13,8 @@ from followups.cli import cli
 from local.emulator import ROOT
 from tests.support.aws import World
 from tests.support.documents import parse_command
-from tests.support.mails import SAMPLES, as_text, contradicted, failed, retried
-from tests.support.recorded_calls import refuse
+from tests.support.mails import SAMPLES, as_text, failed
+from tests.support.recorded_calls import payload, refuse
 from tests.support.steps import event, fails, message, signed, subjects, throttle
 
 CARD = "4111111111111111"
@@ -47,13 +47,14 @@ def test_mail_of_each_kind_reads_like_this(world: World, kind: str) -> None:
 
 def test_every_list_that_a_last_mail_names_is_one_that_followups_knows(world: World) -> None:
     """Each kind's last mail of the hour says where the others are."""
-    for kind, happens in (("failed", failed), ("contradicted", contradicted), ("retried", retried)):
+    others = dict.fromkeys(("retried", "contradicted", "unsaved"), "list") | {"failed": "list --state failed"}
+    for name, listed in (others | {"refused": "dead-letters list"}).items():
         with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(MAILS_AN_HOUR, kind, 1)
+            patch.setitem(MAILS_AN_HOUR, name if name in MAILS_AN_HOUR else "failed", 1)
             world.empty()
-            happens(world)
+            SAMPLES[name](world)
         _, (_, *words) = commands(world)
-        assert words == ["list", *(["--state", "failed"] if kind == "failed" else []), *STACK]
+        assert words == [*listed.split(), *STACK]
         parse_command(cli, words)
 
 
@@ -65,14 +66,17 @@ def test_mail_in_a_document_is_one_that_is_sent() -> None:
 
 
 SAFE = ["O$(reboot)'1", '<img src=x onerror=alert(1)>&amp;"', "`id` \\", "ใบสั่ง-1", "; rm /", "--help", "-x y", "a.1"]
-CHANGED = {"O\u202e1": "O 1", "O\u200b  1": "O 1", f"x{CARD}": "x[redacted]", "O" * 300: "O" * 60}
+CHANGED = {"O\u202e1": "O 1", "O\u200b  1": "O 1", f"x{CARD}": "x[redacted]", "O" * 65: "O" * 60}
 CHANGED |= {"https://evil.example/x": "https: //evil. example/x", "see www.evil.example": "see www. evil. example"}
 CHANGED |= {"ใบสั่ง" * 40: ("ใบสั่ง" * 10)[:60]}
 
 
 @pytest.mark.parametrize(
     ("order", "shown", "pasted"),
-    [*((order, order, order) for order in SAFE), *((order, shown, "n-1") for order, shown in CHANGED.items())],
+    [
+        *((order, order[:60], order) for order in [*SAFE, "O" * 64]),
+        *((order, shown, "n-1") for order, shown in CHANGED.items()),
+    ],
     ids=ascii,
 )
 def test_order_of_any_letters_is_one_short_safe_line(world: World, order: str, shown: str, pasted: str) -> None:
@@ -84,6 +88,14 @@ def test_order_of_any_letters_is_one_short_safe_line(world: World, order: str, s
     assert commands(world) == [["followups", "replay", *STACK, "--", pasted]]
     assert all(letter.isprintable() or letter == "\n" for letter in text)
     assert not re.search(r"://|\.example|4111", text)
+
+
+def test_long_texts_are_cut(world: World) -> None:
+    """To 300 letters of what happened, and of what was answered."""
+    world.wire.answers["lambda.Invoke"] = lambda _call: payload("x" * 900, error="U" * 900)
+    fails(FollowUpError, world.deliver)
+    shown = dict(re.findall(r"^(What happened: PassFailed|Answer): (.*)$", as_text(world), re.MULTILINE))
+    assert [len(text) for text in shown.values()] == [300, 300]
 
 
 def test_error_without_an_id_to_name_leads_to_the_list(world: World) -> None:

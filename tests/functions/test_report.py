@@ -53,6 +53,10 @@ def test_error_row_holds_all_that_an_engineer_needs(world: World) -> None:
     assert row["traceback"].startswith("Traceback (most recent call last):\n  File ")
     assert json.loads(row["responseData"]) == {"errorMessage": "no stock of \N{GRINNING FACE}?"}
     assert json.loads(row["event"])["requestContext"]["requestId"] == NOTIFICATION
+    world.wait(61)
+    world.wire.before["lambda.Invoke"] = hangs
+    fails(PassTimedOut, world.recheck, 1)
+    assert (world.error()["responseData"], world.error()["occurrences"]) == (row["responseData"], 2)
 
 
 def test_what_is_tried_again_is_one_row_and_one_mail_and_each_end_another(world: World) -> None:

@@ -78,6 +78,7 @@ def _update(asked: dict[str, Any]) -> SimpleNamespace:
     if text and not condition(text)(old, values):
         raise ConditionalCheckFailed(item=old)
     new = updated(asked["Key"] | old, asked["UpdateExpression"], values)
+    assert asked["Key"].items() <= new.items(), "DynamoDB refuses to change a key"
     table.put_item(new)
     return SimpleNamespace(result={"Attributes": new})
 
