@@ -214,7 +214,7 @@ def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str
 )
 @_chosen(QUEUES)
 def show(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
-    """Print letters and their events, with what is secret masked; as JSON lines into a pipe."""
+    """Print letters and their events, with secrets masked; in a pipe, as JSON lines."""
     code, output = 1, operator.output
     with Letters(operator.stack, queues or QUEUES, letters) as those:
         for letter in those:
@@ -260,8 +260,8 @@ def redrive(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, 
 def discard(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, ...], **options: Any) -> int:  # noqa: ANN401
     """Delete the letters that are named, or all of a queue, for good.
 
-    It lists them and asks; without a terminal only --yes deletes. Without --queue it is RefusedQueue, in which
-    anybody's nonsense ends. What is in FailureQueue was accepted, and is nowhere else: redrive it, if you can.
+    It lists them and asks; without a terminal only --yes deletes. The default is RefusedQueue, where what
+    anybody may have sent ends. What is in FailureQueue was accepted, and is nowhere else: redrive it, if you can.
     """
     with Letters(operator.stack, queues or (REFUSED,), letters) as those:
         return _change(operator, "discard", those).run(list(those), **options)

@@ -72,9 +72,9 @@ def chosen(operator: Operator, states: Iterable[State], asked: Mapping[str, Any]
 def command(operator: Operator, /, states: tuple[State, ...], *, unfold: bool, **asked: Any) -> int:  # noqa: ANN401
     """List the notifications that wait, or that failed.
 
-    pending is all that waits. overdue is what of it was first due more than two minutes ago, even if it runs or is
-    tried again. Both are in the order in which the sweep takes them. failed waits for a person, latest first. Without
-    --state it lists what needs somebody: overdue and failed.
+    pending is all that waits. overdue is the part that was first due more than two minutes ago, including what runs or
+    is being retried. Both are in the order in which the sweep takes them. failed waits for a person, latest first.
+    Without --state it lists what needs somebody: overdue and failed.
 
     What is done is in no list: find it with `followups show`. What the bank vouches for (checksum valid) comes before
     what it does not. On a terminal those of one cause fold into one row, with their number and the command for all.
