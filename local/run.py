@@ -149,7 +149,7 @@ def picture(rows: list[Progress], now: datetime) -> Table:
 
 def play(console: Console, stack: Stack, chosen: list[Sample], options: Options, limit: int | None) -> list[Progress]:
     """Send the samples and watch them to the end, or for `limit` seconds, and return where each is."""
-    text = f"Retries wait as long as on AWS, but the sweep comes every {SWEEP_EVERY} s."
+    text = f"Waits between retries are as long as on AWS, but the sweep comes every {SWEEP_EVERY} s."
     console.print(f"{text} What it cannot show: docs/sam-local.md\n", soft_wrap=True)
     run, failures = _Run(console, stack, chosen), options.failures + bool(options.outage)
     longest = options.delay + _PATIENCE + failures * _WAIT_AFTER_FAILURE + options.outage * 1.25
