@@ -28,10 +28,9 @@ def _execute(seconds: float, number: int) -> float:
 
     @durable.durable_execution  # type: ignore[untyped-decorator]  # its types are in .venv-bench only
     def handler(_event: Any, context: durable.DurableContext) -> None:  # noqa: ANN401 - the service's own
-        # The sleeps are ProcessPaidOrder's run time.
-        context.step(lambda _: time.sleep(seconds), name="save and pass 1")
+        context.step(lambda _: time.sleep(seconds), name="save and pass 1")  # ProcessPaidOrder's run time
         context.wait(Duration.from_seconds(60), name="60 s")
-        context.step(lambda _: time.sleep(seconds), name="pass 2")
+        context.step(lambda _: time.sleep(seconds), name="pass 2")  # again
 
     with DurableFunctionTestRunner(handler=timed(handler, billed), poll_interval=0.001) as runner:
         result = runner.run(input="null", execution_name=f"execution-{number}")

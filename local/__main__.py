@@ -25,7 +25,7 @@ Next:
   make send                 a notification, as Notify sends it: [EVENT=] [COUNT=]
   followups watch --local   what waits and what is done, live; or: list, show, board
   make invoke               a function in a container; make debug: in a debugger
-  eval "$(make -s env)"     leads this shell, and any AWS tool in it, here
+  eval "$(make -s env)"     points this shell and its AWS tools at it
   make down                 ends it"""
 
 
@@ -110,7 +110,10 @@ def _number(text: str) -> int:
 def _in_container(console: Console, arguments: argparse.Namespace) -> int:
     # Imported only here: the SAM CLI and the engine's client take as long as all else together.
     containers: Any = import_module("local.containers")
-    return int(getattr(containers, arguments.command)(console, arguments))
+    try:
+        return int(getattr(containers, arguments.command)(console, arguments))
+    except containers.engine.DockerException as error:
+        raise StackError(f"the container engine failed: {error}") from error
 
 
 COMMANDS = {one.__name__: one for one in (run, up, down, env, send)}

@@ -81,10 +81,7 @@ class Engine:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise StackError((done.stdout + done.stderr)[-1500:].strip())
-            try:
-                self.client.images.build(path=folder, tag=STAND_IN, rm=True)
-            except DockerException as error:
-                raise StackError(f"{STAND_IN} cannot be built: {error}") from error
+            self.client.images.build(path=folder, tag=STAND_IN, rm=True)
         # The SAM CLI adds its emulator to an image once, and would go on using that.
         repository = STAND_IN.partition(":")[0]
         tags = [tag for image in self.client.images.list(name=repository) for tag in image.tags]

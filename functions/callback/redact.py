@@ -50,7 +50,7 @@ _SECRET = re.compile(rf"{_CODES}|{_any(_STEMS)}|^number$")
 # backslashes before it, and the value ends at a quote with as many.
 _NAMED = (
     rf"(?:{_CODES}|{_any(_STEMS)})[\w\[\]%.\0-]{{,40}}+[\\\0]{{,16}}+[\"']?+\0{{,8}}+[\s\1]{{,8}}+"
-    rf"(?:[=:]\0{{,8}}[\s\1+]{{,8}}+|(?:\w{{1,9}}=[^\s<>]{{,40}})?>)\0{{,8}}+"
+    rf"(?:[=:]\0{{,8}}[\s\1+]{{,8}}+|(?:\w{{1,9}}\s?=[^<>]{{,60}})?>)\0{{,8}}+"
     r"(?:(\\{,15}[\"'])((?s:(?!(?<!\\)\1).)+)|((?i:(?:basic|bearer|digest)[\s\1+]\0*)?[^&\s\"',}<]+))"
 )
 _FILLER = r"(?:\W{1,3}(?:is|was|code|number|no|value|of|on|the|back|entered|as|[34] digits?)){,6}"
@@ -73,7 +73,8 @@ _USUAL = re.compile(
 )
 # The usual groups once more, with any signs between them, if these are alike.
 _ALIKE = re.compile(
-    rf"(?<!\d)(?=[2-68])({_4}(?P<gap>(?:[^\dA-Za-z\r\n\0]\0*+|<[/A-Za-z]{{1,6}}>){{1,8}})(?:{_4}(?P=gap){_4}(?P=gap)(?:{_D}){{1,4}}"
+    rf"(?<!\d)(?=[2-68])({_4}(?P<gap>(?:[^\dA-Za-z\r\n\0]\0*+|<[/A-Za-z ]{{1,6}}>){{1,8}})"
+    rf"(?:{_4}(?P=gap){_4}(?P=gap)(?:{_D}){{1,4}}"
     rf"|(?:{_D}){{6}}(?P=gap)(?:{_D}){{4,5}})(?!\d))(?:(?P=gap)(?:{_D}){{1,3}}(?!\d))?"
 )
 # How the card schemes' numbers begin, and how long they are: other numbers add up, too, but rarely fit.
@@ -83,7 +84,7 @@ _SCHEME = re.compile(
     r"|3[47]\d{13}|3(?:0[0-59]|[689]\d)\d{11,16}|35\d{14,17}|(?:5[0678]|6[37])\d{11,17}|62\d{14,17}|6\d{15}(?:\d{3})?)"
 )
 # What may come after a number: track data, or the month it expires and its code.
-_BEHIND = re.compile(r"\^[^^\n]{2,40}(\^[\w=;?^\0]{,80})?|[=D](\0*[0-9]){7,40}|([\s\1/|:,-]{1,3}\d{2,4}(?!\.?\d)){1,3}")
+_BEHIND = re.compile(r"\^[^^\n]{2,40}(\^[\w=;?^\0]{,80})?|[=D](\0*\d){7,40}|([\s\1/|:;,-]{1,3}\d{2,4}(?!\.?\d)){1,3}")
 _CODE = re.compile(
     rf"(?i)%(?:25)?(?:u{_X}{{4}}|[0-7]{_X}|[C-F]{_X}(?:%(?:25)?[89AB]{_X}){{1,3}})|\\{{1,9}}(?:u{_X}{{4}}|x{_X}{{2}}|[tnrf])"
     rf"|&(?:#[0-9]{{1,7}}|#x{_X}{{1,6}}|[a-z]{{2,8}});|[^\0-\x7f]"
@@ -126,8 +127,8 @@ def mask_body(body: str) -> str:
 def is_card_number(text: str) -> bool:
     """Whether a text is a card number, in one piece or in groups of four digits and more, or track data; any script."""
     plain = _plain(text).replace("\0", "").strip("\1 ")
-    groups = re.fullmatch(r"(?:\d{4,}[\W_]+)*\d+", plain)
-    return bool(re.search(r"\d{13}(?:\^|=\d)", plain) or (groups and _adds_up(plain)))
+    is_track = any(re.match(r"\^|[=D]\d", plain[end:]) for _, end in _numbers(plain))
+    return is_track or (bool(re.fullmatch(r"(?:\d{4,}[\W_]+)*\d+", plain)) and _adds_up(plain))
 
 
 def redacted_text(text: str, depth: int = 0, most: int = MAX_TEXT) -> str:
@@ -191,8 +192,9 @@ def _redacted(value: object, depth: int = 0) -> object:
         return "[deeper]"
     if isinstance(value, Mapping):
         fields = {str(name): inner for name, inner in value.items()}
-        is_named = any(_SECRET.search(str(fields.get(name))) for name in ("name", "key"))  # {"name": "cvv", "value": 1}
-        secret = {name for name in fields if _SECRET.search(name) or (is_named and name == "value")}
+        # Also `value` of `{"name": "cvv", "value": "123"}`.
+        is_named = any(_SECRET.search(str(v)) for n, v in fields.items() if n.lower() in {"name", "key"})
+        secret = {n for n in fields if _SECRET.search(n) or (is_named and n.lower() == "value")}
         return {scrub(n): MASK if n in secret else _redacted(v, depth + 1) for n, v in fields.items()}
     if isinstance(value, list | tuple):
         in_pieces = is_card_number("".join(str(piece) for piece in value if isinstance(piece, str | int)))

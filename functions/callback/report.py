@@ -34,7 +34,7 @@ _LINK = re.compile(r"(?<=:)(?=//)|(?<=\w\.)(?=[^\W\d]{2})")
 _KINDS = {
     "failed": ("FAILED", "Nothing tries again. Remove the cause, then run:", "replay", "list --state failed"),
     "unsaved": ("FAILED", "The failure queue keeps it. Remove the cause, then run:", "dead-letters redrive", "list"),
-    "contradicted": ("contradicted", "Notification and payment record disagree. Look at both:", "show", "list"),
+    "contradicted": ("contradicted", "Bank and payment record disagree. To see what was processed:", "show", "list"),
     "refused": ("refused", "No retry helps. Look at what was refused:", "dead-letters list", "dead-letters list"),
     "retried": ("tried again", "Nothing to do: it is tried again. To look at it:", "show", "list"),
 }
@@ -93,12 +93,12 @@ class Reporter:
 
     @log.unimportant("mail")
     def _mail(self, kind: str, row: Item, logged: Item) -> None:
-        now, limit = self.clock(), MAILS_AN_HOUR[kind]
-        key = {"errorId": f"mails {by_proof(kind, row.get('checksumStatus'))} {format_utc(now)[:13]}"}
+        now, limit, budget = self.clock(), MAILS_AN_HOUR[kind], by_proof(kind, row.get("checksumStatus"))
+        key = {"errorId": f"mails {budget} {format_utc(now)[:13]}"}
         condition = "attribute_not_exists(#sent) OR #sent < :limit"
         count: Item = {"sent": 0}
-        # What waits for a person is mailed even where mails cannot be counted.
-        with suppress(*(AWS_ERRORS if kind == "failed" else ())):
+        # A proved payment that waits for a person is mailed even where mails cannot be counted.
+        with suppress(*(AWS_ERRORS if budget == "failed" else ())):
             count = self.table.update_if(key, {"expiresAt": _expires(now)}, condition, {"limit": limit}, add="sent")
         if not count:
             log.metric("MailsHeld")

@@ -115,7 +115,7 @@ def read(stream: int) -> bytes:
 def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     """A stack that is up, in which something waits for each command; preflight finds what it lacked before."""
     folder = tmp_path_factory.mktemp("checkout")
-    # Where whoever started the tests ignores Ctrl-C, the program would, too.
+    # A program that is started where Ctrl-C is ignored ignores it, too.
     before_all = signal.signal(signal.SIGINT, signal.default_int_handler)
     build()
     started = emulator.start(sweep_every=86_400)  # what is overdue is the tests' own

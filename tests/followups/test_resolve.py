@@ -57,5 +57,5 @@ def test_what_goes_on_by_itself_is_left(
 
 
 def test_reason_is_not_empty(followups: Followups) -> None:
-    """Exit 2: whoever reads the record later has to know why."""
+    """Exit 2: those who read the record later have to know why."""
     assert "--reason needs a text" in followups("resolve", ORDER, "--reason", " ", code=2).err

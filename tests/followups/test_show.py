@@ -183,7 +183,7 @@ def test_spoilt_pass_is_shown_with_its_fault(deployed: Deployed, followups: Foll
 def test_cause_that_process_paid_order_gave_is_shown(
     deployed: Deployed, followups: Followups, answer: object, says: str
 ) -> None:
-    """What it answered, JSON or not, without its stack trace; and whether somebody was told: SES was throttled."""
+    """What it answered, JSON or not, without its stack trace; and that no mail was sent: SES was throttled."""
     deployed.world.wire.before["ses.SendEmail"] = refuse("Throttling")
     deployed.functions[PROCESS] = lambda _call: payload(answer, error="Unhandled")
     with pytest.raises(Exception, match="ProcessPaidOrder failed"):

@@ -172,6 +172,7 @@ BODIES = ("hello", "", " \ufeff", "[1]", '"text"', "\ud800")
 IDS: tuple[object, ...] = (..., " ", "\ufeff", "c\nd", "c" * 2049, "อ" * 683, "\ud800", [], True)
 ORDERS: tuple[object, ...] = (..., None, "", "\u200b", [], "o\nd", "o" * 2049)
 CARDS = ("4111111111111111", "5555-5555-5555-4444", 378282246310005, "0004111111111111111", "4111:1111:1111:1111")
+TRACKS = ("%B4111111111111111^DOE", "4111111111111111=2512", "B5555555555554444D25")
 BAD: list[tuple[str, Any]] = [
     ("event", []),
     ("event", "text"),
@@ -184,8 +185,8 @@ BAD: list[tuple[str, Any]] = [
     ("body", event(base64.b64encode(b"\xff\xfe").decode(), isBase64Encoded=True)),
     ("body", event("&".join(f"f{n}=1" for n in range(101)), headers=FORM)),
     ("id", event("status=true", headers=FORM)),
-    *(("id", event(message(id=bad))) for bad in (*IDS, *CARDS)),
-    *(("reference_order", event(message(reference_order=bad))) for bad in (*ORDERS, *CARDS)),
+    *(("id", event(message(id=bad))) for bad in (*IDS, *CARDS, *TRACKS)),
+    *(("reference_order", event(message(reference_order=bad))) for bad in (*ORDERS, *CARDS, *TRACKS)),
     ("reference_order", event(f"objectId={CHARGE}", headers=FORM)),
 ]
 

@@ -11,7 +11,7 @@ from callback import errors, report
 from callback.errors import FollowUpError, GaveUp, InvalidNotification, PassFailed, PassTimedOut
 from callback.report import kind_of
 from callback.table import format_utc
-from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World
+from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample
 from tests.support.call_purposes import purpose
 from tests.support.mails import as_text, failed
 from tests.support.recorded_calls import Call, client_error, payload
@@ -194,15 +194,17 @@ def test_many_warnings_stay_one_line_of_bounded_length(world: World) -> None:
     assert len(json.dumps(world.log()[-1])) < 8000
 
 
-def test_failed_is_mailed_even_while_the_error_log_is_down(world: World) -> None:
-    """Nobody would hear of it later; what is tried again is not mailed then, since its mails cannot be counted."""
+@pytest.mark.parametrize(("sent", "mails"), [("authorized", 1), ("wrong-checksum", 0)])
+def test_failed_is_mailed_even_while_the_error_log_is_down(world: World, sent: str, mails: int) -> None:
+    """Nobody would hear of a proved payment later; of all else no mail goes out that cannot be counted."""
     down(world, "CallbackErrorLogTable")
-    fail_pass_1(world)
+    fail_pass_1(world, sample(sent))
     assert world.mails() == []
     world.wait(72 * HOUR)
     world.wire.before["lambda.Invoke"] = hangs
-    fails(GaveUp, world.recheck, 1)
-    assert ends_mailed(world) == 1
+    [record] = world.rows("CREDIT_CARD_NOTIFY_TABLE")
+    fails(GaveUp, world.recheck, 1, **{name: record[name] for name in ("chargeId", "notificationId", "orderId")})
+    assert ends_mailed(world) == mails
 
 
 def test_contradiction_names_the_order_that_was_processed(world: World) -> None:

@@ -73,7 +73,7 @@ _REFUSED: dict[str, tuple[str, str, str, str]] = {
 def test_what_no_retry_can_help_moves_to_the_refused_queue(
     world: World, body: str, policy: str, error: str, metric: str
 ) -> None:
-    """Its body as it came, whoever typed it, with error and reason as attributes; reported once, and consumed."""
+    """Its body as it came, even typed by hand, with error and reason as attributes; reported once, and consumed."""
     world.wire.answers["sqs.SendMessage"] = lambda _call: {"MessageId": "1"}
     world.deliver()
     world.cold_start(CHECKSUM_POLICY=policy)

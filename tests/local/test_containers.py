@@ -10,10 +10,12 @@ import re
 import shutil
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Collection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from docker.errors import APIError
@@ -22,6 +24,7 @@ from samcli.local.docker.lambda_debug_settings import LambdaDebugSettings
 from samtranslator.translator.transform import transform
 
 from local import containers, engine
+from local.__main__ import COMMANDS
 from local.containers import DEBUG_PORT, IMAGE, SamLocal, debugging, derive
 from local.emulator import ARCHITECTURE, ROOT, Emulator, StackError, leave_account
 from local.engine import STAND_IN, Engine
@@ -88,6 +91,13 @@ def test_engine_is_named_and_its_gateway_found(
     version = {"Version": "1.2", "Components": [{"Name": kind}, {"Name": "runc"}]}
     one = an_engine(version=lambda: version, networks=SimpleNamespace(list=lambda: networks))
     assert (one.name, one.address) == found
+
+
+def test_engine_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in the middle of a command, as when its daemon ends."""
+    monkeypatch.setattr(containers, "invoke", Mock(side_effect=APIError("the daemon is gone")))
+    with pytest.raises(StackError, match="the container engine failed: the daemon is gone"):
+        COMMANDS["invoke"](QUIET, Namespace(command="invoke"))
 
 
 # --- which image ---
