@@ -12,13 +12,14 @@ from tests.functions.test_strangers import ALL, MINUTE, play, posts
 from tests.support.aws import World, worlds
 from tests.support.fault_scenarios import SCENARIOS, Story
 from tests.support.outages import outage
-from tests.template.test_template import ALARMS, FUNCTIONS, QUEUES, RESOURCES, properties
+from tests.template.test_template import ALARMS, FUNCTIONS, QUEUES, of_type, properties
 
 WIDGETS: list[dict[str, Any]] = json.loads(properties("Dashboard")["DashboardBody"])["widgets"]
-QUERIES = {n: r["Properties"] for n, r in RESOURCES.items() if r["Type"] == "AWS::Logs::QueryDefinition"}
-# Words of the query language, and fields that CloudWatch adds.
-_WORDS = set("fields filter sort stats limit by as desc and in count latest pct max bin ispresent or".split())
-_OWN = {"@timestamp"}
+QUERIES = of_type("AWS::Logs::QueryDefinition")
+# Words of the query language, and a field that CloudWatch adds.
+_WORDS = set(
+    "@timestamp fields filter sort stats limit by as desc and in count latest pct max bin ispresent or".split()
+)
 DOWN = "CreditCardNotifyTable CardPaymentRecordTable CallbackErrorLogTable SES Scheduler".split()
 DOWN += ["order table", "Secrets Manager"]
 RECORD_FAILS = ("DelayedNotify", "record the failed pass", 0)
@@ -99,17 +100,18 @@ def test_cost_is_calculated_with_the_prices_of_the_architecture() -> None:
 @pytest.mark.parametrize("name", QUERIES)
 def test_saved_query_asks_for_what_the_logs_hold(lines: list[dict[str, Any]], name: str) -> None:
     """Each field of a saved query is in some line, and each filter finds at least one."""
-    query = re.sub(r'"[^"]*"|\.\d', "", QUERIES[name]["QueryString"])
-    aliases = set(re.findall(r" as (\w+)", query))
-    asked = set(re.findall(r"@?[A-Za-z]\w*", re.sub(r"\d\w*", "", query))) - _WORDS - aliases
-    assert asked <= {field for line in lines for field in line} | _OWN
-    level = re.search(r'level = "(\w+)"', QUERIES[name]["QueryString"])
+    text = QUERIES[name]["QueryString"]
+    words = set(re.findall(r"@?[A-Za-z]\w*", re.sub(r'"[^"]*"|\d\w*', "", text)))
+    asked = words - _WORDS - set(re.findall(r" as (\w+)", text))
+    assert asked <= {field for line in lines for field in line}
+    level = re.search(r'level = "(\w+)"', text)
     assert level is None or any(line["level"] == level[1] for line in lines)
 
 
-def test_saved_queries_read_the_logs_of_the_functions_and_carry_the_branch() -> None:
-    """In a folder of the branch's own."""
+def test_saved_queries_read_the_functions_logs_in_a_folder_of_the_branch() -> None:
+    """Those of all functions and no other, and each query has a name of its own."""
     groups = {properties(f"{function}LogGroup")["LogGroupName"] for function in FUNCTIONS}
     assert {group for query in QUERIES.values() for group in query["LogGroupNames"]} == groups
-    assert all(query["Name"].startswith("payment3-follow-up-dev/") for query in QUERIES.values())
-    assert len({query["Name"] for query in QUERIES.values()}) == len(QUERIES)
+    names = {query["Name"] for query in QUERIES.values()}
+    assert len(names) == len(QUERIES)
+    assert all(name.startswith("payment3-follow-up-dev/") for name in names)
