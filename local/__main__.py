@@ -19,6 +19,8 @@ from local.run import SWEEP_EVERY, play, send_and_wait
 from local.samples import EVENTS, EventError, read_sample, samples
 from local.stack import FUNCTIONS, KEPT, Options, end_kept, kept, must_be_kept, running
 
+# The exit code is theirs even where Python drops the exception, as in a finaliser.
+_signals: list[int] = []
 _ERRORS = (EventError, StackError, OSError, ClientError, BotoCoreError)
 _NEXT = """
 Next:
@@ -36,19 +38,24 @@ def main() -> int:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # where an encoding lacks our marks
     emulator.STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
     arguments, console = _parse(), Console(highlight=False, soft_wrap=False)
-    # Each ends by an exception, so that what was started is stopped. A job in the background ignores SIGINT otherwise.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for ended in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ended, lambda number, _: sys.exit(128 + number))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a job in the background ignores SIGINT otherwise
+        signal.signal(number, _end)
     try:
-        return COMMANDS[arguments.command](console, arguments)
+        code = COMMANDS[arguments.command](console, arguments)
     except _ERRORS as error:
         text = "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
         Console(stderr=True).print(text, style="red", highlight=False, markup=False, soft_wrap=True)
-        return 2
+        code = 2
     except KeyboardInterrupt:
         console.print("stopped; nothing is left running")
-        return 130
+        code = 130
+    return 128 + _signals[0] if _signals else code
+
+
+def _end(number: int, _frame: object) -> None:
+    # By an exception, so that what was started is stopped.
+    _signals.append(number)
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
 def run(console: Console, arguments: argparse.Namespace) -> int:
