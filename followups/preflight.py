@@ -1,17 +1,17 @@
 """`followups preflight`: what CloudFormation cannot check, and a deployment would fail of later. It only reads."""
 
-import re
-import shlex
-import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import click
-import yaml
 from botocore import xform_name
+from samcli.cli.types import CfnParameterOverridesType
+from samcli.commands._utils.template import get_template_data
+from samcli.lib.config.exceptions import SamConfigVersionException
+from samcli.lib.config.samconfig import SamConfig, SamConfigFileReadException
 
 from callback.checksum import merchant_keys
 from callback.table import AWS_ERRORS
@@ -33,7 +33,7 @@ _OF_MAILS = ("ses:GetAccount", "ses:GetEmailIdentity")
 _OF_ALL = ("sts:GetCallerIdentity", "cloudformation:DescribeStacks")
 PERMISSIONS = (*_OF_ALL, *_OF_TABLES, "lambda:GetFunctionConfiguration", "secretsmanager:GetSecretValue", *_OF_MAILS)
 _NOT_FOUND = ("ResourceNotFoundException", "NotFoundException")
-_ASSIGNED = re.compile(r'(?:ParameterKey=)?([A-Za-z0-9]+)(?:,ParameterValue)?=("?)(.*)\2', re.DOTALL)
+_OVERRIDES = CfnParameterOverridesType()  # quotes, white space and long forms, as the SAM CLI reads them
 
 
 class Unanswered(Exception):
@@ -173,19 +173,12 @@ def _compared(what: str, found: str, expected: str) -> Found:
     return level, f"its {what}: {found}; expected {expected} → {_TODO[what.partition(' ')[0]]}"
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads a template without its short forms."""
-
-
-_Loader.add_multi_constructor("!", lambda *_: None)
-
-
 def read_template(file: Path) -> tuple[dict[str, str], Item]:
     """Return the defaults of a template's parameters, and its resources."""
     try:
-        template = _Loader(file.read_text()).get_single_data()
+        template = get_template_data(file)
         defaults = {name: str(about.get("Default", "")) for name, about in template["Parameters"].items()}
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
+    except (OSError, KeyError, TypeError, AttributeError) as error:
         raise click.ClickException(f"{file} is no template: {error}") from error
     return defaults, template.get("Resources", {})
 
@@ -201,31 +194,15 @@ class Environment(NamedTuple):
 def read_environment(file: Path, name: str) -> Environment:
     """Read an environment of samconfig.toml as `sam deploy --config-env NAME` does."""
     try:
-        content = tomllib.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise click.ClickException(f"{file} cannot be read: {error}") from error
-    if name not in content:
-        known = ", ".join(key for key, value in content.items() if isinstance(value, dict))
-        raise click.ClickException(f"{file} has no environment {name}; it has {known}")
-    options: dict[str, Any] = {}
-    for command in ("global", "deploy"):
-        options |= content[name].get(command, {}).get("parameters", {})
+        config = SamConfig(file.parent, file.name)
+    except (OSError, SamConfigFileReadException, SamConfigVersionException) as error:
+        raise click.ClickException(f"{file} cannot be read: {error.args[0]}") from error
+    if name not in (known := config.get_stage_configuration_names()):
+        raise click.ClickException(f"{file} has no environment {name}; it has {', '.join(known) or 'none'}")
+    options = config.get_all(["deploy"], "parameters", name)
     session = {f"{key}_name": str(options[key]) for key in ("profile", "region") if options.get(key)}
-    overrides = options.get("parameter_overrides", [])
-    if isinstance(overrides, Mapping):
-        overrides = [f"{key}={value}" for key, value in overrides.items()]
-    words = shlex.split(overrides) if isinstance(overrides, str) else map(str, overrides)
-    return Environment(str(options.get("stack_name", "")), assigned(words), session)
-
-
-def assigned(texts: Iterable[str]) -> dict[str, str]:
-    """Read `Name=Value`, or the long form that CloudFormation's own tools take."""
-    values = {}
-    for text in texts:
-        if not (found := _ASSIGNED.fullmatch(text)):
-            raise click.ClickException(f"{text!r} is no parameter: Name=Value")
-        values[found[1]] = found[3]
-    return values
+    given = _OVERRIDES.convert(options.get("parameter_overrides"), None, None)
+    return Environment(str(options.get("stack_name", "")), given, session)
 
 
 @manual(
@@ -248,7 +225,7 @@ def command(operator: Operator, config_env: str, parameters: tuple[str, ...], co
     environment = read_environment(config_file, config_env)
     if not (name := operator.given.get("stack") or environment.stack):
         raise click.ClickException(f"{config_file} gives {config_env} no stack_name: name the stack (--stack)")
-    given = {**environment.given, **assigned(parameters)}
+    given = {**environment.given, **_OVERRIDES.convert(parameters, None, None)}
     account = operator.stack.account
     # Like `sam deploy`: samconfig.toml's profile and region win over the environment, an option over both.
     named = dict(account.session) if account.endpoint_url else {**environment.session, **account.session}

@@ -255,31 +255,34 @@ def test_what_is_not_given_remains_as_deployed(account: Account) -> None:
 @pytest.mark.parametrize(
     "overrides",
     [
-        '["Branch=x", "ErrorMailTo=a@b.c, d@e.f", "AlarmTopicArn="]',
-        "\"Branch=x ErrorMailTo='a@b.c, d@e.f' AlarmTopicArn=\"",
+        '["Branch=x", "ErrorMailTo=\'a@b.c, d@e.f\'", "AlarmTopicArn=\'\'"]',
+        "\"Branch=x ErrorMailTo='a@b.c, d@e.f' AlarmTopicArn=''\"",
         '{ Branch = "x", ErrorMailTo = "a@b.c, d@e.f", AlarmTopicArn = "" }',
-        '["ParameterKey=Branch,ParameterValue=x", "ErrorMailTo=\\"a@b.c, d@e.f\\"", "AlarmTopicArn="]',
+        '["ParameterKey=Branch,ParameterValue=x", "ErrorMailTo=\\"a@b.c, d@e.f\\"", "AlarmTopicArn=\'\'"]',
     ],
 )
 def test_every_form_of_overrides_is_read(tmp_path: Path, overrides: str) -> None:
     """A list, a text, a table, and the long form, as SAM takes them; profile and region, too."""
     config = tmp_path / "samconfig.toml"
-    text = '[a.global.parameters]\nregion = "eu-west-1"\nstack_name = "s"\n[a.deploy.parameters]\nprofile = "shop"\n'
-    config.write_text(f"{text}parameter_overrides = {overrides}\n")
+    place = 'region = "eu-west-1"\nstack_name = "s"\n[a.deploy.parameters]\nprofile = "shop"'
+    config.write_text(f"version = 0.1\n[a.global.parameters]\n{place}\nparameter_overrides = {overrides}\n")
     given = {"Branch": "x", "ErrorMailTo": "a@b.c, d@e.f", "AlarmTopicArn": ""}
     assert read_environment(config, "a") == ("s", given, {"region_name": "eu-west-1", "profile_name": "shop"})
+
+
+EMPTY = "version = 0.1\n[default.deploy]"
 
 
 @pytest.mark.parametrize(
     ("files", "options", "says"),
     [
-        ([], "", "samconfig.toml cannot be read"),
+        ([], "", "has no environment default; it has none"),
         (["["], "", "samconfig.toml cannot be read"),
         (["version = 0.1\n[prod.deploy]"], "", "has no environment default; it has prod"),
-        (["[default.deploy]"], "", "gives default no stack_name: name the stack"),
-        (["[default.deploy]"], "--stack s --parameter Branch", "'Branch' is no parameter: Name=Value"),
-        (["[default.deploy]"], "--stack s", "template.yaml is no template"),
-        (["[default.deploy]", "5"], "--stack s", "template.yaml is no template"),
+        ([EMPTY], "", "gives default no stack_name: name the stack"),
+        ([EMPTY], "--stack s --parameter Branch", "Branch is not a valid format"),
+        ([EMPTY], "--stack s", "Template file not found at template.yaml"),
+        ([EMPTY, "5"], "--stack s", "template.yaml is no template"),
     ],
 )
 def test_files_that_cannot_be_read_are_exit_code_2(
@@ -298,7 +301,9 @@ def test_place_is_the_one_that_sam_would_deploy_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
 ) -> None:
     """An option, else samconfig.toml's profile and region, else the environment."""
-    (tmp_path / "samconfig.toml").write_text('[default.deploy.parameters]\nstack_name = "s"\nregion = "eu-west-1"')
+    (tmp_path / "samconfig.toml").write_text(
+        'version = 0.1\n[default.deploy.parameters]\nstack_name = "s"\nregion = "eu-west-1"'
+    )
     (tmp_path / "template.yaml").write_text("Parameters: {}")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(boto3, "Session", _Session)

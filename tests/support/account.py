@@ -55,8 +55,10 @@ class Account:
     def run(self, *arguments: str) -> int:
         """Run preflight on the environment `test` of a samconfig.toml that gives what is `given`."""
         config = self.folder / "samconfig.toml"
-        overrides = json.dumps([f"{name}={value}" for name, value in self.given.items()])
-        config.write_text(f'[test.deploy.parameters]\nstack_name = "{STACK}"\nparameter_overrides = {overrides}\n')
+        overrides = json.dumps([f'{name}="{value}"' for name, value in self.given.items()])
+        config.write_text(
+            f'version = 0.1\n[test.deploy.parameters]\nstack_name = "{STACK}"\nparameter_overrides = {overrides}\n'
+        )
         files = ("--config-file", str(config), "--template", str(ROOT / "template.yaml"))
         with self.wire:
             return main(["preflight", "--config-env", "test", *files, *arguments])
