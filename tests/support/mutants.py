@@ -1,8 +1,8 @@
 """`make mutants`: which faults in the code that carries the promise would no test notice?
 
 The tests are collected and run once; then each mutant runs in a process forked off from there, so that it costs no
-start. It gets the tests that came through its function, the quickest first, until one fails. What none notices is in
-survivors.toml, with the reason. Needs Python 3.12.
+start. It gets the tests that came through its function until one fails: first those that noticed others of its module,
+then the quickest. What none notices is in survivors.toml, with the reason. Needs Python 3.12.
 """
 
 import argparse
@@ -32,8 +32,8 @@ MODULES = "record passes sweep delayednotify recheck timer processor checksum er
 TESTS = "checksum flow mails notification redact redirect report retries schedule settled_orders sweep waits".split()
 FUNCTIONS = ROOT / "functions"
 LISTED = ROOT / "tests" / "project" / "survivors.toml"
-# How the process of a mutant ends.
-SURVIVED, NOTICED, NOT_TRIED = range(3)
+# How the process of a mutant ends. From NOTICED on: by which of its tests, as far as an exit status can count.
+SURVIVED, NOT_TRIED, CRASHED, NOTICED = range(4)
 SECONDS = 300  # a mutant that never ends is noticed by this
 _MONITORING: Any = getattr(sys, "monitoring", None)  # of Python 3.12: it can watch single functions
 _OPTIONS = ["-q", "-s", "--no-header", "--no-summary", "--tb=native", "-p", "no:cacheprovider", "-p", "no:xdist"]
@@ -47,6 +47,7 @@ class Runner:
         self._modules, self._known = modules, known
         self.made, self.survived, self.wrong = Counter[str](), Counter[str](), list[str]()
         self._took: dict[Any, float] = {}
+        self._noticed = Counter[Any]()  # by test, in the module at hand
         # By the function that a test came through.
         self._tests = defaultdict[tuple[str, str | None], list[Any]](list)
 
@@ -84,36 +85,45 @@ class Runner:
             pytest.exit(f"{item.nodeid} fails without a mutant", returncode=2)
 
     def _run_module(self, name: str) -> None:
-        running, ended = dict[int, str](), defaultdict[int, list[str]](list)
+        running, ended = dict[int, tuple[str, list[Any]]](), defaultdict[int, list[str]](list)
         workers = os.cpu_count() or 1
+        self._noticed.clear()
         for mutant in chain(mutants(source_of(name), name), repeat(None, workers)):
             if running and (mutant is None or len(running) == workers):
                 process, status = os.wait()
-                ended[os.waitstatus_to_exitcode(status)].append(running.pop(process))
+                tried, tests = running.pop(process)
+                code = os.waitstatus_to_exitcode(status)
+                self._noticed.update(tests[code - NOTICED : code - NOTICED + 1] if code >= NOTICED else [])
+                ended[code].append(tried)
                 print(".", end="", flush=True)
             if mutant:
-                running[self._forked(mutant, name)] = mutant.name
+                tests = self._tests_for(mutant, name)
+                running[self._forked(mutant, name, tests)] = mutant.name, tests
         wrong = judged(name, ended[SURVIVED], self._known) + [f"  NOT TRIED: {mutant}" for mutant in ended[NOT_TRIED]]
         self.made[name], self.survived[name] = sum(map(len, ended.values())), len(ended[SURVIVED])
         self.wrong += wrong
         print("\n".join(["", score(name, self.made[name], self.survived[name]), *wrong]), flush=True)
 
-    def _forked(self, mutant: Mutant, name: str) -> int:
+    def _tests_for(self, mutant: Mutant, name: str) -> list[Any]:
+        # What is outside functions, or runs at the import alone, may matter anywhere.
+        through = self._tests.get((name, mutant.function)) or self._took
+        return sorted(through, key=lambda test: (-self._noticed[test], self._took[test]))
+
+    def _forked(self, mutant: Mutant, name: str, tests: list[Any]) -> int:
         if process := os.fork():
             return process
-        through = self._tests.get((name, mutant.function))
-        status = NOT_TRIED if through else NOTICED  # by an import that fails
+        status = NOT_TRIED if (inside := (name, mutant.function) in self._tests) else CRASHED  # by an import that fails
         try:
             os.dup2(os.open(os.devnull, os.O_RDWR), 1)
             os.dup2(1, 2)
             signal.alarm(SECONDS)
             module = next(sys.modules[full] for full in (f"callback.{name}", name) if full in sys.modules)
-            # What is outside functions, or runs at the import alone, may matter anywhere.
-            install(mutant.code(name), module, self._functions if through else [])
-            status = NOTICED
-            for item, following in pairwise([*sorted(through or self._took, key=self._took.__getitem__), None]):
+            install(mutant.code(name), module, self._functions if inside else [])
+            status = CRASHED
+            for index, (item, following) in enumerate(pairwise([*tests, None])):
                 _run(item, following)
                 if self._session.testsfailed:
+                    status = min(NOTICED + index, 255)
                     break
             else:
                 status = SURVIVED
