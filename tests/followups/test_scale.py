@@ -1,9 +1,8 @@
-"""100,000 records, 1,000 of them FAILED of three causes, 50 messages in a queue: the tools answer in two seconds."""
+"""1,000 failed notifications of three causes, and 50 messages in a queue: the tools answer in two seconds."""
 
 import re
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -12,61 +11,43 @@ from followups.board import HOST, application
 from followups.stack import FAILURE
 from followups.watch import Poller
 from tests.followups.conftest import Followups
-from tests.support.aws import CHARGE
 from tests.support.deployed import Deployed
 from tests.support.recorded_calls import Answer, Call
 
 CAUSES = {"PassFailed: out of stock": 700, "GaveUp: pass 2 did not answer": 250, "OrderUnsettled: PENDING": 50}
-KEYS = ("chargeId", "notificationId", "failedShard", "failedAt")
 SECONDS = 2
-
-
-class Table:
-    """100,000 typed items with the index `failed`, which is sparse: moto would read all of them for each shard."""
-
-    def __init__(self) -> None:
-        done = _item("done", state="DONE", passesDone=2)
-        self.items, self.failed = {f"d{number}": done for number in range(99_000)}, list[dict[str, Any]]()
-        for number, cause in enumerate(cause for cause, count in CAUSES.items() for _ in range(count)):
-            at = f"2026-11-22T{number % 9:02}:00:00.{number:06}Z"
-            ended = {"state": "FAILED", "lastError": cause, "failedAt": at, "failedShard": number % 4}
-            item = self.items[f"f{number}"] = _item(f"f{number}", **ended)
-            self.failed.append({name: item[name] for name in KEYS})
-        self.failed.sort(key=lambda key: str(key["failedAt"]["S"]), reverse=True)
-
-    def query(self, call: Call) -> Answer:
-        """Answer one page of one shard."""
-        shard = call.request["ExpressionAttributeValues"][":shard"]
-        keys = [key for key in self.failed if call.request["IndexName"] == "failed" and key["failedShard"] == shard]
-        begin = int(call.request.get("ExclusiveStartKey", {"place": {"N": "0"}})["place"]["N"])
-        end = begin + call.request["Limit"]
-        more = {"LastEvaluatedKey": {"place": {"N": str(end)}}} if end < len(keys) else {}
-        return {"Items": keys[begin:end], "Count": len(keys[begin:end])} | more
-
-    def batch_get_item(self, call: Call) -> Answer:
-        """Answer all that is asked for."""
-        [(name, asked)] = call.request["RequestItems"].items()
-        items = [self.items[key["notificationId"]["S"]] for key in asked["Keys"]]
-        return {"Responses": {name: items}, "UnprocessedKeys": {}}
-
-
-def _item(name: str, **changes: Any) -> dict[str, Any]:
-    item = {"chargeId": CHARGE, "notificationId": name, "orderId": f"ORDER-{name}", "passesDone": 1, "passes": []}
-    item |= {"attempts": 4, "attemptsBefore": 1, "checksumStatus": "valid", "firstDue": "2026-11-22T00:00:00.000000Z"}
-    return {attribute: serialize(value) for attribute, value in (item | changes).items()}
 
 
 @pytest.fixture
 def full(deployed: Deployed) -> Deployed:
-    """The stack described above."""
-    table, counted = Table(), {"ApproximateNumberOfMessagesNotVisible": "0", "VisibilityTimeout": "720"}
+    """The stack described above; DynamoDB is played here, because moto reads the whole table for each shard."""
+    for number, cause in enumerate(cause for cause, count in CAUSES.items() for _ in range(count)):
+        deployed.put_failed(f"f{number}", number % 540, orderId=f"ORDER-{number}", lastError=cause)
+    rows = sorted(deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE"), key=lambda row: str(row["failedAt"]), reverse=True)
+    items = {row["notificationId"]: {name: serialize(value) for name, value in row.items()} for row in rows}
+
+    def query(call: Call) -> Answer:
+        if call.request["IndexName"] != "failed":
+            return {"Items": [], "Count": 0}
+        shard = call.request["ExpressionAttributeValues"][":shard"]
+        of_shard = [item for item in items.values() if item["failedShard"] == shard]
+        begin = int(call.request.get("ExclusiveStartKey", {"place": {"N": "0"}})["place"]["N"])
+        end = begin + call.request["Limit"]
+        more = {"LastEvaluatedKey": {"place": {"N": str(end)}}} if end < len(of_shard) else {}
+        return {"Items": of_shard[begin:end], "Count": len(of_shard[begin:end])} | more
+
+    def batch_get_item(call: Call) -> Answer:
+        [(name, asked)] = call.request["RequestItems"].items()
+        found = [items[key["notificationId"]["S"]] for key in asked["Keys"]]
+        return {"Responses": {name: found}, "UnprocessedKeys": {}}
 
     def count(call: Call) -> Answer:
         number = "50" if call.request["QueueUrl"] == deployed.urls[FAILURE] else "0"
-        return {"Attributes": counted | {"ApproximateNumberOfMessages": number}}
+        others = {"ApproximateNumberOfMessagesNotVisible": "0", "VisibilityTimeout": "720"}
+        return {"Attributes": others | {"ApproximateNumberOfMessages": number}}
 
-    deployed.world.wire.answers |= {"dynamodb.Query": table.query, "dynamodb.BatchGetItem": table.batch_get_item}
-    deployed.world.wire.answers["sqs.GetQueueAttributes"] = count
+    answers = {"dynamodb.Query": query, "dynamodb.BatchGetItem": batch_get_item, "sqs.GetQueueAttributes": count}
+    deployed.world.wire.answers |= answers
     return deployed
 
 
