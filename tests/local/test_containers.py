@@ -13,12 +13,11 @@ import sys
 from argparse import Namespace
 from collections.abc import Collection
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from docker.errors import APIError
+from docker.errors import APIError, TLSParameterError
 from rich.console import Console
 from samcli.local.docker.lambda_debug_settings import LambdaDebugSettings
 from samtranslator.translator.transform import transform
@@ -37,41 +36,25 @@ DIGEST = f"{engine.AWS}@sha256:"
 [TITLE] = re.findall(r'image\.title="([^"]+)"', (engine.PARTS / "Dockerfile").read_text())
 
 
-def an_engine(
-    there: Collection[str] = (), pullable: Collection[str] = (), about: Any = None, **client: object
-) -> Engine:
-    """An engine that has these images, can pull others, and knows this of each."""
-
-    def pull(repository: str, tag: str) -> None:
-        if f"{repository}:{tag}" not in pullable:
-            raise APIError("no such host")
-
-    images = SimpleNamespace(pull=pull, get=lambda _: SimpleNamespace(attrs={"Id": "1"} | (about or {})))
+def an_engine(there: Collection[str] = (), about: Any = None, **client: object) -> Engine:
+    """An engine that has these images, and knows this of each."""
+    images = Mock(**{"get.return_value.attrs": {"Id": "1"} | (about or {})})
     images.list = lambda name: [image for image in there if image == name]
-    return Engine(SimpleNamespace(images=images, **client))
+    return Engine(Mock(images=images, **client))
 
 
 # --- which engine ---
 
 
-def test_engine_behind_tls_is_found_as_docker_s_client_finds_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """DOCKER_TLS_VERIFY and DOCKER_CERT_PATH count; where no engine answers, the error says what to install."""
-    monkeypatch.setattr("docker.APIClient._retrieve_server_version", lambda _: "1.41")
-    monkeypatch.setattr("docker.DockerClient.ping", lambda _: True)
-    for name in ("ca", "cert", "key"):
-        (tmp_path / f"{name}.pem").touch()
-    host = {"DOCKER_HOST": "tcp://engine.example:2376", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)}
-    for name, value in host.items():
-        monkeypatch.setenv(name, value)
-    api = engine.find().client.api
-    assert api.base_url == "https://engine.example:2376"
-    assert api.cert == (str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"))
-    (tmp_path / "cert.pem").unlink()
+def test_engine_is_looked_for_as_docker_s_client_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its variables count, those for TLS too. Where no engine answers, the error says what to install."""
+    monkeypatch.setenv("DOCKER_HOST", "tcp://engine.example:2376")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))  # where there is none
     says = r"No container engine answers at DOCKER_HOST=tcp://engine(.|\n)+apt-get install docker.io(.|\n)+Finch"
-    with pytest.raises(StackError, match=says):
+    with pytest.raises(StackError, match=says) as raised:
         engine.find()
+    assert isinstance(raised.value.__cause__, TLSParameterError)
 
 
 @pytest.mark.parametrize(
@@ -87,9 +70,9 @@ def test_engine_is_named_and_its_gateway_found(
 ) -> None:
     """The report names it. On Linux containers find this machine at its network's gateway, whatever the numbers."""
     monkeypatch.setattr("platform.system", lambda: "Linux")
-    networks = [SimpleNamespace(attrs={"Name": network, "IPAM": {"Config": ranges}})]
+    networks = [Mock(attrs={"Name": network, "IPAM": {"Config": ranges}})]
     version = {"Version": "1.2", "Components": [{"Name": kind}, {"Name": "runc"}]}
-    one = an_engine(version=lambda: version, networks=SimpleNamespace(list=lambda: networks))
+    one = an_engine(version=lambda: version, networks=Mock(list=lambda: networks))
     assert (one.name, one.address) == found
 
 
@@ -104,29 +87,32 @@ def test_engine_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("there", "pullable", "named", "chosen"),
+    ("there", "pulled", "named", "chosen"),
     [
-        ({OURS, STAND_IN}, (), None, OURS),
-        ({STAND_IN}, {OURS}, None, OURS),
-        ({STAND_IN}, (), None, STAND_IN),
-        ((), (), None, "built"),
-        ({OURS}, (), "my/own:1", "my/own:1"),
+        ({OURS, STAND_IN}, False, None, OURS),
+        ({STAND_IN}, True, None, OURS),
+        ({STAND_IN}, False, None, STAND_IN),
+        ((), False, None, "built"),
+        ({OURS}, False, "my/own:1", "my/own:1"),
     ],
 )
 def test_image_is_aws_s_own_where_it_can_be_had(
-    there: set[str], pullable: set[str], named: str | None, chosen: str, monkeypatch: pytest.MonkeyPatch
+    there: set[str], named: str | None, chosen: str, monkeypatch: pytest.MonkeyPatch, *, pulled: bool
 ) -> None:
     """A named image comes first, the stand-in last; it is built only where it is missing."""
-    built: list[Engine] = []
-    monkeypatch.setattr(Engine, "build_stand_in", lambda found, _: built.append(found))
-    image = an_engine(there, pullable).base_image(QUIET, named)
-    assert (image, len(built)) == ((STAND_IN, 1) if chosen == "built" else (chosen, 0))
+    monkeypatch.setattr(Engine, "build_stand_in", build := Mock())
+    found = an_engine(there)
+    found.client.images.pull.side_effect = None if pulled else APIError("no such host")
+    assert found.base_image(QUIET, named) == (STAND_IN if chosen == "built" else chosen)
+    assert build.called == (chosen == "built")
 
 
 def test_stand_in_is_of_this_machine_only() -> None:
     """An image for the other architecture needs AWS's base image, and the message says so."""
+    found = an_engine()
+    found.client.images.pull.side_effect = APIError("no such host")
     with pytest.raises(StackError, match="this machine's"):
-        an_engine().base_image(QUIET, None, "x86_64" if ARCHITECTURE == "arm64" else "arm64")
+        found.base_image(QUIET, None, "x86_64" if ARCHITECTURE == "arm64" else "arm64")
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 import yaml
 from rich.console import Console
 
@@ -147,6 +146,21 @@ def test_interrupt_leaves_nothing_running(sent: signal.Signals, code: int, after
     assert not emulators(tmp_path)
 
 
+def test_signal_counts_even_where_python_drops_its_exception(tmp_path: Path) -> None:
+    """As it does in a finaliser: the command goes on to its end, and its exit code is the signal's."""
+    program = """if True:
+        import signal, sys
+        from local import __main__ as local
+        class Finaliser:
+            def __del__(self): signal.raise_signal(signal.SIGTERM)
+        local.COMMANDS["down"] = lambda *_: Finaliser() is None
+        sys.exit(local.main())
+    """
+    environment = ENVIRONMENT | {"LOCAL_STATE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program, "down"], env=environment, capture_output=True, check=False)
+    assert done.returncode == 143
+
+
 # --- a stack that is kept: the tests are steps, in their order ---
 
 
@@ -190,22 +204,16 @@ OF_A_PAGE = [
 def test_emulator_answers_no_web_page(up: Stack, method: str, headers: dict[str, str]) -> None:
     """Any page that is open in the developer's browser could make and run a function there; a container still can."""
     path = "/_ministack/health" if method == "GET" else "/?Action=ListTopics"
-    assert (ask(up.emulator, method, path, headers) == 403) == (headers in OF_A_PAGE)
+    answer = urllib3.request(method, f"{up.emulator.url}{path}", headers=headers)
+    assert (answer.status == 403) == (headers in OF_A_PAGE)
 
 
 def test_container_reaches_the_stack_over_the_bridge(up: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request to the bridge's address is answered by the same port of 127.0.0.1."""
     monkeypatch.setattr("platform.system", lambda: "Linux")
     with bridged("127.0.0.2", up.emulator.port):
-        assert ask(up.emulator, "GET", "/_ministack/health", {"Host": HOSTS[1]}, at="127.0.0.2") == 200
-
-
-def ask(emulator: Emulator, method: str, path: str, headers: dict[str, str], at: str = "127.0.0.1") -> int:
-    """The status of its answer."""
-    with closing(HTTPConnection(at, emulator.port, timeout=10)) as connection:
-        connection.request(method, path, headers=headers)
-        with connection.getresponse() as answer:
-            return answer.status
+        url = f"http://127.0.0.2:{up.emulator.port}/_ministack/health"
+        assert urllib3.request("GET", url, headers={"Host": HOSTS[1], "Connection": "close"}).status == 200
 
 
 def test_shell_is_led_to_what_is_up(state: Path, up: Stack) -> None:
@@ -234,20 +242,6 @@ def test_what_is_up_can_be_sent_notifications(state: Path) -> None:
     sent = re.findall(r"^ORDER-\d+ ([0-9a-f-]{36}): saved, pass 1 done$", printed, re.MULTILINE)
     assert len(set(sent)) == 2
     assert "Next: followups show ORDER-" in printed
-
-
-def test_what_no_retry_can_help_goes_to_the_refused_queue(up: Stack) -> None:
-    """Lambda's tries, OnFailure, the retry queue and RetryFunction, all as deployed; the message says why."""
-    broken, sqs = SAMPLE.event | {"body": "{}"}, up.client("sqs")
-    up.notify(broken)
-    asked = {"QueueUrl": up.outputs["RefusedQueue"], "WaitTimeSeconds": 20, "MessageAttributeNames": ["All"]}
-    while not (found := sqs.receive_message(**asked).get("Messages")):
-        pass  # pytest's caller has the patience, not this test
-    [message] = found
-    assert message["MessageAttributes"]["errorType"]["StringValue"] == "InvalidNotification"
-    assert json.loads(message["Body"])["requestPayload"] == broken
-    while up.messages() != {"RetryQueue": 0, "RefusedQueue": 1, "FailureQueue": 0}:
-        pass
 
 
 def test_what_is_up_is_found_whatever_happens_to_it(state: Path, up: Stack) -> None:
