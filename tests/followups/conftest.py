@@ -3,7 +3,7 @@
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,8 @@ import pytest
 from followups.stack import Stack
 from followups.watch import Poller
 from tests.support.busy_stack import make_busy
-from tests.support.deployed import Deployed, unstyled
+from tests.support.deployed import PROCESS, Deployed, unstyled
+from tests.support.recorded_calls import payload
 
 
 @pytest.fixture
@@ -27,6 +28,13 @@ def poller(deployed: Deployed) -> Iterator[Poller]:
     """What the live view and the page read the stack with, by the world's clock."""
     with deployed.world.wire:
         yield Poller(Stack(), clock=lambda: deployed.world.now)
+
+
+def fail(deployed: Deployed, attempt: Callable[..., object], *arguments: object, answer: object = None) -> None:
+    """Run a pass that ProcessPaidOrder fails, perhaps with an answer."""
+    deployed.functions[PROCESS] = lambda _call: payload(answer or {}, error="Unhandled")
+    with pytest.raises(Exception, match="ProcessPaidOrder failed"):
+        attempt(*arguments)
 
 
 class _Keyboard(io.StringIO):

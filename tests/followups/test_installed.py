@@ -1,21 +1,17 @@
-"""The installed program `followups`, as a new user has it, against the local stack: each command, once for real."""
+"""The installed program `followups`, as a new user has it, runs each command once against the local stack."""
 
-import fcntl
 import json
 import os
 import re
 import shlex
 import signal
-import struct
 import subprocess
 import sys
-import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from threading import Timer
 from typing import Any
 from urllib.request import urlopen
 
@@ -36,56 +32,40 @@ pytestmark = [
     # An emulator is let go as a process and ended by its id, which Popen does not like.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-PROGRAM = Path(sys.executable).parent / "followups"
 EVENT = shlex.quote(str(EVENTS / "authorized.json"))
-PREFLIGHT = (
-    f"preflight --config-file {shlex.quote(f'{ROOT}/samconfig.toml')} --template {shlex.quote(f'{ROOT}/template.yaml')}"
-)
-# Seconds; a command that hangs is killed.
-PATIENCE = 60
+PREFLIGHT = shlex.join(["preflight", f"--config-file={ROOT}/samconfig.toml", f"--template={ROOT}/template.yaml"])
 # Neither an account nor PYTHONPATH: the program was installed.
 ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-CtrlC = Callable[[str], bool]
-"""Whether what was shown so far is to be ended with Ctrl-C."""
+ENVIRONMENT |= {"TERM": "xterm-256color", "COLUMNS": "80"}
+Program = subprocess.Popen[str]
 
 
 @dataclass(frozen=True)
 class User:
-    """A user with a stack that is up, and a terminal in the folder where it was started; message ids by a name."""
+    """A user in the folder where a stack was started; `letters` holds the ids of the messages that were sent."""
 
     stack: Stack
     folder: Path
     letters: dict[str, str] = field(default_factory=dict)
 
-    def runs(self, command: str, code: int = 0, ctrl_c: CtrlC | None = None) -> str:
+    def runs(self, command: str, code: int = 0) -> str:
         """Run the program into a pipe, and return what it printed."""
-        return self._run(command, code, os.pipe(), ctrl_c)
+        with self.starts(command) as process:
+            return ended(process, code)
 
-    def sees(self, command: str, code: int = 0, ctrl_c: CtrlC | None = None) -> str:
+    def sees(self, command: str, code: int = 0) -> str:
         """Run the program in a terminal of 80 columns, answer yes, and return what is shown there."""
-        ours, theirs = os.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        os.write(ours, b"y\n")
-        return self._run(command, code, (ours, theirs), ctrl_c)
+        with self.starts(command, in_terminal=True) as process:
+            return ended(process, code, "y\n")
 
-    def _run(self, command: str, code: int, streams: tuple[int, int], ctrl_c: CtrlC | None) -> str:
-        (ours, theirs), shown = streams, ""
-        words: list[str | Path] = [PROGRAM, "--local", *shlex.split(command.format(**self.letters))]
-        side: Any = dict.fromkeys(("stdin", "stderr"), theirs) if os.isatty(theirs) else {"stdin": subprocess.DEVNULL}
-        environment = ENVIRONMENT | {"TERM": "xterm-256color"}
-        with subprocess.Popen(words, cwd=self.folder, env=environment, stdout=theirs, **side) as process:
-            os.close(theirs)
-            deadline = Timer(PATIENCE, process.kill)
-            deadline.start()
-            while part := read(ours):
-                shown += part.decode(errors="replace")
-                if ctrl_c and ctrl_c(unstyled(shown)):
-                    process.send_signal(signal.SIGINT)
-                    ctrl_c = None
-            deadline.cancel()
-        os.close(ours)
-        assert process.returncode == code, shown
-        return shown
+    def starts(self, command: str, *, in_terminal: bool = False) -> Program:
+        """Start the program, which is ended if it takes a minute."""
+        words = [f"{Path(sys.executable).parent}/followups", "--local", *shlex.split(command.format(**self.letters))]
+        if in_terminal:
+            words = ["script", "--quiet", "--return", "--command", f"exec {shlex.join(words)}", os.devnull]
+        how: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "errors": "replace"}
+        words = ["/usr/bin/timeout", "--foreground", "60", *words]
+        return subprocess.Popen(words, cwd=self.folder, env=ENVIRONMENT, **how)
 
     def writes_failed(self, number: int) -> None:
         """Store another notification, whose pass 1 has failed for good."""
@@ -97,25 +77,24 @@ class User:
         table.put_item(Item={name: item[name] for name in item.keys() - {"nextPassDue", "sweepShard", "sweepAt"}})
 
     def posts(self, name: str, queue: str, event: object) -> None:
-        """Let a letter arrive in a queue."""
+        """Send a message to a queue."""
         letter = notify_letter(event, OSError("asleep"), self.stack.outputs["DelayedNotifyFunctionArn"])
         sent = self.stack.client("sqs").send_message(QueueUrl=self.stack.outputs[queue], **letter)
         self.letters[name] = sent["MessageId"][:8]
 
 
-def read(stream: int) -> bytes:
-    """What is printed next; nothing at the end."""
-    try:
-        return os.read(stream, 65_536)
-    except OSError:  # Linux's way to say that a terminal's other side was closed
-        return b""
+def ended(process: Program, code: int, typed: str = "") -> str:
+    """Type something, wait for the end, and return what was printed."""
+    printed, _ = process.communicate(typed)
+    assert process.returncode == code, printed
+    return printed
 
 
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
-    """A stack that is up, in which something waits for each command; preflight finds what it lacked before."""
+    """A stack that is up, with something for each command to act on; before it, preflight finds what is missing."""
     folder = tmp_path_factory.mktemp("checkout")
-    # A program that is started where Ctrl-C is ignored ignores it, too.
+    # A child process would inherit an ignored Ctrl-C.
     before_all = signal.signal(signal.SIGINT, signal.default_int_handler)
     build()
     started = emulator.start(sweep_every=86_400)  # what is overdue is the tests' own
@@ -124,16 +103,11 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
         (folder / ".local" / "up.json").write_text(json.dumps({"emulator": {}, "session": Stack(started).reach}))
         where, *found = User(Stack(started), folder).runs(PREFLIGHT, 1).splitlines()
         assert where.startswith(f"ok  where  account {ACCOUNT}, {REGION}, stack {NAME}, as arn:")
-        assert [line.split("  ")[1].split()[0] for line in found if line.startswith("stop")] == [
-            "ProcessPaidOrder",
-            "secret",
-            "SES",
-        ]
+        assert [line.split()[1] for line in found if line.startswith("stop")] == ["ProcessPaidOrder", "secret", "SES"]
         stack = deploy(started, Options(delay=600, latency_ms=1))
         furnish(stack, parse_notification(notification()))
-        stack.client("lambda").invoke(
-            FunctionName=stack.outputs["DelayedNotifyFunction"], Payload=json.dumps(notification())
-        )
+        function, payload = stack.outputs["DelayedNotifyFunction"], json.dumps(notification())
+        stack.client("lambda").invoke(FunctionName=function, Payload=payload)
         # To the emulator, an address verified by SES's older API is none to the newer one.
         stack.client("sesv2").create_email_identity(EmailIdentity="payment3@local.example")
         user = User(stack, folder)
@@ -147,7 +121,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
         signal.signal(signal.SIGINT, before_all)
 
 
-# One queue: a command waits for a second before it takes one for empty.
+# One queue, because a command waits a second before it takes a queue for empty.
 QUEUE = "--queue FailureQueue"
 LINE = f"FailureQueue on-failure .* notification {NOTIFICATION}-8 .* s old  "
 WAITING = f'"notificationId": "{NOTIFICATION}", .*"state": "PENDING"'
@@ -178,7 +152,7 @@ WAITING = f'"notificationId": "{NOTIFICATION}", .*"state": "PENDING"'
 def test_command_in_a_pipe_and_then_in_a_terminal(
     user: User, command: str, codes: tuple[int, int], line: str, shown: str
 ) -> None:
-    """Lines or JSON for programs, without a control character; tables for people; the exit codes."""
+    """A pipe gets lines or JSON without control characters, a terminal gets tables; each has its exit code."""
     piped = user.runs(command, codes[0])
     assert re.search(line, piped), piped
     assert "\x1b" not in piped
@@ -186,23 +160,24 @@ def test_command_in_a_pipe_and_then_in_a_terminal(
     assert "".join(shown.split()) in "".join(screen.split()), screen
 
 
-def test_live_views_end_with_ctrl_c(user: User) -> None:
-    """In a terminal, the board in a pipe, too, whose address has the page; exit 0."""
-
-    def opened(printed: str) -> bool:
-        address = re.search(r"http://127\.0\.0\.1:\d+/?\s", printed)
-        if address:
-            with urlopen(address[0].strip()) as answer:  # noqa: S310 - it is on 127.0.0.1
+@pytest.mark.parametrize(
+    ("command", "in_terminal", "shows"),
+    [("watch", True, "waiting"), ("board --no-browser", True, "http:"), ("board --no-browser", False, "http:")],
+)
+def test_live_views_end_with_ctrl_c(user: User, command: str, shows: str, *, in_terminal: bool) -> None:
+    """The exit code is 0, in a terminal and in a pipe; the board's address serves the page until then."""
+    with user.starts(command, in_terminal=in_terminal) as process:
+        line = next(line for line in process.stdout or [] if shows in line)
+        if address := re.search(r"http://127\.0\.0\.1:\d+/", line):
+            with urlopen(address[0]) as answer:  # noqa: S310 - it is on 127.0.0.1
                 assert ORDER in answer.read().decode()
-        return bool(address)
-
-    user.sees("watch", ctrl_c=lambda printed: "waiting" in printed)
-    user.sees("board --no-browser", ctrl_c=opened)
-    user.runs("board --no-browser", ctrl_c=opened)
+        if not in_terminal:
+            process.send_signal(signal.SIGINT)
+        ended(process, 0, "\x03")
 
 
 def test_printed_command_can_be_pasted(user: User) -> None:
-    """Two that failed: planned, with the command that runs them; run, each is a row in colour."""
+    """The plan for two failed orders ends with the command that runs them; each is then a coloured row."""
     assert re.search(r"\x1b\[1;31m(FAILED|failed)", user.sees("list --state failed"))
     planned = user.runs("replay ORDER-6 ORDER-7", 1).splitlines()[-1]
     words = shlex.split(planned.partition("To do it:")[2])

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from callback.table import format_utc
-from tests.followups.conftest import Followups
+from tests.followups.conftest import Followups, fail
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
-from tests.support.deployed import PROCESS, Deployed, arn, notification
-from tests.support.recorded_calls import payload, refuse
+from tests.support.deployed import PROCESS, STACK, Deployed, arn, notification
+from tests.support.recorded_calls import Call, payload, refuse
 
 CARD, KEY = "4111111111111111", "skey_test_planted"
 FAILED = "PassFailed: pass 1: ProcessPaidOrder failed (Unhandled)"
 TRIED = "attempts: 1 since 09:30:17 UTC; it is given up at 2026-11-25 09:30:17 UTC"
-REPLAY = f"followups replay --stack payment3-follow-up-dev -- {ORDER}"
+REPLAY = f"followups replay --stack {STACK} -- {ORDER}"
 RECEIVED = "status success, state Authorized, 200.50 THB"
 
 
@@ -26,13 +26,6 @@ def lines(followups: Followups) -> list[str]:
     times = [event["at"] for event in events if event["at"]]
     assert times == sorted(times)
     return [f"{(e['at'] or '-')[-16:][:8]} {e['level']} {e['what']}: {e['text']}" for e in events]
-
-
-def fail(deployed: Deployed, attempt: Any, *arguments: object) -> None:
-    """Run a pass of which ProcessPaidOrder makes nothing."""
-    deployed.process_fails()
-    with pytest.raises(Exception, match="ProcessPaidOrder failed"):
-        attempt(*arguments)
 
 
 @pytest.mark.parametrize("word", [ORDER, CHARGE, NOTIFICATION])
@@ -74,18 +67,17 @@ def test_nothing_found_says_where_to_look(followups: Followups) -> None:
     """Exit 1: what could not be saved can only be in a queue of the same stack; with --json the advice is on stderr."""
     words = ("show", "ORDER-9", "--region", "ap-southeast-1")
     advice = followups(*words, code=1).out
-    assert advice.startswith("ORDER-9: no notification was saved in stack payment3-follow-up-dev.\n")
-    ends = "\n    followups dead-letters list --stack payment3-follow-up-dev --region ap-southeast-1\n"
-    assert advice.endswith(ends)
-    said = followups("--json", *words, code=1)
-    assert (said.objects[0]["notifications"], said.err) == ([], advice)
+    assert advice.startswith(f"ORDER-9: no notification was saved in stack {STACK}.\n")
+    assert advice.endswith(f"\n    followups dead-letters list --stack {STACK} --region ap-southeast-1\n")
+    printed = followups("--json", *words, code=1)
+    assert (printed.objects[0]["notifications"], printed.err) == ([], advice)
 
 
 def test_json_has_the_records_names(deployed: Deployed, followups: Followups) -> None:
     """One document: the record as it is named in the table, money as text, times in UTC, and the timeline."""
     deployed.world.deliver()
     [found] = followups("show", ORDER, "--json").objects
-    assert (found["stack"], found["asked"], found["more"]) == ("payment3-follow-up-dev", ORDER, False)
+    assert (found["stack"], found["asked"], found["more"]) == (STACK, ORDER, False)
     [one] = found["notifications"]
     assert (one["chargeId"], one["notificationId"], one["orderId"]) == (CHARGE, NOTIFICATION, ORDER)
     assert (one["state"], one["status"], one["passesDone"]) == ("PENDING", "waiting", 1)
@@ -102,15 +94,13 @@ def test_nothing_secret_is_printed(deployed: Deployed, followups: Followups, for
     event = notification()
     event["body"] = event["body"].replace('"object"', f'"number":"{CARD}","key":"{KEY}","object"')
     event["body"] = event["body"].replace(ORDER, "O[red]1")
-    deployed.functions[PROCESS] = lambda _call: payload({"error": f"card {CARD} {KEY}"}, error="Unhandled")
-    with pytest.raises(Exception, match="ProcessPaidOrder failed"):
-        deployed.world.deliver(event)
+    fail(deployed, deployed.world.deliver, event, answer={"error": f"card {CARD} {KEY}"})
     deployed.functions[PROCESS] = lambda _call: payload({"card": CARD, "key": KEY})
     deployed.world.wait(61)
     deployed.world.recheck(1)
-    said = followups("show", CHARGE, *form).out
-    assert not any(secret in said for secret in (CARD, KEY, "\x1b"))
-    assert all(shown in said for shown in ("[redacted]", "O[red]1"))
+    printed = followups("show", CHARGE, *form).out
+    assert not any(secret in printed for secret in (CARD, KEY, "\x1b"))
+    assert all(shown in printed for shown in ("[redacted]", "O[red]1"))
 
 
 @pytest.mark.parametrize("width", [60, 120])
@@ -138,14 +128,18 @@ def test_colours_are_for_terminals_and_may_be_refused(
     assert "\x1b[32m" not in followups("show", ORDER).out
 
 
-@pytest.mark.parametrize(("call", "what"), [("scheduler.GetSchedule", "schedule"), ("dynamodb.BatchGetItem", "error")])
-def test_what_may_not_be_read_is_a_line(deployed: Deployed, followups: Followups, call: str, what: str) -> None:
+def test_what_may_not_be_read_is_a_line(deployed: Deployed, followups: Followups) -> None:
     """The record is the truth and needs neither the timer nor the error log: exit 0."""
     deployed.world.deliver()
-    refused = refuse("AccessDeniedException", times=9)
-    own = {"payment3-credit-card-notify-dev"}
-    deployed.world.wire.before[call] = lambda c: None if c.request.get("RequestItems", {}).keys() == own else refused(c)
-    assert f"-  {what}  unknown, since it could not be asked for: " in followups("show", ORDER).out
+    denied = refuse("AccessDeniedException", times=9)
+
+    def deny_errors(call: Call) -> None:
+        if call.request["RequestItems"].keys() != {"payment3-credit-card-notify-dev"}:
+            denied(call)
+
+    deployed.world.wire.before |= {"scheduler.GetSchedule": denied, "dynamodb.BatchGetItem": deny_errors}
+    printed = followups("show", ORDER).out
+    assert all(f"-  {what}  unknown, since it could not be asked for: " in printed for what in ("schedule", "error"))
 
 
 @pytest.mark.parametrize("word", [ORDER, CHARGE])
@@ -158,10 +152,10 @@ def test_many_notifications_are_cut_and_the_proved_are_shown(
     for number in range(15 if word == CHARGE else 8):
         deployed.put_waiting(f"f{number}", 9 - number / 10, checksumStatus="invalid")
     deployed.put_waiting("zz-paid", 60)
-    said = followups("show", word)
-    verdicts = [line.split()[-1] for line in said.lines if line.startswith("Order ")]
+    printed = followups("show", word)
+    verdicts = [line.split()[-1] for line in printed.lines if line.startswith("Order ")]
     assert verdicts == ["valid", "invalid", "invalid"]
-    assert said.err == "There are more than these 3: the proved and the latest that were read are shown.\n"
+    assert printed.err == "There are more than these 3: the proved and the latest that were read are shown.\n"
     assert followups("show", word, "--json").objects[0]["more"]
 
 
@@ -169,8 +163,8 @@ def test_many_notifications_are_cut_and_the_proved_are_shown(
 def test_spoilt_pass_is_shown_with_its_fault(deployed: Deployed, followups: Followups, done: Any, fault: str) -> None:
     """No traceback: what is wrong with it, for the person who corrects it."""
     deployed.put_waiting("n", passes=[done])
-    said = followups("show", CHARGE).out
-    assert f"the record is not what `save` writes, correct it by hand: passes: {fault}" in said
+    expected = f"the record is not what `save` writes, correct it by hand: passes: {fault}"
+    assert expected in followups("show", CHARGE).out
 
 
 @pytest.mark.parametrize(
@@ -185,12 +179,10 @@ def test_cause_that_process_paid_order_gave_is_shown(
 ) -> None:
     """What it answered, JSON or not, without its stack trace; and that no mail was sent: SES was throttled."""
     deployed.world.wire.before["ses.SendEmail"] = refuse("Throttling")
-    deployed.functions[PROCESS] = lambda _call: payload(answer, error="Unhandled")
-    with pytest.raises(Exception, match="ProcessPaidOrder failed"):
-        deployed.world.deliver()
-    said = followups("show", ORDER).out
-    assert f"; it answered {says} (not mailed)\n" in said
-    assert "secret" not in said
+    fail(deployed, deployed.world.deliver, answer=answer)
+    printed = followups("show", ORDER).out
+    assert f"; it answered {says} (not mailed)\n" in printed
+    assert "secret" not in printed
 
 
 # --- the timeline ---
@@ -236,7 +228,7 @@ def test_lost_timer_is_a_warning_until_the_sweep_starts_the_pass(deployed: Deplo
 
 
 def test_failed_attempts_are_counted_until_it_is_done(deployed: Deployed, followups: Followups) -> None:
-    """When it is due again, since when it was tried, when it is given up, the error; then at which attempt it ended."""
+    """When it is due again, since when it was tried, when it is given up, the error; then which attempt succeeded."""
     works = deployed.functions[PROCESS]
     fail(deployed, deployed.world.deliver)
     assert lines(followups)[2:] == [
@@ -274,14 +266,6 @@ def test_failed_notification(deployed: Deployed, followups: Followups) -> None:
     ]
 
 
-def test_last_error_is_shown_without_a_row_of_the_log(deployed: Deployed, followups: Followups) -> None:
-    """The error log may have failed; of what is done the error is only information."""
-    done: dict[str, Any] = {"state": "DONE", "nextPassDue": None, "sweepShard": None, "sweepAt": None}
-    for level, changes in (("warn", {}), ("info", done)):
-        deployed.put_waiting("n", lastError=FAILED, **changes)
-        assert f"- {level} error: of the last failed attempt: {FAILED}" in lines(followups)
-
-
 def test_claim_is_shown_while_the_pass_runs(deployed: Deployed, followups: Followups) -> None:
     """Until when at the latest, and what happens if the process died; later, that it died."""
     until = format_utc(deployed.world.now + timedelta(seconds=90))
@@ -298,18 +282,23 @@ def test_claim_is_shown_while_the_pass_runs(deployed: Deployed, followups: Follo
     ]
 
 
-def test_last_attempt_is_announced(deployed: Deployed, followups: Followups) -> None:
-    """After GiveUpAfterHours the next failure, or the sweep, ends it."""
-    deployed.put_waiting("n", 72 * 60, attempts=9)
-    assert lines(followups)[-1].endswith(", for the last time, or ends it in FAILED")
+DONE = {"state": "DONE", "nextPassDue": None, "sweepShard": None, "sweepAt": None}
 
 
-def test_checksum_that_proves_nothing_is_a_warning(deployed: Deployed, followups: Followups) -> None:
-    """With what that means."""
-    for verdict, means in {
-        "invalid": "it matches no merchant key",
-        "missing": "nothing proves that this came from the bank",
-        "unverifiable": "it could not be checked",
-    }.items():
-        deployed.put_waiting("n", checksumStatus=verdict)
-        assert lines(followups)[1].endswith(f" warn checksum: {verdict}: {means}")
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"lastError": FAILED}, f"- warn error: of the last failed attempt: {FAILED}"),
+        (DONE | {"lastError": FAILED}, f"- info error: of the last failed attempt: {FAILED}"),
+        ({"checksumStatus": "invalid"}, " warn checksum: invalid: it matches no merchant key"),
+        ({"checksumStatus": "missing"}, " warn checksum: missing: nothing proves that this came from the bank"),
+        ({"checksumStatus": "unverifiable"}, " warn checksum: unverifiable: it could not be checked"),
+        ({"attempts": 9}, "the sweep starts pass 2, by 09:31:17 UTC, for the last time, or ends it in FAILED"),
+    ],
+)
+def test_what_needs_attention_has_its_line(
+    deployed: Deployed, followups: Followups, changes: dict[str, Any], line: str
+) -> None:
+    """An error that the error log lacks, a checksum that proves nothing, and the last attempt, after 72 hours."""
+    deployed.put_waiting("n", 72 * 60, **changes)
+    assert [one for one in lines(followups) if one.endswith(line)]
