@@ -1,4 +1,4 @@
-"""What an error mail says, and that nothing a stranger sends keeps one about a proved payment from being sent."""
+"""What an error mail contains, and that nothing a stranger sends keeps back a mail about a proved payment."""
 
 import re
 import shlex
@@ -22,7 +22,7 @@ STACK = ["--stack", "payment3-follow-up-dev"]
 
 
 def commands(world: World) -> list[list[str]]:
-    """The commands of the last mail, as a shell reads them."""
+    """Return the commands of the last mail, as a shell reads them."""
     return [shlex.split(line) for line in re.findall(r"^    (\S.*)$", as_text(world), re.MULTILINE)]
 
 
@@ -33,7 +33,7 @@ EXPECTED: dict[str, str] = dict(re.findall(r"^=== (\w+)\n(.*?)(?=^===|\Z)", _FIL
 
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_mail_of_each_kind_reads_like_this(world: World, kind: str) -> None:
-    """As in mails.txt, plain text: what to do comes first, and its command is one that `followups` knows."""
+    """It is plain text as in mails.txt, begins with what to do, and its command is one that `followups` has."""
     SAMPLES[kind](world)
     assert as_text(world) == EXPECTED[kind]
     mail = world.mails()[-1]
@@ -45,8 +45,8 @@ def test_mail_of_each_kind_reads_like_this(world: World, kind: str) -> None:
         parse_command(cli, words)
 
 
-def test_every_list_that_a_last_mail_names_is_one_that_followups_knows(world: World) -> None:
-    """Each kind's last mail of the hour says where the others are."""
+def test_last_mail_of_the_hour_names_a_list_that_followups_has(world: World) -> None:
+    """Each kind's last mail says where the others are."""
     others = dict.fromkeys(("retried", "contradicted", "unsaved"), "list") | {"failed": "list --state failed"}
     for name, listed in (others | {"refused": "dead-letters list"}).items():
         with pytest.MonkeyPatch.context() as patch:
@@ -59,7 +59,7 @@ def test_every_list_that_a_last_mail_names_is_one_that_followups_knows(world: Wo
 
 
 def test_mail_in_a_document_is_one_that_is_sent() -> None:
-    """Or its beginning."""
+    """Or the beginning of one."""
     text = "".join(file.read_text() for file in (ROOT / "README.md", *ROOT.glob("docs/**/*.md")))
     for shown in re.findall(r"^```\n(\[payment3 .*?)…?\n```$", text, re.MULTILINE | re.DOTALL):
         assert any(mail.startswith(shown.rstrip()) for mail in EXPECTED.values()), shown
@@ -71,16 +71,13 @@ CHANGED |= {"https://evil.example/x": "https: //evil. example/x", "see www.evil.
 CHANGED |= {"ใบสั่ง" * 40: ("ใบสั่ง" * 10)[:60]}
 
 
-@pytest.mark.parametrize(
-    ("order", "shown", "pasted"),
-    [
-        *((order, order[:60], order) for order in [*SAFE, "O" * 64]),
-        *((order, shown, "n-1") for order, shown in CHANGED.items()),
-    ],
-    ids=ascii,
-)
+ORDERS = [(order, order[:60], order) for order in [*SAFE, "O" * 64]]
+ORDERS += [(order, shown, "n-1") for order, shown in CHANGED.items()]
+
+
+@pytest.mark.parametrize(("order", "shown", "pasted"), ORDERS, ids=ascii)
 def test_order_of_any_letters_is_one_short_safe_line(world: World, order: str, shown: str, pasted: str) -> None:
-    """No link, no option; cut to 60 letters; the command names the notification instead of what nobody can paste."""
+    """No link, no option, 60 letters at most; if it cannot be pasted the command names the notification instead."""
     failed(world, event(signed(reference_order=order), "n-1"))
     subject, text = subjects(world)[-1], as_text(world)
     assert subject == f"[payment3 dev] order {shown}: GaveUp, FAILED"
@@ -91,7 +88,7 @@ def test_order_of_any_letters_is_one_short_safe_line(world: World, order: str, s
 
 
 def test_long_texts_are_cut(world: World) -> None:
-    """To 300 letters of what happened, and of what was answered."""
+    """Of the error and of the answer the mail shows 300 letters."""
     world.wire.answers["lambda.Invoke"] = lambda _call: payload("x" * 900, error="U" * 900)
     fails(FollowUpError, world.deliver)
     shown = dict(re.findall(r"^(What happened: PassFailed|Answer): (.*)$", as_text(world), re.MULTILINE))
@@ -99,7 +96,7 @@ def test_long_texts_are_cut(world: World) -> None:
 
 
 def test_error_without_an_id_to_name_leads_to_the_list(world: World) -> None:
-    """What failed before it was parsed, or whose every id is masked, is found there."""
+    """An error from before the event was parsed, or one whose ids are all masked, is found there."""
     world.wire.before["dynamodb.GetItem"] = refuse("InternalServerError")
     fails(FollowUpError, world.deliver, event(signed(id=f"c{CARD}", reference_order=...), f"n{CARD}"))
     assert commands(world) == [["followups", "list", *STACK]]
@@ -109,8 +106,8 @@ def test_error_without_an_id_to_name_leads_to_the_list(world: World) -> None:
 
 
 @pytest.mark.parametrize(("body", "error"), [("hello", "InvalidNotification"), (signed(), "PassFailed")])
-def test_each_kind_has_its_number_an_hour(world: World, body: Any, error: str) -> None:
-    """The last says where the others are; each error has its row; the next hour begins anew, without a summary."""
+def test_each_kind_has_its_number_of_mails_an_hour(world: World, body: Any, error: str) -> None:
+    """Unproved payments have their own; each error has its row; the next hour begins anew, without a summary."""
     assert MAILS_AN_HOUR == {"failed": 20, "contradicted": 5, "refused": 3, "retried": 3}
     most = 3
     throttle(world, times=99)
@@ -120,19 +117,10 @@ def test_each_kind_has_its_number_an_hour(world: World, body: Any, error: str) -
     assert lasts == [False] * (most - 1) + [True]
     assert [row["errorType"] for row in world.errors()] == [error] * (most + 2)
     assert [line["MailsHeld"] for line in world.metrics("MailsHeld")] == [1, 1]
+    fails(FollowUpError, world.deliver, event(message(checksum=...), "n-unproved"))
+    assert "Checksum: missing" in as_text(world)
     world.wait(3600)
     fails(FollowUpError, world.deliver, event(body, "n-99"))
     world.sweep()
     assert "n-99" in as_text(world)
-    assert len(world.mails()) == most + 1
-
-
-def test_contradictions_of_strangers_leave_room_for_the_banks_own(world: World) -> None:
-    """Proved and unproved are counted apart, in each kind."""
-    world.pay(orderId="ORDER-OF-THE-SHOP")
-    for number in range(MAILS_AN_HOUR["contradicted"] + 2):
-        world.deliver(event(message(checksum=...), f"forged-{number}"))
-    assert len(world.mails()) == MAILS_AN_HOUR["contradicted"]
-    world.deliver()
-    assert "Checksum: valid" in as_text(world)
-    assert len(world.mails()) == MAILS_AN_HOUR["contradicted"] + 1
+    assert len(world.mails()) == most + 2

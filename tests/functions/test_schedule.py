@@ -1,4 +1,4 @@
-"""The timer: its name, its time, its request; and Recheck's input."""
+"""The timer: its name, its time and its request; and Recheck's input."""
 
 import json
 import re
@@ -20,12 +20,12 @@ CONTEXT |= {"executionId": "<aws.scheduler.execution-id>", "attemptNumber": "<aw
 
 
 def timer(world: World) -> dict[str, Any]:
-    """The request for the last timer."""
+    """Return the request for the last timer."""
     return world.wire.of("scheduler.CreateSchedule")[-1]
 
 
 def fires_at(world: World) -> datetime:
-    """When the last timer fires at the soonest."""
+    """Return the earliest time at which the last timer fires."""
     return datetime.strptime(timer(world)["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
 
 
@@ -40,10 +40,9 @@ def test_each_pass_has_one_name_that_scheduler_takes() -> None:
 
 
 def test_request_is_the_templates_own(world: World) -> None:
-    """It names what the template makes, and deletes itself; its input is what the README states."""
+    """It names what the template makes, and deletes itself; its input is what docs/contracts.md documents."""
     world.deliver()
-    [request] = world.wire.of("scheduler.CreateSchedule")
-    target = request["Target"]
+    request, target = timer(world), timer(world)["Target"]
     assert request["GroupName"] == world.resources["ScheduleGroup"]["Properties"]["Name"] == "payment3-recheck-dev"
     assert target["Arn"].endswith(":function:" + world.resources["RecheckFunction"]["Properties"]["FunctionName"])
     assert target["RoleArn"].endswith(":role/stack-SchedulerRole")
@@ -57,8 +56,8 @@ def test_request_is_the_templates_own(world: World) -> None:
 
 
 @pytest.mark.parametrize("keyword", [*CONTEXT.values(), "<aws.scheduler.anything>", "a <b> & c"])
-def test_no_id_stands_for_one_of_schedulers_keywords(world: World, keyword: str) -> None:
-    """Scheduler replaces its keywords wherever they are: the ids that reach Recheck are those that were saved."""
+def test_no_id_is_replaced_as_a_keyword_of_schedulers(world: World, keyword: str) -> None:
+    """Scheduler replaces its keywords anywhere in the input, yet the saved ids reach Recheck."""
     ids = {"id": f"chrg_{keyword}", "reference_order": keyword}
     world.deliver(event(message(**ids), f"{keyword}-1"))
     arrives = json.loads(re.sub("<aws[^>]*>", "replaced", timer(world)["Target"]["Input"]))
@@ -70,7 +69,7 @@ def test_no_id_stands_for_one_of_schedulers_keywords(world: World, keyword: str)
 
 @pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=7))])
 def test_times_are_utc_and_sort_as_texts(zone: timezone) -> None:
-    """Whatever the machine's zone; the sweep's index sorts by text: a later time has a greater one."""
+    """In whatever time zone the machine is; the sweep's index sorts by text, so a later time is a greater text."""
     when = datetime(2026, 12, 31, 23, 59, 59, 999_999, tzinfo=zone)
     assert format_utc(when) < format_utc(when + timedelta(microseconds=1))
     assert parse_utc(format_utc(when)) == when
@@ -79,7 +78,7 @@ def test_times_are_utc_and_sort_as_texts(zone: timezone) -> None:
 
 @pytest.mark.parametrize("microsecond", [0, 1, 500_000, 700_000, 999_999])
 def test_timer_is_never_early_nor_in_the_past(world: World, microsecond: int) -> None:
-    """`at()` knows whole seconds: it is rounded up, with a second for clocks that differ, and two for a late call."""
+    """`at()` takes whole seconds: they are rounded up, plus one for clock skew, or two from now where it is late."""
     world.now = world.now.replace(microsecond=microsecond)
     world.deliver()
     due = parse_utc(world.record()["nextPassDue"])
@@ -91,7 +90,7 @@ def test_timer_is_never_early_nor_in_the_past(world: World, microsecond: int) ->
 
 
 def test_recheck_sample_is_what_scheduler_would_send(world: World) -> None:
-    """events/recheck.json runs the second pass of events/authorized.json, under the name its schedule had."""
+    """events/recheck.json runs pass 2 of events/authorized.json, and names its schedule."""
     sent = sample("recheck")
     world.deliver()
     assert sent["scheduleArn"].endswith("/" + world.schedules()[0])
@@ -99,37 +98,30 @@ def test_recheck_sample_is_what_scheduler_would_send(world: World) -> None:
     assert world.recheck(**sent) == {"state": "DONE", "passesDone": 2}
 
 
-WRONG: dict[str, list[Any]] = {
-    "event": [None, [], "text", 5],
-    "version": [2, 0, "1", None, True, 1.0],
-    "chargeId": ["", "a\nb", "c" * 2049, None, "4111111111111111"],
-    "notificationId": ["", "n" * 1025, 5],
-    "orderId": ["", 5, None, "4111111111111111"],
-    "pass": [0, "2", True, 101],
-    "dueAt": [1, "soon", "2026-11-22T09:31:17", None],
-}
-EXPECTED = {
-    "event": "a JSON object",
-    "version": "1",
-    "orderId": "one line of 1 to 2048 bytes, and no card number",
-    "pass": "a number from 1 to 100",
-    "dueAt": "a UTC time such as 2026-01-31T12:00:00Z",
+ID = "one line of 1 to 2048 bytes, and no card number"
+WRONG: dict[tuple[str, str], list[Any]] = {
+    ("event", "a JSON object"): [None, [], "text", 5],
+    ("version", "1"): [2, 0, "1", None, True, 1.0],
+    ("chargeId", ID): ["", "a\nb", "c" * 2049, None, "4111111111111111"],
+    ("notificationId", ID): ["", "n" * 1025, 5],
+    ("orderId", ID): ["", 5, None, "4111111111111111"],
+    ("pass", "a number from 1 to 100"): [0, "2", True, 101],
+    ("dueAt", "a UTC time such as 2026-01-31T12:00:00Z"): [1, "soon", "2026-11-22T09:31:17", None],
 }
 
 
-@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in WRONG.items() for value in values])
-def test_recheck_refuses_what_does_not_validate(field: str, value: object) -> None:
-    """A wrong input names the field and what was expected, for a person who typed it; at its bounds it is taken."""
+@pytest.mark.parametrize(("field", "expected", "value"), [(*about, value) for about in WRONG for value in WRONG[about]])
+def test_recheck_refuses_wrong_input(field: str, expected: str, value: object) -> None:
+    """The error names the field and what was expected, for a person who typed it; values at the bounds are valid."""
     typed = value if field == "event" else sample("recheck") | {field: value}
     refused = fails(InvalidTimer, TimerInput.parse, typed, InvalidTimer)
-    assert re.fullmatch(f"{field}: expected {EXPECTED.get(field, '.+')}", str(refused))
-    assert refused.field == field
+    assert (refused.field, str(refused)) == (field, f"{field}: expected {expected}")
     for bounds in ({"orderId": "1"}, {"orderId": "o" * 2048, "pass": 100, "dueAt": "2026-01-31T12:00:00Z"}):
         assert TimerInput.parse(sample("recheck") | bounds, InvalidTimer)
 
 
 def test_refused_timer_is_reported_and_runs_nothing(world: World) -> None:
-    """A person typed it, or another program sent it: a row and a mail, and no pass."""
+    """Whether a person typed it or another program sent it: a row and a mail, and no pass."""
     fails(InvalidTimer, world.recheck, version=2)
     fails(NotificationNotFound, world.recheck, notificationId="never-saved")
     assert {row["errorType"] for row in world.errors()} == {"InvalidTimer", "NotificationNotFound"}

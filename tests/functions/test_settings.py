@@ -1,4 +1,4 @@
-"""The environment: checked whole at start, each wrong variable named."""
+"""The environment: all of it is checked at the start, and each wrong variable is named."""
 
 import re
 from datetime import timedelta
@@ -14,13 +14,11 @@ from callback.table import parse_utc
 from tests.support.aws import PARAMETERS, World
 from tests.support.steps import die_in_pass, fails
 from tests.support.template import resolved, source
-from tests.template.test_template import FUNCTIONS, RESOURCES
+from tests.template.test_template import FUNCTIONS, of_type
 
 ENVIRONMENT: dict[str, str] = resolved(**PARAMETERS)["RecheckFunction"]["Properties"]["Environment"]["Variables"]
-WITH_DEFAULT = set(
-    """DEBUG_MODE PASS_TIMEOUT_SECONDS RECHECK_DELAYS GIVE_UP_AFTER_HOURS UNPROVED_GIVE_UP_AFTER_HOURS
+WITH_DEFAULT = """DEBUG_MODE PASS_TIMEOUT_SECONDS RECHECK_DELAYS GIVE_UP_AFTER_HOURS UNPROVED_GIVE_UP_AFTER_HOURS
 KEEP_DAYS CHECKSUM_POLICY REDIRECT_ALLOWED_ORIGINS SETTLED_ORDER_STATUSES""".split()
-)
 MALFORMED = {
     "BRANCH": ["", "a b"],
     "DEBUG_MODE": ["perhaps"],
@@ -38,17 +36,17 @@ MALFORMED = {
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, all_ in MALFORMED.items() for value in all_])
 def test_malformed_variable_fails_at_start_by_name(name: str, value: str) -> None:
-    """Every wrong variable is named at once, and no value is shown."""
+    """All wrong variables are named at once, and no value is shown."""
     error = str(fails(SettingsError, read_settings, ENVIRONMENT | {name: value, "SCHEDULE_GROUP": ""}))
     assert error.startswith("environment: ")
     assert all(f"{wrong}: " in error for wrong in (name, "SCHEDULE_GROUP"))
     assert not value.strip(" ,") or f"'{value}'" not in error
 
 
-def test_behaviour_has_defaults_and_no_resource() -> None:
-    """Warn, one recheck after 60 s, give up after 72 h, keep for 400 days; MAX_ATTEMPTS is ignored; none changes."""
+def test_behaviour_has_defaults_and_resources_have_none() -> None:
+    """Warn, one recheck after 60 s, give up after 72 h, keep for 400 days; MAX_ATTEMPTS is ignored."""
     error = str(fails(SettingsError, read_settings, {}))
-    assert set(re.findall(r"(\w+): Field required", error)) == set(ENVIRONMENT) - WITH_DEFAULT
+    assert set(re.findall(r"(\w+): Field required", error)) == set(ENVIRONMENT) - set(WITH_DEFAULT)
     given = {name: value for name, value in ENVIRONMENT.items() if name not in WITH_DEFAULT}
     settings = read_settings(given | {"MAX_ATTEMPTS": "not even a number"})
     assert (settings.recheck_delays, settings.checksum_policy, settings.debug_mode) == ((60,), "warn", False)
@@ -60,9 +58,8 @@ def test_behaviour_has_defaults_and_no_resource() -> None:
 def test_application_is_composed_once_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cold start reads the environment; a warm invocation does not."""
     application.cache_clear()
-    for name, value in ENVIRONMENT.items():
+    for name, value in (ENVIRONMENT | {"AWS_DEFAULT_REGION": "ap-southeast-1"}).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "ap-southeast-1")
     first = application()
     monkeypatch.setenv("BRANCH", "")
     assert application() is first
@@ -71,15 +68,15 @@ def test_application_is_composed_once_from_the_environment(monkeypatch: pytest.M
 
 
 def test_template_gives_every_function_exactly_the_settings() -> None:
-    """Every setting comes from the template, which gives no variable that nobody reads, and one set to all."""
+    """The template gives all functions the same variables: every setting, and nothing that no code reads."""
     assert set(ENVIRONMENT) == {name.upper() for name in Settings.model_fields}
-    functions = [r["Properties"] for r in RESOURCES.values() if r["Type"] == "AWS::Lambda::Function"]
+    functions = of_type("AWS::Lambda::Function").values()
     assert [function["Environment"] for function in functions] == [{"Variables": ENVIRONMENT}] * len(FUNCTIONS)
 
 
 @pytest.mark.parametrize("limit", source()["Parameters"]["PassTimeoutSeconds"]["AllowedValues"])
 def test_lease_is_the_functions_own_timeout(world: World, limit: str) -> None:
-    """Timeout = pass limit + margin = lease: a lease outlives its holder, and leaves room to record a pass."""
+    """Timeout = lease = pass limit + margin: a lease outlives its holder, which has time to record the pass."""
     resources = resolved(**PARAMETERS, PassTimeoutSeconds=limit)
     world.cold_start(PASS_TIMEOUT_SECONDS=limit)
     die_in_pass(world)
