@@ -1,4 +1,4 @@
-"""The board in a real browser: it moves, leads to the timeline, stays on this machine, and everyone can use it."""
+"""The board in a real browser: it renews itself, opens a timeline, stays on this machine, and is accessible."""
 
 import threading
 import time
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -26,33 +25,25 @@ pytestmark = pytest.mark.enable_socket
 HOSTILE = "<img src=//evil.example onerror=alert(1)>'\"$(reboot)"
 NAMED = {"link", "button", "textbox", "searchbox", "heading", "image", "complementary", "columnheader"}
 PAUSE = "document.getElementById('pause').click()"
-# Each text, with the colours that it is drawn in, as the browser computes them.
+# Each visible text, with its colour and that of its background, as the browser computes them.
 TEXTS = """
 (() => {
   const ground = (one) => {
-    for (; one; one = one.parentElement) {
-      const colour = getComputedStyle(one).backgroundColor;
-      if (colour !== 'rgba(0, 0, 0, 0)') return colour;
-    }
-    return 'rgb(255, 255, 255)';
+    const colour = one ? getComputedStyle(one).backgroundColor : 'rgb(255, 255, 255)';
+    return colour === 'rgba(0, 0, 0, 0)' ? ground(one.parentElement) : colour;
   };
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  const found = [];
-  while (walker.nextNode()) {
-    const text = walker.currentNode.data.trim(), one = walker.currentNode.parentElement;
-    if (text && one.checkVisibility() && !one.closest('.unseen')) {
-      const style = getComputedStyle(one);
-      found.push([text, one.closest('svg') ? style.fill : style.color, ground(one)]);
-    }
-  }
-  return found;
+  return [...document.querySelectorAll('body *')]
+    .filter((one) => one.checkVisibility() && !one.closest('.unseen'))
+    .filter((one) => [...one.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim()))
+    .map((one) => [one, getComputedStyle(one)])
+    .map(([one, style]) => [one.textContent, one.closest('svg') ? style.fill : style.color, ground(one)]);
 })()
 """
 
 
 @dataclass(frozen=True)
 class Board:
-    """A board that is served, and the world behind it."""
+    """A board that is served, and the world that it shows."""
 
     world: World
     poller: Poller
@@ -61,7 +52,7 @@ class Board:
 
 @pytest.fixture(scope="module")
 def board() -> Iterator[Board]:
-    """A board over a stack in which much has happened, whose clock goes on from the world's with the machine's own."""
+    """A board of a busy stack; its clock starts at the world's time and goes on with the machine's."""
     with pytest.MonkeyPatch.context() as patch, made(listening(patch), patch) as world:
         use_few_shards(patch)
         make_busy(Deployed(world))
@@ -84,7 +75,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, board: Board) -> Iterator[Page]:
-    """The board in the browser; whatever it does, it complains of nothing and asks nobody but this machine."""
+    """The board in the browser. No test may make it log an error or send a request to another machine."""
     with browser.new_context() as context:
         complaints, asked = list[str](), set[str]()
         page = context.new_page()
@@ -93,13 +84,13 @@ def page(browser: Browser, board: Board) -> Iterator[Page]:
         page.on("request", lambda request: asked.add(request.url))
         page.goto(board.address)
         yield page
-        # The browser's own word for a test that takes the network away.
+        # What the browser logs in the test that takes the network away.
         assert [text for text in complaints if "ERR_INTERNET_DISCONNECTED" not in text] == []
         assert {url.split("/")[2].partition(":")[0] for url in asked} == {HOST}
 
 
 def test_page_renews_itself_and_keeps_the_focus(page: Page, board: Board) -> None:
-    """A later read brings what has happened since, and moves the countdowns; paused, none comes."""
+    """A later read brings what has happened since, and the countdowns go on."""
     page.evaluate("document.querySelector('#late a').focus()")
     left = page.evaluate("document.querySelector('#waiting tr:nth-child(2) .due').innerText")
     board.world.deliver()
@@ -110,7 +101,7 @@ def test_page_renews_itself_and_keeps_the_focus(page: Page, board: Board) -> Non
 
 
 def test_click_opens_the_timeline_beside_the_board(page: Page) -> None:
-    """The address is its own, and its row stays in sight; back closes it, and closing it leads back to the row."""
+    """It has an address of its own; its row stays in sight, when it is closed, too; `back` opens it again."""
     page.set_viewport_size({"width": 1280, "height": 400})
     page.click("#waiting tbody tr:last-child a")
     page.wait_for_function("() => document.getElementById('panel')?.innerText.includes('waiting')")
@@ -124,7 +115,7 @@ def test_click_opens_the_timeline_beside_the_board(page: Page) -> None:
 
 
 def test_command_is_shown_as_it_stands(page: Page, board: Board) -> None:
-    """The whole command, whatever the order is called, and one click marks it; nothing of a name is run as markup."""
+    """One click selects the whole command, whatever the order is called; markup in a name is shown as text."""
     for row in board.world.rows("CREDIT_CARD_NOTIFY_TABLE"):
         if row["orderId"] == OLD_ORDER:
             board.world.put("CREDIT_CARD_NOTIFY_TABLE", row | {"orderId": HOSTILE})
@@ -134,7 +125,7 @@ def test_command_is_shown_as_it_stands(page: Page, board: Board) -> None:
 
 
 def test_pause_and_silence_are_shown(page: Page, board: Board) -> None:
-    """Paused, the page asks no more; it shows when a read failed, and when the board was ended."""
+    """The page shows that it is paused, that a read failed, and that the board cannot be reached."""
     page.evaluate(PAUSE)
     assert page.evaluate("document.getElementById('pause').getAttribute('aria-pressed')") == "true"
     board.world.wire.before["dynamodb.Query"] = refuse("ThrottlingException", times=999)
@@ -148,8 +139,8 @@ def test_pause_and_silence_are_shown(page: Page, board: Board) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everyone_can_read_it(page: Page, board: Board, scheme: Literal["light", "dark"], tmp_path: Path) -> None:
-    """In both themes and at 360 px: enough contrast, names, landmarks, headings in order, nothing beyond the edge."""
+def test_everyone_can_read_it(page: Page, board: Board, scheme: Literal["light", "dark"]) -> None:
+    """In both themes and down to 360 px: contrast, names, landmarks, headings in order, nothing beyond the edge."""
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     grounds = set()
     for width in (1280, 360):
@@ -160,10 +151,9 @@ def test_everyone_can_read_it(page: Page, board: Board, scheme: Literal["light",
         assert len(texts) > 60
         assert [(text, _contrast(*colours)) for text, *colours in texts if _contrast(*colours) < 4.5] == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert [node for node in _nodes(page) if _role(node) in NAMED and not node.get("name", {}).get("value")] == []
-        page.screenshot(path=tmp_path / f"{scheme}-{width}.png", full_page=True)
+        assert [role for role, name in _nodes(page) if role in NAMED and not name] == []
     assert (max(map(_light, grounds)) < 0.1) == (scheme == "dark")
-    assert {"banner", "main", "complementary", "contentinfo", "search"} <= set(map(_role, _nodes(page)))
+    assert {"banner", "main", "complementary", "contentinfo", "search"} <= dict(_nodes(page)).keys()
     levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3')].map(one => Number(one.tagName[1]))")
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
@@ -171,7 +161,7 @@ def test_everyone_can_read_it(page: Page, board: Board, scheme: Literal["light",
 
 
 def test_focus_is_seen_and_reaches_everything(page: Page) -> None:
-    """The keyboard alone reaches each link and button in turn, which has an outline then."""
+    """The Tab key reaches each link, button and field in turn, and each shows an outline."""
     wanted = page.evaluate("[...document.querySelectorAll('a, button, input')].filter(x => x.checkVisibility()).length")
     place = "JSON.stringify(document.activeElement.getBoundingClientRect()) + document.activeElement.outerHTML"
     seen = set()
@@ -182,13 +172,10 @@ def test_focus_is_seen_and_reaches_everything(page: Page) -> None:
     assert len(seen) == wanted
 
 
-def _nodes(page: Page) -> list[dict[str, dict[str, str]]]:
+def _nodes(page: Page) -> list[tuple[str, str]]:
+    """The role and the name of each node of the accessibility tree."""
     found = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
-    return [node for node in found if not node["ignored"]]
-
-
-def _role(node: dict[str, dict[str, str]]) -> str:
-    return node["role"]["value"]
+    return [(one["role"]["value"], one.get("name", {}).get("value", "")) for one in found if not one["ignored"]]
 
 
 def _contrast(one: str, other: str) -> float:
