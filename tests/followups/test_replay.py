@@ -1,4 +1,4 @@
-"""`followups replay`: the missing passes are run now, and what is not missing is left alone."""
+"""`followups replay` runs the missing passes now, and leaves alone what is not missing."""
 
 from datetime import timedelta
 from typing import Any
@@ -9,8 +9,8 @@ from callback.table import format_utc
 from followups.stack import Stack
 from tests.followups.conftest import Followups
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
-from tests.support.deployed import STACK, Deployed, arn, function_error
-from tests.support.recorded_calls import Answer, Call, payload, refuse
+from tests.support.deployed import PROCESS, STACK, Deployed, arn, function_error
+from tests.support.recorded_calls import Call, payload, refuse
 from tests.support.template import source
 
 RECHECK = arn("payment3-recheck-dev")
@@ -28,13 +28,13 @@ def several(deployed: Deployed) -> Deployed:
 
 
 def passes(deployed: Deployed) -> list[int]:
-    """How many passes of each are done."""
-    rows = deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")
-    return [int(row["passesDone"]) for row in sorted(rows, key=lambda row: str(row["notificationId"]))]
+    """How many passes of each notification are done."""
+    rows = sorted(deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE"), key=lambda row: str(row["notificationId"]))
+    return [int(row["passesDone"]) for row in rows]
 
 
 def test_failed_notification_is_replayed(deployed: Deployed, followups: Followups) -> None:
-    """Recheck runs the missing pass at once, by its own input, and the next one gets its timer."""
+    """Recheck runs the missing pass at once, with the input that a timer would send; the next pass gets its timer."""
     deployed.put_failed(NOTIFICATION, passesDone=0, attemptsBefore=0)
     due = format_utc(deployed.world.now)
     assert followups("replay", ORDER).out == f"{NAMED}  pass 1 was run: now PENDING, passes completed: 1\n"
@@ -48,7 +48,7 @@ LATER, EARLIER = "2026-11-22T09:31:00.000000Z", "2026-11-22T09:30:00.000000Z"
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "text"),
     [
         ({"nextPassDue": LATER}, f"left: pass 2 is due at {LATER}"),
         ({"nextPassDue": LATER, "attempts": 2}, f"left: pass 2 is due again at {LATER}"),
@@ -60,33 +60,27 @@ LATER, EARLIER = "2026-11-22T09:31:00.000000Z", "2026-11-22T09:30:00.000000Z"
     ],
 )
 def test_what_is_not_missing_is_left(
-    deployed: Deployed, followups: Followups, changes: dict[str, Any], says: str
+    deployed: Deployed, followups: Followups, changes: dict[str, Any], text: str
 ) -> None:
-    """No pass starts sooner than planned, than its next try, or while its claim is live; `replay` says why."""
+    """No pass starts before it is due (again), or while it is claimed; `replay` says why."""
     deployed.put_waiting(NOTIFICATION, **changes)
-    assert followups("replay", ORDER).out == f"{NAMED}  {says}\n"
-    assert bool(deployed.invoked("recheck-dev")) == ("was run" in says)
+    assert followups("replay", ORDER).out == f"{NAMED}  {text}\n"
+    assert bool(deployed.invoked("recheck-dev")) == ("was run" in text)
 
 
-@pytest.mark.parametrize(
-    ("answer", "code", "says"),
-    [
-        (function_error(ValueError("card 4111111111111111 refused")), 1, "ValueError: card [redacted] refused\n"),
-        (b"\xff", 1, "failed again: an error: without a text\n"),
-        ("done", 0, "pass 2 was run"),
-    ],
-)
-def test_end_of_the_run_is_printed(
-    deployed: Deployed, followups: Followups, answer: object, code: int, says: str
-) -> None:
+def test_end_of_the_run_is_printed(deployed: Deployed, followups: Followups) -> None:
     """A failure is scrubbed, exit 1; a success may answer anything."""
     deployed.put_failed("1")
-    deployed.functions[RECHECK] = lambda _call: payload(answer, error="Unhandled" if code else None)
-    assert says in followups("replay", ORDER, code=code).out
+    error = function_error(ValueError("card 4111111111111111 refused"))
+    for answer, text in ((error, "ValueError: card [redacted] refused\n"), (b"\xff", "an error: without a text\n")):
+        deployed.functions[RECHECK] = lambda _call, answer=answer: payload(answer, error="Unhandled")
+        assert f"pass 2 failed again: {text}" in followups("replay", ORDER, code=1).out
+    deployed.functions[RECHECK] = lambda _call: payload("done")
+    assert "pass 2 was run" in followups("replay", ORDER).out
 
 
 def test_each_notification_of_each_order_is_replayed(several: Deployed, followups: Followups) -> None:
-    """One line each, oldest first, however many pages the index has; one failure makes the exit code 1."""
+    """Each has a line, oldest first, from every page of the index; one failure makes the exit code 1."""
     due = format_utc(several.world.now - timedelta(hours=1))
     several.put_waiting("5", 60, orderId="ORDER-2")
     several.world.wire.before["lambda.Invoke"] = refuse("TooManyRequestsException")
@@ -103,14 +97,14 @@ def test_nothing_to_replay_is_printed(deployed: Deployed, followups: Followups) 
     """Exit 0 for a state that nothing is in; an unknown order is exit 1, with the command that may find it."""
     for option in ("--yes", "--dry-run"):
         assert followups("replay", "--state", "failed", option).out == "Nothing to replay.\n"
-    said = followups("replay", "ORDER-9", code=1).out
     unknown = f"ORDER-9  no notification was saved in stack {STACK}\n"
-    assert said == f"{unknown}It may be in a queue:  followups dead-letters list --stack {STACK}\n"
+    advice = f"It may be in a queue:  followups dead-letters list --stack {STACK}\n"
+    assert followups("replay", "ORDER-9", code=1).out == unknown + advice
     assert deployed.invoked("recheck-dev") == []
 
 
 def test_many_are_only_planned_without_yes(several: Deployed, followups: Followups) -> None:
-    """Exit 1, since passes are missing still, with the command that runs them; a dry run is exit 0."""
+    """Exit 1, since passes are still missing, with the command that runs them; a dry run is exit 0."""
     *lines, counted, command = followups("replay", ORDER, code=1).lines
     numbers = [line.rpartition("  would be run: pass ")[2] for line in lines]
     assert numbers == [*3 * ["1 is missing"], "2 is missing"]
@@ -120,12 +114,12 @@ def test_many_are_only_planned_without_yes(several: Deployed, followups: Followu
     assert several.invoked("recheck-dev") == []
 
 
-def test_printed_command_means_the_same_ones(several: Deployed, followups: Followups) -> None:
-    """What `list` shows with the same options. Its bounds are the plan's: what fails later is not replayed unseen."""
+def test_printed_command_replays_what_was_planned(several: Deployed, followups: Followups) -> None:
+    """It has the bounds of the plan: what fails later is not replayed unseen."""
     options = "--state failed --state overdue --since 3h --limit 2"
-    said = followups("replay", *options.split(), code=1)
-    assert said.err == "There are more than one run reads: run replay again.\n"
-    command = said.lines[-1].removeprefix("Nothing was changed. To do it:  followups ")
+    planned = followups("replay", *options.split(), code=1)
+    assert planned.err == "There are more than one run reads: run replay again.\n"
+    command = planned.lines[-1].removeprefix("Nothing was changed. To do it:  followups ")
     bounds = "--since=2026-11-22T06:30:17.250000Z --until=2026-11-22T09:30:17.250000Z --limit=2"
     assert command == f"replay --yes --state=failed --state=overdue {bounds} --stack {STACK}"
     followups(*command.split())
@@ -134,20 +128,18 @@ def test_printed_command_means_the_same_ones(several: Deployed, followups: Follo
 
 def test_what_moved_on_since_the_plan_is_left(several: Deployed, followups: Followups) -> None:
     """Each is read again before its turn: it may be done by now, or gone."""
-    reads = []
 
-    def move(call: Call) -> None:
-        reads.append(call)
-        if len(reads) == 1:  # all are planned
-            with several.world.wire.aside():
-                several.put_failed("1", state="DONE", failedShard=None)
-                key = {"chargeId": {"S": CHARGE}, "notificationId": {"S": "2"}}
-                several.world.client("dynamodb").delete_item(TableName="payment3-credit-card-notify-dev", Key=key)
+    def move(_call: Call) -> None:
+        several.world.wire.after.clear()  # all are planned
+        with several.world.wire.aside():
+            several.put_failed("1", state="DONE", failedShard=None)
+            key = {"chargeId": {"S": CHARGE}, "notificationId": {"S": "2"}}
+            several.world.client("dynamodb").delete_item(TableName="payment3-credit-card-notify-dev", Key=key)
 
     several.world.wire.after["dynamodb.BatchGetItem"] = move
-    said = followups("replay", "--yes", ORDER).out
-    assert "left: DONE, 1 passes are completed" in said
-    assert "left: it is in the table no longer" in said
+    printed = followups("replay", "--yes", ORDER).out
+    assert "left: DONE, 1 passes are completed" in printed
+    assert "left: it is in the table no longer" in printed
     assert len(several.invoked("recheck-dev")) == 2
 
 
@@ -164,17 +156,17 @@ def test_what_to_replay_is_named_in_one_way(deployed: Deployed, followups: Follo
 @pytest.mark.usefixtures("several")
 def test_json_lines_have_the_result_of_each(followups: Followups) -> None:
     """One object for each notification and each unknown order; the summary goes to stderr."""
-    said = followups("replay", "--yes", "--json", ORDER, "ORDER-9", code=1)
-    assert [one["result"] for one in said.objects] == ["run", "run", "run", "run", "unknown"]
-    assert said.objects[-1]["orderId"] == "ORDER-9"
+    printed = followups("replay", "--yes", "--json", ORDER, "ORDER-9", code=1)
+    assert [one["result"] for one in printed.objects] == ["run", "run", "run", "run", "unknown"]
+    assert printed.objects[-1]["orderId"] == "ORDER-9"
     ids = {"chargeId": CHARGE, "notificationId": "1", "orderId": ORDER, "checksumStatus": "valid"}
-    assert (ids | {"version": 1, "pass": 1}).items() <= said.objects[0].items()
-    assert "4 run, 1 unknown." in said.err
+    assert (ids | {"version": 1, "pass": 1}).items() <= printed.objects[0].items()
+    assert "4 run, 1 unknown." in printed.err
 
 
 @pytest.mark.usefixtures("deployed")
 def test_invocation_is_sent_once_and_waits_for_the_longest_function() -> None:
-    """Botocore's own retry would run Recheck again; its default patience of 60 s is shorter than Recheck may take."""
+    """A retry by botocore would run Recheck again; its default timeout of 60 s is shorter than Recheck may take."""
     config: Any = Stack().functions.meta.config
     limits = source()["Mappings"]["PassLimit"].values()
     assert config.retries["total_max_attempts"] == 1
@@ -183,19 +175,16 @@ def test_invocation_is_sent_once_and_waits_for_the_longest_function() -> None:
 
 def test_ctrl_c_loses_nothing(several: Deployed, followups: Followups) -> None:
     """What was run is listed: exit 130. The same command goes on, and runs no pass twice."""
-    works, answers = several.functions[RECHECK], [0]
 
-    def press(call: Call) -> Answer:
-        answer = works(call)
-        answers[0] += 1
-        if answers[0] == 3:
+    def press(call: Call) -> None:
+        if call.request["FunctionName"] == RECHECK and len(several.invoked(RECHECK)) == 3:
             raise KeyboardInterrupt
-        return answer
 
-    several.functions[RECHECK] = press
-    said = followups("replay", "--yes", ORDER, code=130)
-    assert said.out.count("was run: now PENDING") == 2
-    assert "What is not listed is unchanged or under way; the same command continues." in said.err
+    several.world.wire.after["lambda.Invoke"] = press
+    stopped = followups("replay", "--yes", ORDER, code=130)
+    assert stopped.out.count("was run: now PENDING") == 2
+    assert "What is not listed is unchanged or under way; the same command continues." in stopped.err
+    several.world.wire.after.clear()
     followups("replay", "--yes", ORDER)
     assert passes(several) == [1, 1, 1, 2]
-    assert len(several.invoked("process-paid-order-dev")) == 4
+    assert len(several.invoked(PROCESS)) == 4
