@@ -1,4 +1,4 @@
-"""The sweep: what should have moved on is handed to Recheck; what cannot move on ends loudly."""
+"""The sweep: what is overdue is handed to Recheck; what cannot go on ends loudly."""
 
 import itertools
 from collections import Counter
@@ -11,7 +11,7 @@ import pytest
 
 from callback.errors import FollowUpError, PassFailed
 from callback.record import SWEEP_SHARDS, sweep_shard
-from callback.sweep import Counts, all_at_once
+from callback.sweep import all_at_once
 from callback.table import format_utc, parse_utc
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World
 from tests.support.recorded_calls import Call, refuse
@@ -21,19 +21,19 @@ COUNTED = ("handedOver", "inProgress", "moved", "failed", "errors", "unread")
 
 
 def swept(world: World) -> list[dict[str, Any]]:
-    """Run the sweep, and return what it asked Recheck for."""
+    """Run the sweep, and return what it handed to Recheck."""
     before, world.took = len(world.passes()), timedelta()
     world.sweep()
     return world.passes()[before:]
 
 
 def names(handed: list[dict[str, Any]]) -> list[str]:
-    """Which notifications were handed over."""
+    """Return which notifications were handed over."""
     return [asked["notificationId"] for asked in handed]
 
 
 def overdue(world: World, number: int = 1, hours: float = 1, **changes: Any) -> None:
-    """Put a notification there whose pass 2 should have run hours ago; `...` leaves an attribute out."""
+    """Save a notification whose pass 2 should have run hours ago; `...` leaves an attribute out."""
     due = format_utc(world.now - timedelta(hours=hours) + timedelta(seconds=number))
     row: dict[str, Any] = {"chargeId": f"chrg_test_{number}", "notificationId": f"n-{number}"}
     row |= {"orderId": f"ORDER-{number}", "state": "PENDING", "checksumStatus": "valid", "passesDone": 1, "passes": []}
@@ -43,7 +43,7 @@ def overdue(world: World, number: int = 1, hours: float = 1, **changes: Any) -> 
 
 
 def rows(world: World) -> dict[str, dict[str, Any]]:
-    """The records, by notification."""
+    """Return the records by notification."""
     return {row["notificationId"]: row for row in world.rows("CREDIT_CARD_NOTIFY_TABLE")}
 
 
@@ -51,7 +51,7 @@ def rows(world: World) -> dict[str, dict[str, Any]]:
 
 
 def test_pass_whose_timer_never_fired_is_run_two_minutes_after_it_was_due(world: World) -> None:
-    """Scheduler was down: the sweep asks Recheck, asynchronously, for the very pass that is missing."""
+    """If Scheduler was down, the sweep asks Recheck, asynchronously, for the missing pass."""
     down(world, "Scheduler")
     world.deliver()
     due = world.record()["nextPassDue"]
@@ -67,7 +67,7 @@ def test_pass_whose_timer_never_fired_is_run_two_minutes_after_it_was_due(world:
 
 
 def test_every_shard_is_swept_past_its_first_page_oldest_first(world: World) -> None:
-    """One sweep reaches whatever waits, and once; beside 100,000 finished notifications not one page more is read."""
+    """One sweep hands over all that waits, once; 100,000 finished notifications cost no further page."""
     many = range(SWEEP_SHARDS + 3, SWEEP_SHARDS + 123)
     for number in (*range(SWEEP_SHARDS), *reversed(many)):
         overdue(world, number, sweepShard=min(number, 3) if number in many else number)
@@ -80,18 +80,14 @@ def test_every_shard_is_swept_past_its_first_page_oldest_first(world: World) -> 
 
 
 def test_shards_are_swept_all_at_once() -> None:
-    """None waits for another: in sixteen threads, unless a test asks for one."""
+    """None waits for another: each has a thread, unless a test asks for one thread."""
     barrier = Barrier(SWEEP_SHARDS)
-
-    def meet(shard: int) -> Counts:
-        barrier.wait(10)
-        return Counter(str(shard))
-
-    assert len(list(all_at_once(meet, range(SWEEP_SHARDS)))) == SWEEP_SHARDS
+    found = all_at_once(lambda _shard: Counter(str(barrier.wait(10))), range(SWEEP_SHARDS))
+    assert len(list(found)) == SWEEP_SHARDS
 
 
 def test_sweep_stops_before_the_next_one_begins(world: World) -> None:
-    """After 50 seconds it leaves the rest to the next one, which begins with them."""
+    """After 50 seconds it leaves the rest to the next one, which begins with it."""
     for number in range(60):
         overdue(world, number, sweepShard=5)
     world.wire.after["lambda.Invoke"] = lambda _call: world.wait(1)
@@ -103,7 +99,7 @@ def test_sweep_stops_before_the_next_one_begins(world: World) -> None:
 
 
 def test_hour_of_throttled_rechecks_makes_few_copies(world: World) -> None:
-    """What was handed over moves back five minutes in its line, so that Lambda's queue does not fill with copies."""
+    """A notification that is handed over waits five minutes, so that Lambda's queue does not fill with copies."""
     overdue(world)
     handed = []
     for _ in range(60):
@@ -114,29 +110,28 @@ def test_hour_of_throttled_rechecks_makes_few_copies(world: World) -> None:
 
 
 def test_two_sweeps_at_once_hand_over_once(world: World) -> None:
-    """A sweep that Lambda runs twice, or that overtakes another, sends no copies."""
+    """A sweep that Lambda runs twice, or that overtakes another, hands nothing over again."""
     overdue(world)
     once(world, "dynamodb.UpdateItem", lambda _: swept(world))
     assert names(swept(world)) == ["n-1"]
     assert world.log()[-1]["moved"] == 1
 
 
-def test_nothing_that_a_stranger_sends_waits_in_line_with_a_proved_payment() -> None:
-    """Proved payments, those that fail often, and unproved ones never share a shard; each kind is spread."""
+def test_proved_and_failing_and_unproved_payments_share_no_shard() -> None:
+    """Nothing that a stranger sends waits in line with a proved payment; each kind is spread over several shards."""
     ids = [{"chargeId": CHARGE, "notificationId": str(number)} for number in range(500)]
 
     def lane(status: str, failures: int) -> set[int]:
         return {sweep_shard(about | {"checksumStatus": status}, failures) for about in ids}
 
     proved, failing, unproved = lane("valid", 2), lane("valid", 3), lane("invalid", 0)
-    assert proved | failing | unproved == set(range(SWEEP_SHARDS))
-    assert len(proved) + len(failing) + len(unproved) == SWEEP_SHARDS
+    assert sorted([*proved, *failing, *unproved]) == list(range(SWEEP_SHARDS))
     assert lane("valid", 0) == proved
     assert lane("missing", 9) == lane("unverifiable", 1) == unproved
 
 
 def test_what_fails_often_moves_out_of_the_way(world: World) -> None:
-    """Two failures are no habit; the third moves a proved payment, and a success moves it back."""
+    """The third failure moves a proved payment to another shard, and a success moves it back."""
     throttle(world, times=3)
     shards = []
     for attempt in range(4):
@@ -148,12 +143,12 @@ def test_what_fails_often_moves_out_of_the_way(world: World) -> None:
     assert first == second == done != third
 
 
-# --- what it could not do ---
+# --- what fails during a sweep ---
 
 
 @pytest.mark.parametrize("unread", [1, SWEEP_SHARDS])
 def test_shard_that_cannot_be_read_hides_no_other(world: World, unread: int) -> None:
-    """The others are handed over once, Lambda retries nothing, and an age that was not seen is not reported."""
+    """The others are handed over once, Lambda retries nothing, and no age of the oldest is reported."""
     for number in range(SWEEP_SHARDS):
         overdue(world, number, hours=2)
     world.wire.before["dynamodb.Query"] = refuse("ThrottlingException", unread)
@@ -165,9 +160,9 @@ def test_shard_that_cannot_be_read_hides_no_other(world: World, unread: int) -> 
 
 
 @pytest.mark.parametrize("name", ["lambda.Invoke", "dynamodb.UpdateItem"])
-@pytest.mark.parametrize("reported", [[], ["ZeroDivisionError"]], ids=["refused", "unforeseen"])
-def test_fault_with_one_notification_stops_no_other(world: World, name: str, reported: list[str]) -> None:
-    """The rest of its shard is handed over, and it comes again; an unforeseen error has a row with its ids."""
+@pytest.mark.parametrize("reported", [[], [("ZeroDivisionError", "chrg_test_1")]], ids=["refused", "unforeseen"])
+def test_fault_with_one_notification_stops_no_other(world: World, name: str, reported: list[Any]) -> None:
+    """The rest of its shard is handed over, and the next sweep tries it again; a bug has a row with the ids."""
     for number in (1, 17, 33):
         overdue(world, number)
     once(world, name, (lambda _: 1 // 0) if reported else refuse("TooManyRequestsException"))
@@ -175,9 +170,7 @@ def test_fault_with_one_notification_stops_no_other(world: World, name: str, rep
     [line] = world.log()
     assert (line["level"], line["errors"], line["handedOver"]) == ("WARNING", 1, 2)
     assert line["warnings"][0].startswith("n-1 could not be handed over: ")
-    assert [(row["errorType"], row["chargeId"]) for row in world.errors()] == [
-        (kind, "chrg_test_1") for kind in reported
-    ]
+    assert [(row["errorType"], row["chargeId"]) for row in world.errors()] == reported
     assert len(world.mails()) == len(reported)
     world.wait(301)
     assert sorted(names(swept(world))) == ["n-1", "n-17", "n-33"]
@@ -185,19 +178,18 @@ def test_fault_with_one_notification_stops_no_other(world: World, name: str, rep
     fails(ZeroDivisionError, swept, world)  # a fault of the sweep itself is raised
 
 
-# --- what cannot move on ---
+# --- what cannot go on ---
 
 
-def test_what_no_attempt_could_end_the_sweep_ends(world: World) -> None:
-    """An hour after Recheck should have given up: FAILED, with row, mail and count; what is claimed is left alone."""
+def test_sweep_ends_what_recheck_did_not_live_to_end(world: World) -> None:
+    """An hour after it is due to be given up it ends FAILED, with row, mail and count, unless it is claimed."""
     overdue(world, 1, hours=73.1, leaseUntil=format_utc(world.now), claimId="dead", lastError="PassFailed: pass 2: why")
     overdue(world, 2, hours=72.5, leaseUntil=format_utc(world.now), claimId="dead")
     overdue(world, 3, hours=80, leaseUntil=format_utc(world.now + timedelta(seconds=1)), claimId="alive")
     assert world.sweep() == dict.fromkeys(COUNTED, 0) | {"handedOver": 1, "failed": 1, "inProgress": 1}
     assert names(world.passes()) == ["n-2"]
     row, error, [mail] = rows(world)["n-1"], world.error(), world.mails()
-    assert row["state"] == "FAILED"
-    assert WAITING & set(row) == ENDED
+    assert (row["state"], WAITING & set(row)) == ("FAILED", ENDED)
     about = {"orderId": "ORDER-1", "chargeId": "chrg_test_1", "notificationId": "n-1", "functionName": "sweep"}
     assert (about | {"errorType": "GaveUp", "checksumStatus": "valid"}).items() <= error.items()
     assert error["message"] == "pass 2: given up: why"
@@ -206,8 +198,8 @@ def test_what_no_attempt_could_end_the_sweep_ends(world: World) -> None:
 
 
 @pytest.mark.parametrize("meanwhile", [{"claimId": "another"}, {"sweepAt": "2027"}, {"sweepAt": ...}], ids=str)
-def test_what_moved_on_meanwhile_is_not_ended(world: World, meanwhile: dict[str, Any]) -> None:
-    """The write that ends a notification checks once more: it may be claimed by now, or moved, or done."""
+def test_notification_that_moved_on_meanwhile_is_not_ended(world: World, meanwhile: dict[str, Any]) -> None:
+    """The write that ends a notification checks that it was not claimed, moved or done meanwhile."""
     overdue(world, hours=80)
 
     def moves_on(_call: Call) -> None:
@@ -220,7 +212,7 @@ def test_what_moved_on_meanwhile_is_not_ended(world: World, meanwhile: dict[str,
     assert (world.log()[0]["failed"], world.log()[0]["moved"]) == (0, 1)
 
 
-# What should be in each attribute.
+# What is expected in each attribute.
 ATTRIBUTES = {"state": "PENDING, DONE or FAILED", "passes": "a list"}
 ATTRIBUTES |= dict.fromkeys(("checksumStatus", "claimId", "lastError"), "text")
 ATTRIBUTES |= dict.fromkeys(("passesDone", "attempts", "attemptsBefore"), "a whole number")
@@ -229,7 +221,7 @@ VALUES: list[Any] = [..., "", "2026-01-31T12:00:00", -1, 99, 10**30, True, None,
 
 
 def test_spoilt_record_ends_loudly_once_and_starves_nobody(world: World) -> None:
-    """What another hand wrote, of any type in any attribute, either is something that Recheck takes, or ends FAILED."""
+    """A value of any type in any attribute is either accepted by Recheck or ends the notification as FAILED."""
     spoilt: list[dict[str, Any]] = [{"orderId": ...}, {"chargeId": "chrg\ntest"}, {"chargeId": "4111111111111111"}]
     spoilt += [{name: value} for name, value in itertools.product(ATTRIBUTES, VALUES)]
     for number, changes in enumerate(spoilt):
@@ -241,11 +233,10 @@ def test_spoilt_record_ends_loudly_once_and_starves_nobody(world: World) -> None
     assert ended ^ set(names(handed)) == set(rows(world))
     assert len(ended) > len(spoilt) / 3
     assert set(names(again)) == set(names(handed))
-    said = {f"SpoiltRecord: {attribute}: expected {expected}" for attribute, expected in ATTRIBUTES.items()}
-    assert said <= {row.get("lastError") for row in rows(world).values()}
+    errors = {f"SpoiltRecord: {attribute}: expected {expected}" for attribute, expected in ATTRIBUTES.items()}
+    assert errors <= {row.get("lastError") for row in rows(world).values()}
     assert Counter(row["notificationId"] for row in world.errors()) == Counter(ended)
     assert {row["occurrences"] for row in world.errors()} == {1}
-    assert not any({"sweepAt", "nextPassDue", "claimId"} & set(rows(world)[name]) for name in ended)
     for asked in again:
         with suppress(FollowUpError):
             world.recheck(**asked)
@@ -259,7 +250,7 @@ SPOILT: list[tuple[Any, str]] = [({"passes": "x"}, "FAILED"), ({"state": ...}, "
 
 @pytest.mark.parametrize(("changes", "state"), SPOILT, ids=str)
 def test_record_that_is_spoilt_between_its_passes(world: World, changes: dict[str, Any], state: str) -> None:
-    """Its timer and a repeat raise nothing foreign; the sweep ends it with one mail if no pass can be run."""
+    """Its timer and a repeat raise no other error; the sweep ends it with one mail if no pass can be run."""
     world.deliver()
     row = {name: value for name, value in (world.record() | changes).items() if value is not ...}
     world.put("CREDIT_CARD_NOTIFY_TABLE", row)
@@ -271,8 +262,8 @@ def test_record_that_is_spoilt_between_its_passes(world: World, changes: dict[st
 
 
 @pytest.mark.parametrize("spoilt", [["leaseUntil"], ["nextPassDue"], ["nextPassDue", "firstDue"]], ids=str)
-def test_time_that_cannot_be_does_not_keep_a_record_waiting_for_ever(world: World, spoilt: list[str]) -> None:
-    """What the sweep reads is due, and a claim lasts minutes: past ten of them it is spoilt, and ends loudly."""
+def test_impossible_time_does_not_keep_a_record_waiting_for_ever(world: World, spoilt: list[str]) -> None:
+    """A time that is more than ten minutes ahead, longer than any claim or wait, is spoilt and ends it loudly."""
     for late, state in ((0, "PENDING"), (1, "FAILED")):
         ahead = format_utc(world.now + timedelta(minutes=10, microseconds=late))
         overdue(world, 1, 1, **dict.fromkeys(spoilt, ahead), claimId="another hand")
@@ -282,7 +273,7 @@ def test_time_that_cannot_be_does_not_keep_a_record_waiting_for_ever(world: Worl
 
 
 def test_1600_forgeries_hold_up_no_payment(world: World) -> None:
-    """From each of their shards 50 are handed over in a minute, and the rest waits, beside all the real payments."""
+    """From each of their shards 50 are handed over in a minute, beside all the real payments; the rest waits."""
     for number in range(1600):
         overdue(world, number, hours=2, sweepShard=12 + number % 4, checksumStatus="invalid")
     for number in range(60):
@@ -294,10 +285,7 @@ def test_1600_forgeries_hold_up_no_payment(world: World) -> None:
 
 
 def test_age_of_the_oldest_counts_from_when_its_pass_was_first_due(world: World) -> None:
-    """However often it failed since, and claimed or not; 0 where nothing is overdue.
-
-    A forgery that nobody ends can neither keep the alarm about proved payments ringing nor hide one of them.
-    """
+    """Failed or claimed since, it counts, and nothing overdue counts as 0; unproved ones have their own metric."""
     assert world.sweep() == dict.fromkeys(COUNTED, 0)
     now, later = format_utc(world.now), format_utc(world.now + timedelta(seconds=90))
     overdue(world, 1, hours=3, sweepAt=now, nextPassDue=now, leaseUntil=later)
