@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from tests.support.aws import worlds
 from tests.support.failure_table import FILE, written
-from tests.support.fault_scenarios import FAULTS, cells
+from tests.support.fault_scenarios import cells
+from tests.support.lambda_model import FAULTS
 
 # Every AWS call. One more in the code fails the first test here, until it is listed and its rows are written.
 _ERRORS = ["record the failed pass", "log the error", "count the mail", "send the mail", "remember the mail"]

@@ -15,7 +15,6 @@ import boto3
 import pytest
 from boto3.dynamodb.types import TypeSerializer
 from moto import mock_aws
-from moto.dynamodb.models.dynamo_type import LimitedSizeDict
 
 import delayednotify
 import recheck
@@ -91,10 +90,8 @@ def made(wire: RecordedCalls, monkeypatch: pytest.MonkeyPatch) -> Iterator["Worl
 
 @contextmanager
 def worlds() -> Iterator["World"]:
-    """Make a world for many stories, and as fast as can be: no coverage, and what moto need not answer it does not."""
+    """Make a world for many stories: fast, without coverage, and with fewer calls for moto to answer."""
     with pytest.MonkeyPatch.context() as patch, made(listening(patch), patch) as world, without_coverage():
-        patch.setattr(LimitedSizeDict, "__setitem__", dict.__setitem__)  # no story's item is near DynamoDB's limit
-        world.wire.checks_requests = False  # other tests send the like
         world.wire.answers["secretsmanager.GetSecretValue"] = lambda _call: {"SecretString": json.dumps(SECRET)}
         world.wire.answers["ses.SendEmail"] = lambda _call: {"MessageId": "1"}
         yield world

@@ -15,22 +15,11 @@ from callback.table import format_utc
 from tests.support.aws import START, World, sample
 from tests.support.call_purposes import purpose
 from tests.support.invariants import broken, repair
-from tests.support.lambda_model import DELAYED_NOTIFY, ERROR_CODES, RECHECK, SWEEP, Died, fail
+from tests.support.lambda_model import DELAYED_NOTIFY, FAULTS, RECHECK, SWEEP, fail
 from tests.support.recorded_calls import Answer, Call
 
 LAST_SHARD = 15
-Effect = Callable[[], Answer]
 Point = tuple[str, str, int]  # the function, what the call is for, and which of its kind it is
-FAULTS = ("dies before", "dies after", "answer lost", *ERROR_CODES)
-
-
-def strike(fault: str, call: Call, effect: Effect) -> Answer:
-    """Let a call go wrong in one of these ways."""
-    if fault in {"dies after", "answer lost"}:
-        effect()
-    if fault in {"dies before", "dies after"}:
-        raise Died
-    return fail(fault, call)
 
 
 @dataclass(frozen=True)
@@ -118,12 +107,12 @@ class Story:
         self.play()
         assert self.remains is not None, f"{point} was not reached"
         end, took, helpers = self._end(), self._took(), tuple(self.helpers)
-        wrong = broken(self.model, self.world) + self._noise()
+        wrong = broken(self.model) + self._noise()
         wrong += [] if end == self.scenario.ends else [f"ended {end}"]
         self.repaired = True
-        if repair(self.model, self.world.rows("CREDIT_CARD_NOTIFY_TABLE")):
+        if repair(self.model):
             self.model.rest()
-            wrong += broken(self.model, self.world)
+            wrong += broken(self.model)
             wrong += [] if self._end() in {"DONE", "refused queue"} else ["no command brought it back"]
         runs = Counter(run.number for run in self.model.runs if run.completed)
         name = next(name for name, scenario in SCENARIOS.items() if scenario is self.scenario)
@@ -134,14 +123,13 @@ class Story:
     def _behaviour(self, number: int) -> str:
         self._runs[number] += 1
         if self.scenario.settles and number >= self.scenario.settles:
-            with self.world.wire.aside():
-                self.world.order(status="PAID")
+            self.world.order(status="PAID")
         return "works" if self.repaired else self.scenario.behaviour(number, self._runs[number])
 
     def _outage(self, name: str) -> str:
         return self.scenario.down.get(name, "") if self.world.now < START + self.scenario.until else ""
 
-    def _around(self, call: Call, effect: Effect) -> Answer:
+    def _around(self, call: Call, effect: Callable[[], Answer]) -> Answer:
         assert self._allowed
         kind, source = (self.model.running, purpose(call)), self.model.source
         point = (*kind, self._seen[kind])
@@ -153,7 +141,7 @@ class Story:
             answer = self._allowed(call, effect)
         else:
             try:
-                answer = strike(self.fault[1], call, effect)
+                fail(self.fault[1], call, effect)
             finally:
                 self.remains = self._what_remains()
         if kind[1] == "record the pass" and self.remains is not None:

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 from callback.table import format_utc, parse_utc
-from tests.support.aws import World
 from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, RETRY, SWEEP, Model, notification_of
 
 MINUTE = timedelta(seconds=60)
@@ -15,13 +14,13 @@ RAISED = {"Died", "ClientError", "ReadTimeoutError", "PassFailed", "PassTimedOut
 RAISED |= {"OrderUnsettled", "RetriesExhausted", "InvalidNotification", "NotificationConflict"}
 
 
-def repair(model: Model, rows: list[dict[str, Any]]) -> int:
+def repair(model: Model) -> int:
     """Bring back what waits for a person, as the operators' commands do; return how much that was."""
     letters = model.queues["RefusedQueue"] + model.queues["FailureQueue"]
     model.queues["RefusedQueue"], model.queues["FailureQueue"] = [], []
     for letter in letters:
         model.accept(DELAYED_NOTIFY, json.loads(letter.body)["requestPayload"], "redrive")
-    failed = [row for row in rows if row["state"] == "FAILED"]
+    failed = [row for row in _rows(model) if row["state"] == "FAILED"]
     for row in failed:
         ids = {name: row[name] for name in ("chargeId", "notificationId", "orderId")}
         asked = {"version": 1, **ids, "pass": int(row["passesDone"]) + 1, "dueAt": format_utc(model.world.now)}
@@ -29,20 +28,27 @@ def repair(model: Model, rows: list[dict[str, Any]]) -> int:
     return len(letters) + len(failed)
 
 
-def broken(model: Model, world: World) -> list[str]:
+def broken(model: Model) -> list[str]:
     """Say what should hold and does not; empty where all does."""
-    rows = world.rows("CREDIT_CARD_NOTIFY_TABLE")
-    wrong = [words for row in rows for words in _broken_row(model, world, row)]
+    rows = _rows(model)
+    wrong = [words for row in rows for words in _broken_row(model, row)]
     wrong += [f"{function} raised {error}" for function, error in model.errors if error not in RAISED]
     wrong += _broken_queues(model, {row["notificationId"] for row in rows})
-    return wrong + _broken_sweeps(world)
+    swept = [line for _, function, line in model.world.lines if function == SWEEP and line["message"] == "swept"]
+    silent = [line for line in swept if ("OldestOverdue" in line) == bool(line["ShardsUnread"])]
+    return wrong + [f"a sweep reported {line}" for line in silent]
 
 
-def _broken_row(model: Model, world: World, row: dict[str, Any]) -> list[str]:
+def _rows(model: Model) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = model.world.rows("CREDIT_CARD_NOTIFY_TABLE")
+    return found
+
+
+def _broken_row(model: Model, row: dict[str, Any]) -> list[str]:
     about, wrong = f"{row['chargeId']} {row['notificationId']}", []
     if row["state"] == "PENDING":
         wrong.append(f"{about} waits for nothing")
-    if row["state"] == "FAILED" and not _is_loud(world, row):
+    if row["state"] == "FAILED" and not _is_loud(model.world, row):
         wrong.append(f"{about} is FAILED in silence")
     numbers = [int(done["number"]) for done in row["passes"]]
     if numbers != list(range(1, int(row["passesDone"]) + 1)):
@@ -60,7 +66,7 @@ def _broken_row(model: Model, world: World, row: dict[str, Any]) -> list[str]:
     return wrong
 
 
-def _is_loud(world: World, row: dict[str, Any]) -> bool:
+def _is_loud(world: Any, row: dict[str, Any]) -> bool:
     about = [error for error in world.errors() if error.get("notificationId") == row["notificationId"]]
     mailed = any("FAILED" in str(mail) and row["orderId"] in str(mail) for mail in world.mails())
     return mailed or any(error["errorType"] in {"GaveUp", "OrderUnsettled"} for error in about)
@@ -71,8 +77,3 @@ def _broken_queues(model: Model, saved: set[str]) -> list[str]:
     failed = [notification_of(json.loads(letter.body)["requestPayload"]) for letter in model.queues["FailureQueue"]]
     wrong += [f"{name} is saved, and in the failure queue" for name in saved & set(failed)]
     return wrong + [f"{name} has {n} letters" for name, n in Counter(failed).items() if n > 1]
-
-
-def _broken_sweeps(world: World) -> list[str]:
-    swept = [line for _, function, line in world.lines if function == SWEEP and line["message"] == "swept"]
-    return [f"a sweep reported {line}" for line in swept if ("OldestOverdue" in line) == bool(line["ShardsUnread"])]

@@ -36,7 +36,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 from uuid import uuid4
 
 from botocore.exceptions import ReadTimeoutError
@@ -55,6 +55,8 @@ ERROR_CODES = {
     "throttled": "ThrottlingException",
     "server error": "InternalServerError",
 }
+# How a single call can fail.
+FAULTS = ("dies before", "dies after", "answer lost", *ERROR_CODES)
 Handler = Callable[[Any, Any], Any]
 Metrics = dict[tuple[str, str], list[tuple[datetime, datetime, float]]]
 """By a metric and what it is of: from when to when it had which value."""
@@ -232,11 +234,8 @@ class Model:
     def _give_up(self, event: Event) -> None:
         # L3
         if queue := self.rules.functions[event.function].on_failure:
-            about: dict[str, Any] = {"requestId": event.request_id, "functionArn": f"{event.function}:$LATEST"}
-            about |= {"condition": "RetriesExhausted", "approximateInvokeCount": event.tries + 1}
-            record: dict[str, Any] = {"version": "1.0", "timestamp": f"{self.world.now:%Y-%m-%dT%H:%M:%S.000Z}"}
-            record |= {"requestContext": about, "requestPayload": event.payload}
-            self._deliver(queue, json.dumps(record), event.function)
+            # Of Lambda's record, what the functions read.
+            self._deliver(queue, json.dumps({"requestPayload": event.payload}), event.function)
 
     def _deliver(self, queue: str, body: str, sender: str) -> None:
         if self.outage("SQS"):
@@ -258,7 +257,7 @@ class Model:
         # Where it "times out" the caller gives up, and it goes on and finishes.
         run.completed = how not in {"fails", "hangs"}
         takes = {"hangs": limit, "times out": limit, "slow": limit - timedelta(seconds=1)}
-        self.wait(takes.get(how, timedelta(seconds=0.3)))
+        self.world.now += takes.get(how, timedelta(seconds=0.3))
         if how in {"hangs", "times out"}:
             raise ReadTimeoutError(endpoint_url="a test")
         if how == "fails":
@@ -269,11 +268,11 @@ class Model:
         """Make a call of what has this name, as far as its outage and the function's timeout allow."""
         how = self.outage(name)
         if how == "hanging":
-            self.wait(timedelta(seconds=call.patience))
+            self.world.now += timedelta(seconds=call.patience)
         if self.world.now > self._ends:  # L5
             raise Died
         accepted = name == RECHECK and how == "throttled"  # L4
-        return fail(how, call) if how in {*ERROR_CODES, "hanging"} and not accepted else effect()
+        return fail(how, call, effect) if how in {*ERROR_CODES, "hanging"} and not accepted else effect()
 
     # --- SQS ---
 
@@ -352,9 +351,6 @@ class Model:
     def at(self, when: datetime, what: Callable[[], None]) -> None:
         heapq.heappush(self._heap, (when, next(self._order), what))
 
-    def wait(self, time: timedelta) -> None:
-        self.world.now += time
-
     def count(self, metric: str, resource: str, until: datetime | None = None) -> None:
         """Count what one of AWS's own metrics counts."""
         self.metrics[metric, resource].append((self.world.now, until or self.world.now, 1))
@@ -387,18 +383,14 @@ class Model:
             at = {"time": f"{self.world.now:%Y-%m-%dT%H:%M:%SZ}", "detail-type": "Scheduled Event"}
             self.accept(SWEEP, at, "sweep")
 
-    def now(self) -> None:
-        while self.step(self.world.now):
-            pass
-
     def run(self, until: datetime) -> None:
-        """Let everything happen that does until then."""
+        """Let everything happen that is due by then."""
         while self.step(until):
             pass
         self.world.now = max(self.world.now, until)
 
     def rest(self, within: timedelta = timedelta(hours=12)) -> None:
-        """Let happen all that will; a world that finds no rest breaks the promise."""
+        """Let everything happen until nothing is left to; the promise is broken where something always is."""
         until = self.world.now + within
         while self.step(until):
             pass
@@ -416,8 +408,12 @@ class Model:
         return swept + every * max(-((swept - reads) // every), 1)
 
 
-def fail(how: str, call: Call) -> Answer:
-    """Raise what botocore raises where a service fails in this way."""
+def fail(how: str, call: Call, effect: Callable[[], Answer]) -> NoReturn:
+    """Let a call go wrong in this way, and raise what botocore would."""
+    if how in {"dies after", "answer lost"}:
+        effect()
+    if how in {"dies before", "dies after"}:
+        raise Died
     raise client_error(ERROR_CODES[how], call) if how in ERROR_CODES else ReadTimeoutError(endpoint_url="a test")
 
 

@@ -8,6 +8,7 @@ import argparse
 import secrets
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -23,9 +24,8 @@ from hypothesis.stateful import (
 )
 
 from tests.support.aws import World, worlds
-from tests.support.fault_scenarios import FAULTS, Effect, strike
 from tests.support.invariants import broken, repair
-from tests.support.lambda_model import DELAYED_NOTIFY, ERROR_CODES, RECHECK
+from tests.support.lambda_model import DELAYED_NOTIFY, ERROR_CODES, FAULTS, RECHECK, fail
 from tests.support.recorded_calls import Answer, Call
 from tests.support.steps import event, message
 
@@ -96,7 +96,7 @@ class Stories(RuleBasedStateMachine):
     def sweep(self) -> None:
         """A sweep out of its turn."""
         self.model.sweep()
-        self.model.now()
+        self.model.run(self.world.now)
 
     @rule(name=st.sampled_from(DEPENDENCIES), how=st.sampled_from([*ERROR_CODES, "hanging"]))
     def an_outage_begins(self, name: str, how: str) -> None:
@@ -121,8 +121,8 @@ class Stories(RuleBasedStateMachine):
     @rule()
     def operator_replays(self) -> None:
         """Bring back what is in the failure stores, whether or not the cause is gone."""
-        repair(self.model, self._rows())
-        self.model.now()
+        repair(self.model)
+        self.model.run(self.world.now)
 
     @invariant()
     def step(self) -> None:
@@ -137,11 +137,11 @@ class Stories(RuleBasedStateMachine):
             return
         self.fault, self.paid, self.down = ("", 0), "works", {}
         self.model.rest()
-        wrong, most = broken(self.model, self.world), len(self.events) + self.repeats if self.conflicts else 0
+        wrong, most = broken(self.model), len(self.events) + self.repeats if self.conflicts else 0
         wrong += ["a letter too many"] if len(self.model.queues["RefusedQueue"]) > most else []
-        repair(self.model, self._rows())
+        repair(self.model)
         self.model.rest()
-        wrong += broken(self.model, self.world)
+        wrong += broken(self.model)
         wrong += [f"{row['notificationId']} is {row['state']}" for row in self._rows() if row["state"] != "DONE"]
         saved = {row["notificationId"] for row in self._rows()}
         delivered = {each["requestContext"]["requestId"] for each in self.events}
@@ -157,9 +157,9 @@ class Stories(RuleBasedStateMachine):
 
     def _accept(self, function: str, payload: dict[str, Any]) -> None:
         self.model.accept(function, payload, "a story")
-        self.model.now()
+        self.model.run(self.world.now)
 
-    def _around(self, call: Call, effect: Effect) -> Answer:
+    def _around(self, call: Call, effect: Callable[[], Answer]) -> Answer:
         kind, left = self.fault
         self.fault = (kind, left - 1)
         if left != 1:
@@ -168,7 +168,7 @@ class Stories(RuleBasedStateMachine):
         unsure = kind in {"answer lost", "dies after"}
         self.counts["indeterminate"] += unsure
         self.repeats += unsure  # a letter that was sent may be sent again
-        return strike(kind, call, effect)
+        return fail(kind, call, effect)
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ def test_letter_that_no_receive_helps_goes_to_the_failure_queue(world: World) ->
 def test_function_that_runs_too_long_is_ended(world: World) -> None:
     """L5: hanging calls that add up to more than the function's timeout end its process."""
     model = world.model(behaviour=lambda _number: "slow", outage=lambda name: "hanging" * (name == "order table"))
-    world.wire.before["dynamodb.UpdateItem"] = lambda _call: model.wait(timedelta(seconds=31))
+    world.wire.before["dynamodb.UpdateItem"] = lambda _call: world.wait(31)
     model.accept(DELAYED_NOTIFY, sample("authorized"), "Notify")
-    model.now()
+    model.run(world.now)
     assert model.errors == [(DELAYED_NOTIFY, "Died")]
