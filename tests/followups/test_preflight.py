@@ -1,4 +1,4 @@
-"""`followups preflight`: what a deployment needs of an account is checked before it, by calls that only read."""
+"""`followups preflight` checks what a deployment needs of an account, by calls that only read."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ Print = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def account(wire: RecordedCalls, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Print) -> Iterator[Account]:
-    """An account before a deployment; the template, which takes the longest to read, is read once for all tests."""
+    """An account before a deployment; the template takes long to read, and is read once for all tests."""
     monkeypatch.setattr("followups.preflight.read_template", READ)
     with moto(monkeypatch):
         account = Account(wire, tmp_path, capsys)
@@ -35,15 +35,13 @@ def account(wire: RecordedCalls, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         yield account
 
 
-def prepare(
-    account: Account, secret: str = "", tables: dict[str, dict[str, Any]] | None = None, **changes: dict[str, Any]
-) -> None:
-    """Change what there is: parameters, functions, identities, SES; the secret; live tables, and what differs there."""
+def prepare(account: Account, secret: str = "", tables: Any = (), **changes: dict[str, Any]) -> None:
+    """Change what is there: the secret, live tables and what differs there, parameters, functions, identities, SES."""
     for place, values in changes.items():
         getattr(account, place).update(values)
     if secret:
         account.client("secretsmanager").put_secret_value(SecretId="payment3/kbank", SecretString=secret)
-    for logical, differs in (tables or {}).items():
+    for logical, differs in dict(tables).items():
         account.given[f"Existing{logical}"] = "live"
         account.make_table("live", logical)
         live = account.client("dynamodb").describe_table(TableName="live")["Table"]
@@ -53,35 +51,29 @@ def prepare(
 
 
 def sender(identity: str) -> dict[str, Any]:
-    """The changes for an identity of the sender that is verified, by which it is named."""
+    """A verified identity that ErrorMailIdentity names."""
     return {"identities": {identity: True}, "given": {"ErrorMailIdentity": identity}}
 
 
-def key_schema(*keys: str) -> list[dict[str, str]]:
-    """A key of a table or an index."""
-    return [{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)]
+def keyed(**types: str) -> dict[str, Any]:
+    """The key of a table or an index: names and types of its attributes."""
+    kinds = zip(types, ("HASH", "RANGE"), strict=False)
+    return {
+        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": type_} for name, type_ in types.items()],
+        "KeySchema": [{"AttributeName": name, "KeyType": kind} for name, kind in kinds],
+    }
 
 
-def attributes(**types: str) -> list[dict[str, str]]:
-    """Key attributes by name."""
-    return [{"AttributeName": name, "AttributeType": kind} for name, kind in types.items()]
-
-
-def said(account: Account, subject: str) -> list[str]:
-    """The findings on what begins so: level, text, and what to do."""
+def about(account: Account, subject: str) -> list[str]:
+    """The findings about a subject that begins so: level and text."""
     return [f"{one['level']}: {one['text']}" for one in account.findings() if one["subject"].startswith(subject)]
-
-
-def begins(found: list[str], says: list[str]) -> bool:
-    """Whether each line begins as it should."""
-    return [line[: len(text)] for line, text in zip(found, says, strict=True)] == says
 
 
 # --- findings ---
 
 
 def test_account_that_is_ready_stops_nothing(account: Account, capsys: Print) -> None:
-    """Who and where first, one line for each thing, exit 0; nothing is asked of the person."""
+    """The account comes first, then a line for each check; exit 0."""
     account.answer("sesv2.GetEmailIdentity", VerifiedForSendingStatus=True, ConfigurationSetName="mails")
     assert account.run() == 0
     where, *lines, counted = capsys.readouterr().out.splitlines()
@@ -97,10 +89,8 @@ SANDBOX = {"ses": {"ProductionAccessEnabled": False, "SendingEnabled": False}}
 HEARD: dict[str, Any] = {"ses": {"ProductionAccessEnabled": False}, "identities": {"a@one.example": True}}
 HEARD["given"] = {"ErrorMailTo": "a@one.example"}
 PAUSED = "warn: sending is paused"
-ONE = "warn: in the sandbox one verified recipient can be allowed, of 2"
-CREDIT, ORDERS, PAYMENTS, ERRORS = (
-    f"{name}Table" for name in ("CreditCardNotify", "Order", "CardPaymentRecord", "CallbackErrorLog")
-)
+ONE = "warn: in the sandbox one verified recipient can be allowed, of 2, and {} is not verified → "
+CREDIT, ORDERS, ERRORS = "CreditCardNotifyTable", "OrderTable", "CallbackErrorLogTable"
 WRONG, EXPIRES = "stop: its key: {}; expected {} → a key cannot be changed", "ok: its time to live: expiresAt"
 KEYS = [
     "ok: its key: chargeId (S) + notificationId (S)",
@@ -108,8 +98,8 @@ KEYS = [
     "ok: its index order: orderId (S)",
     "ok: its index failed: failedShard (N) + failedAt (S)",
 ]
-DUE = {"IndexName": "due", "IndexStatus": "CREATING", "KeySchema": key_schema("sweepShard", "sweepAt")}
-OTHER = {"IndexName": "order", "KeySchema": key_schema("orderId", "failedAt")}
+DUE = {"IndexName": "due", "IndexStatus": "CREATING", **keyed(sweepShard="N", sweepAt="S")}
+OTHER = {"IndexName": "order", **keyed(orderId="S", failedAt="S")}
 ADD = " → docs/adopting.md, Add the indexes"
 LOST = [
     "stop: its index due: sweepShard (N) + sweepAt (S), CREATING; expected sweepShard (N) + sweepAt (S)" + ADD,
@@ -122,13 +112,8 @@ OTHER_LIFE = {"lives": {"TimeToLiveStatus": "ENABLING", "AttributeName": "ttl"}}
 NO_LIFE = {"lives": {"TimeToLiveStatus": "DISABLED"}}
 
 
-def another_key(**types: str) -> dict[str, Any]:
-    """How a live table with such a key differs."""
-    return {"AttributeDefinitions": attributes(**types), "KeySchema": key_schema(*types)}
-
-
 @pytest.mark.parametrize(
-    ("changes", "subject", "says"),
+    ("changes", "subject", "begins"),
     [
         ({"given": {"ExistingOrdersTable": "a"}}, "ExistingOrdersTable", ["stop: the template has no such parameter"]),
         ({"given": {"ExistingOrderTable": "ordres"}}, "OrderTable ordres", [ABSENT]),
@@ -141,32 +126,20 @@ def another_key(**types: str) -> dict[str, Any]:
         ({"identities": {"payment3@local.example": False}}, "SES identity", [UNVERIFIED]),
         (sender("local.example"), "SES identity", ["ok: verified for sending"]),
         (sender("ocal.example"), "SES identity", ["stop: it does not cover the sender"]),
-        (
-            SANDBOX | {"identities": {"a@one.example": True}},
-            "SES",
-            ["ok", PAUSED, f"{ONE}, and b@two.example is not verified → "],
-        ),
-        (
-            SANDBOX | {"identities": {"two.example": True}},
-            "SES",
-            ["ok", PAUSED, f"{ONE}, and a@one.example is not verified → "],
-        ),
+        (SANDBOX | {"identities": {"a@one.example": True}}, "SES", ["ok", PAUSED, ONE.format("b@two.example")]),
+        (SANDBOX | {"identities": {"two.example": True}}, "SES", ["ok", PAUSED, ONE.format("a@one.example")]),
         (HEARD, "SES", ["ok"]),
-        (HEARD | {"given": {"ErrorMailTo": "a@one.example,b@one.example"}}, "SES", ["ok", f"{ONE}, and b@one.example"]),
+        (HEARD | {"given": {"ErrorMailTo": "a@one.example,b@x"}}, "SES", ["ok", ONE.format("b@x")]),
         ({"secret": '{"secretKey": "skey_hidden"}'}, SECRET, ["ok: it has the key current"]),
         ({"secret": '{"secretKey": "a", "previousSecretKey": "b"}'}, SECRET, ["ok: it has the key current and the p"]),
-        ({"secret": '\ufeff{"secretKey": "hidden\\n"} '}, SECRET, ["ok: it has the key current"]),
-        ({"secret": '{"key": "hidden"}'}, SECRET, [NO_SECRET]),
         ({"secret": '{"secretKey": ""}'}, SECRET, [NO_SECRET]),
-        ({"secret": '["hidden"]'}, SECRET, [NO_SECRET]),
         ({"secret": "skey_hidden"}, SECRET, [NO_SECRET]),
         ({"secret": "[" * 60_000}, SECRET, [NO_SECRET]),
         ({"tables": {CREDIT: {}}}, CREDIT, [*KEYS, EXPIRES]),
-        ({"tables": {PAYMENTS: {}}}, PAYMENTS, ["ok: its key: chargeId (S)"]),
         ({"tables": {ERRORS: {}}}, ERRORS, ["ok: its key: errorId (S)", EXPIRES]),
         ({"tables": {ORDERS: {}}}, ORDERS, ["ok: its key: orderId (S)"]),
-        ({"tables": {ORDERS: another_key(id="S")}}, ORDERS, [WRONG.format("id (S)", "orderId (S)")]),
-        ({"tables": {ORDERS: another_key(orderId="N")}}, ORDERS, [WRONG.format("orderId (N)", "orderId (S)")]),
+        ({"tables": {ORDERS: keyed(id="S")}}, ORDERS, [WRONG.format("id (S)", "orderId (S)")]),
+        ({"tables": {ORDERS: keyed(orderId="N")}}, ORDERS, [WRONG.format("orderId (N)", "orderId (S)")]),
         ({"tables": {CREDIT: {"TableStatus": "UPDATING"}}}, CREDIT, ["warn: it is UPDATING → ", *KEYS, EXPIRES]),
         ({"tables": {CREDIT: {"GlobalSecondaryIndexes": [DUE, OTHER]}}}, CREDIT, [KEYS[0], *LOST, EXPIRES]),
         ({"tables": {CREDIT: OTHER_LIFE}}, CREDIT, [*KEYS, "warn: its time to live: ttl; expected e"]),
@@ -177,21 +150,21 @@ def another_key(**types: str) -> dict[str, Any]:
     ],
 )
 def test_finding_has_its_level_its_text_and_what_to_do(
-    account: Account, changes: dict[str, Any], subject: str, says: list[str]
+    account: Account, changes: dict[str, Any], subject: str, begins: list[str]
 ) -> None:
-    """Exit code 1 where it stops; the rest is checked all the same, and nothing secret is printed."""
+    """A `stop` makes the exit code 1; the other checks still run, and nothing secret is printed."""
     account.given |= {"PassTimeoutSeconds": "60", "ErrorMailTo": "a@one.example, b@two.example"}
     prepare(account, **changes)
     found = account.findings()
     lines = [f"{one['level']}: {one['text']}" for one in found if subject in one["subject"]]
-    assert begins(lines, says), lines
+    assert [line[: len(text)] for line, text in zip(lines, begins, strict=True)] == begins
     assert len({one["subject"] for one in found}) >= 4
     assert "hidden" not in str(found)
 
 
 @pytest.mark.parametrize("action", sorted({*PERMISSIONS} - {"sts:GetCallerIdentity", "cloudformation:DescribeStacks"}))
 def test_check_without_an_answer_ends_alone(account: Account, action: str) -> None:
-    """A denied call and an outage are a finding each, which names the permission, stops nothing, and hides nothing."""
+    """A denied call or an outage is a warning that names the permission; the other checks still run."""
     prepare(account, tables={CREDIT: OWN})
 
     def unreachable(_call: Call) -> None:
@@ -200,15 +173,14 @@ def test_check_without_an_answer_ends_alone(account: Account, action: str) -> No
     for failing in (refuse("AccessDeniedException", times=99), unreachable):
         account.wire.before[action.replace("ses:", "sesv2:").replace(":", ".")] = failing
         found = account.findings()
-        denied = [one for one in found if one["text"].startswith(f"not readable: {action}: ")]
-        assert {(one["level"], one["text"].endswith("→ allow it, or check by hand")) for one in denied} == {
-            ("warn", True)
-        }
+        texts = [one["text"] for one in found if one["level"] == "warn"]
+        assert any(re.match(f"not readable: {action}: .*→ allow it, or check by hand$", text) for text in texts)
+        assert not any(one["level"] == "stop" for one in found)
         assert len({one["subject"] for one in found}) >= 5
 
 
 def test_every_call_only_reads_and_is_among_the_permissions(account: Account) -> None:
-    """No call but Describe, Get and List; each permission is used, none is missing, and docs/adopting.md has them."""
+    """Each call is a Describe, Get or List; each permission is used and none is missing, in docs/adopting.md, too."""
     prepare(account, tables={CREDIT: OWN})
     account.run()
     asked = {f"{call.service}:{call.operation}".replace("sesv2:", "ses:") for call in account.wire.calls}
@@ -220,12 +192,12 @@ def test_every_call_only_reads_and_is_among_the_permissions(account: Account) ->
 
 
 def test_indexes_are_added_by_the_documented_commands(account: Account) -> None:
-    """One index in an update, then the time to live: a live table is as preflight expects it."""
-    name, keys = "CreditCardNotifyTable-prod", attributes(chargeId="S", notificationId="S")
-    bare = {"AttributeDefinitions": keys, "KeySchema": key_schema("chargeId", "notificationId")}
+    """After the commands of docs/adopting.md a live table is as preflight expects it."""
+    name, bare = "CreditCardNotifyTable-prod", keyed(chargeId="S", notificationId="S")
+    keys = bare["AttributeDefinitions"]
     account.given["ExistingCreditCardNotifyTable"] = name
     account.client("dynamodb").create_table(TableName=name, BillingMode="PAY_PER_REQUEST", **bare)
-    levels = [line.split(":")[0] for line in said(account, f"CreditCardNotifyTable {name}")]
+    levels = [line.split(":")[0] for line in about(account, f"CreditCardNotifyTable {name}")]
     assert levels == ["ok", "stop", "stop", "stop", "warn"]
     asked = [aws_request(command) for command in commands() if command.words[0] == "aws" and name in command.words]
     for _, operation, request in asked:
@@ -234,7 +206,7 @@ def test_indexes_are_added_by_the_documented_commands(account: Account) -> None:
             request["AttributeDefinitions"] = keys
         if operation.startswith("Update"):
             getattr(account.client("dynamodb"), xform_name(operation))(**request)
-    levels = [line.split(":")[0] for line in said(account, f"CreditCardNotifyTable {name}")]
+    levels = [line.split(":")[0] for line in about(account, f"CreditCardNotifyTable {name}")]
     assert levels == ["ok", "ok", "ok", "ok", "ok"]
 
 
@@ -242,27 +214,25 @@ def test_indexes_are_added_by_the_documented_commands(account: Account) -> None:
 
 
 def test_what_is_not_given_remains_as_deployed(account: Account) -> None:
-    """As with `sam deploy`: samconfig.toml, else what the stack has, else the default; what is kept is printed."""
+    """A parameter that samconfig.toml does not give is the deployed stack's, as with `sam deploy`, and is printed."""
     del account.given["ErrorMailFrom"]
     had = {"ErrorMailFrom": "kept@local.example", "Branch": "another", "Gone": "x"}
     parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in had.items()]
     account.stack = {"StackStatus": "UPDATE_COMPLETE", "Parameters": parameters}
     kept = "ok: kept from the deployed stack, since samconfig.toml gives none: ErrorMailFrom=kept@local.example"
-    assert said(account, "parameters") == [kept]
-    assert said(account, "SES identity kept@")[0].startswith(ABSENT)
+    assert about(account, "parameters") == [kept]
+    assert about(account, "SES identity kept@")[0].startswith(ABSENT)
 
 
 @pytest.mark.parametrize(
     "overrides",
     [
-        '["Branch=x", "ErrorMailTo=\'a@b.c, d@e.f\'", "AlarmTopicArn=\'\'"]',
         "\"Branch=x ErrorMailTo='a@b.c, d@e.f' AlarmTopicArn=''\"",
-        '{ Branch = "x", ErrorMailTo = "a@b.c, d@e.f", AlarmTopicArn = "" }',
         '["ParameterKey=Branch,ParameterValue=x", "ErrorMailTo=\\"a@b.c, d@e.f\\"", "AlarmTopicArn=\'\'"]',
     ],
 )
-def test_every_form_of_overrides_is_read(tmp_path: Path, overrides: str) -> None:
-    """A list, a text, a table, and the long form, as SAM takes them; profile and region, too."""
+def test_environment_is_read_as_sam_reads_it(tmp_path: Path, overrides: str) -> None:
+    """Its own and the global section give the stack, the parameters, the profile and the region."""
     config = tmp_path / "samconfig.toml"
     place = 'region = "eu-west-1"\nstack_name = "s"\n[a.deploy.parameters]\nprofile = "shop"'
     config.write_text(f"version = 0.1\n[a.global.parameters]\n{place}\nparameter_overrides = {overrides}\n")
@@ -288,7 +258,7 @@ EMPTY = "version = 0.1\n[default.deploy]"
 def test_files_that_cannot_be_read_are_exit_code_2(
     tmp_path: Path, capsys: Print, files: list[str], options: str, says: str
 ) -> None:
-    """Without an environment, a stack or a template there is nothing to check, and AWS is not called."""
+    """Without an environment, a stack or a template there is nothing to check."""
     for name, text in zip(("samconfig.toml", "template.yaml"), files, strict=False):
         (tmp_path / name).write_text(text)
     with contextlib.chdir(tmp_path):
