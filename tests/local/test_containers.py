@@ -3,7 +3,6 @@
 `make sam-local` runs the containers.
 """
 
-import copy
 import json
 import os
 import re
@@ -19,16 +18,14 @@ from unittest.mock import Mock
 import pytest
 from docker.errors import APIError, TLSParameterError
 from rich.console import Console
-from samcli.local.docker.lambda_debug_settings import LambdaDebugSettings
-from samtranslator.translator.transform import transform
 
 from local import containers, engine
 from local.__main__ import COMMANDS
-from local.containers import DEBUG_PORT, IMAGE, SamLocal, debugging, derive
+from local.containers import DEBUG_PORT, SamLocal, derive
 from local.emulator import ARCHITECTURE, ROOT, Emulator, StackError, leave_account
 from local.engine import STAND_IN, Engine
 from local.stack import BUILD, FUNCTIONS, Stack
-from tests.support.template import NoPolicies, source
+from tests.support.template import source
 
 QUIET = Console(quiet=True)
 OURS = f"{engine.AWS}:3.12-{ARCHITECTURE}"
@@ -68,7 +65,7 @@ def test_engine_is_looked_for_as_docker_s_client_does(tmp_path: Path, monkeypatc
 def test_engine_is_named_and_its_gateway_found(
     kind: str, network: str, ranges: object, found: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The report names it. On Linux containers find this machine at its network's gateway, whatever the numbers."""
+    """The report names the engine. On Linux, containers find this machine at the gateway of the engine's network."""
     monkeypatch.setattr("platform.system", lambda: "Linux")
     networks = [Mock(attrs={"Name": network, "IPAM": {"Config": ranges}})]
     version = {"Version": "1.2", "Components": [{"Name": kind}, {"Name": "runc"}]}
@@ -76,8 +73,8 @@ def test_engine_is_named_and_its_gateway_found(
     assert (one.name, one.address) == found
 
 
-def test_engine_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also in the middle of a command, as when its daemon ends."""
+def test_engine_that_fails_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that ends in the middle of a command is reported as any other error is, without a traceback."""
     monkeypatch.setattr(containers, "invoke", Mock(side_effect=APIError("the daemon is gone")))
     with pytest.raises(StackError, match="the container engine failed: the daemon is gone"):
         COMMANDS["invoke"](QUIET, Namespace(command="invoke"))
@@ -99,17 +96,12 @@ def test_engine_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_image_is_aws_s_own_where_it_can_be_had(
     there: set[str], named: str | None, chosen: str, monkeypatch: pytest.MonkeyPatch, *, pulled: bool
 ) -> None:
-    """A named image comes first, the stand-in last; it is built only where it is missing."""
+    """A named image comes first, the stand-in last: built where it is missing, for this machine's processor only."""
     monkeypatch.setattr(Engine, "build_stand_in", build := Mock())
     found = an_engine(there)
     found.client.images.pull.side_effect = None if pulled else APIError("no such host")
     assert found.base_image(QUIET, named) == (STAND_IN if chosen == "built" else chosen)
     assert build.called == (chosen == "built")
-
-
-def test_stand_in_is_of_this_machine_only() -> None:
-    """An image for the other architecture needs AWS's base image, and the message says so."""
-    found = an_engine()
     found.client.images.pull.side_effect = APIError("no such host")
     with pytest.raises(StackError, match="this machine's"):
         found.base_image(QUIET, None, "x86_64" if ARCHITECTURE == "arm64" else "arm64")
@@ -124,7 +116,7 @@ def test_stand_in_is_of_this_machine_only() -> None:
     ],
 )
 def test_report_says_what_the_base_is(base: str, about: object, *, is_stand_in: bool, pin: str | None) -> None:
-    """A stand-in is never taken for AWS's, whatever its name; what is not pinned is named with its digest, if known."""
+    """A stand-in is never taken for AWS's image, whatever its name; an unpinned base is shown with its digest."""
     found = an_engine({base}, about=about)
     says = f"base is not pinned: its tag may name another image tomorrow; BASE={pin} pins it"
     assert found.describe(base) == (f"{base} (NOT AWS's: {TITLE})" if is_stand_in else base)
@@ -132,7 +124,7 @@ def test_report_says_what_the_base_is(base: str, about: object, *, is_stand_in: 
 
 
 def test_stand_in_names_what_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without debootstrap, for example, nothing is started, and the error names what is missing."""
+    """Without debootstrap, for example, nothing is built, and the error says what to install."""
     for program in ("bash", "dirname", "id", "sh", "python3.12"):
         (tmp_path / program).symlink_to(shutil.which(program) or sys.executable)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -145,10 +137,7 @@ def test_stand_in_names_what_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 @pytest.mark.parametrize("address", ["172.17.0.1", None], ids=["on-linux", "elsewhere"])
 def test_sam_has_no_way_to_a_real_account(address: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a profile nor an endpoint of the shell's reaches `sam local`; the engine's name does.
-
-    It pulls nothing: a zip runs in the chosen image, an image in itself.
-    """
+    """Of the shell's variables only the engine's reaches `sam local`, which pulls no image and runs what was chosen."""
     mine = dict.fromkeys(("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"), "mine")
     monkeypatch.setattr(os, "environ", os.environ | mine | {"DOCKER_HOST": "unix:///engine.sock"})
     leave_account()
@@ -167,7 +156,7 @@ def test_sam_has_no_way_to_a_real_account(address: str | None, monkeypatch: pyte
 
 @pytest.mark.parametrize(("version", "folder"), [("3.12", "local"), ("3.11", "containers")])
 def test_container_runs_the_current_sources(version: str, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each command builds what changed since `make up` for Lambda's Python, apart where the emulator has another."""
+    """Each command builds what changed since `make up`, for Lambda's Python: apart, where the emulator has another."""
     built: list[tuple[Path, str]] = []
     monkeypatch.setattr(containers, "emulators_python", lambda: version)
     monkeypatch.setattr(containers, "build", lambda *of: built.append(of))
@@ -175,23 +164,13 @@ def test_container_runs_the_current_sources(version: str, folder: str, monkeypat
     assert built == [(BUILD.with_name(folder), "3.12")]
 
 
-def test_debugger_is_where_the_editor_attaches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """.vscode/launch.json names the port of `make debug`, and maps the repository's files to the container's.
-
-    The SAM CLI puts Python and the runtime around the debugger for a zip; for an image it takes what it is given.
-    """
-    monkeypatch.setattr("local.containers.install_debugger", lambda *_: None)
+def test_debugger_is_where_the_editor_attaches() -> None:
+    """.vscode/launch.json has the port of `make debug`, and maps the repository's files to the container's."""
     text = re.sub(r"^\s*//.*$", "", (ROOT / ".vscode" / "launch.json").read_text(), flags=re.MULTILINE)
     [configuration] = json.loads(text)["configurations"]
     assert configuration["connect"] == {"host": "127.0.0.1", "port": DEBUG_PORT}
     mapped = {"localRoot": "${workspaceFolder}/functions", "remoteRoot": "/var/task"}
     assert configuration["pathMappings"] == [mapped]
-    of_zip, of_image = (debugging(as_image=image)[-1] for image in (False, True))
-    assert f"--listen 0.0.0.0:{DEBUG_PORT} --wait-for-client" in of_zip
-    settings: Any = LambdaDebugSettings.get_debug_settings
-    flavours = ((of_zip, "python3.12"), (of_image, None))
-    entries = [settings(DEBUG_PORT, words.split(" "), {}, runtime, {}).entrypoint for words, runtime in flavours]
-    assert entries[0] == entries[1]
 
 
 # --- the image flavour ---
@@ -199,64 +178,34 @@ def test_debugger_is_where_the_editor_attaches(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
 def test_flavours_are_equal_in_all_but_packaging(architecture: str) -> None:
-    """Transformed, both have the same resources, permissions, alarms, parameters and outputs.
-
-    One image, built once, for all functions and for one architecture; the zip's handler is its command.
-    """
-    derived = derive(source(), architecture, "base:1")
-    builds = [derived["Resources"][name]["Metadata"] for name in FUNCTIONS]
+    """One image, built once, serves all functions, for one architecture; its command is the zip's handler."""
+    of_zip, of_image = source(), derive(source(), architecture, "base:1")
+    for name in ("Runtime", "CodeUri"):
+        del of_zip["Globals"]["Function"][name]
+    builds = []
+    for name in FUNCTIONS:
+        zipped, image = of_zip["Resources"][name]["Properties"], of_image["Resources"][name]["Properties"]
+        assert image.pop("PackageType") == "Image"
+        assert image.pop("ImageConfig") == {"Command": [zipped.pop("Handler")]}
+        del of_zip["Resources"][name]["Metadata"]
+        builds.append(of_image["Resources"][name].pop("Metadata"))
     assert all(build == builds[0] and build["DockerBuildArgs"] == {"BASE": "base:1"} for build in builds)
-    uri = f"123456789012.dkr.ecr.ap-southeast-1.amazonaws.com/{IMAGE}"
-    as_zip, as_image = _transformed(source(), CodeUri="s3://a-bucket/code"), _transformed(derived, ImageUri=uri)
-    parameter = as_image["Parameters"].pop("Architecture")
+    del of_zip["Parameters"]["Architecture"]
+    parameter = of_image["Parameters"].pop("Architecture")
     assert (parameter["Default"], parameter["AllowedValues"]) == (architecture, [architecture])
-    del as_zip["Parameters"]["Architecture"]
-    for name in FUNCTIONS:
-        of_zip, of_image = (made["Resources"][name]["Properties"] for made in (as_zip, as_image))
-        assert of_zip.pop("Runtime") == "python3.12"
-        assert of_image.pop("PackageType") == "Image"
-        assert of_image.pop("ImageConfig") == {"Command": [of_zip.pop("Handler")]}
-        assert of_image.pop("Code") == {"ImageUri": uri}
-        del of_zip["Code"]
-    assert as_image == as_zip
+    assert of_image == of_zip
 
 
-def _transformed(template: dict[str, Any], **code: str) -> dict[str, Any]:
-    """What CloudFormation makes of it, with the code where `sam package` puts it."""
-    template = copy.deepcopy(template)
-    for name in FUNCTIONS:
-        template["Resources"][name]["Properties"] |= code
-    made: dict[str, Any] = transform(template, {}, NoPolicies())
-    for resource in made["Resources"].values():
-        resource.pop("Metadata", None)  # how to build it
-    return made
-
-
-def test_image_holds_what_is_deployed_and_is_locked() -> None:
-    """Every package of functions/, and wheels by hash only; nothing else of the folder is sent to the engine.
-
-    What is then in the image `make sam-local IMAGE=1` sees.
-    """
+def test_image_holds_what_is_locked() -> None:
+    """It has wheels by hash only, on AWS's image by default; what it does not copy is not sent to the engine."""
     dockerfile = (ROOT / "functions" / "Dockerfile").read_text()
-    packages = {folder.parent.name for folder in (ROOT / "functions").glob("*/__init__.py")}
-    assert set(re.findall(r"^COPY (\w+) \1$", dockerfile, re.MULTILINE)) == packages
     assert all(option in dockerfile for option in ("--require-hashes", "--only-binary=:all:", "--no-deps"))
     assert re.search(r"^ARG BASE=public\.ecr\.aws/lambda/python:3\.12$", dockerfile, re.MULTILINE)
     sent = re.findall(r"^!(\S+)$", (ROOT / "functions" / ".dockerignore").read_text(), re.MULTILINE)
     assert set(sent) == set(re.findall(r"^COPY (\w\S*) ", dockerfile, re.MULTILINE))
 
 
-# --- what is said ---
-
-
-def test_document_shows_both_flavours_and_nothing_of_a_machine() -> None:
-    """docs/sam-local.md shows what was printed, with every step passed, and names what replaced AWS's image."""
-    text = (ROOT / "docs" / "sam-local.md").read_text()
-    for flavour, steps in (("zip", 15), ("image", 16)):
-        assert len(re.findall(rf"^Docker Engine \S+, {flavour}, in ", text, re.MULTILINE)) == 1
-        assert f"{steps} passed" in text
-    assert not re.search(r"FAILED|✗|skey_|/root/|/home/|/work/|/tmp/", text)
-    assert ("NOT AWS's: Stand-in" in text) == (STAND_IN in text)
+# --- where there is no engine ---
 
 
 @pytest.mark.parametrize(("host", "code"), [("unix:///no/such.sock", 0), ("tcp://127.0.0.1:1", 3)])

@@ -85,10 +85,7 @@ def test_deploys_complete(project: Project) -> None:
 
 
 def test_changed_parameter_reaches_the_functions(project: Project) -> None:
-    """One of the command line updates the stack in place and goes into the functions' environment.
-
-    As in production the changes are shown, and made when a person agrees.
-    """
+    """The changes are shown, and made once a person agrees; the stack is updated in place, and so are the functions."""
     # As samconfig.toml says it: a value that is empty or has blanks in it needs quotes within.
     parameters = ("Branch=dev", "RecheckDelays=1", 'ExistingOrderTable=""', 'SettledOrderStatuses="PAID, SHIPPED"')
     printed = project.sam("deploy", "--confirm-changeset", "--parameter-overrides", *parameters, says="y\n")
@@ -98,10 +95,7 @@ def test_changed_parameter_reaches_the_functions(project: Project) -> None:
 
 
 def test_notification_goes_through_both_passes(project: Project) -> None:
-    """`sam remote invoke` with a sample: answered with the redirect, and a second later its timer has run pass 2.
-
-    `sam logs` finds a function's lines by its name, though the log group is the stack's own.
-    """
+    """`sam remote invoke` is answered, `sam logs` finds the function's line by its name, and the timer runs pass 2."""
     furnish(project.stack, SAMPLE.notification)
     of_stack, event = ("--stack-name", NAME), str(EVENTS / "authorized.json")
     printed = project.sam("remote", "invoke", "DelayedNotifyFunction", *of_stack, "--event-file", event)

@@ -3,7 +3,6 @@
 What imports what is in pyproject.toml: `make check` holds it by import-linter.
 """
 
-import ast
 import contextlib
 import re
 import sys
@@ -99,8 +98,7 @@ def test_page_names_every_file() -> None:
 
 
 def test_money_is_never_a_float() -> None:
-    """No deployed module makes a float."""
-    deployed = [ast.parse(file.read_text()) for file in (ROOT / "functions").rglob("*.py")]
-    names = {node.id for tree in deployed for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    assert "app" in names
-    assert "float" not in names
+    """No deployed module names the type."""
+    deployed = [file.read_text() for file in (ROOT / "functions").rglob("*.py")]
+    assert deployed
+    assert not any(re.search(r"\bfloat\b", text) for text in deployed)

@@ -15,12 +15,11 @@ from bench import facts
 from bench.notifications import notification, timer, variables
 from bench.standins import serving
 from local.emulator import ROOT
-from local.stack import BUILD, build, emulators_python
+from local.stack import BUILD, FUNCTIONS, build, emulators_python
 from tests.project.test_ceilings import CEILINGS
 from tests.support.programs import absent
 
 pytestmark = [pytest.mark.stack, pytest.mark.enable_socket]
-FUNCTIONS = ("DelayedNotifyFunction", "RecheckFunction", "RetryFunction", "SweepFunction")
 LOCK = (ROOT / "functions" / "requirements.txt").read_text()
 PINS = re.findall(r"^([a-z0-9-]+)==\S+ .*(.)$", LOCK, re.MULTILINE)
 OURS = {"callback", "delayednotify", "recheck"}
@@ -34,13 +33,10 @@ def built() -> Path:
 
 
 def test_functions_are_the_same_files_below_the_ceiling(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`make build` prints the size of each, which is under 20 MB unpacked, and that bytecode is in it.
-
-    Each was built by itself, in its own folder: bytecode, too, comes out the same.
-    """
+    """`make build` prints the size of each, under 20 MB unpacked with its bytecode; each build gives the same bytes."""
     assert size.main(built) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines] == list(FUNCTIONS)
+    assert [line.split(":")[0] for line in lines] == sorted(FUNCTIONS)
     assert all("MB unpacked" in line and "bytecode of" in line for line in lines)
     of = [{file.relative_to(built / name): file.read_bytes() for file in contents(built / name)} for name in FUNCTIONS]
     assert all(one == of[0] for one in of)
@@ -60,10 +56,7 @@ def test_function_above_the_ceiling_fails_the_build(tmp_path: Path, capsys: pyte
 
 
 def test_only_what_runs_is_in_it(built: Path) -> None:
-    """Modules, the page, the extension for both architectures, and bytecode; no tests, metadata or stubs.
-
-    A zip loses time stamps, so bytecode is by hash, and unchecked, since nothing changes there (PEP 552).
-    """
+    """Modules, the page, the extension for both architectures, and bytecode; no tests, metadata or stubs."""
     files, version = contents(built / "RecheckFunction"), emulators_python().replace(".", "")
     extensions = {f"_pydantic_core.cpython-{version}-{machine}-linux-gnu.so" for machine in ("x86_64", "aarch64")}
     kinds = Counter(file.suffix for file in files)
@@ -71,14 +64,12 @@ def test_only_what_runs_is_in_it(built: Path) -> None:
     assert {file.name for file in files if file.suffix == ".so"} == extensions
     assert not [f for f in files if {"tests", "test"} & set(f.parts) or f.name.startswith("test_")]
     assert {f.stat().st_mode & 0o777 for f in files} == {0o644}
+    # A zip loses time stamps, so bytecode is by hash, and unchecked, since nothing changes there (PEP 552).
     assert {file.read_bytes()[4:8] for file in files if file.suffix == ".pyc"} == {b"\1\0\0\0"}
 
 
 def test_every_package_in_it_is_a_locked_one(built: Path) -> None:
-    """Nothing comes along that functions/requirements.txt does not name, and nothing it names is missing.
-
-    What it names is locked by version and hash, for both architectures, at no registry.
-    """
+    """The packages are those of functions/requirements.txt, which locks them by version and hash, at no registry."""
     modules = {path.stem for path in (built / "RecheckFunction").iterdir() if path.name != "__pycache__"} - OURS
     owners = metadata.packages_distributions()
     assert {owners[module][0].lower().replace("_", "-") for module in modules} == {name for name, _ in PINS}
@@ -87,10 +78,7 @@ def test_every_package_in_it_is_a_locked_one(built: Path) -> None:
 
 
 def test_notification_goes_through_the_artefact(built: Path, tmp_path: Path) -> None:
-    """With what Lambda's runtime has, and nothing else beside it: saved and passed by DelayedNotify.
-
-    Recheck answers before its time; the sweep finds nothing left to do. Skipped loudly where no runtime can be.
-    """
+    """With nothing beside it but Lambda's runtime, it saves and passes one; Recheck is too early, the sweep is idle."""
     try:
         emulator_program()
     except RuntimeEmulatorError as why:

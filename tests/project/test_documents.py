@@ -14,23 +14,13 @@ from followups.cli import cli
 from followups.preflight import read_environment
 from local.emulator import ROOT
 from tests.project.test_make import VARIABLES
-from tests.support.documents import (
-    DOCUMENTS,
-    Command,
-    anchors,
-    aws_request,
-    blocks,
-    commands,
-    links,
-    parse_command,
-    service_model,
-)
+from tests.support import documents
 from tests.support.pictures import COMMANDS as PICTURES
 from tests.support.pictures import IMAGES, PAGES
 from tests.support.recorded_calls import violations
 from tests.support.template import source
 
-COMMANDS = commands()
+COMMANDS = documents.commands()
 ADOPTING = ROOT / "docs" / "adopting.md"
 CONTRACTS, OPERATIONS, DATA = (ROOT / "docs" / f"{name}.md" for name in ("contracts", "operations", "data"))
 BENCHMARKS = ROOT / "docs" / "benchmarks.md"
@@ -63,7 +53,7 @@ def test_every_command_is_tried_or_listed() -> None:
 
 
 @pytest.mark.parametrize("command", named("make"))
-def test_make_target_is_there(command: Command) -> None:
+def test_make_target_is_there(command: documents.Command) -> None:
     """Its dry run works, and the Makefile knows its variables."""
     made = ("--old-file", ".venv/installed", "--old-file", ".venv-emulator/installed")
     subprocess.run([*command.words, "--dry-run", *made], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
@@ -71,46 +61,43 @@ def test_make_target_is_there(command: Command) -> None:
 
 
 @pytest.mark.parametrize("command", named("followups"))
-def test_followups_command_parses(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_followups_command_parses(command: documents.Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By click's own parser, with the options that it has; no command is begun."""
     for word in command.words:
         if word.endswith(".json"):
             (tmp_path / word).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / word).touch()
     monkeypatch.chdir(tmp_path)
-    parse_command(cli, command.words[1:])
+    documents.parse_command(cli, command.words[1:])
     with pytest.raises(click.UsageError):
-        parse_command(cli, [*command.words[1:], "--no-such-option"])
+        documents.parse_command(cli, [*command.words[1:], "--no-such-option"])
 
 
 @pytest.mark.parametrize("command", named("aws"))
-def test_aws_command_is_one_that_botocore_knows(command: Command) -> None:
+def test_aws_command_is_one_that_botocore_knows(command: documents.Command) -> None:
     """Service, operation and each option by their names, JSON by its shape, and nothing required is missing."""
-    service, operation, given = aws_request(command)
-    shape = service_model(service).operation_model(operation).input_shape
+    service, operation, given = documents.aws_request(command)
+    shape = documents.service_model(service).operation_model(operation).input_shape
     assert shape
     assert violations(shape, given) == ""
 
 
-@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
+@pytest.mark.parametrize("file", documents.DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_links_lead_somewhere(file: Path) -> None:
     """To a file of the repository, and to a heading that is there."""
-    for link in links(file):
+    for link in documents.links(file):
         path, _, anchor = link.partition("#")
         target = (file.parent / path).resolve() if path else file
         assert target.exists(), link
-        assert not anchor or anchor in anchors(target), link
+        assert not anchor or anchor in documents.anchors(target), link
 
 
 @pytest.mark.parametrize("file", sorted(IMAGES.iterdir()), ids=lambda file: file.name)
 def test_picture_is_made_and_used(file: Path) -> None:
-    """`make pictures` or `make bench` makes it, a document shows it, it is no larger than a page can bear.
-
-    A drawing fetches nothing, as Rich's own would fetch a font from a web site.
-    """
+    """`make pictures` or `make bench` makes it, a document shows it, and it is small and fetches nothing."""
     made = {f"{name}.svg" for name in PICTURES} | {f"{name}.png" for name in PAGES}
     assert (file.name in made) != (f"](images/{file.name})" in BENCHMARKS.read_text())
-    assert any(f"images/{file.name}" in document.read_text() for document in DOCUMENTS)
+    assert any(f"images/{file.name}" in document.read_text() for document in documents.DOCUMENTS)
     assert file.stat().st_size < 150_000
     assert file.suffix != ".svg" or not re.search(
         r"(?<!xmlns=\")(?<!xmlns:xlink=\")https?://|@font-face", file.read_text()
@@ -118,16 +105,13 @@ def test_picture_is_made_and_used(file: Path) -> None:
 
 
 def test_documented_environment_would_deploy(tmp_path: Path) -> None:
-    """docs/adopting.md: the samconfig.toml has parameters and values that the template takes.
-
-    Notify's one statement names one action on one function, whose name is the contract's.
-    """
-    [block] = blocks(ADOPTING, "toml")
+    """docs/adopting.md: the template takes all that its samconfig.toml gives, and Notify may invoke one function."""
+    [block] = documents.blocks(ADOPTING, "toml")
     (tmp_path / "samconfig.toml").write_text(block)
     declared = source()["Parameters"]
     for name, value in read_environment(tmp_path / "samconfig.toml", "prod").given.items():
         assert re.fullmatch(declared[name].get("AllowedPattern", ".*"), value), name
-    [statement] = [found for found in map(json.loads, blocks(ADOPTING, "json")) if "Resource" in found]
+    [statement] = [found for found in map(json.loads, documents.blocks(ADOPTING, "json")) if "Resource" in found]
     assert statement["Action"] == "lambda:InvokeFunction"
     assert statement["Resource"].endswith(":function:payment3-delayed-notify-prod")
 

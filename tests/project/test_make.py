@@ -1,22 +1,25 @@
-"""Whatever a person gives to `make` becomes an argument of the program that it calls, and is never run."""
+"""`make`, which people and CI use alike: what it is given becomes an argument of a program, and is never run."""
 
 import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from local.emulator import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 VARIABLES = re.findall(r"\w+", re.findall(r"^GIVEN := (.*)$", MAKEFILE, re.MULTILINE)[0])
-# Each program only notes its arguments; `sam` starts another make, as `sam build` does.
-PROGRAMS = dict.fromkeys(
-    ("python", "followups"), '#!/bin/sh\nfor word in "$@"; do printf "%s\\0" "$word" >> words; done\n'
-)
-PROGRAMS |= {"sam": "#!/bin/sh\nexec make -f other.mk\n"}
+CI = (ROOT / ".ci" / "run").read_text()
+WORKFLOW: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+STEPS = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
+# A program that only notes its arguments; `sam` starts another make, as `sam build` does.
+NOTES = 'for word in "$@"; do printf "%s\\0" "$word" >> words; done'
+PROGRAMS = {"python": NOTES, "followups": NOTES, "sam": "exec make -f other.mk"}
 # What each takes: a text that becomes an argument, or decides something by being there.
 TARGETS = {
     "run": {"DELAY", "LATENCY", "FAILURES", "OUTAGE", "EVENT"},
@@ -50,7 +53,7 @@ def checkout(tmp_path: Path) -> Path:
         (folder / environment / "bin").mkdir(parents=True)
         (folder / environment / "installed").touch()
         for name, program in PROGRAMS.items():
-            (folder / environment / "bin" / name).write_text(program)
+            (folder / environment / "bin" / name).write_text(f"#!/bin/sh\n{program}\n")
             (folder / environment / "bin" / name).chmod(0o755)
     (folder / "other.mk").write_text('all:\n\t@echo "$$ORDER$$UNKNOWN"\n')
     shutil.copy(ROOT / "Makefile", folder)
@@ -106,7 +109,7 @@ def test_a_make_that_another_program_starts_runs_nothing_either(checkout: Path, 
 
 
 def test_scripts_keep_their_line_ends_on_every_machine(tmp_path: Path) -> None:
-    """Git for Windows changes them by default; a script then names a shell that is nowhere."""
+    """Git for Windows changes them by default, and a script with them does not run."""
     scripts = ["Makefile", "local/find-python", "requirements/lock", ".ci/run", "functions/requirements.txt"]
     shutil.copy(ROOT / ".gitattributes", tmp_path)
     subprocess.check_output(["git", "init"], cwd=tmp_path)  # noqa: S607
@@ -115,8 +118,30 @@ def test_scripts_keep_their_line_ends_on_every_machine(tmp_path: Path) -> None:
 
 
 def test_who_ends_make_ends_the_program(checkout: Path) -> None:
-    """A `kill` of make reaches the program, which ends its emulator and containers: there is no shell between them."""
+    """There is no shell between them: a `kill` of make reaches the program, which ends its emulator and containers."""
     (checkout / ".venv" / "bin" / "python").write_text('#!/bin/sh\nprintf %s "$PPID" > parent\n')
     with subprocess.Popen(["make", "-o", ".venv/installed", "debug"], cwd=checkout) as process:  # noqa: S607
         process.wait()
     assert (checkout / "parent").read_text() == str(process.pid)
+
+
+# --- CI ---
+
+
+def test_workflow_may_only_read() -> None:
+    """One permission for all jobs, none of a job's own, no secret, no registry, no token left for what is run."""
+    assert WORKFLOW["permissions"] == {"contents": "read"}
+    assert not any("permissions" in job for job in WORKFLOW["jobs"].values())
+    assert not re.search(r"secrets|https?://|index-url|pypi", str(WORKFLOW) + CI)
+    [checkout] = [step for step in STEPS if step.get("uses", "").startswith("actions/checkout@")]
+    assert checkout["with"]["persist-credentials"] is False
+
+
+def test_workflow_runs_what_everyone_runs() -> None:
+    """Its only command is .ci/run, which calls make's targets; its actions are the host's own, pinned by commit."""
+    assert [step["run"] for step in STEPS if "run" in step] == [".ci/run"]
+    used = [step["uses"] for step in STEPS if "uses" in step]
+    assert all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", action) for action in used)  # a tag can be moved
+    targets = re.findall(r"\bmake ([a-z-]+)", CI)
+    assert targets == ["test", "audit", "image", "sam-local", "sam-local"]
+    subprocess.run(["make", "--dry-run", *targets], cwd=ROOT, check=True, capture_output=True)  # noqa: S607

@@ -15,19 +15,13 @@ from tests.support.outages import outage
 from tests.template.test_template import ALARMS, FUNCTIONS, QUEUES, of_type, properties
 
 WIDGETS: list[dict[str, Any]] = json.loads(properties("Dashboard")["DashboardBody"])["widgets"]
+# The lines of all plots.
+PLOTTED: list[list[Any]] = [line for w in WIDGETS if w["type"] == "metric" for line in w["properties"]["metrics"]]
 QUERIES = of_type("AWS::Logs::QueryDefinition")
 # Words of the query language, and a field that CloudWatch adds.
-_WORDS = set(
-    "@timestamp fields filter sort stats limit by as desc and in count latest pct max bin ispresent or".split()
-)
+_WORDS = set("@timestamp fields filter sort stats limit by as desc count latest pct max bin ispresent or".split())
 DOWN = "CreditCardNotifyTable CardPaymentRecordTable CallbackErrorLogTable SES Scheduler".split()
 DOWN += ["order table", "Secrets Manager"]
-RECORD_FAILS = ("DelayedNotify", "record the failed pass", 0)
-
-
-def metrics() -> list[list[Any]]:
-    """The lines of all plots."""
-    return [line for w in WIDGETS if w["type"] == "metric" for line in w["properties"]["metrics"]]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +35,8 @@ def lines() -> list[dict[str, Any]]:
             found += world.lines
         play(world, posts(ALL, 1))
         found += world.lines
-        Story(world, SCENARIOS["each pass fails once"], (True, "once")).cell(RECORD_FAILS, "server error")
+        story = Story(world, SCENARIOS["each pass fails once"], (True, "once"))
+        story.cell(("DelayedNotify", "record the failed pass", 0), "server error")
         return [line for *_, line in found + world.lines]
 
 
@@ -49,7 +44,7 @@ def test_every_metric_is_in_such_lines(lines: list[dict[str, Any]]) -> None:
     """What is plotted or rings is counted, under that very name and branch; what is counted is plotted or rings."""
     declared = [about for line in lines if "_aws" in line for about in line["_aws"]["CloudWatchMetrics"]]
     assert all((about["Namespace"], about["Dimensions"]) == (NAMESPACE, [["Branch"]]) for about in declared)
-    plotted = [line for line in metrics() if line[0] == NAMESPACE]
+    plotted = [line for line in PLOTTED if line[0] == NAMESPACE]
     assert {tuple(line[2:4]) for line in plotted} == {("Branch", "dev")}
     alarmed = {alarm["MetricName"] for alarm in ALARMS.values() if alarm["Namespace"] == NAMESPACE}
     counted = {metric["Name"] for about in declared for metric in about["Metrics"]}
@@ -81,7 +76,7 @@ def test_dashboard_shows_every_alarm_queue_and_function() -> None:
     """What the template makes and watches is on the one page."""
     [shown] = [w["properties"]["alarms"] for w in WIDGETS if w["type"] == "alarm"]
     assert sorted(alarm.rsplit("stack-", 1)[1] for alarm in shown) == sorted(ALARMS)
-    named = {part for line in metrics() for part in line if isinstance(part, str)}
+    named = {part for line in PLOTTED for part in line if isinstance(part, str)}
     assert {f"stack-{queue}" for queue in QUEUES} <= named
     assert {properties(f"{function}Function")["FunctionName"] for function in FUNCTIONS} <= named
     assert properties("ScheduleGroup")["Name"] in named
@@ -89,11 +84,11 @@ def test_dashboard_shows_every_alarm_queue_and_function() -> None:
 
 def test_cost_is_calculated_with_the_prices_of_the_architecture() -> None:
     """The estimate follows MemorySize, the sweep's own size, Architecture, and the table that is in use."""
-    calculated = [line[0]["expression"] for line in metrics() if isinstance(line[0], dict)]
+    calculated = [line[0]["expression"] for line in PLOTTED if isinstance(line[0], dict)]
     [compute] = [expression for expression in calculated if "1024" in expression]
     assert compute.endswith("* 256 + FILL(d3, 0) * 1769) / 1024000 * 0.0000133334")
     assert any('TableName="payment3-credit-card-notify-dev"' in expression for expression in calculated)
-    hidden = {line[-1]["id"] for line in metrics() if isinstance(line[-1], dict) and line[-1].get("visible") is False}
+    hidden = {line[-1]["id"] for line in PLOTTED if isinstance(line[-1], dict) and line[-1].get("visible") is False}
     assert set(re.findall(r"FILL\((\w+), 0\)", " ".join(calculated))) == hidden
 
 

@@ -9,20 +9,9 @@ import pytest
 
 from local.emulator import ACCOUNT, REGION
 from tests.functions.test_fault_scenarios import SITES
+from tests.support import iam
 from tests.support.aws import PARAMETERS, worlds
 from tests.support.fault_scenarios import SCENARIOS, Point, Scenario, Story
-from tests.support.iam import (
-    SCHEDULER,
-    SUFFIX,
-    Need,
-    Statement,
-    allowed,
-    assuming_for,
-    needs,
-    needs_of_lambda,
-    needs_of_scheduler,
-    trusted,
-)
 from tests.support.lambda_model import read_rules
 from tests.support.recorded_calls import Call
 from tests.support.template import arn
@@ -44,12 +33,12 @@ OUTLASTS_RETRIES = Scenario(
     until=timedelta(minutes=65),
     ends="failure queue",
 )
-Needs = dict[str, set[Need]]
+Needs = dict[str, set[iam.Need]]
 
 
-def denied(policy: list[Statement], asked: set[Need]) -> set[Need]:
-    """The needs that a policy does not meet."""
-    return {need for need in asked if not allowed(policy, need)}
+def denied(policy: list[iam.Statement], asked: set[iam.Need]) -> set[iam.Need]:
+    """What was asked and a policy does not allow."""
+    return {need for need in asked if not iam.allowed(policy, need)}
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +57,14 @@ def needed(heard: list[tuple[Point, Call]]) -> Needs:
     """By role, what was asked of IAM in its name."""
     asked: Needs = defaultdict(set)
     for (function, *_), call in heard:
-        asked[ROLE_OF[f"{function}Function"]].update(needs(call))
+        asked[ROLE_OF[f"{function}Function"]].update(iam.needs(call))
         if call.name == "scheduler.CreateSchedule":
-            asked[ROLES[call.request["Target"]["RoleArn"]]].update(needs_of_scheduler(call.request))
+            asked[ROLES[call.request["Target"]["RoleArn"]]].update(iam.needs_of_scheduler(call.request))
     rules = read_rules(RESOURCES)
     for name, rule in rules.functions.items():
         source = next((queue for queue, about in rules.queues.items() if about.consumer == name), None)
         queues = (rule.on_failure and arn_of(rule.on_failure), source and arn_of(source))
-        asked[ROLE_OF[f"{name}Function"]].update(needs_of_lambda(properties(f"{name}Function"), *queues))
+        asked[ROLE_OF[f"{name}Function"]].update(iam.needs_of_lambda(properties(f"{name}Function"), *queues))
     return asked
 
 
@@ -111,14 +100,14 @@ def test_call_with_another_context_is_denied(needed: Needs, role: str) -> None:
     others = [need._replace(context=((key, "another"),)) for need in guarded for key, _ in need.context]
     unsaid = [need._replace(context=()) for need in guarded]
     assert guarded
-    assert [need for need in others + unsaid if allowed(statements(role), need)] == []
+    assert [need for need in others + unsaid if iam.allowed(statements(role), need)] == []
 
 
 @pytest.mark.parametrize(
     ("here", "there"),
     [
         *((ACCOUNT, "210987654321"), (REGION, "us-east-1"), ("-dev", "-prod"), ("/recheck-", "/another-")),
-        *(("/index/due", "/index/order"), (f"-{SUFFIX}", f"-another-{SUFFIX}")),
+        *(("/index/due", "/index/order"), (f"-{iam.SUFFIX}", f"-another-{iam.SUFFIX}")),
     ],
 )
 def test_no_role_reaches_next_door(needed: Needs, here: str, there: str) -> None:
@@ -147,10 +136,10 @@ def test_nothing_else_grants_anything() -> None:
 @pytest.mark.parametrize("role", ROLES.values())
 def test_only_its_own_service_assumes_a_role(role: str) -> None:
     """Lambda acts as the functions and Scheduler as the timers; no account, no user, no other service as anyone."""
-    service = "lambda.amazonaws.com" if role in ROLE_OF.values() else SCHEDULER
+    service = "lambda.amazonaws.com" if role in ROLE_OF.values() else iam.SCHEDULER
     [trust] = properties(role)["AssumeRolePolicyDocument"]["Statement"]
     assert (trust["Principal"], trust["Action"]) == ({"Service": service}, "sts:AssumeRole")
-    assert service == SCHEDULER or trusted([trust], service, {})
+    assert service == iam.SCHEDULER or iam.trusted([trust], service, {})
     assert len(set(ROLE_OF.values())) == len(ROLE_OF)  # what one function may do is no other's
 
 
@@ -159,13 +148,13 @@ def test_scheduler_assumes_its_role_for_its_group_alone(heard: list[tuple[Point,
     timers = [call.request for _, call in heard if call.name == "scheduler.CreateSchedule"]
     assert timers
     for timer in timers:
-        ours = assuming_for(timer)
+        ours = iam.assuming_for(timer)
         trust = properties(ROLES[timer["Target"]["RoleArn"]])["AssumeRolePolicyDocument"]["Statement"]
-        assert trusted(trust, SCHEDULER, ours)
+        assert iam.trusted(trust, iam.SCHEDULER, ours)
         for key, value in ours.items():
-            assert not trusted(trust, SCHEDULER, ours | {key: f"{value}x"})
-            assert not trusted(trust, SCHEDULER, {other: v for other, v in ours.items() if other != key})
-        assert not trusted(trust, SCHEDULER, assuming_for({"GroupName": "default"}))
+            assert not iam.trusted(trust, iam.SCHEDULER, ours | {key: f"{value}x"})
+            assert not iam.trusted(trust, iam.SCHEDULER, {other: v for other, v in ours.items() if other != key})
+        assert not iam.trusted(trust, iam.SCHEDULER, iam.assuming_for({"GroupName": "default"}))
 
 
 # --- who may invoke a function ---

@@ -22,15 +22,13 @@ def of_type(kind: str) -> dict[str, dict[str, Any]]:
 
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555"
 WITH_KEY = resolved(**PARAMETERS, KmsKeyArn=KEY)
-FUNCTIONS = ("DelayedNotify", "Recheck", "Sweep", "Retry")
+FUNCTIONS = {"DelayedNotify": "delayed-notify", "Recheck": "recheck", "Sweep": "sweep", "Retry": "retry"}
 QUEUES, TABLES = of_type("AWS::SQS::Queue"), of_type("AWS::DynamoDB::Table")
 ROLES, ALARMS = of_type("AWS::IAM::Role"), of_type("AWS::CloudWatch::Alarm")
 # What production must give: samconfig.toml's, filled in.
-_SAMCONFIG = re.sub(
-    r'# ("\w+=)\.\.\.', r"\1given", (ROOT / "samconfig.toml").read_text().replace("example.com", "shop.test")
-)
-_OVERRIDES = tomllib.loads(_SAMCONFIG)["prod"]["deploy"]["parameters"]["parameter_overrides"]
-GIVEN = dict(line.split("=", 1) for line in _OVERRIDES if not line.startswith("Branch="))
+_FILLED_IN = re.sub(r'# ("\w+=)\.\.\.', r"\1given", (ROOT / "samconfig.toml").read_text())
+_PROD = tomllib.loads(_FILLED_IN.replace("example.com", "shop.test"))["prod"]["deploy"]["parameters"]
+GIVEN = dict(line.split("=", 1) for line in _PROD["parameter_overrides"] if not line.startswith("Branch="))
 
 
 def properties(name: str, resources: dict[str, Any] = RESOURCES) -> dict[str, Any]:
@@ -59,18 +57,12 @@ _GROWS = _TABLE | {"TimeToLiveSpecification": {"AttributeName": "expiresAt", "En
 # Messages hold payment data, and must survive a long weekend.
 _QUEUE = {"SqsManagedSseEnabled": True, "MessageRetentionPeriod": 14 * 24 * 3600}
 _NOT_AGAIN: dict[str, Any] = {"MaximumRetryAttempts": 0, "DestinationConfig": {}}
-
-
-def _function(name: str, handler: str) -> dict[str, Any]:
-    return {"FunctionName": f"payment3-{name}-dev", "Handler": handler, "Runtime": "python3.12"}
-
-
 EXPECTED: dict[str, dict[str, Any]] = {
-    "DelayedNotifyFunction": _function("delayed-notify", "delayednotify.lambda_handler"),
-    "RecheckFunction": _function("recheck", "recheck.lambda_handler"),
-    "RetryFunction": _function("retry", "delayednotify.retry_handler"),
+    "DelayedNotifyFunction": {"Handler": "delayednotify.lambda_handler"},
+    "RecheckFunction": {"Handler": "recheck.lambda_handler"},
+    "RetryFunction": {"Handler": "delayednotify.retry_handler"},
     # With a whole core it works on all shards at once, and it ends before the next one begins.
-    "SweepFunction": _function("sweep", "recheck.sweep_handler") | {"Timeout": 60, "MemorySize": 1769},
+    "SweepFunction": {"Handler": "recheck.sweep_handler", "Timeout": 60, "MemorySize": 1769},
     "SweepFunctionEveryMinute": {"ScheduleExpression": "rate(1 minute)"},
     # Lambda tries DelayedNotify twice more; its role's permissions show where the event goes then.
     "DelayedNotifyFunctionEventInvokeConfig": {"MaximumRetryAttempts": 2},
@@ -92,14 +84,15 @@ EXPECTED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_resource_is_as_it_has_to_be(name: str) -> None:
-    """Names and handlers are contracts; of the rest EXPECTED says why."""
+    """What is a contract, or has a reason that EXPECTED gives."""
     assert EXPECTED[name].items() <= properties(name).items()
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_function_has_its_log_and_the_architecture(function: str) -> None:
-    """Each writes to a log group of the template's, with a retention, and runs on the processor that is asked for."""
+def test_function_has_its_name_its_log_and_its_runtime(function: str) -> None:
+    """Its name is a contract, its log group has a retention, and Architecture says on which processor it runs."""
     found, log = properties(f"{function}Function"), properties(f"{function}LogGroup")
+    assert (found["FunctionName"], found["Runtime"]) == (f"payment3-{FUNCTIONS[function]}-dev", "python3.12")
     assert (found["LoggingConfig"]["LogGroup"], log["RetentionInDays"]) == (log["LogGroupName"], "90")
     other = properties(f"{function}Function", resolved(**PARAMETERS, Architecture="x86_64"))
     assert found["Architectures"] + other["Architectures"] == ["arm64", "x86_64"]
@@ -203,10 +196,7 @@ def test_malformed_parameter_does_not_deploy(name: str, bad: str) -> None:
 
 @pytest.mark.parametrize("branch", ["prod", "production", "main", "master"])
 def test_production_is_protected(branch: str) -> None:
-    """Filled in, samconfig.toml deploys it; an example address, or a table that is left out, does not.
-
-    Nobody deletes its tables by hand or by a script.
-    """
+    """samconfig.toml deploys it only when it is filled in, and its tables cannot be deleted by hand or by a script."""
     assert refusals(Branch=branch, **GIVEN) == refusals(Branch="dev") == []
     for name in GIVEN:
         [refusal] = refusals(Branch=branch, **{key: value for key, value in GIVEN.items() if key != name})
@@ -263,10 +253,7 @@ def test_alarms_ring_when_a_person_is_needed() -> None:
 
 @pytest.mark.parametrize("given", ["", GIVEN["AlarmTopicArn"]])
 def test_alarm_reads_its_metric_as_it_is_counted_and_tells_of_both_ends(given: str) -> None:
-    """A level by its maximum, all else by its sum; a sweep that reports nothing breaches.
-
-    The topic is the stack's own or a given one. The end counts, since an alarm that still rings rings nobody again.
-    """
+    """Levels by their maximum, all else by its sum; the topic, the stack's own or a given one, hears the end, too."""
     names = {"payment3/follow-up": "Branch", "AWS/SQS": "QueueName", "AWS/Lambda": "FunctionName"}
     made = resolved(**PARAMETERS, AlarmTopicArn=given)
     for alarm in (properties(name, made) for name in ALARMS):
@@ -277,4 +264,5 @@ def test_alarm_reads_its_metric_as_it_is_counted_and_tells_of_both_ends(given: s
         assert alarm["TreatMissingData"] == ("breaching" if metric == "OldestOverdue" else "notBreaching")
         assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
         assert [d["Name"] for d in alarm["Dimensions"]] == [names.get(alarm["Namespace"], "ScheduleGroup")]
+        # The end, too: an alarm that still rings rings nobody again.
         assert alarm["AlarmActions"] == alarm["OKActions"] == [given or "payment3-follow-up-alarms-dev"]
