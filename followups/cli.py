@@ -1,18 +1,152 @@
-"""The operators' command line."""
+"""The operators' command line, and what every command gets: a manual as its --help, options, the stack and a clock."""
 
 import difflib
 import json
+import os
 import re
 import sys
-from collections.abc import Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from functools import cached_property
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import click
 
-from followups.command import ManualGroup, Operator
+from callback.clock import Clock, utc_now
+
+if TYPE_CHECKING:
+    from followups.output import Output
+    from followups.stack import Stack
 
 NAME = "followups"
 _INTERRUPTED, _NOT_TRIED = 130, 2
+DEFAULT = "payment3-follow-up-dev"
+# Permissions of several commands; docs/operations.md has the policy.
+READ = ("cloudformation:DescribeStacks", "dynamodb:Query", "dynamodb:BatchGetItem")
+LETTERS, TIMERS = ("sqs:GetQueueAttributes",), ("scheduler:GetSchedule",)
+_EXITS = {
+    "0": "done; nothing is missing",
+    "1": "something is left, missing or wrong, or was not found",
+    "2": "it could not be tried: a wrong option, no such stack, no permission, no network",
+    "130": "stopped by Ctrl-C; nothing is lost",
+}
+# Each may come before or after the command's name.
+_COMMON: dict[tuple[str, ...], dict[str, Any]] = {
+    ("--stack",): {"metavar": "NAME", "help": f"the deployed stack (default: $FOLLOWUPS_STACK, else {DEFAULT})"},
+    ("--profile",): {"metavar": "NAME", "help": "the AWS profile (default: $AWS_PROFILE)"},
+    ("--region",): {"metavar": "NAME", "help": "the AWS region (default: $AWS_DEFAULT_REGION, or the profile's)"},
+    ("--local",): {"is_flag": True, "help": "the local stack that `make up` started"},
+    ("--tz",): {"metavar": "ZONE", "help": "the time zone, e.g. Asia/Bangkok (default on a terminal: yours)"},
+    ("--json", "as_json"): {"is_flag": True, "help": "print JSON: a document, or one line per item"},
+}
+
+
+@dataclass
+class Operator:
+    """Who runs a command; tests replace the clock. `given` holds the common options that are set, by name."""
+
+    clock: Clock = utc_now
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    given: dict[str, Any] = field(default_factory=dict)
+    when_stopped: str = "Stopped; nothing was changed."
+
+    @cached_property
+    def output(self) -> "Output":
+        """Where to print."""
+        from followups.output import Output
+
+        return Output(as_json=bool(self.given.get("as_json")))
+
+    @cached_property
+    def zone(self) -> tzinfo:
+        """The zone of times that a person types and reads: --tz, else the machine's on a terminal, else UTC."""
+        if name := self.given.get("tz"):
+            try:
+                return ZoneInfo(name)
+            except (KeyError, ValueError, OSError) as error:
+                raise click.UsageError(f"--tz {name}: no such zone; name one such as Asia/Bangkok") from error
+        return (self.clock().astimezone().tzinfo or UTC) if self.output.is_table else UTC
+
+    @cached_property
+    def stack(self) -> "Stack":
+        """The stack that was named. Raises `StackError` where it is the local one and that is not up."""
+        from followups.stack import Account, Stack, local_account
+
+        named = {name: self.given[name] for name in ("profile", "region") if name in self.given}
+        if named and self.given.get("local"):
+            raise click.UsageError("--local has an account and a region of its own: leave out --profile and --region")
+        session = {f"{name}_name": value for name, value in named.items()}
+        account = local_account() if self.given.get("local") else Account(session)
+        return Stack(self.given.get("stack") or os.environ.get("FOLLOWUPS_STACK") or DEFAULT, account)
+
+
+def _keep(context: click.Context, option: click.Parameter, value: object) -> None:
+    # If it is given twice, the one after the command counts: it is read last.
+    if value and not context.resilient_parsing:
+        context.ensure_object(Operator).given[str(option.name)] = value
+
+
+class ManualCommand(click.Command):
+    """A command whose --help has examples, exit codes and permissions, and that takes the common options."""
+
+    def __init__(self, *given: Any, examples: Sequence[str] = (), permissions: Sequence[str] = (), **how: Any) -> None:
+        super().__init__(*given, **how)
+        common = (click.Option(names, callback=_keep, expose_value=False, **about) for names, about in _COMMON.items())
+        self.params += common
+        self.examples, self.permissions = examples, permissions
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        """List the examples, the exit codes and the permissions."""
+        examples, permissions = dict.fromkeys(self.examples, ""), dict.fromkeys(self.permissions, "")
+        for title, lines in {"Examples": examples, "Exit codes": _EXITS, "Permissions": permissions}.items():
+            if lines:
+                with formatter.section(title):
+                    formatter.write_dl(list(lines.items()))
+
+
+class ManualGroup(ManualCommand, click.Group):
+    """Commands under one name. A `lazy` one is a name and a short help until it is used: then it is imported."""
+
+    command_class = ManualCommand
+
+    def __init__(self, *arguments: Any, lazy: Mapping[str, str] = MappingProxyType({}), **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self.commands.update((name, click.Command(name, short_help=text)) for name, text in lazy.items())
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command. A reader that closes the pipe early is no failure, though click takes it for one."""
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
+    def list_commands(self, context: click.Context) -> list[str]:  # noqa: ARG002 - click's own
+        """Name them in the order in which they are declared."""
+        return list(self.commands)
+
+    def resolve_command(self, context: click.Context, words: list[str]) -> tuple[Any, Any, list[str]]:
+        """Import a command."""
+        name, command, rest = super().resolve_command(context, words)
+        if name and not isinstance(command, ManualCommand):
+            attribute = name.replace("-", "_")
+            module = {"list": "listing", "resolve": "replay", "forget": "replay"}.get(name, attribute)
+            command = getattr(import_module(f"followups.{module}"), f"{attribute}_command")
+        return name, command, rest
+
+
+def manual(
+    name: str, permissions: Sequence[str], *examples: str, group: Any = click
+) -> Callable[[Callable[..., int]], click.Command]:
+    """Make a function a command, of a group or to be imported by its name; its docstring is the manual's text."""
+    make = group.command(name, cls=ManualCommand, permissions=permissions, examples=examples)
+    return lambda function: make(click.pass_obj(function))
 
 
 @click.group(
@@ -66,21 +200,18 @@ def main(given: Sequence[str] | None = None, operator: Operator | None = None) -
 
 
 def _print_error(error: Exception, *, as_json: bool) -> None:
-    if isinstance(error, click.ClickException):
-        error.message += _suggestion(error)
-        what, todo = error.format_message(), ""
-    else:
-        from followups.stack import explain  # noqa: PLC0415 - boto3, which --help does not need
+    if not isinstance(error, click.ClickException):
+        from followups.stack import explain
 
         if (known := explain(error)) is None:
             raise error
-        what, todo = known
+        error = click.ClickException("\n".join(known).strip())
+    error.message += _suggestion(error)
+    what, _, todo = error.format_message().partition("\n")
     if as_json:
         print(json.dumps({"version": 1, "error": what, "todo": todo}), file=sys.stderr)
-    elif isinstance(error, click.ClickException):
-        error.show()
     else:
-        print(f"{what}\n{todo}".strip(), file=sys.stderr)
+        error.show()
 
 
 def _suggestion(error: click.ClickException) -> str:

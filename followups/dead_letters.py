@@ -23,8 +23,8 @@ from callback.notification import parse_notification
 from callback.redact import redacted_event, redacted_text
 from callback.table import AWS_ERRORS, format_utc
 from callback.timer import TimerInput
-from followups.command import LETTERS, ManualGroup, Operator, manual
-from followups.outcome import COLUMNS, Change, Result, change_options
+from followups.change import COLUMNS, Change, Result, change_options
+from followups.cli import LETTERS, ManualGroup, Operator, manual
 from followups.output import Row, error_line, printable, span
 from followups.records import IDS
 from followups.stack import FAILURE, QUEUES, REFUSED, RETRY, Stack
@@ -121,7 +121,7 @@ class Letters(AbstractContextManager["Letters"]):
         del self._held[letter.message_id]
 
 
-def _letter(stack: Stack, queue: str, message: Any) -> Letter:  # noqa: ANN401 - SQS's
+def _letter(stack: Stack, queue: str, message: Any) -> Letter:
     attributes = {name: about.get("StringValue", "") for name, about in message.get("MessageAttributes", {}).items()}
     errors = (f"{attributes[kind]}: {attributes.get(text, '')}" for kind, text in _ERRORS if kind in attributes)
     error, sent_at = printable(next(errors, "")), int(message["Attributes"]["SentTimestamp"]) / 1000
@@ -165,7 +165,7 @@ def _chosen(names: tuple[str, ...]) -> Callable[[FC], FC]:
 
 
 @click.group("dead-letters", cls=ManualGroup)
-def command() -> None:
+def dead_letters_command() -> None:
     """List, redrive or discard what could not be saved.
 
     For at most 14 days it is in RetryQueue while it is tried again, in RefusedQueue where no retry can help, in
@@ -175,7 +175,7 @@ def command() -> None:
 
 _LOOKING = ("cloudformation:DescribeStacks", "sqs:ReceiveMessage", "sqs:ChangeMessageVisibility")
 _DELETING = (*_LOOKING, "sqs:DeleteMessage")
-_manual = partial(manual, group=command)
+_manual = partial(manual, group=dead_letters_command)
 
 
 @_manual("list", _LOOKING + LETTERS, "followups dead-letters list --queue RefusedQueue --json")
@@ -228,7 +228,7 @@ def show(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) 
     return code
 
 
-command.add_command(show, "export")
+dead_letters_command.add_command(show, "export")
 
 
 @_manual(
@@ -239,14 +239,14 @@ command.add_command(show, "export")
 )
 @_chosen(FOR_A_PERSON)
 @change_options
-def redrive(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, ...], **options: Any) -> int:  # noqa: ANN401
+def redrive(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, ...], **options: Any) -> int:
     """Send the letters that are named, or all that wait for a person, back to the retry queue.
 
     RetryFunction delivers each within seconds; what is refused once more is in RefusedQueue again. More than one are
     only sent with --yes, or when you confirm the plan. It may be stopped, and a pass that is done is not run again.
     """
     with Letters(operator.stack, queues or FOR_A_PERSON, letters) as those:
-        return _change(operator, "redrive", those).run(those, **options)
+        return _change(operator, "redrive", those, **options).run(those)
 
 
 @_manual(
@@ -257,17 +257,17 @@ def redrive(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, 
 )
 @_chosen(FOR_A_PERSON)
 @change_options
-def discard(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, ...], **options: Any) -> int:  # noqa: ANN401
+def discard(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, ...], **options: Any) -> int:
     """Delete the letters that are named, or all of a queue, for good.
 
     It lists them and asks; without a terminal only --yes deletes. The default is RefusedQueue, where what
     anybody may have sent ends. What is in FailureQueue was accepted, and is nowhere else: redrive it, if you can.
     """
     with Letters(operator.stack, queues or (REFUSED,), letters) as those:
-        return _change(operator, "discard", those).run(list(those), **options)
+        return _change(operator, "discard", those, **options).run(list(those))
 
 
-def _change(operator: Operator, name: str, those: Letters) -> Change[Letter]:
+def _change(operator: Operator, name: str, those: Letters, **options: Any) -> Change[Letter]:
     """Letters leave their queues; `redrive` sends each to the retry queue first."""
     stack, sent, is_sent = operator.stack, set[int](), name == "redrive"
     word = "sent" if is_sent else "deleted"
@@ -288,4 +288,4 @@ def _change(operator: Operator, name: str, those: Letters) -> Change[Letter]:
 
     words = ("dead-letters", name, "--yes", *(f"--queue={queue}" for queue in those.queues))
     about = partial(Letter.row, now=operator.clock())
-    return Change(operator, name, about, plan, do, words, those.asked, harmless=is_sent)
+    return Change(operator, name, about, plan, do, words, those.asked, harmless=is_sent, **options)

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import reduce
 from typing import Any
 
 import click
 from click.decorators import FC
 
-from followups.command import LETTERS, READ, Operator, manual
+from followups.cli import LETTERS, READ, Operator, manual
 from followups.output import clock_time
 from followups.records import CHECKSUMS, STATES, Found, Notification, State, status
 from followups.stack import Stack
@@ -53,9 +54,7 @@ _PERIOD = (
 
 def period(command: FC) -> FC:
     """Add the options that choose among the notifications of a state."""
-    for option in reversed(_PERIOD):
-        command = option(command)
-    return command
+    return reduce(lambda decorated, option: option(decorated), reversed(_PERIOD), command)
 
 
 def chosen(operator: Operator, states: Iterable[State], asked: Mapping[str, Any]) -> Found:
@@ -69,7 +68,7 @@ def chosen(operator: Operator, states: Iterable[State], asked: Mapping[str, Any]
 @state_option
 @click.option("--all", "unfold", is_flag=True, help="on a terminal: print each, instead of one of each cause")
 @period
-def command(operator: Operator, /, states: tuple[State, ...], *, unfold: bool, **asked: Any) -> int:  # noqa: ANN401
+def list_command(operator: Operator, /, states: tuple[State, ...], *, unfold: bool, **asked: Any) -> int:
     """List the notifications that wait, or that failed.
 
     pending is all that waits. overdue is the part that was first due more than two minutes ago, including what runs or
@@ -87,7 +86,7 @@ def command(operator: Operator, /, states: tuple[State, ...], *, unfold: bool, *
     parts = {state: chosen(operator, [state], asked) for state in dict.fromkeys(states)}
     letters = stack.about_letters()
     if output.is_table:
-        from followups.watch import Snapshot, WatchView  # noqa: PLC0415 - rich, which a pipe does not need
+        from followups.watch import Snapshot, WatchView
 
         folds = not (unfold or asked["cause"])
         output.console.print(WatchView(stack, Snapshot(now, parts, letters), now, is_whole=True, folds=folds))

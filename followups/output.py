@@ -108,7 +108,7 @@ class Output:
     @cached_property
     def console(self) -> "Console":
         """Rich's: it asks the terminal for width and colours, and honours NO_COLOR."""
-        from rich.console import Console  # noqa: PLC0415 - for terminals
+        from rich.console import Console
 
         return Console(force_terminal=self.is_table, markup=False, emoji=False, highlight=False)
 
@@ -145,7 +145,7 @@ class Output:
                 self.line(*(styled(cell)[0].replace("\n", " ") for cell in compress(row.cells, wanted)))
 
     def _print_table(self, columns: tuple[Column, ...], rows: Sequence[Row]) -> None:
-        from rich import box, table  # noqa: PLC0415 - for terminals
+        from rich import box, table
 
         shape: dict[str, Any] = {"box": box.SIMPLE_HEAD, "expand": True, "pad_edge": False, "show_edge": False}
         sheet = table.Table(show_header=columns != self._head, **shape)
@@ -165,7 +165,7 @@ def _json(value: object) -> object:
 
 
 def _text(cell: Cell) -> "Text":
-    from rich.text import Text  # noqa: PLC0415 - for terminals
+    from rich.text import Text
 
     text, style = styled(cell)
     return Text("\n".join(visible(line) for line in text.split("\n")), style=style)

@@ -15,7 +15,7 @@ from samcli.lib.config.samconfig import SamConfig, SamConfigFileReadException
 
 from callback.checksum import merchant_keys
 from callback.table import AWS_ERRORS
-from followups.command import Operator, manual
+from followups.cli import Operator, manual
 from followups.output import STYLES, Column, Row, printable
 from followups.stack import Stack, StackError
 
@@ -67,7 +67,7 @@ class Preflight:
             except Unanswered as error:
                 yield subject, error.args[0]
 
-    def _ask(self, permission: str, **request: str) -> Any:  # noqa: ANN401 - one of many answers
+    def _ask(self, permission: str, **request: str) -> Any:
         """Return AWS's answer to the call that a permission is for. Raises `Unanswered`."""
         service, _, operation = permission.replace("ses:", "sesv2:").partition(":")
         try:
@@ -214,7 +214,9 @@ def read_environment(file: Path, name: str) -> Environment:
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="instead of samconfig.toml's")
 @click.option("--config-file", type=click.Path(path_type=Path), default="samconfig.toml", help="or another file")
 @click.option("--template", type=click.Path(path_type=Path), default="template.yaml", help="or another file")
-def command(operator: Operator, config_env: str, parameters: tuple[str, ...], config_file: Path, template: Path) -> int:
+def preflight_command(
+    operator: Operator, config_env: str, parameters: tuple[str, ...], config_file: Path, template: Path
+) -> int:
     """Check, before `sam deploy`, live tables, ProcessPaidOrder, the secret and SES. Every call only reads.
 
     The parameters are samconfig.toml's for the environment, else those that the stack was deployed with, else the

@@ -1,24 +1,67 @@
-"""`followups replay`: Recheck runs the missing pass of a notification now."""
+"""The commands that change notifications: replay, resolve and forget."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import click
 
-from callback.table import AWS_ERRORS, format_utc
+from callback.table import AWS_ERRORS, Item, format_utc
 from callback.timer import timer_input
-from followups.command import READ, Operator, manual
+from followups import tables
+from followups.change import Change, Result, change_options
+from followups.cli import READ, Operator, manual
 from followups.listing import chosen, period
-from followups.outcome import Result, change_options, found_by_ids, of_notifications
-from followups.output import error_line, printable
-from followups.records import Notification, State, status
+from followups.output import Row, error_line, printable
+from followups.records import IDS, Found, Notification, State, status
 from followups.stack import Stack
-from followups.tables import get
+from followups.tables import ERRORS, KEY, RECORDS
+
+Step = Callable[[Operator, Notification], Result]
+
+# What `forget` keeps, so that an unforeseen attribute goes: what accounting needs, and what finds, shows, replays and
+# expires a record. The digest recognizes a repeated delivery.
+_KEPT = {
+    RECORDS: {*tables.ATTRIBUTES, "note", "bodyDigest", "sweepShard", "failedShard", "expiresAt", "claimId", "erasedAt"}
+    - {"lastError", "passes", "resolvedReason"},
+    ERRORS: {*tables.ERROR_ATTRIBUTES, "functionName", *IDS, "checksumStatus", "expiresAt", "erasedAt"}
+    - {"message", "responseData"},
+}
+_KEPT_OF_PASS = ("number", "at", "attempt", "durationMs")
 
 
-def _plan(operator: Operator, one: Notification) -> Result:
+def _change(operator: Operator, name: str, steps: tuple[Step, Step], found: Found, **options: Any) -> int:
+    """Plan, ask and do what a command does to notifications. Return the exit code."""
+
+    def plan_if_saved(one: Notification) -> Result:
+        if "chargeId" not in one.item:
+            return Result("unknown", f"no notification was saved in stack {operator.stack.name}")
+        if status(one, operator.clock()).word == "foreign":
+            return Result("left", "left: a row of another function's, which has no passes")
+        return plan(operator, one)
+
+    plan, do = steps
+    change = Change(operator, name, _about, plan_if_saved, partial(do, operator), more=found.more, **options)
+    return change.run(found.rows)
+
+
+def _find(operator: Operator, ids: Iterable[str]) -> Found:
+    """Find the notifications of some orders, charges or ids; what was not saved is one that has only this id."""
+    found = {id_: tables.find(operator.stack, id_, every=True) for id_ in ids}
+    rows = (one for id_, those in found.items() for one in those.rows or [Notification({"orderId": id_})])
+    return Found(tuple(rows), any(those.more for those in found.values()))
+
+
+def _about(one: Notification) -> Row:
+    ids = {name: value for name, value in one.ids.items() if value}
+    names = "\n".join(ids[name] for name in KEY if name in ids)
+    return Row((one.order_id, names), ids | {"checksumStatus": one.checksum, "pass": one.next_pass})
+
+
+def _plan_replay(operator: Operator, one: Notification) -> Result:
     now = operator.clock()
     current, number = status(one, now), one.next_pass
     if current.word == "spoilt":
@@ -38,10 +81,10 @@ def _plan(operator: Operator, one: Notification) -> Result:
 
 def _run(operator: Operator, seen: Notification) -> Result:
     """Run what is missing now, whatever was missing when it was seen. Recheck itself decides by the record."""
-    one = get(operator.stack, seen.ids["chargeId"], seen.ids["notificationId"])
+    one = tables.get(operator.stack, seen.ids["chargeId"], seen.ids["notificationId"])
     if one is None:
         return Result("left", "left: it is in the table no longer")
-    plan, record = _plan(operator, one), one.record
+    plan, record = _plan_replay(operator, one), one.record
     if record is None or plan.word != "planned":
         return plan
     # A failed notification is due no longer: its pass is due now.
@@ -54,13 +97,9 @@ def _invoke_recheck(stack: Stack, asked: Mapping[str, object]) -> Result:
     number = asked["pass"]
     try:
         answer = stack.functions.invoke(FunctionName=stack.output("RecheckFunctionArn"), Payload=json.dumps(asked))
-        body = answer["Payload"].read()
-    except AWS_ERRORS as error:
+        result = json.loads(answer["Payload"].read())
+    except (*AWS_ERRORS, ValueError) as error:
         return Result("failed", printable(f"pass {number} failed again: {type(error).__name__}: {error}"))
-    try:
-        result = json.loads(body)
-    except ValueError:
-        result = None
     if "FunctionError" in answer:  # comes with HTTP 200 and raises nothing by itself
         return Result("failed", f"pass {number} failed again: {error_line(result)}")
     about = result if isinstance(result, Mapping) else {}
@@ -78,7 +117,7 @@ def _invoke_recheck(stack: Stack, asked: Mapping[str, object]) -> Result:
 @click.option("--state", "states", type=click.Choice(["failed", "overdue"]), multiple=True, help="all of these")
 @period
 @change_options
-def command(operator: Operator, /, ids: tuple[str, ...], states: tuple[State, ...], **options: Any) -> int:  # noqa: ANN401
+def replay_command(operator: Operator, /, ids: tuple[str, ...], states: tuple[State, ...], **options: Any) -> int:
     """Run the missing pass of each notification now, by Recheck, one after the other.
 
     Name them, or choose by --state. What is DONE, claimed, or due (again) later is left alone, so a replay may be run
@@ -94,6 +133,99 @@ def command(operator: Operator, /, ids: tuple[str, ...], states: tuple[State, ..
     texts = {name: format_utc(value) if isinstance(value, datetime) else value for name, value in asked.items()}
     words = ["replay", "--yes", *(f"--state={state}" for state in states)]
     words += [f"--{name}={text}" for name, text in texts.items() if text and states]
-    found = found_by_ids(operator, ids) if ids else chosen(operator, states, asked)
-    how = {"words": words, "ids": ids, "harmless": True, "more": found.more}
-    return of_notifications(operator, "replay", _plan, _run, **how).run(found.rows, **options)
+    found = _find(operator, ids) if ids else chosen(operator, states, asked)
+    options |= {"words": words, "ids": ids, "harmless": True}
+    return _change(operator, "replay", (_plan_replay, _run), found, **options)
+
+
+def _plan_resolve(operator: Operator, one: Notification) -> Result:
+    current = status(one, operator.clock())
+    if current.word in {"done", "resolved"}:
+        return Result("unchanged", f"{current.word} already")
+    is_failed = one.item.get("state") == "FAILED" and current.word != "running"
+    if is_failed or (current.word in {"overdue", "retrying"} and current.is_late):
+        return Result("planned", "would be resolved")
+    return Result("left", f"left: {current.word}, which is followed up, or has to be corrected first")
+
+
+def _close(operator: Operator, one: Notification, reason: str) -> Result:
+    at = format_utc(operator.clock())
+    changes = {"state": "FAILED", "resolvedAt": at, "resolvedReason": reason, "failedAt": one.item.get("failedAt", at)}
+    changes |= dict.fromkeys(("failedShard", "sweepShard", "sweepAt", "nextPassDue", "leaseUntil", "claimId"))
+    if not tables.update(operator.stack, RECORDS, one.item, changes):
+        return Result("left", "left: it moved on meanwhile; try again")
+    return Result("resolved", f"resolved: {reason}")
+
+
+@manual(
+    "resolve", (*READ, "dynamodb:UpdateItem"), 'followups resolve ORDER-1001 --reason "refunded by hand, ticket 4711"'
+)
+@click.argument("word", metavar="ORDER|CHARGE|NOTIFICATION")
+@click.option("--reason", required=True, metavar="TEXT", help="what was done, for later readers")
+def resolve_command(operator: Operator, word: str, reason: str) -> int:
+    """Close the failed notifications of an order that was settled by hand, with the reason.
+
+    The record keeps the reason and the time: `show` prints both, and the notification leaves every list and count of
+    what failed. Only what is FAILED, or is overdue and not claimed, can be resolved: after that neither the sweep nor
+    `replay` runs its passes. The others are left, with a line that says why.
+    """
+    if not (reason := printable(reason)):
+        raise click.UsageError("--reason needs a text")
+    close = partial(_close, reason=reason)
+    return _change(operator, "resolve", (_plan_resolve, close), _find(operator, [word]), yes=True)
+
+
+def _plan_forget(operator: Operator, one: Notification) -> Result:
+    word = status(one, operator.clock()).word
+    # The passes of what is still followed up would write again.
+    if one.item.get("state") not in ("DONE", "FAILED") or word == "running":
+        return Result("left", f"left: {word}, so it is still followed up; forget it once it is done or failed")
+    writes = _writes(operator.stack, one)
+    return Result("planned", f"would be erased: {_names(writes)}") if writes else Result("unchanged", "nothing is left")
+
+
+def _erase(operator: Operator, one: Notification) -> Result:
+    writes, at = _writes(operator.stack, one), {"erasedAt": format_utc(operator.clock())}
+    for table, item, changes in writes:
+        is_written = tables.update(operator.stack, table, item, changes | at)
+        if table == RECORDS and not is_written:
+            return Result("left", "left: it moved on meanwhile; try again")
+    return Result("erased", f"erased: {_names(writes)}")
+
+
+def _writes(stack: Stack, one: Notification) -> list[tuple[str, Item, Item]]:
+    """Return what is to be written: the table, the item as it was seen, and its changes."""
+    ids = tables.error_keys(one.ids["notificationId"], max(one.next_pass, len(stack.delays) + 1))
+    rows = tables.get_all(stack, ERRORS, [{"errorId": id_} for id_ in ids])
+    writes = [(ERRORS, row, _changes(ERRORS, row)) for row in rows]
+    writes += [(RECORDS, one.item, _changes(RECORDS, record)) for record in tables.whole(stack, one)]
+    return [write for write in writes if write[2]]
+
+
+def _names(writes: list[tuple[str, Item, Item]]) -> str:
+    return ", ".join(sorted({name for *_, changes in writes for name in changes}))
+
+
+def _changes(table: str, item: Item) -> Item:
+    """Return what to write, by attribute: None for what goes."""
+    changes = dict.fromkeys(item.keys() - _kept(item, _KEPT[table]).keys())
+    if table == RECORDS and isinstance(passes := item.get("passes"), list):
+        changes["passes"] = [_kept(one, _KEPT_OF_PASS) if isinstance(one, dict) else {} for one in passes]
+    return {name: value for name, value in changes.items() if value != item[name]}
+
+
+def _kept(item: Item, names: Collection[str]) -> Item:
+    return {name: item[name] for name in names if isinstance(item.get(name), str | Decimal | bool)}
+
+
+@manual("forget", (*READ, "dynamodb:UpdateItem"), "followups forget ORDER-1001", "followups forget ORDER-1001 --yes")
+@click.argument("word", metavar="ORDER|CHARGE|NOTIFICATION")
+@change_options
+def forget_command(operator: Operator, word: str, **options: Any) -> int:
+    """Erase a customer's data from notifications that are done or failed, and from their rows of the error log.
+
+    The body, what ProcessPaidOrder answered, and every free text go; ids, money, verdict, state, passes and times stay.
+    It prints a plan and asks; without a terminal only --yes erases. docs/data.md says what it does not reach.
+    """
+    options |= {"words": ("forget", "--yes"), "ids": (word,)}
+    return _change(operator, "forget", (_plan_forget, _erase), _find(operator, [word]), **options)

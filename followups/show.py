@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from callback.record import Record
 from callback.table import parse_utc
 from callback.timer import schedule_name
-from followups.command import LETTERS, READ, TIMERS, Operator, manual
+from followups.cli import LETTERS, READ, TIMERS, Operator, manual
 from followups.output import STYLES, Column, Row, clock_time, error_line, printable, relative, span, with_command
 from followups.records import MOST_PASSES, Found, Level, Notification, Status, status
 from followups.stack import Stack
@@ -197,7 +197,7 @@ def _answered(text: str) -> str:
 
 @manual("show", READ + LETTERS + TIMERS, "followups show ORDER-1001", "followups show chrg_test_2250… --json")
 @click.argument("word", metavar="ORDER|CHARGE|NOTIFICATION")
-def command(operator: Operator, word: str) -> int:
+def show_command(operator: Operator, word: str) -> int:
     """Answer "this customer paid, where is the order?".
 
     It prints the timeline of each notification: when it came, whether its checksum held, each pass of ProcessPaidOrder,

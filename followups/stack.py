@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from callback.table import AWS_ERRORS
-from followups.command import DEFAULT
+from followups.cli import DEFAULT
 from followups.output import printable
 
 RETRY, REFUSED, FAILURE = QUEUES = ("RetryQueue", "RefusedQueue", "FailureQueue")
@@ -40,11 +40,10 @@ ERRORS = (StackError, *AWS_ERRORS)
 
 @dataclass(frozen=True)
 class Account:
-    """boto3.Session's keywords, an endpoint that is not AWS's, and the options that lead another command there."""
+    """boto3.Session's keywords, and the endpoint of the local stack."""
 
     session: Mapping[str, str] = field(default_factory=dict)
     endpoint_url: str | None = None
-    options: tuple[str, ...] = ()
 
 
 def _service(name: str, config: Config = _QUICK) -> cached_property[Any]:
@@ -62,10 +61,10 @@ class Stack:
     secrets, functions = _service("secretsmanager"), _service("lambda", _PATIENT)
 
     @cached_property
-    def _session(self) -> Any:  # noqa: ANN401 - its overloads are hundreds
+    def _session(self) -> Any:
         return boto3.Session(**self.account.session)  # type: ignore[arg-type]
 
-    def client(self, service: str, config: Config = _QUICK) -> Any:  # noqa: ANN401 - one of many clients
+    def client(self, service: str, config: Config = _QUICK) -> Any:
         """Make the client of a service."""
         how: dict[str, Any] = {"config": config}
         if url := self.account.endpoint_url:  # HTTP_PROXY is for other machines
@@ -74,7 +73,9 @@ class Stack:
 
     def command(self, *words: str, ids: tuple[str, ...] = ()) -> str:
         """Return a command for this stack, fit to be pasted into a shell."""
-        where = ("--stack", self.name, *self.account.options)
+        session = self.account.session.items()
+        named = (word for name, value in session for word in (f"--{name.removesuffix('_name')}", value))
+        where = ["--stack", self.name, *(["--local"] if self.account.endpoint_url else named)]
         return " ".join(map(_quoted, ["followups", *words, *where, *(["--", *ids] if ids else [])]))
 
     def output(self, key: str) -> str:
@@ -135,7 +136,7 @@ class Stack:
         return [f"{n} not saved, in {name}: {what}" for name, n, what in zip(QUEUES, counts, todo, strict=True) if n]
 
 
-def _others(client: Any) -> str:  # noqa: ANN401 - CloudFormation's
+def _others(client: Any) -> str:
     try:
         stacks = client.describe_stacks()["Stacks"]
     except AWS_ERRORS:  # a role that may read one stack may not be allowed to list them
@@ -162,7 +163,7 @@ def local_account() -> Account:
         endpoint = str(session.pop("endpoint_url"))
     except (ValueError, KeyError, TypeError) as error:
         raise StackError(f"{kept} was not written by `make up`: `make down`, then {_TO_DO}") from error
-    return Account(session, endpoint, ("--local",))
+    return Account(session, endpoint)
 
 
 _SIGN_IN = "Sign in again (for example `aws sso login`), or set AWS_PROFILE."

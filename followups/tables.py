@@ -181,7 +181,7 @@ def error_keys(notification_id: str, passes: int) -> dict[str, str]:
     return kinds | {error_id(notification_id, "failed", number): f"failed {number}" for number in numbers}
 
 
-def _of_shards(stack: Stack, index: str, more: str, values: Item, **how: Any) -> list[Iterator[Any]]:  # noqa: ANN401
+def _of_shards(stack: Stack, index: str, more: str, values: Item, **how: Any) -> list[Iterator[Any]]:
     """Return the pages of each shard of an index, the first ones read at the same time, the rest as they are needed."""
     _ = stack.output(RECORDS), stack.dynamodb  # made here: boto3 cannot make clients in two threads at once
     condition = f"{_INDEXES[index][0]} = :shard{more}"
@@ -198,7 +198,7 @@ def _items(pages: Iterator[Any]) -> Iterator[Item]:
     return (_item(item) for page in pages for item in page["Items"])
 
 
-def _pages(stack: Stack, condition: str, values: Item, **how: Any) -> Iterator[Any]:  # noqa: ANN401 - typed keywords
+def _pages(stack: Stack, condition: str, values: Item, **how: Any) -> Iterator[Any]:
     """Read keys of CreditCardNotifyTable or one of its indexes, page by page as they are needed."""
     how |= {"TableName": stack.output(RECORDS), "KeyConditionExpression": condition}
     how["ExpressionAttributeValues"] = _written({f":{name}": value for name, value in values.items()})
@@ -218,7 +218,7 @@ def get_all(stack: Stack, table: str, keys: Iterable[Item], attributes: Iterable
             request = answer["UnprocessedKeys"]
 
 
-def update(stack: Stack, table: str, seen: Item, key: tuple[str, ...], changes: Item) -> bool:
+def update(stack: Stack, table: str, seen: Item, changes: Item) -> bool:
     """Change attributes, None removes one, if nothing has run since the item was seen; return whether it was changed.
 
     Raises `ClientError`.
@@ -227,6 +227,7 @@ def update(stack: Stack, table: str, seen: Item, key: tuple[str, ...], changes: 
     delete = {"Action": "DELETE"}
     updates = {name: delete if value is None else {"Value": serialize(value)} for name, value in changes.items()}
     expected = {name: {"Value": serialize(seen[name])} if name in seen else {"Exists": False} for name in _MOVING}
+    key = KEY if table == RECORDS else ("errorId",)
     where: Any = {"TableName": stack.output(table), "Key": _written({name: seen[name] for name in key})}
     try:
         stack.dynamodb.update_item(**where, AttributeUpdates=updates, Expected=expected)
@@ -237,7 +238,7 @@ def update(stack: Stack, table: str, seen: Item, key: tuple[str, ...], changes: 
     return True
 
 
-def _item(attributes: Any) -> Item:  # noqa: ANN401 - botocore's union of what an attribute may be
+def _item(attributes: Any) -> Item:
     return {name: deserialize(value) for name, value in attributes.items()}
 
 

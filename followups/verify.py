@@ -9,7 +9,7 @@ import click
 from callback.checksum import Verdict, read_keys, verify
 from callback.errors import InvalidNotification
 from callback.notification import Notification, parse_notification
-from followups.command import READ, Operator, manual
+from followups.cli import READ, Operator, manual
 from followups.output import STYLES, Output, printable
 from followups.tables import find, whole
 
@@ -24,7 +24,7 @@ _NOT_COVERED = ("orderId", "source", "description")
     "followups verify - < body.json",
 )
 @click.argument("what", metavar="FILE|-|ORDER")
-def command(operator: Operator, what: str) -> int:
+def verify_command(operator: Operator, what: str) -> int:
     """Say whether the checksum of a notification holds, and under which of the merchant's keys.
 
     FILE is what Notify handed on (an API Gateway proxy event), or the bank's bare JSON; `-` is standard input. What is

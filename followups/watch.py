@@ -14,7 +14,7 @@ from rich.text import Text
 
 from callback.clock import Clock, utc_now
 from callback.table import format_utc
-from followups.command import LETTERS, READ, Operator, manual
+from followups.cli import LETTERS, READ, Operator, manual
 from followups.listing import extent, group_command, state_option
 from followups.output import STYLES, Cell, clock_time, shortened, span, styled, visible, with_command
 from followups.records import STATES, Found, Notification, State, grouped, status
@@ -190,7 +190,7 @@ def when(row: Notification, state: State, now: datetime) -> tuple[str, str]:
 @state_option
 @click.option("--every", type=click.FloatRange(min=1), default=2, help="seconds between refreshes (default: 2)")
 @click.option("--once", is_flag=True, help="print one picture and end")
-def command(operator: Operator, states: tuple[State, ...], every: float, *, once: bool) -> int:
+def watch_command(operator: Operator, states: tuple[State, ...], every: float, *, once: bool) -> int:
     """Watch what waits, what is late and what failed, until Ctrl-C.
 
     What waits has a countdown to its pass; what is late, or failed, is above it. When a snapshot cannot be taken, a

@@ -18,7 +18,7 @@ from flask import Flask, Response, abort, render_template, request
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from callback.redact import MAX_ID_BYTES, MAX_SORT_ID_BYTES
-from followups.command import LETTERS, READ, TIMERS, Operator, manual
+from followups.cli import LETTERS, READ, TIMERS, Operator, manual
 from followups.listing import extent, group_command
 from followups.output import clock_time, shortened, span, visible
 from followups.records import Found, Notification, grouped, status
@@ -126,7 +126,7 @@ def server(app: Flask, port: int) -> BaseWSGIServer:
 @manual("board", READ + LETTERS + TIMERS, "followups board --port 8080 --no-browser")
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, metavar="N", help="the port (default: a free one)")
 @click.option("--browser/--no-browser", default=True, help="open it in the browser, or only print the address")
-def command(operator: Operator, port: int, *, browser: bool) -> int:
+def board_command(operator: Operator, port: int, *, browser: bool) -> int:
     """Show what `followups watch` shows as a web page on 127.0.0.1, until Ctrl-C.
 
     It adds the timeline of each notification, a search by order, charge or notification, and filters by state and text.

@@ -19,8 +19,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from followups import stack as stacks
-from followups.cli import cli, main
-from followups.command import DEFAULT, Operator
+from followups.cli import DEFAULT, Operator, cli, main
 from followups.stack import Account, Stack, local_account
 from local.emulator import REGION, ROOT
 from tests.followups.conftest import Followups
@@ -180,10 +179,10 @@ def test_wrong_stack_is_an_error_with_its_advice(deployed: Deployed, followups: 
     for times, others in ((1, f"; there are {STACK}"), (2, "")):
         before["cloudformation.DescribeStacks"] = refuse("ValidationError", times)
         said = followups("list", "--stack", "payment4", code=2).err
-        assert said == f"no stack payment4 in {REGION}: {todo}{others}\n"
+        assert said == f"Error: no stack payment4 in {REGION}: {todo}{others}\n"
     deployed.world.wire.answers["cloudformation.DescribeStacks"] = lambda _call: {"Stacks": [{}]}
     said = followups("dead-letters", "redrive", "--yes", code=2).err
-    assert said == f"stack {STACK} has no output RefusedQueue; name another (--stack), or deploy it anew\n"
+    assert said == f"Error: stack {STACK} has no output RefusedQueue; name another (--stack), or deploy it anew\n"
 
 
 def test_what_an_output_cannot_show_is_replaced(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +204,7 @@ def test_options_and_environment_lead_to_the_stack(
     session.asked.clear()
     for given, name in (("list", 5), ("--stack payment6 list", 6), ("list --stack payment6", 6)):
         deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("ValidationError")
-        assert followups(*given.split(), code=2).err.startswith(f"no stack payment{name} in ")
+        assert followups(*given.split(), code=2).err.startswith(f"Error: no stack payment{name} in ")
     followups("--profile", "operators", "list", "--region", "eu-west-1", "--stack", STACK)
     assert session.asked == [{}, {}, {}, {"profile_name": "operators", "region_name": "eu-west-1"}]
 
@@ -268,7 +267,7 @@ def test_local_stack_is_reached_by_what_make_up_wrote(up: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         up.write_text(json.dumps({"emulator": {}, "session": KEYS | {"endpoint_url": url}}))
-        assert local_account() == Account(KEYS, url, ("--local",))
+        assert local_account() == Account(KEYS, url)
         stack = Operator(given={"local": True}).stack
         for client in (stack.dynamodb, stack.sqs, stack.scheduler, stack.secrets, stack.functions):
             assert (client.meta.endpoint_url, client.meta.config.proxies) == (url, {})
@@ -301,7 +300,7 @@ def test_local_stack_that_is_not_up_is_an_error(capsys: Print, up: Path, text: s
 
 def test_printed_command_leads_to_the_same_stack(followups: Followups) -> None:
     """What is to be pasted names stack and account as they were named; no shell, terminal or clipboard obeys an id."""
-    account = Account(options=("--local",))
+    account = Account(endpoint_url="http://127.0.0.1:1")
     words = ["replay", "--yes", "--stack", "a b", "--local", "--", "O'1; x"]
     assert shlex.split(Stack("a b", account).command("replay", "--yes", ids=("O'1; x",))) == ["followups", *words]
     pasted = Stack().command("show", ids=("a'\\\x1b[31m\n\u202eb",))

@@ -17,8 +17,7 @@ import delayednotify
 import recheck
 from callback.record import OVERDUE_AFTER
 from callback.table import format_utc
-from followups.cli import main
-from followups.command import Operator
+from followups.cli import Operator, main
 from followups.stack import FAILURE, QUEUES, REFUSED, RETRY
 from local.emulator import ACCOUNT, REGION
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample

@@ -16,7 +16,7 @@ from botocore import xform_name
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from followups.command import Operator
+from followups.cli import Operator
 from local.emulator import ROOT
 
 DOCUMENTS = [

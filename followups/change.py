@@ -4,16 +4,14 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Generic, NamedTuple, TypeVar
+from functools import reduce
+from typing import Generic, NamedTuple, TypeVar
 
 import click
 from click.decorators import FC
 
-from followups.command import Operator
+from followups.cli import Operator
 from followups.output import DONE, FAILED, LEFT, PLANNED, Column, Row
-from followups.records import Found, Notification, status
-from followups.tables import KEY, find
 
 T = TypeVar("T")
 # In the table: what came of an item, where it is, what it is about, and why.
@@ -33,10 +31,8 @@ _OPTIONS = (
 
 
 def change_options(command: FC) -> FC:
-    """Add the options of `Change.run` to a command."""
-    for option in _OPTIONS:
-        command = option(command)
-    return command
+    """Add the options of `Change` to a command."""
+    return reduce(lambda decorated, option: option(decorated), _OPTIONS, command)
 
 
 class Result(NamedTuple):
@@ -68,10 +64,13 @@ class Change(Generic[T]):
     ids: tuple[str, ...] = ()
     harmless: bool = False
     more: bool = False
+    yes: bool = False
+    dry_run: bool = False
+    rate: float = 50
 
-    def run(self, items: Iterable[T], *, yes: bool, dry_run: bool = False, rate: float = 50) -> int:
+    def run(self, items: Iterable[T]) -> int:
         """Do it, or print the plan and ask. Return the exit code."""
-        stack, output = self.operator.stack, self.operator.output
+        stack, output, yes, dry_run = self.operator.stack, self.operator.output, self.yes, self.dry_run
         if self.harmless and not (yes or dry_run):
             items = list(items)
             yes = sum(self.plan(item).word == "planned" for item in items) == 1
@@ -81,7 +80,7 @@ class Change(Generic[T]):
             can_ask = counts["planned"] and not dry_run and output.is_table and sys.stdin.isatty()
             yes = bool(can_ask) and click.confirm(f"{self.name.capitalize()} {counts['planned']}?")
         if yes and not dry_run:
-            counts = self._print(self._done(items, rate))
+            counts = self._print(self._done(items))
         if counts["planned"]:
             output.note(f"Nothing was changed. To do it:  {stack.command(*self.words, ids=self.ids)}")
         if counts["unknown"]:
@@ -92,7 +91,7 @@ class Change(Generic[T]):
         is_wrong = any(_MARKS[word] == FAILED for word in counts) or (self.ids and not counts)
         return int(bool(is_wrong or (is_left and not dry_run)))
 
-    def _done(self, items: Iterable[T], rate: float) -> Iterator[tuple[T, Result]]:
+    def _done(self, items: Iterable[T]) -> Iterator[tuple[T, Result]]:
         operator = self.operator
         operator.when_stopped = "Stopped. What is not listed is unchanged or under way; the same command continues."
         earliest = operator.monotonic()
@@ -100,7 +99,7 @@ class Change(Generic[T]):
             result = self.plan(item)
             if result.word == "planned":
                 operator.sleep(max(0.0, earliest - operator.monotonic()))
-                earliest = operator.monotonic() + 1 / rate
+                earliest = operator.monotonic() + 1 / self.rate
                 result = self.do(item)
             yield item, result
 
@@ -116,38 +115,3 @@ class Change(Generic[T]):
         if (counts["failed"] or counts["kept"]) and not counts["planned"]:
             output.note("Remove the cause that is printed above, then run it again.")
         return counts
-
-
-def of_notifications(
-    operator: Operator,
-    name: str,
-    plan: Callable[[Operator, Notification], Result],
-    do: Callable[[Operator, Notification], Result],
-    **how: Any,  # noqa: ANN401 - Change's
-) -> Change[Notification]:
-    """Return a change of notifications."""
-
-    def plan_if_saved(one: Notification) -> Result:
-        if "chargeId" not in one.item:
-            return Result("unknown", f"no notification was saved in stack {operator.stack.name}")
-        if status(one, operator.clock()).word == "foreign":
-            return Result("left", "left: a row of another function's, which has no passes")
-        return plan(operator, one)
-
-    return Change(operator, name, _about, plan_if_saved, partial(do, operator), **how)
-
-
-def found_by_ids(operator: Operator, ids: Iterable[str]) -> Found:
-    """Find the notifications of some orders, charges or ids; what was not saved is one that has only this id."""
-    rows, more = list[Notification](), False
-    for id_ in dict.fromkeys(ids):
-        found = find(operator.stack, id_, every=True)
-        rows += found.rows or [Notification({"orderId": id_})]
-        more |= found.more
-    return Found(tuple(rows), more)
-
-
-def _about(one: Notification) -> Row:
-    ids = {name: value for name, value in one.ids.items() if value}
-    names = "\n".join(ids[name] for name in KEY if name in ids)
-    return Row((one.order_id, names), ids | {"checksumStatus": one.checksum, "pass": one.next_pass})
