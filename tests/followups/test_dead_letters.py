@@ -1,4 +1,4 @@
-"""`followups dead-letters`: what is in the queues, the way back through the real flow, and the way out."""
+"""`followups dead-letters` lists the messages of the queues, and sends them back or deletes them."""
 
 import json
 import re
@@ -30,16 +30,16 @@ ASLEEP = TimeoutError("the table is asleep")
 IDS = f"charge {CHARGE} notification {NOTIFICATION}"
 
 
-def without_ids(said: Printed) -> list[str]:
-    """The lines that were printed, without the message ids."""
-    return re.sub(r" [0-9a-f]{8}(?=  )", "", said.out).splitlines()
+def without_ids(printed: Printed) -> list[str]:
+    """The printed lines without the message ids."""
+    return re.sub(r" [0-9a-f]{8}(?=  )", "", printed.out).splitlines()
 
 
 # --- list, show, export ---
 
 
 def test_list_shows_each_letter_and_what_drains_its_queue(deployed: Deployed, followups: Followups) -> None:
-    """Queue, kind, ids, age, reason; what is hidden until its next try is counted; nothing is moved or hidden."""
+    """Queue, kind, ids, age and reason; messages that are hidden are counted; nothing is moved or hidden."""
     deployed.put_each_kind()
     left = deployed.left()
     deployed.world.wire.calls.clear()
@@ -52,23 +52,22 @@ def test_list_shows_each_letter_and_what_drains_its_queue(deployed: Deployed, fo
     assert failed == f"FailureQueue on-failure  {about}  TimeoutError: the table is asleep"
     assert of_failed.startswith("FailureQueue: 1.  Nothing tries again: `followups dead-letters redrive`")
     assert (deployed.left(), deployed.hidden()) == (left, 0)
-    calls = "GetQueueAttributes ReceiveMessage ChangeMessageVisibility"
-    assert {*deployed.world.wire.names()} == {"cloudformation.DescribeStacks", *(f"sqs.{c}" for c in calls.split())}
+    calls = {"sqs.GetQueueAttributes", "sqs.ReceiveMessage", "sqs.ChangeMessageVisibility"}
+    assert {*deployed.world.wire.names()} == calls | {"cloudformation.DescribeStacks"}
     lines = followups("dead-letters", "list", "--queue", FAILURE.lower()).lines
     assert {line.split()[0].strip(":") for line in lines} == {FAILURE}
 
 
 def test_json_lines_are_for_programs(deployed: Deployed, followups: Followups) -> None:
-    """One object for each letter, with the record's names; `export` adds the masked event, exit 1 if there is none."""
+    """`list --json` prints an object for each letter; `export` adds the masked event; exit 1 without a letter."""
     followups("dead-letters", "export", code=1)
     deployed.put(FAILURE, notify_letter(error=ASLEEP))
     [found] = followups("dead-letters", "list", "--json").objects
     assert found.pop("messageId") == deployed.messages(FAILURE)[0].id
-    why = "TimeoutError: the table is asleep"
-    about = {"sentAt": "2026-11-22T09:30:17.250000Z", "error": why}
     ids = {"chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER}
-    known = {"version": 1, "queue": FAILURE, "kind": "on-failure", **ids, **about}
-    assert found == {**known, "result": "waiting", "text": why}
+    known = {"version": 1, "queue": FAILURE, "kind": "on-failure", "sentAt": "2026-11-22T09:30:17.250000Z", **ids}
+    known |= {"error": "TimeoutError: the table is asleep"}
+    assert found == {**known, "result": "waiting", "text": known["error"]}
     [exported] = followups("dead-letters", "export").objects
     assert known.items() <= exported.items()
     assert exported["event"]["requestContext"]["requestId"] == NOTIFICATION
@@ -77,7 +76,7 @@ def test_json_lines_are_for_programs(deployed: Deployed, followups: Followups) -
 def test_more_letters_than_one_answer_holds(
     deployed: Deployed, followups: Followups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SQS returns ten at most; those that show again meanwhile are listed and sent once; a long list is cut."""
+    """SQS returns ten at most; one that is visible again meanwhile is listed and sent once; a long list is cut."""
     for number in range(1, 26):
         deployed.put(FAILURE, notify_letter(notification(number)))
     deployed.world.wire.before["sqs.ReceiveMessage"] = lambda _call: deployed.show_again()
@@ -95,7 +94,7 @@ def test_more_letters_than_one_answer_holds(
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_terminal_gets_a_table_that_fits(deployed: Deployed, followups: Followups, width: int) -> None:
-    """Queue, kind, the beginning of the message id; ids and age; what it is about. Queues that are empty, too."""
+    """A table of the terminal's width has queue, ids and age of each letter; empty queues are named, too."""
     assert followups("dead-letters", "list").out == ""
     assert followups.in_terminal("dead-letters", "list").out == "".join(f"{queue}: 0.\n" for queue in QUEUES)
     deployed.put(REFUSED, notify_letter(error=ASLEEP))
@@ -108,7 +107,7 @@ def test_terminal_gets_a_table_that_fits(deployed: Deployed, followups: Followup
 
 
 def test_nothing_secret_is_printed(deployed: Deployed, followups: Followups) -> None:
-    """Neither a payload but masked, nor the card number or key that an error repeats, nor control characters."""
+    """Payloads and errors are masked, and no control character is printed."""
     event = notification()
     event["body"] = event["body"].replace('"object"', f'"number":"{CARD}","key":"{KEY}","note":"seen","object"')
     deployed.put(FAILURE, notify_letter(event, error=ValueError(f"card {CARD}\n\x1b[2J {KEY} refused")))
@@ -133,7 +132,7 @@ def test_nothing_secret_is_printed(deployed: Deployed, followups: Followups) -> 
 
 
 def test_letters_go_back_through_the_flow(deployed: Deployed, followups: Followups) -> None:
-    """To the retry queue, byte for byte, and so to DelayedNotify: what can be saved is, and its queue is empty."""
+    """Each goes byte for byte to the retry queue, and is saved; the queue that it was in is empty."""
     letter = notify_letter(notification() | {"aNumber": 200.50, "text": "คำสั่ง"}, ASLEEP)
     deployed.put(FAILURE, letter)
     deployed.put(REFUSED, refused_letter("ChecksumRejected", "checksum invalid", notification(2)))
@@ -151,7 +150,7 @@ def test_letters_go_back_through_the_flow(deployed: Deployed, followups: Followu
 
 
 def test_what_is_refused_again_is_sent_once(deployed: Deployed, followups: Followups) -> None:
-    """It comes back as a new message while the redrive still runs: printed, left there, and exit 1."""
+    """A letter that comes back while the redrive runs is printed and kept: exit 1."""
     deployed.put(REFUSED, NONSENSE)
     deployed.put(FAILURE, timer_letter())
     deployed.world.wire.after["sqs.DeleteMessage"] = lambda _call: deployed.retry()
@@ -161,28 +160,25 @@ def test_what_is_refused_again_is_sent_once(deployed: Deployed, followups: Follo
     assert lines[-2:] == ["2 sent, 1 kept.", "Remove the cause that is printed above, then run it again."]
 
 
-@pytest.mark.parametrize(
-    ("name", "queues", "count"),
-    [("redrive", (REFUSED, FAILURE), 3), ("discard", (REFUSED,), 2)],
-)
+@pytest.mark.parametrize(("name", "queues", "count"), [("redrive", (REFUSED, FAILURE), 3), ("discard", (REFUSED,), 2)])
 def test_nothing_is_moved_unasked(
     deployed: Deployed, followups: Followups, name: str, queues: tuple[str, ...], count: int
 ) -> None:
-    """A dry run and a pipe, which cannot answer, print a plan and the command; a terminal asks."""
+    """A dry run, a pipe and the answer `n` print the plan and the command, and change nothing."""
     for number, queue in enumerate((FAILURE, REFUSED, REFUSED), 1):
         deployed.put(queue, notify_letter(notification(number)))
     words, typed = ("dead-letters", name), partial(followups.in_terminal, "dead-letters", name)
     command = f"dead-letters {name} --yes {' '.join(f'--queue={queue}' for queue in queues)} --stack {STACK}"
-    for said in (followups(*words, "--dry-run"), followups(*words, code=1), typed(typed="n\n", code=1)):
-        assert f"{count} planned.\n" in said.out
-        assert f"Nothing was changed. To do it:  followups {command}\n" in said.out
+    for printed in (followups(*words, "--dry-run"), followups(*words, code=1), typed(typed="n\n", code=1)):
+        assert f"{count} planned.\n" in printed.out
+        assert f"Nothing was changed. To do it:  followups {command}\n" in printed.out
     assert (deployed.left(), deployed.hidden()) == ({FAILURE: 1, REFUSED: 2}, 0)
     assert f"{name.capitalize()} {count}? [y/N]" in typed(typed="y\n").out
     assert sum(deployed.left().values()) == 3 - count
 
 
 def test_letters_are_named_by_their_ids_and_sent_at_a_rate(deployed: Deployed, followups: Followups) -> None:
-    """As `list` names them, by six characters or more; an id that is not there is exit 1. At most so many a second."""
+    """Six characters of an id are enough; an unknown one is exit 1. --rate bounds how many are sent in a second."""
     deployed.put(REFUSED, NONSENSE)
     for number in (1, 2, 3):
         deployed.put(FAILURE, notify_letter(notification(number)))
@@ -198,33 +194,23 @@ def test_letters_are_named_by_their_ids_and_sent_at_a_rate(deployed: Deployed, f
     followups("dead-letters", "redrive", "--yes", "--rate", "0.1")
     assert timedelta(seconds=10) <= deployed.world.now - began < timedelta(seconds=11)
     assert deployed.left() == {}
-    for command in ("redrive", "discard"):  # what is tried again is left to itself
-        followups("dead-letters", command, "--queue", RETRY, code=2)
-
-
-FOREIGN = {
-    "no JSON": {"MessageBody": "{"},
-    "endless brackets": {"MessageBody": "[" * 100_000},
-    "no object": {"MessageBody": "[1]"},
-    "a raw event": {"MessageBody": json.dumps(notification())},
-    "another branch": notify_letter(function=arn("payment3-delayed-notify-prod")),
-    "another account": notify_letter(function=arn("payment3-delayed-notify-dev").replace(ACCOUNT, "999999999999")),
-    "no ARN": notify_letter(function="payment3-delayed-notify-dev"),
-}
+    followups("dead-letters", "redrive", "--queue", RETRY, code=2)  # these letters are tried again by themselves
 
 
 def test_foreign_messages_are_kept_and_can_be_discarded(deployed: Deployed, followups: Followups) -> None:
     """Messages that this stack did not send are listed with the reason and left, exit 1."""
-    for message in FOREIGN.values():
+    unknown = ["{", "[" * 100_000, "[1]", json.dumps(notification())]
+    account = arn("payment3-delayed-notify-dev").replace(ACCOUNT, "999999999999")
+    others = [arn("payment3-delayed-notify-prod"), account, "payment3-delayed-notify-dev"]
+    messages = [{"MessageBody": body} for body in unknown] + [notify_letter(function=name) for name in others]
+    for message in messages:
         deployed.put(REFUSED, message)
     deployed.world.wire.before["sqs.ChangeMessageVisibility"] = refuse("InternalError")
     *lines, _, _ = followups("dead-letters", "redrive", "--yes", code=1).lines
-    assert (deployed.left(), deployed.hidden()) == ({REFUSED: len(FOREIGN)}, 1)
-    deployed.show_again()  # as the one does after a while that SQS could not show
-    for name, line in zip(FOREIGN, lines, strict=True):
-        named = name.startswith(("another", "no ARN"))
-        expected = f"is not DelayedNotify of stack {STACK}" if named else "neither a record"
-        assert re.search(f"kept: .*{expected}", line), name
+    assert (deployed.left(), deployed.hidden()) == ({REFUSED: len(messages)}, 1)
+    deployed.show_again()  # SQS does so by itself, some minutes after that error
+    assert all("kept: neither a record" in line for line in lines[: len(unknown)])
+    assert all(re.search(f"kept: .* is not DelayedNotify of stack {STACK}", line) for line in lines[len(unknown) :])
     followups("dead-letters", "discard", "--yes")
     assert deployed.left() == {}
 
@@ -235,7 +221,7 @@ def test_foreign_messages_are_kept_and_can_be_discarded(deployed: Deployed, foll
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("call", ["ReceiveMessage", "SendMessage", "DeleteMessage"])
 def test_ctrl_c_loses_no_letter(deployed: Deployed, followups: Followups, call: str, when: str) -> None:
-    """Exit 130 and what it means; nobody has to wait for the letter; a second redrive does the rest, no pass twice."""
+    """Exit 130, and no letter stays hidden; a second redrive does the rest and runs no pass twice."""
 
     def press(_call: Call) -> None:
         raise KeyboardInterrupt
@@ -244,7 +230,7 @@ def test_ctrl_c_loses_no_letter(deployed: Deployed, followups: Followups, call: 
     hooks = getattr(deployed.world.wire, when)
     hooks[f"sqs.{call}"] = press
     assert "unchanged or under way" in followups("dead-letters", "redrive", "--yes", code=130).err
-    # What was received when nobody knew it yet shows by itself.
+    # What SQS had just handed over shows again by itself.
     assert deployed.hidden() == int((call, when) == ("ReceiveMessage", "after"))
     deployed.show_again()
     del hooks[f"sqs.{call}"]

@@ -2,19 +2,21 @@
 
 import re
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from callback.table import format_utc
+from callback.table import format_utc, parse_utc
+from followups.listing import parse_when
 from tests.followups.conftest import Followups
-from tests.support.aws import CHARGE, NOTIFICATION, ORDER
+from tests.support.aws import CHARGE, NOTIFICATION, ORDER, START
 from tests.support.deployed import Deployed
 from tests.support.recorded_calls import refuse
 
 
 @pytest.fixture
 def listed(deployed: Deployed) -> Deployed:
-    """Some of each: number 1 is overdue by 9 minutes, 2 waits for one, 3 failed an hour ago, 4 is tried again."""
+    """Number 1 is overdue by 9 minutes, 2 is due in one minute, 3 failed an hour ago, 4 is tried again."""
     deployed.put_waiting("1", 9)
     deployed.put_waiting("2", -1)
     deployed.put_failed("3")
@@ -24,7 +26,7 @@ def listed(deployed: Deployed) -> Deployed:
 
 
 def test_options_choose_what_is_listed(listed: Deployed, followups: Followups) -> None:
-    """Without --state: what needs somebody. Times are of when a pass was first due, or when it failed."""
+    """Without --state: what is overdue or failed. --since and --until bound when it was first due, or failed."""
     for options, found in {
         "": ["1 overdue", "4 retrying", "3 failed"],
         "--state overdue": ["1 overdue", "4 retrying"],
@@ -63,7 +65,7 @@ def test_pipe_gets_a_line_and_programs_an_object(deployed: Deployed, followups: 
 
 
 def test_terminal_shows_each_with_its_whole_ids(listed: Deployed, followups: Followups) -> None:
-    """Under what is late and what failed, at 80 columns; how many there are, even if that is none."""
+    """A terminal of 80 columns shows what is late and what failed, with all ids, and the number of each."""
     for number in range(10, 49):
         listed.put_waiting(f"{number}", 10)
     listed.put_waiting("49", 10, orderId="ORDER-of-quite-some-length")
@@ -77,21 +79,19 @@ def test_terminal_shows_each_with_its_whole_ids(listed: Deployed, followups: Fol
     assert "Nothing is late." in followups.in_terminal("list").lines
 
 
-def test_forged_ones_never_push_out_what_is_proved(
+def test_forged_notifications_do_not_push_out_proved_ones(
     deployed: Deployed, followups: Followups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The proved come first; `list` reads a bounded number, and says that there are more."""
+    """What a checksum proves comes first; `list` reads a bounded number, and says that there are more."""
     monkeypatch.setattr("followups.tables.FIRST_UNPROVED", 3)
     for number in range(30):
         deployed.put_waiting(f"f{number}", 90, checksumStatus="invalid", sweepShard=3)
     deployed.put_waiting("paid", 5)
-    said = followups("list", "--state", "overdue", "--limit", "3")
-    assert [line.split()[3] for line in said.lines] == [
-        f"checksum={verdict}" for verdict in ("valid", *["invalid"] * 2)
-    ]
-    assert said.err.startswith("There are more: ")
-    said = followups("list", "--checksum", "valid")
-    assert (len(said.lines), said.err) == (1, "")
+    printed = followups("list", "--state", "overdue", "--limit", "3")
+    assert [line.split()[3] for line in printed.lines] == ["checksum=valid", *["checksum=invalid"] * 2]
+    assert printed.err.startswith("There are more: ")
+    printed = followups("list", "--checksum", "valid")
+    assert (len(printed.lines), printed.err) == (1, "")
     monkeypatch.setattr("followups.tables.MOST_LISTED", 10)
     deployed.world.wire.calls.clear()
     assert followups("list", "--checksum", "valid").err.startswith("There are more: ")
@@ -100,7 +100,7 @@ def test_forged_ones_never_push_out_what_is_proved(
 
 
 def test_failures_of_one_cause_fold(deployed: Deployed, followups: Followups) -> None:
-    """One of each cause, how many there are and since when, and the command that replays all of them."""
+    """Each cause has one row, with the number of failures, their times, and the command that replays them all."""
     for number in range(10):
         error = f"GaveUp: pass {number % 2}: order {ORDER} at 172398{number}"
         deployed.put_failed(f"a{number}", number, lastError=error)
@@ -118,12 +118,43 @@ def test_failures_of_one_cause_fold(deployed: Deployed, followups: Followups) ->
 
 
 def test_letters_are_never_hidden(deployed: Deployed, followups: Followups) -> None:
-    """What could not be saved is in no table: each queue that is not empty is named, with the command that repairs."""
+    """`list` and `show` name each queue that is not empty, with the command that repairs."""
     deployed.put_each_kind()
     for command in (["list"], ["show", ORDER]):
-        said = followups(*command, code=int(command[0] == "show")).err
-        assert "1 not saved, in RetryQueue: retried automatically\n" in said
-        assert "1 not saved, in RefusedQueue: followups dead-letters list --stack payment3-follow-up-dev\n" in said
-        assert "1 not saved, in FailureQueue: once the cause is gone: followups dead-letters redrive" in said
+        printed = followups(*command, code=int(command[0] == "show")).err
+        assert "1 not saved, in RetryQueue: retried automatically\n" in printed
+        assert "1 not saved, in RefusedQueue: followups dead-letters list --stack payment3-follow-up-dev\n" in printed
+        assert "1 not saved, in FailureQueue: once the cause is gone: followups dead-letters redrive" in printed
     deployed.world.wire.before["sqs.GetQueueAttributes"] = refuse("AccessDenied", times=9)
     assert re.search("How many were not saved is unknown: .*AccessDenied", followups("list").err)
+
+
+# --- times ---
+
+
+@pytest.mark.parametrize(
+    ("typed", "means"),
+    [
+        ("90m", "2026-11-22T08:00:17.250000Z"),
+        ("3d", "2026-11-19T09:30:17.250000Z"),
+        ("1w", "2026-11-15T09:30:17.250000Z"),
+        ("+10s", "2026-11-22T09:30:27.250000Z"),
+        ("09:30", "2026-11-22T02:30:00Z"),
+        ("today", "2026-11-21T17:00:00Z"),
+        ("Yesterday", "2026-11-20T17:00:00Z"),
+        ("2026-11-20", "2026-11-19T17:00:00Z"),
+        ("2026-11-22T09:30Z", "2026-11-22T09:30:00Z"),
+        (" 2026-11-22 16:30+08:00 ", "2026-11-22T08:30:00Z"),
+        ("2026-11-22T09:30:17.250000Z", "2026-11-22T09:30:17.250000Z"),
+    ],
+)
+def test_time_may_be_typed_as_a_date_a_time_or_how_long_ago(typed: str, means: str) -> None:
+    """It is read in the user's zone unless it names its own; a plus means from now on."""
+    assert parse_when(typed, START, ZoneInfo("Asia/Bangkok")) == parse_utc(means)
+
+
+@pytest.mark.parametrize("typed", ["", "some day", "-3d", "3 d", "3y", "٣d", "2026-13-01", "9999999d"])
+def test_what_is_not_a_time_is_refused(typed: str) -> None:
+    """A typing error is never taken for another time."""
+    with pytest.raises(ValueError, match=r"isoformat|month"):
+        parse_when(typed, START)
