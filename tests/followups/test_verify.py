@@ -1,4 +1,4 @@
-"""`followups verify`: whether a notification's checksum holds, under which key, and never what would be right."""
+"""`followups verify` says whether a checksum holds, and under which key; it never prints the right one."""
 
 import base64
 import io
@@ -12,7 +12,7 @@ import pytest
 
 from local.stack import SECRET
 from tests.followups.conftest import Followups
-from tests.support.aws import CHARGE, ORDER, sample
+from tests.support.aws import CHARGE, NOTIFICATION, ORDER, sample
 from tests.support.deployed import Deployed
 from tests.support.steps import signed
 
@@ -21,14 +21,14 @@ OLD, NEW = "skey_test_old_not_a_real_key", SECRET["secretKey"]
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Where the notification is."""
+    """The file that holds the notification."""
     return tmp_path / "event.json"
 
 
-def assert_nothing_secret(said: str) -> None:
+def assert_nothing_secret(printed: str) -> None:
     """No key and nothing that looks like a checksum."""
-    assert not any(key in said for key in (OLD, NEW))
-    assert not any(len(word) >= 64 for word in said.split())
+    assert not any(key in printed for key in (OLD, NEW))
+    assert not any(len(word) >= 64 for word in printed.split())
 
 
 def keep_secret(deployed: Deployed, text: str) -> None:
@@ -37,21 +37,21 @@ def keep_secret(deployed: Deployed, text: str) -> None:
 
 
 def test_valid_checksum_is_printed_with_what_it_covers(deployed: Deployed, followups: Followups, file: Path) -> None:
-    """Exit 0, the key's name, the form, and that the order id is not covered; neither a key nor a checksum."""
+    """Exit 0, with the key's name, the form and what is not covered, but neither a key nor a checksum."""
     file.write_text(json.dumps(sample("authorized")))
-    said = followups("verify", str(file)).out
-    assert said == (
+    printed = followups("verify", str(file)).out
+    assert printed == (
         "valid: with the current key, plain form\n"
         f"covered:  chargeId={CHARGE} amount=200.5000 currency=THB status=success transactionState=Authorized\n"
         f"not covered:  orderId={ORDER}, source, description\n"
     )
     assert set(deployed.world.wire.names()) == {"cloudformation.DescribeStacks", "secretsmanager.GetSecretValue"}
-    assert_nothing_secret(said)
+    assert_nothing_secret(printed)
 
 
 @pytest.mark.parametrize("name", ["authorized", "http-api-v2", "large-amount"])
 def test_each_form_of_the_event_is_read(followups: Followups, file: Path, name: str) -> None:
-    """REST and HTTP API, plain or base64, whole or the bank's JSON alone, which keeps its digits."""
+    """A REST or HTTP API event, plain or base64, and the bank's JSON alone, with all digits of an amount."""
     event = sample(name)
     text = base64.b64decode(event["body"]).decode() if event.get("isBase64Encoded") else event["body"]
     for content in (json.dumps(event), text):
@@ -60,7 +60,7 @@ def test_each_form_of_the_event_is_read(followups: Followups, file: Path, name: 
 
 
 def test_form_and_key_are_named(deployed: Deployed, followups: Followups, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A failed charge may be signed with its failure code; the previous key counts; `-` is stdin; no digit is lost."""
+    """The form with the failure code and the previous key are named; `-` is stdin."""
     keep_secret(deployed, json.dumps({"secretKey": OLD, "previousSecretKey": NEW}))
     amount = "12345678901234.5678"
     event = signed(status="fail", failure_code="insufficient_fund", amount=Decimal(amount))
@@ -78,7 +78,7 @@ UNHASHED = "unverifiable: amount, currency, status or transaction_state is missi
 
 
 @pytest.mark.parametrize(
-    ("content", "code", "says"),
+    ("content", "code", "text"),
     [
         (json.dumps(sample("wrong-checksum")), 1, INVALID),
         (json.dumps(sample("missing-checksum")), 1, MISSING),
@@ -86,18 +86,18 @@ UNHASHED = "unverifiable: amount, currency, status or transaction_state is missi
         (json.dumps(signed() | {"currency": None}), 2, UNHASHED),
     ],
 )
-def test_what_does_not_hold_is_printed(followups: Followups, file: Path, content: str, code: int, says: str) -> None:
-    """Exit 1 where it is not valid, 2 where it cannot be checked; never what would have been right."""
+def test_what_does_not_hold_is_printed(followups: Followups, file: Path, content: str, code: int, text: str) -> None:
+    """Exit 1 where it is not valid, 2 where it cannot be checked; the right checksum is not printed."""
     file.write_text(content)
-    said = followups("verify", str(file), code=code).out
-    assert re.match(says, said)
-    assert re.search(COVERED, said)
-    assert_nothing_secret(said)
+    printed = followups("verify", str(file), code=code).out
+    assert re.match(text, printed)
+    assert re.search(COVERED, printed)
+    assert_nothing_secret(printed)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "\xff", "[" * 100_000, '{"body": ""}', '{"id": null}'])
-def test_what_is_no_notification_is_refused(followups: Followups, file: Path, content: str) -> None:
-    """Exit 2, and one line of what is wrong; neither a file nor an order that is there is exit 1."""
+def test_what_is_not_a_notification_is_refused(followups: Followups, file: Path, content: str) -> None:
+    """Exit 2 and one line that says why; a name of neither a file nor an order is exit 1."""
     file.write_bytes(content.encode("latin-1"))
     assert followups("verify", str(file), code=2).err.startswith("Error: no notification: ")
     assert "is neither a file, nor was a notification saved" in followups("verify", "ORDER-9", code=1).out
@@ -108,18 +108,16 @@ def test_secret_without_a_key_is_an_error(deployed: Deployed, followups: Followu
     """Exit 2: nothing of it is shown, and an empty key makes no forgery valid."""
     file.write_text(json.dumps(signed()))
     keep_secret(deployed, text)
-    said = followups("verify", str(file), code=2)
-    assert (said.out, said.err) == ("", "Error: payment3/kbank holds no merchant key as JSON\n")
+    printed = followups("verify", str(file), code=2)
+    assert (printed.out, printed.err) == ("", "Error: payment3/kbank holds no merchant key as JSON\n")
 
 
 def test_stored_notification_of_an_order_is_verified(deployed: Deployed, followups: Followups) -> None:
-    """By the body that was kept, with the verdict of then beside it; an erased body is exit 1."""
+    """Its stored body is verified again, and the first verdict is printed, too; an erased body is exit 1."""
     deployed.world.deliver()
-    said = followups("verify", ORDER).out
-    assert said.startswith("valid: with the current key, plain form\n")
-    assert "when it came:  valid\n" in said
-    deployed.world.wait(61)
-    deployed.world.recheck()
-    followups("forget", ORDER, "--yes")
-    said = followups("verify", ORDER, code=1).out
-    assert "valid when it came; nothing is kept that could be verified" in said
+    printed = followups("verify", ORDER).out
+    assert printed.startswith("valid: with the current key, plain form\n")
+    assert "when it came:  valid\n" in printed
+    deployed.put_failed(NOTIFICATION)
+    erased = "valid when it came; nothing is kept that could be verified"
+    assert erased in followups("verify", ORDER, code=1).out
