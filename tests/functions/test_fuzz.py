@@ -1,4 +1,4 @@
-"""Events that are broken in many ways: each is read, or refused by the name of a field. `make fuzz` tries many more."""
+"""Events that are broken in many ways: each is read, or refused for a named field. `make fuzz` tries many more."""
 
 import base64
 import json
@@ -27,26 +27,16 @@ TIMER = {"event"} | {about.alias or name for name, about in TimerInput.model_fie
 TEXTS = st.sampled_from(["", " ", "chrg\n", "é", "๒๐๐", "\x00", "\ud800", "x" * 2049, "1e999", "-0.0", "0" * 64, "%%%"])
 VALUES = TEXTS | st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from([10**400, [], {}])
 VALUES |= st.builds(lambda value, depth: json.loads("[" * depth + value + "]" * depth), st.just("1"), st.just(900))
-# What no value can be written as: it is only in a text of JSON, or of almost JSON.
+# What no Python value is written as: it can only be in a text that is JSON, or nearly.
 TOKENS = ["1E+1000", "1e999999999999999999999", "9" * 5000, "1." + "0" * 40, "NaN", "-Infinity", *'{}[]",:\\&=+']
-TOKENS += [
-    "%ff",
-    "[" * 20_000,
-    "&a=1" * 101,
-    '"\\ud800"',
-    '"\\u0000"',
-    '{"id":"a","id":"b"}',
-    b"\xff\xfe".decode("latin-1"),
-]
-CHANGED = (
-    "headers requestContext isBase64Encoded checksum reference_order amount currency status transaction_state".split()
-)
-CHANGED += ["objectId", *"body", "id", *sorted(TIMER - {"event"})]
+TOKENS += ["%ff", "[" * 20_000, "&a=1" * 101, '"\\ud800"', '"\\u0000"', '{"id":"a","id":"b"}', "\xff\xfe"]
+CHANGED = "headers requestContext isBase64Encoded checksum reference_order amount currency status".split()
+CHANGED += ["transaction_state", "objectId", "body", "id", *sorted(TIMER - {"event"})]
 
 
 @st.composite
 def broken_events(draw: Callable[[Any], Any]) -> object:
-    """A notification or a timer after up to three changes; now and then no event at all."""
+    """Draw a notification or a timer after up to three changes; now and then no event at all."""
     if draw(st.integers(0, 50)) == 50:
         return draw(VALUES)
     sample = draw(st.sampled_from(["recheck"]) | st.sampled_from(NAMES))
@@ -63,10 +53,9 @@ def broken_events(draw: Callable[[Any], Any]) -> object:
 
 
 def written(body: str) -> Any:
-    """A body as it is, in base64, as a form, or with something in its middle."""
-    encoded = st.sampled_from([b"", b"\xff\xfe", b"\xed\xa0\x80"]).map(
-        lambda end: base64.b64encode(body.encode() + end).decode()
-    )
+    """Draw a body as it is, in base64, as a form, or with something in its middle."""
+    ends = (b"", b"\xff\xfe", b"\xed\xa0\x80")
+    encoded = st.sampled_from([base64.b64encode(body.encode() + end).decode() for end in ends])
     form = st.builds("{}={}&objectId=chrg_1".format, st.sampled_from(["id", "status"]), TEXTS)
     values = [at + 1 for at, letter in enumerate(body) if letter == ":"]
     where, token = st.sampled_from(values) | st.integers(0, len(body)), st.sampled_from(TOKENS)
@@ -74,16 +63,16 @@ def written(body: str) -> Any:
 
 
 def outcome(read: Callable[[object], str], event: object) -> str:
-    """What came of an event."""
+    """Return what became of an event."""
     try:
         return read(event)
     except BadInput as refused:
-        "".join(map(str, [*refused.about.values(), refused])).encode()  # what the error log and the mail will say
+        "".join(map(str, [*refused.about.values(), refused])).encode()  # as the error log and the mail have it
         return f"refused for {refused.field}"
 
 
 def verified(event: object) -> str:
-    """The verdict on what was read; what is kept of it is bounded."""
+    """Return the verdict on what was read; all that is kept of it is bounded."""
     found = parse_notification(event)
     kept = [found.body_digest, mask_body(found.body), redacted_event(event), *found.ids.values()]
     assert max(len(str(text).encode()) for text in kept) <= 64_000
@@ -91,13 +80,13 @@ def verified(event: object) -> str:
 
 
 def timed(event: object) -> str:
-    """The pass that a timer is for is one of a plan."""
+    """Accept a timer; the pass that it names is one of a plan."""
     assert 1 <= TimerInput.parse(event, InvalidTimer).number <= 100
     return "accepted"
 
 
-def test_any_event_is_read_or_refused_by_a_field_s_name(figure: Callable[[str], None]) -> None:
-    """No event makes a parser fail in another way; every verdict and every refusal comes up."""
+def test_every_event_is_read_or_refused_for_a_named_field(figure: Callable[[str], None]) -> None:
+    """No event makes a parser fail in another way; every verdict and every refusal occurs."""
     found = Counter[str]()
 
     @settings(max_examples=COUNT, suppress_health_check=list(HealthCheck), derandomize=COUNT == FEW)

@@ -1,4 +1,4 @@
-"""Planted markers: whole runs with card data, tokens and keys wherever they can be, and none where anybody reads."""
+"""Planted markers: whole runs with card data, tokens and keys wherever they can be, and none in any output."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from tests.support.aws import CHARGE, NOTIFICATION, World, sample
 from tests.support.recorded_calls import payload, refuse
 from tests.support.steps import set_secret, throttle
 
-# Measuring doubles the time, and what this goes through is measured elsewhere.
+# Coverage doubles the time, and other tests measure the same lines.
 pytestmark = pytest.mark.no_cover
 
 CARDS = ("4111111111111111", "5555 5555 5555 4444", "514950xxxxxx9007")
@@ -44,26 +44,26 @@ EVENTS = {
 
 @dataclass
 class Run:
-    """A world, a notification that is full of secrets, and what Lambda itself saw: answers and errors."""
+    """A world, a notification that is full of secrets, and what Lambda saw: answers and errors."""
 
     world: World
     event: dict[str, Any]
     lambdas: list[str] = field(default_factory=list)
 
     def invoke(self, run: Callable[..., object], *given: object, wait: float = 0, **named: object) -> None:
-        """Lambda invokes a function after a while, and logs and keeps what it raises."""
+        """Let Lambda invoke a function after a while, and keep what it answers or raises."""
         self.world.wait(wait)
         try:
             self.lambdas.append(json.dumps(run(*given, **named)))
-        except Exception as error:  # noqa: BLE001 - foreign errors, too
+        except Exception as error:  # noqa: BLE001 - of any kind
             self.lambdas.append(f"{type(error).__name__}: {error}")
 
     def deliver(self, **changes: object) -> None:
-        """The notification arrives."""
+        """Let the notification arrive."""
         self.invoke(self.world.deliver, self.event | changes)
 
     def written(self) -> Iterator[tuple[str, str]]:
-        """Everything that left the functions, and where it went; in the refused queue the body is the event."""
+        """Yield everything that left the functions, and where it went; in the refused queue the body is the event."""
         yield "log", self.world.printed.getvalue()
         yield from (("Lambda", text) for text in self.lambdas)
         for call in self.world.wire.calls:
@@ -74,7 +74,7 @@ class Run:
 
 @pytest.fixture(params=EVENTS)
 def run(world: World, request: pytest.FixtureRequest) -> Iterator[Run]:
-    """Secrets in the notification, around it in both versions' places, in the answer: at the end none is anywhere."""
+    """Put secrets into the notification, around it as both API versions do, and into the answer; none may get out."""
     headers = EVENTS[request.param]["headers"] | HEADERS
     event = EVENTS[request.param] | {"headers": headers, "cookies": [HEADERS["Cookie"]]}
     event["multiValueHeaders"] = {name: [value] for name, value in headers.items()}
@@ -93,7 +93,7 @@ def run(world: World, request: pytest.FixtureRequest) -> Iterator[Run]:
 
 
 def test_completed_passes_leak_nothing(run: Run) -> None:
-    """Delivery and recheck, with an answer full of secrets; also where the merchant's secret is a bare key."""
+    """Delivery and recheck, with an answer full of secrets; even if the merchant's secret is a bare key."""
     run.deliver()
     run.invoke(run.world.recheck, wait=62)
     assert (run.world.record()["state"], len(run.world.record()["body"]) > 500) == ("DONE", True)
@@ -104,7 +104,7 @@ def test_completed_passes_leak_nothing(run: Run) -> None:
 
 @pytest.mark.parametrize("answer", [ANSWER, PROSE.encode()], ids=["JSON", "prose"])
 def test_failing_passes_leak_nothing(run: Run, answer: object) -> None:
-    """ProcessPaidOrder fails until it is given up, and says why with a card number and a key."""
+    """ProcessPaidOrder fails until it is given up, with a card number and a key in its reason."""
     run.world.wire.answers["lambda.Invoke"] = lambda _call: payload(answer, error="Unhandled")
     run.deliver()
     run.invoke(run.world.recheck, 1, wait=73 * 3600)
@@ -118,7 +118,7 @@ secretsmanager.GetSecretValue scheduler.CreateSchedule""".split()
 
 @pytest.mark.parametrize("name", CALLS)
 def test_refusal_that_quotes_its_request_leaks_nothing(run: Run, name: str) -> None:
-    """An AWS service refuses with a message full of secrets: what is logged, kept, raised, and printed by Lambda."""
+    """If an AWS service refuses with a message full of secrets, nothing is logged, kept, raised or printed of them."""
     run.deliver()
     run.world.cold_start(SETTLED_ORDER_STATUSES="PAID")
     throttle(run.world, times=9 if name == "ses.SendEmail" else 0)  # a mail needs an error
@@ -132,7 +132,7 @@ def test_refusal_that_quotes_its_request_leaks_nothing(run: Run, name: str) -> N
 
 @pytest.mark.parametrize("keep", [0.5, 0.95])
 def test_refused_event_leaks_nothing(run: Run, keep: float) -> None:
-    """A body that was cut is no notification any more, yet full of secrets; so is a conflict, and the retry queue."""
+    """A body that was cut is no notification, yet full of secrets; so are a conflict and a letter."""
     text, is_encoded = run.event["body"], run.event["isBase64Encoded"]
     broken = ("" if is_encoded else "* ") + text[: int(len(text) * keep) // 4 * 4]  # else the rest would be a form
     changes = {"body": broken, "headers": HEADERS | {"Content-Type": "application/json"}}
@@ -147,7 +147,7 @@ def test_refused_event_leaks_nothing(run: Run, keep: float) -> None:
 
 @pytest.mark.parametrize("changes", [{"dueAt": PROSE}, {"notificationId": "never-saved"}, {"number": CARDS[0]}])
 def test_refused_recheck_leaks_nothing(run: Run, changes: dict[str, Any]) -> None:
-    """A timer's input that is wrong, or of no notification, with secrets in and beside its fields."""
+    """Wrong timer input, or that of no notification, has secrets in its fields and in other ones."""
     beside: dict[str, Any] = SECRETS | {"number": 2}  # the pass, to `recheck`
     run.invoke(run.world.recheck, **beside | changes)
     assert run.lambdas[0].split(":")[0] in {"InvalidTimer", "NotificationNotFound"}

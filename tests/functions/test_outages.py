@@ -1,4 +1,4 @@
-"""An outage heals by itself, whatever is down, costs only what it must (docs/outages.md), and rings where it has to."""
+"""An outage of any dependency heals by itself, at the cost in docs/outages.md, and rings where it has to."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,7 +13,7 @@ from tests.support.steps import event, message, signed
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 AN_HOUR = ["CreditCardNotifyTable hangs", "ProcessPaidOrder fails", "Recheck is throttled"]
-# What nobody need know of for 10 minutes.
+# What need not be noticed for 10 minutes.
 QUIET = ["the order table is throttled", "CallbackErrorLogTable fails", "timers never fire", "the sweep does not run"]
 QUIET += ["Secrets Manager hangs", "SES fails", "SQS is down", "standard output is closed"]
 
@@ -30,7 +30,7 @@ OUTAGES = [*(("10 minutes", case) for case in CASES), *(("1 hour", case) for cas
 
 @pytest.mark.parametrize(("length", "case"), OUTAGES)
 def test_outage_heals_by_itself(shared: World, length: str, case: str) -> None:
-    """All is done 15 minutes after its end at the latest, without a person and a letter, as docs/outages.md says."""
+    """All is done 15 minutes after its end at the latest, without a person and a letter, as in docs/outages.md."""
     ended = outage(shared, CASES[case], *LENGTHS[length])
     assert ended.is_healed(LENGTHS[length][0]), ended
     assert row(case, ended) in FILE.read_text()
@@ -38,7 +38,7 @@ def test_outage_heals_by_itself(shared: World, length: str, case: str) -> None:
 
 
 def play(world: World, bodies: dict[int, object], down: str = "") -> Model:
-    """Let these bodies arrive, each at its minute, while something is denied for an hour; come to rest."""
+    """Let these bodies arrive, each at its minute, while something is denied for an hour, until all is at rest."""
     world.empty()
     model = world.model(parallel=True, outage=lambda name: "denied" * (name == down and world.now < START + HOUR))
     for minute, body in bodies.items():
@@ -49,7 +49,7 @@ def play(world: World, bodies: dict[int, object], down: str = "") -> Model:
 
 
 def test_unreadable_secret_rings_beside_forgeries_that_cannot_be_hashed(shared: World) -> None:
-    """No key was ever read: all is processed, and the alarm is no stranger's to keep ringing."""
+    """If no key was ever read, all is processed, and a stranger cannot keep the alarm from ringing anew."""
     strangers: dict[int, object] = {n: message(amount=None, checksum="0" * 64) for n in range(60)}
     quiet = {name for name, _ in rings(shared, play(shared, strangers))}
     model = play(shared, strangers | dict.fromkeys(range(0, 60, 2), signed()), "Secrets Manager")
@@ -59,7 +59,7 @@ def test_unreadable_secret_rings_beside_forgeries_that_cannot_be_hashed(shared: 
 
 
 def test_nonsense_is_one_letter_and_leaves_the_alarms_able_to_ring(shared: World) -> None:
-    """It is refused, kept where one command discards it, and the next one an hour and more later rings again."""
+    """It is refused and kept in the refused queue; the next one, more than an hour later, rings again."""
     model = play(shared, {0: "hello", 150: "hello again"})
     assert {name: len(letters) for name, letters in model.queues.items() if letters} == {"RefusedQueue": 2}
     rang = [name for name, _ in rings(shared, model)]

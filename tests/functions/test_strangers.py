@@ -1,13 +1,13 @@
 """A stranger who can POST to the bank's webhook, beside a shop with real, signed payments: what do those lose?
 
-Each day is played twice in virtual time, without the stranger and with them. What differs for the real payments is
-their loss: a mail, an alarm that does not ring when it did, a pass, time, or another order that is processed.
+Each day is played twice in virtual time, with and without the stranger. A real payment loses something if a mail, an
+alarm or a pass is missing or late, or if another order is processed.
 """
 
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,17 +19,17 @@ from tests.support.outages import rings
 from tests.support.recorded_calls import Answer, Call
 from tests.support.steps import FORM, event, message, signed
 
-MINUTE = timedelta(minutes=1)
+MINUTE, FOR_EVER = timedelta(minutes=1), datetime.max.replace(tzinfo=UTC)
 # How long each of the sweep's calls takes, on a bad day.
 CALL = timedelta(milliseconds=100)
 # ProcessPaidOrder refuses these orders.
 REFUSED = {"ORDER-OUT-OF-STOCK", "ORDER-CANCELLED"}
-# What is refused, unsaved or not mailed is everybody's; what is proved has alarms of its own: Refused, Unsaved, Failed.
-OF_EVERYBODY = {"RefusedQueue", "RetryQueue", "MailsFailed"}
+# Alarms that a stranger may ring, too. Proved payments have their own: Refused, Unsaved, Failed.
+SHARED = {"RefusedQueue", "RetryQueue", "MailsFailed"}
 
 
 class Post(NamedTuple):
-    """What arrives at the webhook, so many minutes after the beginning; its name is the gateway's request id."""
+    """What arrives at the webhook, and how many minutes after the start; its name is the gateway's request id."""
 
     minutes: float
     name: str
@@ -37,12 +37,12 @@ class Post(NamedTuple):
 
 
 def payment(name: str, minutes: float, **changes: Any) -> Post:
-    """The bank's own notification of a charge."""
+    """Return the bank's own notification of a charge."""
     return Post(minutes, name, signed(**{"id": f"chrg_{name}", "reference_order": f"ORDER-{name}".upper()} | changes))
 
 
-# The shop's own day: what goes well, what ends FAILED, what contradicts the shop's record, what nobody can tie to an
-# order, and a second notification of a charge.
+# The shop's own day: a payment that goes well, one that ends FAILED, one that contradicts the shop's record, one of no
+# known order, and a second notification of a charge.
 REAL = [payment("paid", 62), payment("out-of-stock", 63), payment("contradicted", 64, reference_order="ORDER-GOLD")]
 REAL += [payment("unknown", 65, reference_order=None)]
 REAL += [payment("again", 66, id="chrg_paid", reference_order="ORDER-PAID")]
@@ -51,26 +51,25 @@ PAID = {"chrg_paid": "ORDER-PAID", "chrg_out-of-stock": "ORDER-OUT-OF-STOCK", "c
 
 @dataclass
 class Day:
-    """What became of the real payments, when."""
+    """What happened to the real payments, and when: their mails and completed passes."""
 
-    mails: dict[str, datetime] = field(default_factory=dict)
+    happened: dict[str, datetime] = field(default_factory=dict)
     alarms: list[tuple[str, datetime]] = field(default_factory=list)
-    passes: dict[str, datetime] = field(default_factory=dict)
     orders: set[tuple[str, str]] = field(default_factory=set)
 
     def losses(self, undisturbed: "Day") -> list[str]:
-        """Say what this day lost against the other."""
+        """Name what this day lost against the other."""
         lost = [f"order: {charge} ran {order}" for charge, order in self.orders ^ undisturbed.orders]
-        mine, theirs = self.mails | self.passes, undisturbed.mails | undisturbed.passes
-        lost += [f"lost or late: {what}" for what, at in theirs.items() if what not in mine or mine[what] > at + MINUTE]
+        latest = {what: at + MINUTE for what, at in undisturbed.happened.items()}
+        lost += [f"lost or late: {what}" for what, at in latest.items() if self.happened.get(what, FOR_EVER) > at]
         for name, at in undisturbed.alarms:
             rang = any(other == name and at <= then <= at + MINUTE for other, then in self.alarms)
-            lost += [] if rang or name in OF_EVERYBODY else [f"alarm: {name} at {at}"]
+            lost += [] if rang or name in SHARED else [f"alarm: {name} at {at}"]
         return lost
 
 
 def play(world: World, strangers: list[Post], policy: str = "warn", down: str = "") -> Day:
-    """Let the bank and a stranger post, until all is at rest; return what became of the bank's."""
+    """Let the bank and a stranger post until all is at rest; return what happened to the bank's."""
     world.empty(GIVE_UP_AFTER_HOURS="1", UNPROVED_GIVE_UP_AFTER_HOURS="1", CHECKSUM_POLICY=policy)
     for charge, order in PAID.items():
         world.pay(chargeId=charge, orderId=order)
@@ -81,7 +80,7 @@ def play(world: World, strangers: list[Post], policy: str = "warn", down: str = 
 
     def mailed(call: Call) -> None:
         about, text = call.request["Message"]["Subject"]["Data"], call.request["Message"]["Body"]["Text"]["Data"]
-        day.mails |= {f"{p.name}: {about}": world.now for p in REAL if f"\nNotification: {p.name}\n" in text}
+        day.happened |= {f"{p.name}: {about}": world.now for p in REAL if f"\nNotification: {p.name}\n" in text}
 
     def slowly(call: Call, effect: Callable[[], Answer]) -> Answer:
         world.now += CALL if model.running == SWEEP else timedelta()
@@ -102,7 +101,7 @@ def play(world: World, strangers: list[Post], policy: str = "warn", down: str = 
     day.orders = {(about["chargeId"], about["orderId"]) for about in asked}
     for run in model.runs:
         if run.completed and run.notification in {post.name for post in REAL}:
-            day.passes.setdefault(f"{run.notification} {run.number}", run.began)
+            day.happened.setdefault(f"{run.notification} {run.number}", run.began)
     return day
 
 
@@ -115,7 +114,7 @@ def shop() -> Iterator[World]:
 
 
 def forged(number: int, **changes: Any) -> dict[str, Any]:
-    """A message that no key of the merchant's signed."""
+    """Return a message that no merchant key signed."""
     return message(**{"id": f"chrg_{number}", "checksum": f"{number:064x}"} | changes)
 
 
@@ -128,7 +127,7 @@ BODIES: dict[str, Callable[[int], object]] = {
     "without a checksum": lambda n: forged(n, checksum=..., **PAID_ORDER),
     "orders that are refused": lambda n: forged(n, **GONE[n % 2]),
     "contradiction": lambda n: forged(n, id="chrg_paid", reference_order="ORDER-GOLD", amount=1),
-    "nobody's order": lambda n: forged(n, reference_order=None),
+    "no order": lambda n: forged(n, reference_order=None),
     "what cannot be hashed": lambda n: forged(n, amount=None),
     "replay of a signed one": lambda _n: signed(**PAID_ORDER),
     "256 KB": lambda n: forged(n, description="x" * 250_000, **PAID_ORDER),
@@ -142,7 +141,7 @@ ALL = list(BODIES)
 
 
 def posts(kinds: list[str], each: int) -> list[Post]:
-    """Post so many of each kind in turn: most before the real payments in the same hour, some later."""
+    """Make so many posts of each kind in turn: most before the real payments in the same hour, some later."""
     count = each * len(kinds)
     minutes = [31 + 30 * n / count for n in range(count)] + [91 + 2 * n for n in range(len(kinds))]
     named = [(f"x {n}", BODIES[kinds[n % len(kinds)]](n)) for n in range(len(minutes))]
@@ -150,12 +149,12 @@ def posts(kinds: list[str], each: int) -> list[Post]:
 
 
 def test_undisturbed_day_has_all_that_could_be_lost(shop: World) -> None:
-    """Mails of each kind, the alarms of proved payments, both passes of what is paid."""
+    """Mails of each kind, the alarms about proved payments, and both passes of what is paid."""
     day = play(shop, [])
     kinds = ["PassFailed, tried again", "OrderContradicted, contradicted", "InvalidNotification, refused"]
-    assert [subject.split(": ")[-1] for subject in day.mails] == [*kinds, "GaveUp, FAILED"]
-    assert {name for name, _ in day.alarms} - OF_EVERYBODY == {"Contradictions", "Failed", "OldestOverdue", "Refused"}
-    assert set(day.passes) == {f"{name} {n}" for name in ("paid", "contradicted", "again") for n in (1, 2)}
+    passes = [f"{name} {n}" for name in ("paid", "contradicted", "again") for n in (1, 2)]
+    assert sorted(what.split(": ")[-1] for what in day.happened) == sorted([*kinds, "GaveUp, FAILED", *passes])
+    assert {name for name, _ in day.alarms} - SHARED == {"Contradictions", "Failed", "OldestOverdue", "Refused"}
     assert day.orders == set(PAID.items())
 
 
@@ -172,7 +171,7 @@ DAYS: dict[str, tuple[list[Post], dict[str, str]]] = {
 
 @pytest.mark.parametrize("day", DAYS)
 def test_real_payments_lose_nothing(shop: World, day: str, figure: Callable[[str], None]) -> None:
-    """A stranger posts before and while real payments come, fail and are given up, or something is down."""
+    """A stranger posts before and while real payments arrive, fail and are given up, or something is down."""
     strangers, how = DAYS[day]
     losses = play(shop, strangers, **how).losses(play(shop, [], **how))
     figure(f"{len(strangers)} posts by a stranger, losses of real payments = {len(losses)}")
