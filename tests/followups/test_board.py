@@ -1,10 +1,9 @@
-"""The board's page: what it shows, to whom, and that nothing in it is obeyed."""
+"""The board's page: what it shows, and that only this machine can read it."""
 
 import re
 from typing import Any
 
 import pytest
-from botocore.exceptions import NoCredentialsError
 from flask.testing import FlaskClient
 from werkzeug.serving import BaseWSGIServer
 from werkzeug.test import Client
@@ -14,35 +13,33 @@ from followups.watch import Poller
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
 from tests.support.busy_stack import FAILED_ORDER, LATE_ORDER, make_busy
 from tests.support.deployed import Deployed
-from tests.support.recorded_calls import Call, refuse
+from tests.support.recorded_calls import refuse
 
 
 @pytest.fixture
 def client(poller: Poller) -> FlaskClient:
     """A browser without scripts, on this machine."""
-    app = application(poller)
-    app.testing = True
-    client = app.test_client()
+    client = application(poller).test_client()
     client.environ_base["HTTP_HOST"] = f"{HOST}:1234"
     return client
 
 
 def page(client: FlaskClient, query: str = "", status: int = 200) -> str:
-    """The page's HTML, its white space made one space."""
+    """The page's HTML, with single spaces."""
     answer = client.get(f"/{query}")
     assert answer.status_code == status
     return " ".join(answer.text.split())
 
 
 def section(html: str, name: str) -> str:
-    """The text of a part of the page, without its tags."""
+    """The text of a part of the page."""
     [found] = re.findall(rf'<(section|ul|figure|aside|div) id="{name}"[^>]*>(.*?)</\1>', html)
     return " ".join(re.sub(r"<[^>]+>", " ", found[1]).split())
 
 
 @pytest.mark.usefixtures("busy")
 def test_page_shows_what_is_late_what_failed_and_what_waits(client: FlaskClient) -> None:
-    """As a terminal does: totals, lateness, the next try, reasons, the command that replays, countdowns; and a plot."""
+    """It has what `watch` has, the command that replays, and a plot of the last 24 hours."""
     html = page(client)
     assert section(html, "totals") == "1 late 2 failed 8 waiting"
     late = rf"{LATE_ORDER} valid chrg_…\S+ 2 2 7 min 19 s retrying in 2 min PassFailed: pass 2: .+$"
@@ -58,10 +55,7 @@ def test_page_shows_what_is_late_what_failed_and_what_waits(client: FlaskClient)
 
 
 def test_search_takes_any_id(client: FlaskClient, deployed: Deployed) -> None:
-    """Of an order, a charge or a notification, or its beginning; the page says when nothing was saved under it.
-
-    What is typed is text, and nothing in it is obeyed.
-    """
+    """An order, a charge, a notification or its beginning; what is typed is shown as text, and never as markup."""
     deployed.world.deliver()
     for word in (ORDER, CHARGE, f" {NOTIFICATION} ", ORDER[:6]):
         assert f"{ORDER} waiting" in section(page(client, f"?find={word}"), "panel")
@@ -72,16 +66,16 @@ def test_search_takes_any_id(client: FlaskClient, deployed: Deployed) -> None:
 
 
 def test_request_is_answered_for_this_machine_alone(client: FlaskClient, deployed: Deployed) -> None:
-    """Another method, host or page reads nothing and asks AWS nothing, even one on this machine; its own page does."""
-    refused: list[tuple[int, dict[str, Any]]] = []
-    refused += [(405, {"method": method}) for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")]
+    """A request of another method, host or page reads nothing, and AWS is not called; the board's own page may read."""
+    methods = [{"method": method} for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")]
     hosts = ("evil.example", "127.0.0.1.evil.example", "evil.example:1", "[::1]:1", "127.0.0.2", "", "LOCALHOST.")
-    refused += [(421, {"headers": {"Host": host}}) for host in hosts]
     origins = ("https://evil.example", "null", "http://127.0.0.1:4321", "https://127.0.0.1:1234")
-    refused += [(403, {"headers": {"Origin": origin}}) for origin in origins]
-    refused += [(403, {"headers": {"Sec-Fetch-Site": site}}) for site in ("cross-site", "same-site")]
+    elsewhere = [{"Origin": origin} for origin in origins]
+    elsewhere += [{"Sec-Fetch-Site": site} for site in ("cross-site", "same-site")]
+    refused: dict[int, list[dict[str, Any]]] = {405: methods}
+    refused |= {421: [{"headers": {"Host": host}} for host in hosts], 403: [{"headers": one} for one in elsewhere]}
     for path in ("/", "/static/board.css", "/?find=x"):
-        for code, how in refused:
+        for code, how in ((code, how) for code, requests in refused.items() for how in requests):
             answer = client.open(path, **how)
             assert (answer.status_code, "payment3" in answer.text) == (code, False), how
     assert deployed.world.wire.calls == []
@@ -93,7 +87,7 @@ def test_request_is_answered_for_this_machine_alone(client: FlaskClient, deploye
 
 @pytest.mark.usefixtures("busy")
 def test_every_answer_is_protected(client: FlaskClient) -> None:
-    """Nothing may be kept, framed or embedded, and no script or style but the board's own files counts."""
+    """Nothing may be stored, framed or embedded, and only scripts and styles from the board's own files run."""
     for path, host in (("/", HOST), ("/static/board.js", HOST), ("/nowhere", HOST), ("/", "x")):
         with client.get(path, headers={"Host": host}) as answer:
             assert HEADERS.items() <= dict(answer.headers).items()
@@ -105,15 +99,11 @@ def test_every_answer_is_protected(client: FlaskClient) -> None:
 
 
 def test_what_cannot_be_read_is_reported_in_its_place(client: FlaskClient, deployed: Deployed) -> None:
-    """Before anything was read it is a separate page with the advice; later above the last picture, or in the panel."""
-
-    def without(_call: Call) -> None:
-        raise NoCredentialsError
-
+    """The advice is on a page of its own before the first read, later above the last picture or in the panel."""
     before = deployed.world.wire.before
-    before["cloudformation.DescribeStacks"] = without
+    before["cloudformation.DescribeStacks"] = refuse("ExpiredToken")
     html = page(client, status=503)
-    assert "Unable to locate credentials</strong> Sign in again" in html
+    assert "ExpiredToken for a test</strong> Sign in again" in html
     assert "Nothing has been read yet." in html
     before.clear()
     make_busy(deployed)
@@ -124,21 +114,9 @@ def test_what_cannot_be_read_is_reported_in_its_place(client: FlaskClient, deplo
     assert LATE_ORDER in section(html, "late")
 
 
-def test_card_data_is_never_read(client: FlaskClient, busy: Deployed) -> None:
-    """No query and no read asks for the body, which alone might hold card data."""
-    page(client, f"?find={FAILED_ORDER}")
-    requests = busy.world.wire.of("dynamodb.BatchGetItem")
-    asked = [set(one["ExpressionAttributeNames"].values()) for r in requests for one in r["RequestItems"].values()]
-    assert asked
-    assert not {"body", "bodyDigest"} & set.union(*asked)
-    # What asks for no attributes by name gets those of an index, which holds keys.
-    queries = busy.world.wire.of("dynamodb.Query")
-    assert all("ProjectionExpression" in query or "IndexName" in query for query in queries)
-
-
 @pytest.mark.usefixtures("busy")
 def test_text_and_state_choose_what_is_shown(client: FlaskClient) -> None:
-    """By an id, a verdict or a reason; how many of the others there are is said, and the totals stay."""
+    """A text is searched in ids, verdicts and reasons; the page counts what matches, and the totals stay."""
     html = page(client, "?text=order-2004")
     assert "ORDER-2004" in section(html, "waiting")
     assert "1 of 8 match." in section(html, "waiting")
@@ -155,22 +133,19 @@ def test_text_and_state_choose_what_is_shown(client: FlaskClient) -> None:
 def test_command_serves_the_board(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On 127.0.0.1 alone, until Ctrl-C, and in a browser; its commands are for this stack; a taken port is exit 2."""
-    opened: list[str] = []
-    served: list[BaseWSGIServer] = []
+    """It listens on 127.0.0.1 alone, opens a browser, and ends with Ctrl-C; a port that is in use is exit 2."""
+    opened, served = list[str](), list[BaseWSGIServer]()
 
-    def asked_once(listening: BaseWSGIServer) -> None:
+    def serve_once(listening: BaseWSGIServer) -> None:
         served.append(listening)
         assert listening.socket.getsockname() == (HOST, listening.port)
-        answer = Client(listening.app).get("/", headers={"Host": HOST})
-        assert "followups replay --stack payment3-follow-up-dev -- ORDER-1001" in answer.text
+        assert "Follow-ups of" in Client(listening.app).get("/", headers={"Host": HOST}).text
         assert deployed.run("board", "--no-browser", "--port", str(listening.port)) == 2
         raise KeyboardInterrupt
 
-    deployed.put_failed("n")
     monkeypatch.setattr("webbrowser.open", opened.append)
-    monkeypatch.setattr(BaseWSGIServer, "serve_forever", asked_once)
-    assert deployed.run("--stack", "payment3-follow-up-dev", "board") == 0
+    monkeypatch.setattr(BaseWSGIServer, "serve_forever", serve_once)
+    assert deployed.run("board") == 0
     printed, [listening] = capsys.readouterr(), served
     assert opened == [f"http://127.0.0.1:{listening.port}/"]
     assert printed.out == f"The board is at {opened[0]} until Ctrl-C.\n"

@@ -1,4 +1,4 @@
-"""The model behind the commands: the status of each notification, and reads that are consistent and bounded."""
+"""What all commands share: the status of a notification, and reads that are consistent and bounded."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -19,8 +19,8 @@ FAILED = {"state": "FAILED", "failedAt": -9}
 TIMES = ("nextPassDue", "firstDue", "leaseUntil", "failedAt")
 
 
-def ask(deployed: Deployed, word: str) -> list[str]:
-    """What is found by an id."""
+def found(deployed: Deployed, word: str) -> list[str]:
+    """The notifications that are found by an id."""
     with deployed.world.wire:
         return [one.ids["notificationId"] for one in find(Stack(), word).rows]
 
@@ -49,7 +49,7 @@ def ask(deployed: Deployed, word: str) -> list[str]:
     ],
 )
 def test_status_is_one_word(deployed: Deployed, changes: dict[str, Any], word: str, *, is_late: bool) -> None:
-    """The record and the time alone decide it; numbers are seconds from now."""
+    """It depends on the record and the time; numbers are seconds from now."""
     now = deployed.world.now
     times = {name: changes[name] for name in TIMES if isinstance(changes.get(name), int)}
     written = {name: format_utc(now + timedelta(seconds=value)) for name, value in times.items()}
@@ -59,34 +59,31 @@ def test_status_is_one_word(deployed: Deployed, changes: dict[str, Any], word: s
 
 
 def test_read_is_consistent_and_asks_again_for_what_did_not_fit(deployed: Deployed) -> None:
-    """The index may lag behind, what is shown does not."""
+    """An index may lag behind; what is shown does not."""
     for number in range(3):
         deployed.put_waiting(f"n{number}")
-    rests: list[Any] = [1]
 
     def leave_one(call: Call, effect: Callable[[], Answer]) -> Answer:
-        if call.name != "dynamodb.BatchGetItem" or not rests:
+        if call.name != "dynamodb.BatchGetItem":
             return effect()
-        rests.clear()
+        deployed.world.wire.around = None
         [(table, asked)] = call.request["RequestItems"].items()
         rest = asked | {"Keys": [asked["Keys"].pop()]}
         return effect() | {"UnprocessedKeys": {table: rest}}
 
     deployed.world.wire.around = leave_one
-    assert ask(deployed, ORDER) == ["n0", "n1", "n2"]
+    assert found(deployed, ORDER) == ["n0", "n1", "n2"]
     requests = deployed.world.wire.of("dynamodb.BatchGetItem")
     asked = [table for request in requests for table in request["RequestItems"].values()]
     assert [(len(table["Keys"]), table["ConsistentRead"]) for table in asked] == [(2, True), (1, True)]
 
 
 def test_no_read_goes_on_without_a_bound(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many pages hold nothing that is asked for."""
+    """A search ends, however many pages have no match."""
     monkeypatch.setattr("followups.tables._MOST_PAGES", 2)
-    places = count()
+    keys = ({"chargeId": {"S": f"{number}"}} for number in count())
     page = {"Items": [], "Count": 0}
-    deployed.world.wire.answers["dynamodb.Query"] = lambda _call: (
-        page | {"LastEvaluatedKey": {"chargeId": {"S": f"{next(places)}"}}}
-    )
-    assert ask(deployed, "nobody") == []
+    deployed.world.wire.answers["dynamodb.Query"] = lambda _call: page | {"LastEvaluatedKey": next(keys)}
+    assert found(deployed, "unknown") == []
     # Of the charge, the order, and four shards of two indexes.
     assert len(deployed.world.wire.of("dynamodb.Query")) == 2 * (2 + 2 * 4)

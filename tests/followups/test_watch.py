@@ -1,36 +1,38 @@
-"""The board in a terminal: what it says, how much it reads, and that it goes on whatever happens."""
+"""`followups watch`: what it shows, how much it reads, and that it goes on after an error."""
 
 import io
 import re
+import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from callback.table import format_utc, parse_utc
+from callback.table import format_utc, serialize
+from followups.board import HOST, application
 from followups.records import STATES, Found, read
-from followups.stack import Stack
+from followups.stack import FAILURE, Stack
 from followups.watch import Poller, Snapshot, WatchView
 from tests.followups.conftest import Followups
+from tests.support.aws import START
 from tests.support.busy_stack import LATE_ORDER
 from tests.support.deployed import Deployed, unstyled
-from tests.support.recorded_calls import refuse
-
-NOW = parse_utc("2026-11-22T09:30:17.250000Z")
+from tests.support.recorded_calls import Answer, Call, refuse
 
 
 def printed(followups: Followups, *options: str, width: int = 110) -> list[str]:
-    """The lines of one picture in a pipe."""
+    """The lines of a picture in a pipe."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLUMNS", str(width))
         return [line.rstrip() for line in followups("watch", *options).lines]
 
 
 def test_picture_shows_what_is_late_what_failed_and_what_waits(busy: Deployed, followups: Followups) -> None:
-    """Most urgent first, with lateness, reasons, countdowns (none for what runs) and status, on one line each."""
+    """The most urgent come first; each has a line with its lateness or countdown and its status, and its reason."""
     busy.put_waiting("due", 0.5, orderId="ORDER-5000")
-    again = format_utc(NOW + timedelta(minutes=5))
+    again = format_utc(START + timedelta(minutes=5))
     busy.put_waiting("urgent", 30, orderId="ORDER-6000", nextPassDue=again, sweepAt=again, attempts=2)
     lines = printed(followups)
     assert lines[:2] == ["Follow-ups of payment3-follow-up-dev  as of 09:30:17 UTC", "2 late · 2 failed · 9 waiting"]
@@ -51,7 +53,7 @@ def test_picture_shows_what_is_late_what_failed_and_what_waits(busy: Deployed, f
 def test_snapshot_is_bounded_and_counts_the_rest(
     deployed: Deployed, followups: Followups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A + where there is more; what was not read is not called nothing; what could not be saved has its command."""
+    """A + means that there is more; an empty section says whether all was read; unsaved letters have their command."""
     monkeypatch.setattr("followups.watch.BOUND", 5)
     for number in range(12):
         deployed.put_waiting(f"n{number}", -10)
@@ -63,7 +65,7 @@ def test_snapshot_is_bounded_and_counts_the_rest(
 
 
 def test_what_does_not_fit_is_counted(deployed: Deployed) -> None:
-    """The rows end with the terminal, and a line says how many more there are, or that they are more than that."""
+    """The rows fit into the terminal, and a line says how many more there are, or more than how many."""
     for number in range(50):
         cause = "E: " + "x" * number  # each has one of its own
         deployed.put_waiting(f"n{number}", number + 3, orderId=f"ORDER-{number}", lastError=cause)
@@ -71,7 +73,7 @@ def test_what_does_not_fit_is_counted(deployed: Deployed) -> None:
     parts: Any = {"overdue": Found(rows, more=True), "failed": Found(), "pending": Found(rows)}
     for height in (16, 24, 40, 60):
         console = Console(file=io.StringIO(), force_terminal=True, width=100, height=height, color_system=None)
-        console.print(WatchView(Stack(), Snapshot(NOW, parts), NOW))
+        console.print(WatchView(Stack(), Snapshot(START, parts), START))
         text = unstyled(console.file.getvalue())  # type: ignore[attr-defined]
         lines = text.splitlines()
         assert len(lines) <= height
@@ -81,7 +83,7 @@ def test_what_does_not_fit_is_counted(deployed: Deployed) -> None:
 
 
 def test_snapshots_are_shared_for_a_while(poller: Poller, deployed: Deployed) -> None:
-    """However many ask, the tables are asked no more often than agreed."""
+    """However many pages are open, the tables are read only every so many seconds."""
     shared = Poller(poller.stack, clock=poller.clock, at_most_every=timedelta(seconds=2))
     seen = shared.poll()
     deployed.world.wait(1.9)
@@ -92,7 +94,7 @@ def test_snapshots_are_shared_for_a_while(poller: Poller, deployed: Deployed) ->
 
 @pytest.mark.usefixtures("busy")
 def test_command_prints_one_snapshot_as_json(followups: Followups) -> None:
-    """The records by their own names, and whether there are more, for each state that is asked for."""
+    """Each state that is asked for has the records, by their own names, and whether there are more."""
     [data] = followups("watch", "--json").objects
     assert (data["version"], data["at"]) == (1, "2026-11-22T09:30:17.250000Z")
     assert {name: len(data[name]["rows"]) for name in STATES} == {"overdue": 1, "failed": 2, "pending": 8}
@@ -107,7 +109,7 @@ def test_command_prints_one_snapshot_as_json(followups: Followups) -> None:
 def test_command_watches_a_terminal_until_ctrl_c(
     busy: Deployed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every so many seconds; a read that fails is reported above the last picture. Ctrl-C gives the terminal back."""
+    """It reads every so many seconds, reports a failed read above the last picture, and restores the terminal."""
     world, pictures, shown = busy.world, list[str](), list[str]()
 
     def wait(seconds: float) -> None:
@@ -132,3 +134,73 @@ def test_command_watches_a_terminal_until_ctrl_c(
     world.wire.before["dynamodb.Query"] = refuse("AccessDeniedException", times=99)
     assert [busy.run("watch", *every) for every in ([], ["--every", "0.5"])] == [2, 2]  # a first read must succeed
     assert "AccessDenied" in capsys.readouterr().err
+
+
+# --- 1,000 failed notifications of three causes, and 50 messages in a queue ---
+
+CAUSES = {"PassFailed: out of stock": 700, "GaveUp: pass 2 did not answer": 250, "OrderUnsettled: PENDING": 50}
+SECONDS = 2
+
+
+@pytest.fixture
+def full(deployed: Deployed) -> Deployed:
+    """The stack of this section; the fixture answers for DynamoDB, because moto reads all items for each shard."""
+    for number, cause in enumerate(cause for cause, count in CAUSES.items() for _ in range(count)):
+        deployed.put_failed(f"f{number}", number % 540, orderId=f"ORDER-{number}", lastError=cause)
+    rows = sorted(deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE"), key=lambda row: str(row["failedAt"]), reverse=True)
+    items = {row["notificationId"]: {name: serialize(value) for name, value in row.items()} for row in rows}
+
+    def query(call: Call) -> Answer:
+        if call.request["IndexName"] != "failed":
+            return {"Items": [], "Count": 0}
+        shard = call.request["ExpressionAttributeValues"][":shard"]
+        of_shard = [item for item in items.values() if item["failedShard"] == shard]
+        begin = int(call.request.get("ExclusiveStartKey", {"place": {"N": "0"}})["place"]["N"])
+        end = begin + call.request["Limit"]
+        more = {"LastEvaluatedKey": {"place": {"N": str(end)}}} if end < len(of_shard) else {}
+        return {"Items": of_shard[begin:end], "Count": len(of_shard[begin:end])} | more
+
+    def batch_get_item(call: Call) -> Answer:
+        [(name, asked)] = call.request["RequestItems"].items()
+        found = [items[key["notificationId"]["S"]] for key in asked["Keys"]]
+        return {"Responses": {name: found}, "UnprocessedKeys": {}}
+
+    def count(call: Call) -> Answer:
+        number = "50" if call.request["QueueUrl"] == deployed.urls[FAILURE] else "0"
+        others = {"ApproximateNumberOfMessagesNotVisible": "0"}
+        return {"Attributes": others | {"ApproximateNumberOfMessages": number}}
+
+    answers = {"dynamodb.Query": query, "dynamodb.BatchGetItem": batch_get_item, "sqs.GetQueueAttributes": count}
+    deployed.world.wire.answers |= answers
+    return deployed
+
+
+@pytest.mark.no_cover  # measuring takes the time that is measured here
+def test_tools_answer_within_two_seconds_and_show_three_groups(
+    full: Deployed, followups: Followups, poller: Poller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`list`, `watch` and the page show one row for each cause, count the failures, and name the messages."""
+    monkeypatch.setenv("LINES", "60")
+    client, texts = application(poller).test_client(), dict[str, str]()
+    views: dict[str, Callable[[], str]] = {
+        "list": lambda: followups.in_terminal("list").out,
+        "watch": lambda: followups.in_terminal("watch", "--once").out,
+        "board": lambda: re.sub("<[^>]+>", "", client.get("/", headers={"Host": HOST}).text),
+    }
+    for name, view in views.items():
+        began = time.process_time()
+        texts[name] = view()
+        assert time.process_time() - began < SECONDS, name
+    assert "… and 600 more." in texts["board"]
+    for text in texts.values():
+        assert all(f"{count} of this cause" in text for count in CAUSES.values())
+        assert text.count("followups replay --state=failed --cause=") == len(CAUSES)
+        assert "50 not saved, in FailureQueue" in text
+    causes = followups("watch", "--json").objects[0]["failed"]["causes"]
+    assert sorted(one["count"] for one in causes) == sorted(CAUSES.values())
+    assert all(re.fullmatch(r"\w{6}", one["cause"]) for one in causes)
+    # What is printed is read and no more: a hundred in a call, their keys three pages a shard.
+    full.world.wire.calls.clear()
+    assert len(followups("list", "--state", "failed", "--json").objects) == sum(CAUSES.values())
+    assert len(full.world.wire.of("dynamodb.BatchGetItem")) == 10
+    assert len(full.world.wire.of("dynamodb.Query")) == 3 * 4
