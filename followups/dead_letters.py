@@ -40,7 +40,7 @@ _ERRORS = (("errorType", "reason"), ("ERROR_CODE", "ERROR_MESSAGE"))
 # Characters of a message id, and letters of a queue.
 _SHORTEST, _MOST_LISTED = 6, 100
 _DRAINS = {
-    RETRY: "It drains by itself: each letter is delivered again every {}.",
+    RETRY: "It drains by itself: each letter is delivered again every 12 to 15 minutes.",
     REFUSED: "No retry helps: `followups dead-letters discard`, or `redrive` once its cause is gone.",
     FAILURE: "Nothing tries again: `followups dead-letters redrive` once the cause is gone.",
 }
@@ -186,32 +186,27 @@ def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str
     Each letter is hidden from others for a moment; none is moved. One that is hidden already cannot be read, and is
     only counted: RetryFunction or another redrive has it, or it waits for its next try.
     """
-    stack, output, now = operator.stack, operator.output, operator.clock()
+    stack, output, now, names = operator.stack, operator.output, operator.clock(), queues or QUEUES
     _ = stack.output(RETRY), stack.sqs  # made here: boto3 cannot make clients in two threads at once
 
-    def read(name: str) -> tuple[tuple[int, int, timedelta], list[Letter]]:
+    def read(name: str) -> tuple[int, list[Row]]:
         with Letters(stack, (name,), letters) as those:
-            return stack.queue_counts(name), list(islice(those, _MOST_LISTED))
+            found = islice(those, _MOST_LISTED)
+            return stack.count_letters(name), [Result("waiting", letter.error).row(letter.row(now)) for letter in found]
 
-    names = queues or QUEUES
     with ThreadPoolExecutor(len(names)) as pool:
         results = list(pool.map(read, names))
-    for name, ((there, hidden, wait), found) in zip(names, results, strict=True):
-        if found:
-            output.rows(COLUMNS, *(Result("waiting", letter.error).row(letter.row(now)) for letter in found))
-        if output.is_table or found or hidden:
-            count = f"{len(found)} of about {there}" if there > len(found) == _MOST_LISTED else f"{len(found)}"
-            count += f" visible, {hidden} hidden" if hidden else ""
-            output.note(f"{name}: {count}.", _DRAINS[name].format(span(wait)) if found or hidden else "")
+    for name, (count, rows) in zip(names, results, strict=True):
+        if rows:
+            output.rows(COLUMNS, *rows)
+        if count or rows:
+            output.note(f"{name}: {count} in all, {len(rows)} printed.", _DRAINS[name])
+        elif output.is_table:
+            output.note(f"{name}: empty.")
     return 0
 
 
-@_manual(
-    "show",
-    _LOOKING,
-    "followups dead-letters show 1f0c5a55",
-    "followups dead-letters export --queue RefusedQueue > letters.jsonl",
-)
+@_manual("show", _LOOKING, "followups dead-letters show 1f0c5a55", "followups dead-letters export > letters.jsonl")
 @_chosen(QUEUES)
 def show(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
     """Print letters and their events, with secrets masked; in a pipe, as JSON lines."""
@@ -231,12 +226,7 @@ def show(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) 
 dead_letters_command.add_command(show, "export")
 
 
-@_manual(
-    "redrive",
-    (*_DELETING, "sqs:SendMessage"),
-    "followups dead-letters redrive 1f0c5a55",
-    "followups dead-letters redrive --yes --rate 2",
-)
+@_manual("redrive", (*_DELETING, "sqs:SendMessage"), "followups dead-letters redrive --yes --rate 2")
 @_chosen(FOR_A_PERSON)
 @change_options
 def redrive(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, ...], **options: Any) -> int:
@@ -249,12 +239,7 @@ def redrive(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, 
         return _change(operator, "redrive", those, **options).run(those)
 
 
-@_manual(
-    "discard",
-    _DELETING,
-    "followups dead-letters discard 1f0c5a55",
-    "followups dead-letters discard --queue FailureQueue --yes",
-)
+@_manual("discard", _DELETING, "followups dead-letters discard --queue RefusedQueue 1f0c5a55")
 @_chosen(FOR_A_PERSON)
 @change_options
 def discard(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, ...], **options: Any) -> int:

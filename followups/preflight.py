@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import click
 from botocore import xform_name
@@ -183,33 +183,19 @@ def read_template(file: Path) -> tuple[dict[str, str], Item]:
     return defaults, template.get("Resources", {})
 
 
-class Environment(NamedTuple):
-    """One environment of samconfig.toml: its stack, the parameters that it gives, its profile and region."""
-
-    stack: str
-    given: Mapping[str, str]
-    session: Mapping[str, str]
-
-
-def read_environment(file: Path, name: str) -> Environment:
-    """Read an environment of samconfig.toml as `sam deploy --config-env NAME` does."""
+def read_environment(file: Path, name: str) -> dict[str, Any]:
+    """Return the options that `sam deploy --config-env NAME` has from samconfig.toml; of its parameters, a dict."""
     try:
         config = SamConfig(file.parent, file.name)
     except (OSError, SamConfigFileReadException, SamConfigVersionException) as error:
         raise click.ClickException(f"{file} cannot be read: {error.args[0]}") from error
     if name not in (known := config.get_stage_configuration_names()):
         raise click.ClickException(f"{file} has no environment {name}; it has {', '.join(known) or 'none'}")
-    options = config.get_all(["deploy"], "parameters", name)
-    session = {f"{key}_name": str(options[key]) for key in ("profile", "region") if options.get(key)}
-    given = _OVERRIDES.convert(options.get("parameter_overrides"), None, None)
-    return Environment(str(options.get("stack_name", "")), given, session)
+    options = dict(config.get_all(["deploy"], "parameters", name))
+    return options | {"parameter_overrides": _OVERRIDES.convert(options.get("parameter_overrides"), None, None)}
 
 
-@manual(
-    "preflight",
-    PERMISSIONS,
-    "followups preflight --config-env prod --parameter ExistingOrderTable=orders",
-)
+@manual("preflight", PERMISSIONS, "followups preflight --config-env prod --parameter ExistingOrderTable=orders")
 @click.option("--config-env", default="default", metavar="NAME", help="samconfig.toml's environment (default: default)")
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="instead of samconfig.toml's")
 @click.option("--config-file", type=click.Path(path_type=Path), default="samconfig.toml", help="or another file")
@@ -225,13 +211,14 @@ def preflight_command(
     ok: as it should be. warn: it works, or could not be read: have a look. stop: it would not work, exit code 1.
     """
     environment = read_environment(config_file, config_env)
-    if not (name := operator.given.get("stack") or environment.stack):
+    if not (name := operator.given.get("stack") or environment.get("stack_name")):
         raise click.ClickException(f"{config_file} gives {config_env} no stack_name: name the stack (--stack)")
-    given = {**environment.given, **_OVERRIDES.convert(parameters, None, None)}
-    account = operator.stack.account
+    given = environment["parameter_overrides"] | _OVERRIDES.convert(parameters, None, None)
+    account, counts = operator.stack.account, Counter[str]()
     # Like `sam deploy`: samconfig.toml's profile and region win over the environment, an option over both.
-    named = dict(account.session) if account.endpoint_url else {**environment.session, **account.session}
-    stack, counts = Stack(name, replace(account, session=named)), Counter[str]()
+    session = {f"{key}_name": environment[key] for key in ("profile", "region") if environment.get(key)}
+    named = {**({} if account.endpoint_url else session), **account.session}
+    stack = Stack(name, replace(account, session=named))
     columns = (Column("", 4), Column("what", ratio=2), Column("found, and what to do", ratio=3))
     for subject, (level, text) in _findings(stack, *read_template(template), given):
         counts[level] += 1

@@ -9,7 +9,6 @@ import shlex
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -115,20 +114,18 @@ class Stack:
         """Seconds from each pass to the next: one less than there are passes."""
         return tuple(int(delay) for delay in self.parameter("RecheckDelays").split(","))
 
-    def queue_counts(self, name: str) -> tuple[int, int, timedelta]:
-        """Return SQS's estimates: how many messages can be received, how many are hidden, and for how long."""
-        number = "ApproximateNumberOfMessages"
-        names: Any = [number, f"{number}NotVisible", "VisibilityTimeout"]
-        about = self.sqs.get_queue_attributes(QueueUrl=self.output(name), AttributeNames=names)["Attributes"]
-        there, hidden, wait = (int(about[name]) for name in names)
-        return there, hidden, timedelta(seconds=wait)
+    def count_letters(self, queue: str) -> int:
+        """Return SQS's estimate of how many messages a queue holds, visible and hidden ones."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        about = self.sqs.get_queue_attributes(QueueUrl=self.output(queue), AttributeNames=names)["Attributes"]
+        return sum(int(about[name]) for name in names)
 
     def about_letters(self) -> list[str]:
         """Return a line for each queue that is not empty: how many messages, and the command that repairs."""
         _ = self.output(RETRY), self.sqs  # made here: boto3 cannot make clients in two threads at once
         try:
             with ThreadPoolExecutor(len(QUEUES)) as pool:
-                counts = [there + hidden for there, hidden, _ in pool.map(self.queue_counts, QUEUES)]
+                counts = list(pool.map(self.count_letters, QUEUES))
         except ClientError as error:  # a role that may read the records may not be allowed this
             return [f"How many were not saved is unknown: {printable(str(error))}"]
         redrive, list_ = (self.command("dead-letters", word) for word in ("redrive", "list"))

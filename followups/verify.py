@@ -18,10 +18,7 @@ _NOT_COVERED = ("orderId", "source", "description")
 
 
 @manual(
-    "verify",
-    (*READ, "secretsmanager:GetSecretValue"),
-    "followups verify ORDER-1001",
-    "followups verify - < body.json",
+    "verify", (*READ, "secretsmanager:GetSecretValue"), "followups verify ORDER-1001", "followups verify - < body.json"
 )
 @click.argument("what", metavar="FILE|-|ORDER")
 def verify_command(operator: Operator, what: str) -> int:
@@ -36,9 +33,7 @@ def verify_command(operator: Operator, what: str) -> int:
     if what == "-" or Path(what).is_file():
         with click.open_file(what, "rb") as file:
             notifications = [(_notification(file.read()), "")]
-    else:
-        notifications = list(_stored(operator, what))
-    if not notifications:
+    elif not (notifications := list(_stored(operator, what))):
         operator.output.note(f"{what} is neither a file, nor was a notification saved under it.")
         return 1
     secret = operator.stack.parameter("KBankSecretId")
@@ -62,19 +57,19 @@ def _stored(operator: Operator, word: str) -> Iterator[tuple[Notification, str]]
 
 def _print(output: Output, n: Notification, verdict: Verdict, stored: str) -> int:
     covered, is_valid = _covered(n), verdict.status == "valid"
+    how = f"with the {verdict.key} key, {verdict.form} form" if is_valid else str(verdict.error)
+    fields = " ".join(f"{name}={value or '-'}" for name, value in covered.items())
     if output.as_json:
         about = {"checksumStatus": verdict.status, "stored": stored or None, "reason": verdict.error}
         about |= {"key": verdict.key, "checksumForm": verdict.form, "notificationId": n.notification_id}
         output.document({**about, "covered": covered, "notCovered": list(_NOT_COVERED)})
-        return _CODES[verdict.status]
-    how = f"with the {verdict.key} key, {verdict.form} form" if is_valid else str(verdict.error)
-    output.line(f"{verdict.status}: {how}", style=STYLES["ok" if is_valid else "bad"])
-    fields = " ".join(f"{name}={value or '-'}" for name, value in covered.items())
-    output.line("covered:" if is_valid else "it would cover:", fields)
-    order = f"orderId={n.order_id}" if n.order_id else "the order id"
-    output.line("not covered:", f"{printable(order)}, source, description")
-    if stored:
-        output.line("when it came:", stored)
+    else:
+        output.line(f"{verdict.status}: {how}", style=STYLES["ok" if is_valid else "bad"])
+        output.line("covered:" if is_valid else "it would cover:", fields)
+        order = printable(f"orderId={n.order_id}") if n.order_id else "the order id"
+        output.line("not covered:", f"{order}, source, description")
+        if stored:
+            output.line("when it came:", stored)
     return _CODES[verdict.status]
 
 

@@ -44,13 +44,17 @@ def test_list_shows_each_letter_and_what_drains_its_queue(deployed: Deployed, fo
     left = deployed.left()
     deployed.world.wire.calls.clear()
     retry, refused, of_refused, failed, of_failed = without_ids(followups("dead-letters", "list"))
-    drains = "It drains by itself: each letter is delivered again every 12 min."
-    assert retry == f"RetryQueue: 0 visible, 1 hidden.  {drains}"
+    drains = "It drains by itself: each letter is delivered again every 12 to 15 minutes."
+    assert retry == f"RetryQueue: 1 in all, 0 printed.  {drains}"
     assert re.fullmatch(rf"RefusedQueue on-failure  notification [0-9a-f]{{64}} 1 min old  {REASON}", refused)
-    assert of_refused.startswith("RefusedQueue: 1.  No retry helps: `followups dead-letters discard`, or")
+    assert of_refused.startswith(
+        "RefusedQueue: 1 in all, 1 printed.  No retry helps: `followups dead-letters discard`, or"
+    )
     about = f"{IDS}-2 order {ORDER} 1 min old"
     assert failed == f"FailureQueue on-failure  {about}  TimeoutError: the table is asleep"
-    assert of_failed.startswith("FailureQueue: 1.  Nothing tries again: `followups dead-letters redrive`")
+    assert of_failed.startswith(
+        "FailureQueue: 1 in all, 1 printed.  Nothing tries again: `followups dead-letters redrive`"
+    )
     assert (deployed.left(), deployed.hidden()) == (left, 0)
     calls = {"sqs.GetQueueAttributes", "sqs.ReceiveMessage", "sqs.ChangeMessageVisibility"}
     assert {*deployed.world.wire.names()} == calls | {"cloudformation.DescribeStacks"}
@@ -85,7 +89,7 @@ def test_more_letters_than_one_answer_holds(
     del deployed.world.wire.before["sqs.ReceiveMessage"]
     monkeypatch.setattr("followups.dead_letters._MOST_LISTED", 3)
     lines = followups("dead-letters", "list").lines
-    assert lines[3].startswith("FailureQueue: 3 of about 25.  Nothing tries again")
+    assert lines[3].startswith("FailureQueue: 25 in all, 3 printed.  Nothing tries again")
     assert (len(lines), deployed.hidden()) == (4, 0)
     followups("dead-letters", "redrive", "--yes")
     assert deployed.left() == {}
@@ -96,7 +100,7 @@ def test_more_letters_than_one_answer_holds(
 def test_terminal_gets_a_table_that_fits(deployed: Deployed, followups: Followups, width: int) -> None:
     """A table of the terminal's width has queue, ids and age of each letter; empty queues are named, too."""
     assert followups("dead-letters", "list").out == ""
-    assert followups.in_terminal("dead-letters", "list").out == "".join(f"{queue}: 0.\n" for queue in QUEUES)
+    assert followups.in_terminal("dead-letters", "list").out == "".join(f"{queue}: empty.\n" for queue in QUEUES)
     deployed.put(REFUSED, notify_letter(error=ASLEEP))
     deployed.world.wait(60)
     for command in ("list", "redrive --dry-run", "discard --dry-run"):

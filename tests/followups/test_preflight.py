@@ -237,7 +237,8 @@ def test_environment_is_read_as_sam_reads_it(tmp_path: Path, overrides: str) -> 
     place = 'region = "eu-west-1"\nstack_name = "s"\n[a.deploy.parameters]\nprofile = "shop"'
     config.write_text(f"version = 0.1\n[a.global.parameters]\n{place}\nparameter_overrides = {overrides}\n")
     given = {"Branch": "x", "ErrorMailTo": "a@b.c, d@e.f", "AlarmTopicArn": ""}
-    assert read_environment(config, "a") == ("s", given, {"region_name": "eu-west-1", "profile_name": "shop"})
+    expected = {"stack_name": "s", "region": "eu-west-1", "profile": "shop", "parameter_overrides": given}
+    assert read_environment(config, "a") == expected
 
 
 EMPTY = "version = 0.1\n[default.deploy]"

@@ -109,7 +109,7 @@ def test_documented_environment_would_deploy(tmp_path: Path) -> None:
     [block] = documents.blocks(ADOPTING, "toml")
     (tmp_path / "samconfig.toml").write_text(block)
     declared = source()["Parameters"]
-    for name, value in read_environment(tmp_path / "samconfig.toml", "prod").given.items():
+    for name, value in read_environment(tmp_path / "samconfig.toml", "prod")["parameter_overrides"].items():
         assert re.fullmatch(declared[name].get("AllowedPattern", ".*"), value), name
     [statement] = [found for found in map(json.loads, documents.blocks(ADOPTING, "json")) if "Resource" in found]
     assert statement["Action"] == "lambda:InvokeFunction"
