@@ -2,6 +2,7 @@
 
 import copy
 import io
+import itertools
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -83,6 +84,9 @@ def made(wire: RecordedCalls, monkeypatch: pytest.MonkeyPatch) -> Iterator["Worl
     monkeypatch.setattr(logger.registered_handler, "stream", printed)
     with moto(monkeypatch):
         world = World(wire, printed)
+        monkeypatch.setattr("moto.sqs.models.unix_time", world.monotonic)
+        ticks = itertools.count()  # a letter that is hidden until now can be received only after now
+        monkeypatch.setattr("moto.sqs.models.unix_time_millis", lambda: world.monotonic() * 1000 + next(ticks) / 1000)
         for module in (delayednotify, recheck):
             monkeypatch.setattr(module, "application", lambda: world.app)
         yield world

@@ -7,9 +7,9 @@ EventBridge Scheduler user guide ("Retrieve the dead-letter event").
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -22,22 +22,13 @@ from followups.stack import FAILURE, QUEUES, REFUSED, RETRY
 from local.emulator import ACCOUNT, REGION
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample
 from tests.support.aws import PARAMETERS as DEPLOYED_WITH
-from tests.support.recorded_calls import Answer, Call, backend, payload
+from tests.support.recorded_calls import Answer, Call, backend, by_http, payload
 from tests.support.template import outputs, source
 
 Letter = dict[str, Any]
 """What SQS takes beside the queue's URL."""
 STACK = "payment3-follow-up-dev"
 PROCESS = "payment3-process-paid-order-dev"
-# What CloudFormation says of a deployment, and the variable that the template makes of it.
-PARAMETERS = {
-    "RecheckDelays": "RECHECK_DELAYS",
-    "GiveUpAfterHours": "GIVE_UP_AFTER_HOURS",
-    "UnprovedGiveUpAfterHours": "UNPROVED_GIVE_UP_AFTER_HOURS",
-    "SettledOrderStatuses": "SETTLED_ORDER_STATUSES",
-    "KBankSecretId": "KBANK_SECRET_ID",
-}
-assert PARAMETERS.keys() <= source()["Parameters"].keys()
 
 
 def unstyled(text: str) -> str:
@@ -54,23 +45,20 @@ class Deployed:
     """A world with its stack; what operators do goes through `followups`."""
 
     world: World
-    urls: dict[str, str] = field(default_factory=dict)
-    sent: dict[str, str] = field(default_factory=dict)
+    urls: ClassVar = {queue: f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/stack-{queue}" for queue in QUEUES}
 
     def __post_init__(self) -> None:
         """Make the queues, and answer for CloudFormation and Lambda, which moto does not play without containers."""
         answers = self.world.wire.answers
         for queue in QUEUES:
             backend("sqs").create_queue(f"stack-{queue}", VisibilityTimeout=720)
-            self.urls[queue] = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/stack-{queue}"
         self.functions: dict[str, Callable[[Call], Answer]] = {
             arn("payment3-recheck-dev"): _recheck,
             PROCESS: answers["lambda.Invoke"],
         }
         answers["cloudformation.DescribeStacks"] = self._describe_stacks
         answers["lambda.Invoke"] = lambda call: self.functions[call.request["FunctionName"]](call)
-        answers["sqs.ReceiveMessage"] = self._receive_message
-        answers["sqs.SendMessage"] = lambda call: self._send_message(call.request)
+        answers["sqs.ReceiveMessage"] = self._receive
 
     def run(self, *arguments: str) -> int:
         """Run a command of the operators' and return its exit code; then RetryFunction takes what it can receive."""
@@ -114,30 +102,25 @@ class Deployed:
     # --- what is in the queues ---
 
     def put(self, queue: str, letter: Letter) -> None:
-        self._send_message({"QueueUrl": self.urls[queue]} | letter)
+        self._sqs("SendMessage", queue, **letter)
 
     def put_each_kind(self) -> None:
         """Refused as no notification, not saved for 72 hours, and not saved yet; the last one is hidden."""
         self.put(REFUSED, refused_letter("InvalidNotification", "body: expected a JSON object", {"body": "nonsense"}))
         self.put(FAILURE, notify_letter(notification(2), TimeoutError("the table is asleep")))
         self.put(RETRY, notify_letter(notification(3), TimeoutError("the table is asleep")))
-        self.world.client("sqs").receive_message(QueueUrl=self.urls[RETRY], WaitTimeSeconds=0)
+        self._sqs("ReceiveMessage", RETRY)
         self.world.wait(60)
 
     def retry(self) -> None:
         """The event source hands what it can receive to RetryFunction, as often as there is something."""
-        with self.world.wire.aside():
-            received = self._receive({"QueueUrl": self.urls[RETRY]})
-        for message in received:
-            attributes = message["Attributes"] | {"ApproximateReceiveCount": "1"}
-            record = {"messageId": message["MessageId"], "body": message["Body"], "attributes": attributes}
-            with self.world.wire:
-                failed = delayednotify.retry_handler({"Records": [record]}, None)["batchItemFailures"]
-            if not failed:
-                handle = message["ReceiptHandle"]
-                self.world.client("sqs").delete_message(QueueUrl=self.urls[RETRY], ReceiptHandle=handle)
-        if received:
-            self.retry()
+        while received := self._sqs("ReceiveMessage", RETRY, AttributeNames=["All"]).get("Messages"):
+            for message in received:
+                record = {name[0].lower() + name[1:]: value for name, value in message.items()}
+                with self.world.wire:
+                    failed = delayednotify.retry_handler({"Records": [record]}, None)["batchItemFailures"]
+                if not failed:
+                    self._sqs("DeleteMessage", RETRY, ReceiptHandle=message["ReceiptHandle"])
 
     def messages(self, queue: str) -> list[Any]:
         """What is in a queue, hidden or not, as moto keeps it."""
@@ -153,33 +136,23 @@ class Deployed:
 
     def show_again(self) -> None:
         """The time passes for which a letter is hidden."""
-        for queue in QUEUES:
-            for message in self.messages(queue):
-                message.visible_at = 0.0
+        self.world.wait(721)
 
-    def _send_message(self, request: dict[str, Any]) -> Answer:
-        with self.world.wire.aside():
-            answer: Answer = self.world.client("sqs").send_message(**request)
-        self.sent[answer["MessageId"]] = str(int(self.world.now.timestamp() * 1000))
-        return answer
+    def _sqs(self, operation: str, queue: str, **request: Any) -> Answer:
+        return by_http(self.world.client("sqs"), operation, {"QueueUrl": self.urls[queue]} | request)
 
-    def _receive_message(self, call: Call) -> Answer:
+    def _receive(self, call: Call) -> Answer:
         # A long poll, so that AWS asks all its servers; the tests' one server need not be waited for.
         assert call.request["WaitTimeSeconds"] > 0
-        with self.world.wire.aside():
-            return {"Messages": self._receive(call.request | {"WaitTimeSeconds": 0})}
-
-    def _receive(self, request: dict[str, Any]) -> list[Any]:
-        messages: list[Any] = self.world.client("sqs").receive_message(**request).get("Messages", [])
-        for message in messages:  # sent by the world's clock, not by moto's
-            message["Attributes"] = {"SentTimestamp": self.sent[message["MessageId"]]}
-        return messages
+        return by_http(self.world.client("sqs"), "ReceiveMessage", call.request | {"WaitTimeSeconds": 0})
 
     def _describe_stacks(self, call: Call) -> Answer:
         assert call.request in ({}, {"StackName": STACK})
         given = self.world.environment | self.world.changes
         made = [{"OutputKey": key, "OutputValue": value} for key, value in outputs(**DEPLOYED_WITH).items()]
-        parameters = [{"ParameterKey": key, "ParameterValue": given[name]} for key, name in PARAMETERS.items()]
+        # Each parameter that is a variable of the functions, too: KBankSecretId is KBANK_SECRET_ID.
+        names = {key: re.sub("(?<=[a-z])(?=[A-Z])", "_", key).upper() for key in source()["Parameters"]}
+        parameters = [{"ParameterKey": k, "ParameterValue": given[name]} for k, name in names.items() if name in given]
         return {"Stacks": [{"StackName": STACK, "Outputs": made, "Parameters": parameters}]}
 
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from typing import Literal
 
-import pytest
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
@@ -18,11 +17,10 @@ from followups.board import HOST, application, server
 from followups.stack import Stack
 from followups.watch import Poller
 from local.emulator import REGION, ROOT
-from tests.support.aws import made
+from tests.support.aws import worlds
 from tests.support.busy_stack import FAILED_ORDER, LATE_ORDER, make_busy
 from tests.support.deployed import Deployed
 from tests.support.programs import chromium
-from tests.support.recorded_calls import listening
 
 IMAGES = ROOT / "docs" / "images"
 # A picture's name, and the command in it.
@@ -52,7 +50,7 @@ _FONTS = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospac
 def main() -> None:
     logging.disable()  # the functions' own lines
     os.environ |= _TERMINAL | {"AWS_DEFAULT_REGION": REGION}
-    with pytest.MonkeyPatch.context() as patch, made(listening(patch), patch) as world:
+    with worlds() as world:
         world.empty()
         deployed = Deployed(world)
         deployed.put_each_kind()
