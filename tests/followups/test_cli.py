@@ -138,7 +138,7 @@ def test_wrong_environment_comes_with_advice(
 )
 def test_error_of_aws_comes_with_advice(deployed: Deployed, followups: Followups, code: str, advice: str) -> None:
     """What happened and what helps are one line each; a denied call comes with its permission."""
-    error = {"Code": code, "Message": "is not authorized to perform: dynamodb:Query\non"}
+    error: Any = {"Code": code, "Message": "is not authorized to perform: dynamodb:Query\non"}
 
     def fail(_call: Call) -> None:
         raise ClientError({"Error": error}, "Query")
@@ -175,11 +175,11 @@ def test_wrong_stack_is_an_error_with_its_advice(deployed: Deployed, followups: 
     todo = "name it (--stack), or set AWS_PROFILE and AWS_DEFAULT_REGION"
     for times, others in ((1, f"; there are {STACK}"), (2, "")):
         before["cloudformation.DescribeStacks"] = refuse("ValidationError", times)
-        said = followups("list", "--stack", "payment4", code=2).err
-        assert said == f"Error: no stack payment4 in {REGION}: {todo}{others}\n"
+        printed = followups("list", "--stack", "payment4", code=2).err
+        assert printed == f"Error: no stack payment4 in {REGION}: {todo}{others}\n"
     deployed.world.wire.answers["cloudformation.DescribeStacks"] = lambda _call: {"Stacks": [{}]}
-    said = followups("dead-letters", "redrive", "--yes", code=2).err
-    assert said == f"Error: stack {STACK} has no output RefusedQueue; name another (--stack), or deploy it anew\n"
+    printed = followups("dead-letters", "redrive", "--yes", code=2).err
+    assert printed == f"Error: stack {STACK} has no output RefusedQueue; name another (--stack), or deploy it anew\n"
 
 
 def test_what_an_output_cannot_show_is_replaced(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
