@@ -8,8 +8,8 @@ records of asynchronous invocations" and "Using Lambda with Amazon SQS"; the Eve
 "Execution role" and "Configuring a dead-letter queue".
 """
 
-import re
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from local.emulator import ACCOUNT, REGION
@@ -106,24 +106,14 @@ def trusted(statements: Iterable[Statement], service: str, context: dict[str, st
     return allowed(naming, Need("sts:AssumeRole", "", tuple(context.items())))
 
 
-def conditions(statement: Statement) -> list[tuple[str, str, str]]:
-    """A statement's conditions: operator, context key and the value that must match."""
-    return [(name, *test) for name, tests in statement.get("Condition", {}).items() for test in tests.items()]
-
-
-def like(pattern: str, text: str) -> bool:
-    """`*` is any number of characters and `?` exactly one; the brackets of fnmatch are themselves."""
-    wild = {"*": ".*", "?": "."}
-    return bool(re.fullmatch("".join(wild.get(c, re.escape(c)) for c in pattern), text))
-
-
 def _applies(statement: Statement, need: Need) -> bool:
     unknown = (set(statement) - _ELEMENTS) | (set(statement.get("Condition", {})) - {"StringEquals"})
     if unknown:
         raise NotImplementedError(f"{sorted(unknown)} in {statement}")
     found = {key.lower(): value for key, value in need.context}  # keys have no case
+    wanted = statement.get("Condition", {}).get("StringEquals", {})
     return (
-        like(statement["Action"].lower(), need.action.lower())
-        and like(statement["Resource"], need.resource)
-        and all(found.get(key.lower()) == value for _, key, value in conditions(statement))
+        fnmatchcase(need.action.lower(), statement["Action"].lower())
+        and fnmatchcase(need.resource, statement["Resource"].replace("[", "[[]"))  # IAM knows `*` and `?` only
+        and all(found.get(key.lower()) == value for key, value in wanted.items())
     )

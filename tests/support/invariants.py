@@ -20,7 +20,7 @@ def repair(model: Model) -> int:
     model.queues["RefusedQueue"], model.queues["FailureQueue"] = [], []
     for letter in letters:
         model.accept(DELAYED_NOTIFY, json.loads(letter.body)["requestPayload"], "redrive")
-    failed = [row for row in _rows(model) if row["state"] == "FAILED"]
+    failed = [row for row in model.world.rows("CREDIT_CARD_NOTIFY_TABLE") if row["state"] == "FAILED"]
     for row in failed:
         ids = {name: row[name] for name in ("chargeId", "notificationId", "orderId")}
         asked = {"version": 1, **ids, "pass": int(row["passesDone"]) + 1, "dueAt": format_utc(model.world.now)}
@@ -30,18 +30,13 @@ def repair(model: Model) -> int:
 
 def broken(model: Model) -> list[str]:
     """Say what should hold and does not; empty where all does."""
-    rows = _rows(model)
+    rows = model.world.rows("CREDIT_CARD_NOTIFY_TABLE")
     wrong = [words for row in rows for words in _broken_row(model, row)]
     wrong += [f"{function} raised {error}" for function, error in model.errors if error not in RAISED]
     wrong += _broken_queues(model, {row["notificationId"] for row in rows})
     swept = [line for _, function, line in model.world.lines if function == SWEEP and line["message"] == "swept"]
     silent = [line for line in swept if ("OldestOverdue" in line) == bool(line["ShardsUnread"])]
     return wrong + [f"a sweep reported {line}" for line in silent]
-
-
-def _rows(model: Model) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = model.world.rows("CREDIT_CARD_NOTIFY_TABLE")
-    return found
 
 
 def _broken_row(model: Model, row: dict[str, Any]) -> list[str]:

@@ -13,12 +13,7 @@ from local.emulator import ACCOUNT, REGION, ROOT
 from tests.support.without_coverage import without_coverage
 
 _NO_VALUE = object()
-PSEUDO: dict[str, Any] = {
-    "AWS::Partition": "aws",
-    "AWS::Region": REGION,
-    "AWS::AccountId": ACCOUNT,
-    "AWS::NoValue": _NO_VALUE,
-}
+_PSEUDO = {"Partition": "aws", "Region": REGION, "AccountId": ACCOUNT, "NoValue": _NO_VALUE}
 # What GetAtt X.Arn gives, by type; `{}` is the resource's name.
 _ARNS = {
     "AWS::CloudWatch::Alarm": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{{}}",
@@ -50,8 +45,7 @@ _NAMES = ("TableName", "FunctionName", "LogGroupName", "TopicName", "Name")
 class NoPolicies:
     """A loader without AWS's managed policies."""
 
-    def load(self) -> dict[str, str]:
-        return {}
+    load = dict[str, str]
 
 
 def source() -> dict[str, Any]:
@@ -98,7 +92,8 @@ def _transformed() -> dict[str, Any]:
 @cache
 class _Resolver:
     def __init__(self, **parameters: str) -> None:
-        self._template, self._values = _transformed(), dict(PSEUDO)
+        self._template: dict[str, Any] = _transformed()
+        self._values: dict[str, Any] = {f"AWS::{name}": value for name, value in _PSEUDO.items()}
         for name, about in self._template["Parameters"].items():
             given = parameters.get(name, str(about["Default"]))
             is_list = about["Type"] == "CommaDelimitedList"
