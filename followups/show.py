@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
@@ -180,17 +181,16 @@ def _errors(stack: Stack, one: Notification, now: datetime) -> Iterator[Event]:
         first, last, count = parse_utc(row["firstAt"]), parse_utc(row["lastAt"]), int(row["occurrences"])
         often = f"{count} times in {span(last - first)}, " if count > 1 else ""
         mailed = f"mailed {clock_time(parse_utc(row['mailedAt']), now)}" if "mailedAt" in row else "not mailed"
-        text = printable(f"{row['errorType']}: {row['message']}") + _answered(str(row.get("responseData") or "{}"))
+        text = printable(f"{row['errorType']}: {row['message']}") + _answered(str(row.get("responseData") or ""))
         level: Level = "bad" if kind.startswith("failed") else "warn"
         yield Event(last, "error", f"{text} ({often}{mailed})", level)
 
 
 def _answered(text: str) -> str:
     """What ProcessPaidOrder answered: of an error of Lambda's, type and message alone."""
-    try:
+    answer: object = text
+    with suppress(ValueError, RecursionError):
         answer = json.loads(text)
-    except (ValueError, RecursionError):
-        answer = text
     is_error = isinstance(answer, dict) and "errorMessage" in answer
     return f"; it answered {error_line(answer) if is_error else printable(text)}" if answer else ""
 

@@ -47,11 +47,9 @@ def application(poller: Poller) -> Flask:
     app, stack = Flask(__name__), poller.stack
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters |= {"visible": visible, "shortened": partial(shortened, width=_SHORT), "span": span}
-    shared = (clock_time, extent, group_command, grouped, matching, per_hour, status, when)
-    app.jinja_env.globals |= {function.__name__: function for function in shared} | {
-        "stack": stack,
-        "sections": SECTIONS,
-    }
+    functions = (clock_time, extent, group_command, grouped, matching, per_hour, status, when)
+    named = {function.__name__: function for function in functions}
+    app.jinja_env.globals.update(named, stack=stack, sections=SECTIONS)
     app.before_request(_refuse)
     app.after_request(_protected)
 
@@ -60,10 +58,9 @@ def application(poller: Poller) -> Flask:
         """Show the board, and beside it what is asked for."""
         (snapshot, problem), now = poller.poll(), poller.clock()
         asked = {name: value.strip() for name, value in request.args.items()}
+        about = {"snapshot": snapshot, "problem": problem, "asked": asked, "panel": _panel(stack, asked, now)}
         chosen = {name: asked[name] for name in ("text", "state") if asked.get(name)}
-        about = {"snapshot": snapshot, "problem": problem, "asked": asked, "chosen": chosen, "now": now}
-        page = render_template("board.html", panel=_panel(stack, asked, now), **about)
-        return page, 200 if snapshot else _UNAVAILABLE
+        return render_template("board.html", now=now, chosen=chosen, **about), 200 if snapshot else _UNAVAILABLE
 
     return app
 
