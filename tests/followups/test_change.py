@@ -106,8 +106,7 @@ def test_run_that_begins_meanwhile_is_not_overwritten(deployed: Deployed, follow
 
     def claim(_call: Call) -> None:
         deployed.world.wire.before.clear()
-        with deployed.world.wire.aside():
-            deployed.put_failed("1", body=NAME, attempts=9)
+        deployed.put_failed("1", body=NAME, attempts=9)
 
     deployed.world.wire.before["dynamodb.UpdateItem"] = claim
     assert "left: it moved on meanwhile; try again" in followups(*command.split(), code=1).out

@@ -1,4 +1,4 @@
-"""An account before a deployment: moto's, with what payment3 has around us; what moto lacks is answered here."""
+"""An account before a deployment: moto's, with what payment3 already has there; what moto lacks is answered here."""
 
 import json
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ PROCESS = "payment3-process-paid-order-test"
 
 @dataclass
 class Account:
-    """What a test holds in its hands; what preflight is to find is set here."""
+    """An account, and what preflight is to find in it."""
 
     wire: RecordedCalls
     folder: Path
@@ -38,7 +38,7 @@ class Account:
     stack: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        """Make the secret, and answer for what moto does not play."""
+        """Make the secret, and answer for what moto does not emulate."""
         self.client("secretsmanager").create_secret(Name="payment3/kbank", SecretString=json.dumps(SECRET))
         self.wire.answers |= {
             "lambda.GetFunctionConfiguration": self._function,

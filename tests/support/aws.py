@@ -54,7 +54,7 @@ HANDLERS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 class _Session:
-    """What the functions take for a session: each client is made once for all tests, since that takes long."""
+    """What the functions get as a session: each client is made once for all tests, because making one is slow."""
 
     _made: ClassVar[dict[tuple[str, Any], Any]] = {}
     asked: ClassVar[list[dict[str, str]]] = []
@@ -71,7 +71,7 @@ class _Session:
 
 @contextmanager
 def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let moto answer whatever boto3 asks; it need not patch the library `requests`, which takes it longest."""
+    """Let moto answer boto3. It does not patch the library `requests`, which would take most of its time."""
     monkeypatch.setattr(boto3, "Session", _Session)
     monkeypatch.setattr("moto.core.models.RESPONSES_METHODS", ())
     with mock_aws():
@@ -142,7 +142,7 @@ class World:
         return answers
 
     def _make_tables(self) -> None:
-        # The first world asks moto to, and the others copy: it takes moto longer than most tests take.
+        # moto makes them for the first world, and the others copy them: moto takes longer than most tests do.
         tables = backend("dynamodb").tables
         names = ("TableName", "BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
         for resource in self.resources.values() if not _TABLES else ():
@@ -153,7 +153,7 @@ class World:
         tables |= copy.deepcopy(_TABLES)
 
     def empty(self, **changes: str) -> None:
-        """Forget all that happened: a world for the next story, made sooner than a new one, with the same waits."""
+        """Forget all that happened, which is faster than a new world; the waits have the same jitter again."""
         for variable in ("CREDIT_CARD_NOTIFY_TABLE", "CALLBACK_ERROR_LOG_TABLE", "ORDER_TABLE"):
             self._kept(variable).items.clear()
         self.fire()
@@ -193,7 +193,7 @@ class World:
             return recheck.sweep_handler(event, None)
 
     def finished(self, count: int) -> None:
-        """Let so many notifications be done and over: one and the same to moto, under keys of their own."""
+        """Add so many notifications that are DONE: one item, under as many keys."""
         done = {"chargeId": "done", "notificationId": "done", "orderId": ORDER, "state": "DONE", "passesDone": 2}
         self.put("CREDIT_CARD_NOTIFY_TABLE", done)
         kept = self._kept("CREDIT_CARD_NOTIFY_TABLE").items
@@ -233,7 +233,7 @@ class World:
         return text
 
     def _waiting(self) -> dict[str, datetime | None]:
-        # Read where moto keeps it: it is asked for after each event.
+        # Read where moto keeps it, since it is needed after each event.
         rows = [item.attrs for item in self._kept("CREDIT_CARD_NOTIFY_TABLE").all_items()]
         return {
             row["notificationId"].value: parse_utc(row["sweepAt"].value) if "sweepAt" in row else None for row in rows
@@ -247,11 +247,11 @@ class World:
         return SESSION.client(service)
 
     def put(self, variable: str, item: dict[str, Any]) -> None:
-        """Write an item where moto keeps it: without a call, and much sooner."""
+        """Write an item where moto keeps it, without a call, which would take much longer."""
         self._kept(variable).put_item({name: TypeSerializer().serialize(value) for name, value in item.items()})
 
     def rows(self, variable: str) -> list[dict[str, Any]]:
-        """Everything in a table, read where moto keeps it: without a call, and much sooner."""
+        """Everything in a table, read where moto keeps it, without a call."""
         return [item.to_regular_json() for item in self._kept(variable).all_items()]
 
     def _kept(self, variable: str) -> Any:
@@ -293,7 +293,7 @@ class World:
         return self.wire.of("ses.SendEmail")
 
     def passes(self) -> list[dict[str, Any]]:
-        """What ProcessPaidOrder was invoked with, by whom it may have failed."""
+        """What ProcessPaidOrder was invoked with, whether or not the pass succeeded."""
         return [json.loads(request["Payload"]) for request in self.wire.of("lambda.Invoke")]
 
     def pay(self, **attributes: object) -> None:

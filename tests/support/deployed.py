@@ -48,7 +48,7 @@ class Deployed:
     urls: ClassVar = {queue: f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/stack-{queue}" for queue in QUEUES}
 
     def __post_init__(self) -> None:
-        """Make the queues, and answer for CloudFormation and Lambda, which moto does not play without containers."""
+        """Make the queues, and answer for CloudFormation and Lambda, which moto cannot emulate without containers."""
         answers = self.world.wire.answers
         for queue in QUEUES:
             backend("sqs").create_queue(f"stack-{queue}", VisibilityTimeout=720)
@@ -113,7 +113,7 @@ class Deployed:
         self.world.wait(60)
 
     def retry(self) -> None:
-        """The event source hands what it can receive to RetryFunction, as often as there is something."""
+        """Let the event source hand RetryFunction whatever it can receive, until nothing is left."""
         while received := self._sqs("ReceiveMessage", RETRY, AttributeNames=["All"]).get("Messages"):
             for message in received:
                 record = {name[0].lower() + name[1:]: value for name, value in message.items()}
@@ -142,7 +142,7 @@ class Deployed:
         return by_http(self.world.client("sqs"), operation, {"QueueUrl": self.urls[queue]} | request)
 
     def _receive(self, call: Call) -> Answer:
-        # A long poll, so that AWS asks all its servers; the tests' one server need not be waited for.
+        # It must be a long poll, so that AWS asks all its servers; moto would only make the test wait.
         assert call.request["WaitTimeSeconds"] > 0
         return by_http(self.world.client("sqs"), "ReceiveMessage", call.request | {"WaitTimeSeconds": 0})
 
@@ -157,7 +157,7 @@ class Deployed:
 
 
 def use_few_shards(patch: pytest.MonkeyPatch) -> None:
-    """Spread the indexes over four: a view asks for each shard of each part, and moto takes its time for each."""
+    """Spread the indexes over four shards: a view queries each shard of each part, and moto is slow."""
     for module in ("callback.record", "followups.tables"):
         patch.setattr(f"{module}.SWEEP_SHARDS", 4)
 

@@ -96,7 +96,7 @@ def service_model(service: str) -> Any:
 
 
 def parse_command(command: click.Command, words: Sequence[str], parent: click.Context | None = None) -> None:
-    """Parse what follows a program's name as click does, and begin nothing; raises click's `UsageError`."""
+    """Parse what follows a program's name as click does, without running it; raise click's `UsageError`."""
     context = command.make_context(command.name, list(words), parent=parent, obj=Operator())
     if isinstance(command, click.Group):
         _, found, rest = command.resolve_command(context, [*context.protected_args, *context.args])

@@ -356,7 +356,7 @@ class Model:
         self.metrics[metric, resource].append((self.world.now, until or self.world.now, 1))
 
     def step(self, until: datetime) -> bool:
-        """Let the next thing happen, if one does by then."""
+        """Let the next thing happen, if it is due by then."""
         sweep, happens = self._next_sweep(), self._heap[0][0] if self._heap else None
         when = min(filter(None, (happens, sweep)), default=None)
         if when is None or when > until:

@@ -86,7 +86,7 @@ class Ended:
 
 
 def outage(world: World, down: Mapping[str, str], length: timedelta, every: timedelta) -> Ended:
-    """Let what is down be down for so long, and everything come to rest."""
+    """Take down what `down` names for that long, then let everything come to rest."""
     world.empty()
     world.pay()
     world.pay(chargeId=BROWSER_RETURN)
@@ -131,7 +131,7 @@ def _closed() -> int:
 
 
 def rings(world: World, model: Model) -> Iterator[tuple[str, datetime]]:
-    """Name the template's alarms each time they rang, and the beginning of the period whose value did it."""
+    """Name each alarm of the template each time it rang, with the beginning of the period that made it ring."""
     values: Metrics = defaultdict(list, model.metrics)
     for when, _, line in world.lines:
         for directive in line.get("_aws", {}).get("CloudWatchMetrics", ()):

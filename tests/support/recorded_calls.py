@@ -6,9 +6,7 @@ moto answers. It accepts nonsense (a 65-character schedule name, a time in the p
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
@@ -32,12 +30,11 @@ from tests.support.expressions import condition, updated
 from tests.support.without_coverage import without_coverage
 
 Answer = dict[str, Any]
-_ASIDE: ContextVar[bool] = ContextVar("aside", default=False)
 _send: Any = BaseClient._make_api_call  # type: ignore[attr-defined]
 
 
 def backend(service: Any) -> Any:
-    """What moto has of a service, for the tests' own use: without a call, and much sooner."""
+    """What moto has of a service, without a call, which would take much longer."""
     return get_backend(service)[ACCOUNT][REGION]
 
 
@@ -49,10 +46,10 @@ def by_http(client: BaseClient, operation: str, request: dict[str, Any]) -> Answ
 
 
 def directly(client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
-    """Ask moto's DynamoDB without HTTP, where the tests would spend most of their time, and pass all else on.
+    """Ask moto's DynamoDB without HTTP, which would take most of the tests' time; send all else by HTTP.
 
-    boto3's resources, which name no attribute's alias, send what is not typed yet. A request passes as JSON, so that
-    moto shares no value with the functions.
+    boto3's resources, which use no aliases, send values without a type. A request passes as JSON, so that moto shares
+    no value with the functions.
     """
     if client.meta.service_model.service_name != "dynamodb" or "ExpressionAttributeNames" not in request:
         return by_http(client, operation, request)
@@ -72,7 +69,7 @@ def directly(client: BaseClient, operation: str, request: dict[str, Any]) -> Ans
 
 
 def _update(asked: dict[str, Any]) -> SimpleNamespace:
-    """Do as moto does, which takes longer for this than for all the rest, and compares no number with a text."""
+    """Do as moto does, which takes longer for this than for all the rest; a number never equals a text."""
     table: Any = backend("dynamodb").tables[asked["TableName"]]
     text, values = asked.get("ConditionExpression"), asked["ExpressionAttributeValues"]
     item = table.get_item(*(DynamoType(asked["Key"][name]) for name in table.table_key_attrs))
@@ -123,17 +120,8 @@ class RecordedCalls:
     def __exit__(self, *_: object) -> None:
         self.listening -= 1
 
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Look at moto in the middle of a call, unheard; another thread's calls are heard all the same."""
-        token = _ASIDE.set(True)
-        try:
-            yield
-        finally:
-            _ASIDE.reset(token)
-
     def send(self, client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
-        if not self.listening or _ASIDE.get():
+        if not self.listening:
             return by_http(client, operation, request)
         config: Any = client.meta.config  # read_timeout and retries are made at run time
         patience = config.read_timeout * (config.retries or {}).get("total_max_attempts", 5)
@@ -166,7 +154,7 @@ def listening(monkeypatch: pytest.MonkeyPatch) -> RecordedCalls:
 
 
 class _Validator(ParamValidator):
-    """Unlike botocore's own, it minds patterns, maxima and enumerations."""
+    """Unlike botocore's own, it checks patterns, maxima and enumerations."""
 
     VALIDATED_METADATA_ATTRS = ParamValidator.VALIDATED_METADATA_ATTRS | {"max", "pattern", "enum"}
 

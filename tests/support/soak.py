@@ -94,7 +94,7 @@ class Stories(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        """A sweep out of its turn."""
+        """A sweep runs out of turn."""
         self.model.sweep()
         self.model.run(self.world.now)
 
@@ -115,7 +115,7 @@ class Stories(RuleBasedStateMachine):
 
     @rule(how=st.sampled_from(["works", "works", "fails", "slow", "times out", "says no", "dies"]))
     def process_paid_order(self, how: str) -> None:
-        """The shop's own function has its days."""
+        """From now on the shop's function behaves in one of the ways it can."""
         self.paid = how
 
     @rule()
@@ -132,7 +132,7 @@ class Stories(RuleBasedStateMachine):
     # --- the end ---
 
     def teardown(self) -> None:
-        """The causes are gone, the world comes to rest, what failed is brought back: then nothing may be missing."""
+        """Remove the causes, let the world come to rest, bring back what failed: then nothing may be missing."""
         if not hasattr(self, "model"):
             return
         self.fault, self.paid, self.down = ("", 0), "works", {}
