@@ -1,10 +1,10 @@
 """Two processes at once: their AWS calls are tried in every order, and none breaks what must hold."""
 
 import json
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
+from threading import Semaphore, local
 from typing import Any
 
 import pytest
@@ -28,43 +28,45 @@ SHARED |= {"create the timer", "move back in line"}
 class Two:
     """Two processes that take turns, one AWS call at a time, in a given order."""
 
-    def __init__(self, world: World, turns: list[int]) -> None:
-        self.world, self.turns = world, turns
+    def __init__(self, world: World, stories: tuple[Story, Story]) -> None:
+        self.world, self.stories = world, stories
         self.paying, self.states = list[object](), list[tuple[int, int]]()
-        self._turn, self._ended, self._who = threading.Condition(), [False, False], threading.local()
+        self._turn, self._back = (Semaphore(0), Semaphore(0)), Semaphore(0)
+        self._who, self._ended = local(), set[int]()
         world.wire.around, world.wire.answers["lambda.Invoke"] = self._around, self._pay
 
-    def run(self, stories: tuple[Story, Story]) -> None:
-        """Run both to their end; the one that loses the race raises nothing."""
+    def run(self, turns: list[int]) -> None:
+        """Let each go on to its next call when it is its turn, and at last to its end; neither may raise."""
         with ThreadPoolExecutor(2) as threads:
-            list(threads.map(self._live, (0, 1), stories))
+            both = [threads.submit(self._live, number) for number in (0, 1)]
+            for number in [0, 1, *turns] + [0, 1] * len(turns):
+                if number not in self._ended:
+                    self._turn[number].release()
+                    self._back.acquire()
+        assert [ended.exception() for ended in both] == [None, None]
 
-    def _live(self, number: int, story: Story) -> None:
+    def _live(self, number: int) -> None:
         self._who.number = number
+        self._turn[number].acquire()
         try:
-            story(self.world)
+            self.stories[number](self.world)
         finally:
-            with self._turn:
-                self._ended[number] = True
-                self._turn.notify_all()
+            self._ended.add(number)
+            self._back.release()
+
+    def _await_turn(self) -> None:
+        self._back.release()
+        self._turn[self._who.number].acquire()
 
     def _around(self, call: Call, effect: Callable[[], Answer]) -> Answer:
         if purpose(call) not in SHARED:
             return effect()
-        with self._turn:
-            self._await_turn()
-            try:
-                return effect()
-            finally:
-                rows = self.world.rows("CREDIT_CARD_NOTIFY_TABLE")
-                self.states += [(int(row["passesDone"]), int(row["attempts"])) for row in rows]
-                self._turn.notify_all()
-
-    def _await_turn(self) -> None:
-        me: int = self._who.number
-        mine = self._turn.wait_for(lambda: self._ended[1 - me] or self.turns[:1] in ([], [me]), timeout=20)
-        assert mine, "the two wait for each other"
-        self.turns[:1] = []
+        self._await_turn()
+        try:
+            return effect()
+        finally:
+            rows = self.world.rows("CREDIT_CARD_NOTIFY_TABLE")
+            self.states += [(int(row["passesDone"]), int(row["attempts"])) for row in rows]
 
     def _pay(self, call: Call) -> Answer:
         if call.request.get("InvocationType") == "Event":
@@ -74,7 +76,6 @@ class Two:
         assert row["leaseUntil"] > format_utc(self.world.now), "a pass without a live claim"
         assert row["claimId"] not in self.paying, "two passes under one claim"
         self.paying.append(row["claimId"])
-        self._turn.notify_all()
         self._await_turn()
         assert self.world.record()["claimId"] == row["claimId"], "another claimed the pass while this one ran"
         return payload({"paid": True})
@@ -129,8 +130,8 @@ def test_two_at_once_run_the_pass_once_in_any_order(world: World, race: str) -> 
             # The keys are read before: in Lambda, two deliveries at once share no memory.
             world.app.processor.secret.verify(parse_notification(sample("authorized")))
         prepare(world)
-        two = Two(world, turns)
-        two.run(stories)
+        two = Two(world, stories)
+        two.run(turns)
         assert [done["number"] for done in world.record()["passes"]] == list(range(1, passes + 1))
         assert (len(two.paying), world.record()["passesDone"], len(world.schedules())) == (1, passes, timers)
         assert two.states == sorted(two.states), "a later state was overwritten"

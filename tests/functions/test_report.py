@@ -14,7 +14,7 @@ from callback.table import format_utc
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample
 from tests.support.call_purposes import purpose
 from tests.support.mails import as_text, failed
-from tests.support.recorded_calls import Call, client_error, payload, refuse
+from tests.support.recorded_calls import Call, client_error, payload
 from tests.support.steps import HOUR, down, ends_mailed, event, fail_pass_1, fails, hangs, signed, throttle
 
 CARD = "4111111111111111"
@@ -64,24 +64,17 @@ def test_each_end_is_a_row_and_a_mail(world: World) -> None:
     assert (len(world.mails()), ends_mailed(world)) == (3, 2)
 
 
-def test_refused_event_cannot_take_the_place_of_a_failed_ones_row(world: World) -> None:
-    """Neither under the same id nor under one that looks like a row's key: FAILED has its row and its mail."""
+def test_each_event_has_its_own_row(world: World) -> None:
+    """No id, however it looks, gives a refused event the row of a failed one; without an id its content tells it."""
     forged = [NOTIFICATION, f"{NOTIFICATION}\nFAILED 1", f"{NOTIFICATION} failed 1", f'["{NOTIFICATION}", "failed", 1]']
-    for request_id in forged:
-        fails(InvalidNotification, world.deliver, event("hello", request_id))
-        world.wait(HOUR)
-    failed(world)
-    assert (len(world.errors()), ends_mailed(world)) == (len(forged) + 2, 1)
-    assert as_text(world).endswith("Seen: once, at 2026-11-25 13:30:17 UTC\n")
-
-
-def test_event_without_an_id_is_known_by_its_content(world: World) -> None:
-    """Its retries count up one row; another event has another row."""
-    for anything in ([1], [1], "text"):
+    for anything in (*(event("hello", request_id) for request_id in forged), [1], [1], "text"):
         fails(InvalidNotification, world.deliver, anything)
-    assert sorted(row["occurrences"] for row in world.errors()) == [1, 2]
-    assert not any("orderId" in row or "notificationId" in row for row in world.errors())
-    assert len(world.mails()) == 2
+        world.wait(HOUR)
+    assert sorted(row["occurrences"] for row in world.errors()) == [1] * 5 + [2]
+    assert not any("orderId" in row for row in world.errors())
+    failed(world)
+    assert (len(world.errors()), len(world.mails()), ends_mailed(world)) == (8, 8, 1)
+    assert as_text(world).endswith("Seen: once, at 2026-11-25 16:30:17 UTC\n")
 
 
 def test_secret_in_an_error_of_any_length_is_masked_wherever_it_goes(world: World) -> None:
@@ -182,14 +175,3 @@ def test_failed_is_mailed_even_while_the_error_log_is_down(world: World, sent: s
     [record] = world.rows("CREDIT_CARD_NOTIFY_TABLE")
     fails(GaveUp, world.recheck, 1, **{name: record[name] for name in ("chargeId", "notificationId", "orderId")})
     assert ends_mailed(world) == mails
-
-
-def test_contradiction_names_the_order_that_was_processed(world: World) -> None:
-    """Also where the payment record could be read only at a repeat, and names another order than was saved."""
-    world.pay(orderId="ORDER-OTHER")
-    throttle(world)
-    world.wire.before["dynamodb.GetItem"] = refuse("InternalServerError")
-    fails(PassFailed, world.deliver)
-    world.deliver()
-    [contradicted] = [row for row in world.errors() if row["errorType"] == "OrderContradicted"]
-    assert contradicted["orderId"] == world.record()["orderId"] == ORDER

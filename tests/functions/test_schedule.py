@@ -40,7 +40,7 @@ def test_each_pass_has_one_name_that_scheduler_takes() -> None:
 
 
 def test_request_is_the_templates_own(world: World) -> None:
-    """It names what the template makes, and deletes itself; its input is what docs/contracts.md documents."""
+    """It names what the template makes, and deletes itself; events/recheck.json is such an input."""
     world.deliver()
     request, target = timer(world), timer(world)["Target"]
     assert request["GroupName"] == world.resources["ScheduleGroup"]["Properties"]["Name"] == "payment3-recheck-dev"
@@ -53,6 +53,10 @@ def test_request_is_the_templates_own(world: World) -> None:
     ids = {"version": 1, "chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER}
     due = {"pass": 2, "dueAt": world.record()["nextPassDue"]}
     assert json.loads(target["Input"]) == ids | due | CONTEXT
+    sent = sample("recheck")
+    assert sent["scheduleArn"].endswith("/" + request["Name"])
+    world.wait(61)
+    assert world.recheck(**sent) == {"state": "DONE", "passesDone": 2}
 
 
 @pytest.mark.parametrize("keyword", [*CONTEXT.values(), "<aws.scheduler.anything>", "a <b> & c"])
@@ -87,15 +91,6 @@ def test_timer_is_never_early_nor_in_the_past(world: World, microsecond: int) ->
     world.now = due - timedelta(microseconds=1)
     world.recheck()
     assert timedelta(seconds=2) <= fires_at(world) - world.now < timedelta(seconds=3)
-
-
-def test_recheck_sample_is_what_scheduler_would_send(world: World) -> None:
-    """events/recheck.json runs pass 2 of events/authorized.json, and names its schedule."""
-    sent = sample("recheck")
-    world.deliver()
-    assert sent["scheduleArn"].endswith("/" + world.schedules()[0])
-    world.wait(61)
-    assert world.recheck(**sent) == {"state": "DONE", "passesDone": 2}
 
 
 ID = "one line of 1 to 2048 bytes, and no card number"

@@ -1,7 +1,6 @@
 """Waiting: when a failed pass is due again, and what happens once it has failed for too long."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -9,8 +8,7 @@ from callback.errors import GaveUp, PassFailed
 from callback.record import wait_after_failure
 from callback.table import format_utc, parse_utc
 from tests.support.aws import World, sample
-from tests.support.lambda_model import Died
-from tests.support.steps import ENDED, HOUR, WAITING, dies, ends_mailed, fail_pass_1, fails, hangs, once, only, throttle
+from tests.support.steps import ENDED, HOUR, WAITING, ends_mailed, fail_pass_1, fails, hangs, once, only, throttle
 
 
 @pytest.fixture
@@ -86,19 +84,19 @@ def test_unproved_notification_is_given_up_sooner(
     assert (world.record()["failedShard"] < 12) is proved
 
 
-@pytest.mark.parametrize("hook", [dies, hangs])
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_end_is_reported_once_even_if_its_write_fails(failing: World, when: str, hook: Any) -> None:
-    """It is reported before it is written: no end is silent, and none is mailed twice."""
-    failing.wait(72 * HOUR)
-    hooks = getattr(failing.wire, when)
-    hooks["dynamodb.UpdateItem"] = only("end in FAILED", hook)
-    fails(Died if hook is dies else GaveUp, failing.recheck, 1)
-    assert hook is dies or failing.log()[-1]["RecordFailed"] == 1
-    del hooks["dynamodb.UpdateItem"]
-    failing.wait(91)
-    if when == "before":
-        fails(GaveUp, failing.recheck, 1)
-    assert failing.record()["state"] == "FAILED"
-    assert [row["errorType"] for row in failing.errors()] == ["PassFailed", "GaveUp"]
-    assert ends_mailed(failing) == 1
+CASES = [(60, "record the failed pass", PassFailed), (72 * HOUR, "end in FAILED", GaveUp)]
+
+
+@pytest.mark.parametrize(("seconds", "wanted", "error"), CASES)
+def test_failure_that_cannot_be_recorded_is_raised_all_the_same(
+    failing: World, seconds: float, wanted: str, error: type[Exception]
+) -> None:
+    """The failed write is counted, the pass is tried again after its claim, and its end is mailed once."""
+    failing.wait(seconds)
+    failing.wire.before["dynamodb.UpdateItem"] = only(wanted, hangs)
+    fails(error, failing.recheck, 1)
+    assert failing.log()[-1]["RecordFailed"] == 1
+    del failing.wire.before["dynamodb.UpdateItem"]
+    failing.wait(90)
+    fails(error, failing.recheck, 1)
+    assert (failing.record()["attempts"], ends_mailed(failing)) == (3, int(error is GaveUp))
