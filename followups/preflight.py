@@ -8,16 +8,20 @@ from typing import Any, Literal
 
 import click
 from botocore import xform_name
-from samcli.cli.types import CfnParameterOverridesType
-from samcli.commands._utils.template import get_template_data
-from samcli.lib.config.exceptions import SamConfigVersionException
-from samcli.lib.config.samconfig import SamConfig, SamConfigFileReadException
 
 from callback.checksum import merchant_keys
 from callback.table import AWS_ERRORS
 from followups.cli import Operator, manual
 from followups.output import STYLES, Column, Row, printable
 from followups.stack import Stack, StackError
+
+try:
+    from samcli.cli.types import CfnParameterOverridesType
+    from samcli.commands._utils.template import get_template_data
+    from samcli.lib.config.exceptions import SamConfigVersionException
+    from samcli.lib.config.samconfig import SamConfig, SamConfigFileReadException
+except ImportError as error:  # operators who deploy nothing need not have it
+    raise click.ClickException("preflight needs the SAM CLI beside it: pip install aws-sam-cli") from error
 
 Item = Mapping[str, Any]
 Found = tuple[Literal["ok", "warn", "stop"], str]

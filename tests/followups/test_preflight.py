@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -282,3 +283,11 @@ def test_place_is_the_one_that_sam_would_deploy_to(
     monkeypatch.setattr("followups.preflight._findings", lambda stack, *_: iter([stack.client("sts")][:0]))
     assert main(["preflight", *(word for pair in options.items() for word in pair)]) == 0
     assert _Session.asked == [{"region_name": options.get("--region", "eu-west-1")}]
+
+
+def test_missing_sam_cli_is_named(monkeypatch: pytest.MonkeyPatch, capsys: Print) -> None:
+    """An operator's installation may be without the SAM CLI: exit 2, and what to install."""
+    monkeypatch.setitem(sys.modules, "samcli.cli.types", None)
+    monkeypatch.delitem(sys.modules, "followups.preflight")
+    assert main(["preflight"]) == 2
+    assert capsys.readouterr().err.endswith("pip install aws-sam-cli\n")
