@@ -3,8 +3,7 @@
 from collections.abc import Callable
 
 from tests.support.aws import worlds
-from tests.support.failure_table import FILE, written
-from tests.support.fault_scenarios import cells
+from tests.support.failure_table import FILE, cells, written
 from tests.support.lambda_model import FAULTS
 
 # Every AWS call. One more in the code fails the first test here, until it is listed and its rows are written.

@@ -7,7 +7,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from tests.support.aws import worlds
-from tests.support.fault_scenarios import SCENARIOS, Story
+from tests.support.failure_table import SCENARIOS, Story
 from tests.support.recorded_calls import Answer, backend, by_http, directly
 
 _UNREAD = {"ResponseMetadata", "ConsumedCapacity", "message"}

@@ -10,7 +10,7 @@ import pytest
 from callback.log import NAMESPACE
 from tests.functions.test_strangers import ALL, MINUTE, play, posts
 from tests.support.aws import World, worlds
-from tests.support.fault_scenarios import SCENARIOS, Story
+from tests.support.failure_table import SCENARIOS, Story
 from tests.support.outages import outage
 from tests.template.test_template import ALARMS, FUNCTIONS, QUEUES, of_type, properties
 

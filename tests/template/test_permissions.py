@@ -11,7 +11,7 @@ from local.emulator import ACCOUNT, REGION
 from tests.functions.test_fault_scenarios import SITES
 from tests.support import iam
 from tests.support.aws import PARAMETERS, worlds
-from tests.support.fault_scenarios import SCENARIOS, Point, Scenario, Story
+from tests.support.failure_table import SCENARIOS, Point, Scenario, Story
 from tests.support.lambda_model import read_rules
 from tests.support.recorded_calls import Call
 from tests.support.template import arn
