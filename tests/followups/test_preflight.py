@@ -252,7 +252,6 @@ EMPTY = "version = 0.1\n[default.deploy]"
         (["["], "", "samconfig.toml cannot be read"),
         (["version = 0.1\n[prod.deploy]"], "", "has no environment default; it has prod"),
         ([EMPTY], "", "gives default no stack_name: name the stack"),
-        ([EMPTY], "--stack s --parameter Branch", "Branch is not a valid format"),
         ([EMPTY], "--stack s", "Template file not found at template.yaml"),
         ([EMPTY, "5"], "--stack s", "template.yaml is no template"),
     ],
