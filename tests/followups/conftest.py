@@ -11,8 +11,7 @@ import pytest
 
 from followups.stack import Stack
 from followups.watch import Poller
-from tests.support.busy_stack import make_busy
-from tests.support.deployed import PROCESS, Deployed, unstyled
+from tests.support.deployed import PROCESS, Deployed, make_busy, unstyled
 from tests.support.recorded_calls import payload
 
 

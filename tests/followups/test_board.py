@@ -11,8 +11,7 @@ from werkzeug.test import Client
 from followups.board import HEADERS, HOST, application
 from followups.watch import Poller
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
-from tests.support.busy_stack import FAILED_ORDER, LATE_ORDER, make_busy
-from tests.support.deployed import Deployed
+from tests.support.deployed import FAILED_ORDER, LATE_ORDER, Deployed, make_busy
 from tests.support.recorded_calls import refuse
 
 

@@ -15,8 +15,7 @@ from followups.board import HOST, application, server
 from followups.stack import Stack
 from followups.watch import Poller
 from tests.support.aws import World, made
-from tests.support.busy_stack import FAILED_ORDER, LATE_ORDER, OLD_ORDER, make_busy
-from tests.support.deployed import Deployed, use_few_shards
+from tests.support.deployed import FAILED_ORDER, LATE_ORDER, OLD_ORDER, Deployed, make_busy, use_few_shards
 from tests.support.programs import chromium
 from tests.support.recorded_calls import listening, refuse
 

@@ -17,8 +17,7 @@ from followups.stack import FAILURE, Stack
 from followups.watch import Poller, Snapshot, WatchView
 from tests.followups.conftest import Followups
 from tests.support.aws import START
-from tests.support.busy_stack import LATE_ORDER
-from tests.support.deployed import Deployed, notify_letter, unstyled
+from tests.support.deployed import LATE_ORDER, Deployed, notify_letter, unstyled
 from tests.support.recorded_calls import Answer, Call, refuse
 
 

@@ -18,8 +18,7 @@ from followups.stack import Stack
 from followups.watch import Poller
 from local.emulator import REGION, ROOT
 from tests.support.aws import worlds
-from tests.support.busy_stack import FAILED_ORDER, LATE_ORDER, make_busy
-from tests.support.deployed import Deployed
+from tests.support.deployed import FAILED_ORDER, LATE_ORDER, Deployed, make_busy
 from tests.support.programs import chromium
 
 IMAGES = ROOT / "docs" / "images"

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -49,10 +50,7 @@ def signed(**changes: object) -> dict[str, Any]:
 
 def nested(depth: int) -> list[Any]:
     """Lists in lists, deeper than most code recurses."""
-    value: list[Any] = []
-    for _ in range(depth):
-        value = [value]
-    return value
+    return reduce(lambda inner, _: [inner], range(depth), list[Any]())
 
 
 # --- what goes wrong ---
