@@ -10,17 +10,12 @@ import pytest
 from followups.cli import main
 from local.emulator import ROOT
 from local.stack import SECRET
-from tests.support.aws import World
+from tests.support.aws import PARAMETERS, World
 from tests.support.recorded_calls import Answer, Call, RecordedCalls, client_error
 from tests.support.template import source
 
 STACK = "payment3-follow-up-test"
-GIVEN = {
-    "Branch": "test",
-    "RedirectUrlTemplate": "https://shop.local.example/orders/{orderId}",
-    "ErrorMailFrom": "payment3@local.example",
-    "ErrorMailTo": "on-call@local.example",
-}
+GIVEN = PARAMETERS | {"Branch": "test"}
 PROCESS = "payment3-process-paid-order-test"
 
 

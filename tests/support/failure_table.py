@@ -203,8 +203,7 @@ def cells(world: World) -> Iterator[Cell]:
         for crossing in CROSSINGS[:1] if scenario.again else some:
             story = Story(world, scenario, crossing).play()
             # What an earlier scenario went through is not played again.
-            new = [point for point in story.points if point[0] == scenario.again or point[:2] not in known]
-            new = [point for point in new if point not in story.alike]
+            new = [p for p in story.points if p not in story.alike and (p[0] == scenario.again or p[:2] not in known)]
             fresh |= {point[:2] for point in new}
             for point, fault in itertools.product(new, FAULTS):
                 yield Story(world, scenario, crossing).cell(point, fault)

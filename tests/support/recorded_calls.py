@@ -110,7 +110,6 @@ class RecordedCalls:
     after: dict[str, Callable[[Call], None]] = field(default_factory=dict)
     answers: dict[str, Callable[[Call], Answer]] = field(default_factory=dict)
     around: Callable[[Call, Callable[[], Answer]], Answer] | None = None
-    moto: Callable[[BaseClient, str, dict[str, Any]], Answer] = directly
     listening: int = 0
 
     def __enter__(self) -> Self:
@@ -133,7 +132,7 @@ class RecordedCalls:
         def effect() -> Answer:
             self.before.get(call.name, _nothing)(call)
             known = self.answers.get(call.name)
-            answer = known(call) if known else self.moto(client, operation, request)
+            answer = known(call) if known else directly(client, operation, request)
             self.after.get(call.name, _nothing)(call)
             return answer
 

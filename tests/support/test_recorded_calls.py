@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
@@ -13,7 +14,7 @@ from tests.support.recorded_calls import Answer, backend, by_http, directly
 _UNREAD = {"ResponseMetadata", "ConsumedCapacity", "message"}
 
 
-def test_calls_of_the_stories_are_answered_alike() -> None:
+def test_calls_of_the_stories_are_answered_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the functions ask, by HTTP and, with what that changed undone, directly: answers and tables match."""
     kinds: set[tuple[str, str]] = set()
 
@@ -38,8 +39,8 @@ def test_calls_of_the_stories_are_answered_alike() -> None:
             raise refused
         return answer
 
+    monkeypatch.setattr("tests.support.recorded_calls.directly", ask_both)
     with worlds() as world:
-        world.wire.moto = ask_both
         for name in ("as it should", "it cannot be saved at first", "the order's status is asked for", "it is refused"):
             Story(world, SCENARIOS[name], (True, "twice")).play()
         lost = Story(world, SCENARIOS["as it should"], (True, "twice")).play().points[4]
