@@ -19,7 +19,7 @@ from local.run import SWEEP_EVERY, play, send_and_wait
 from local.samples import EVENTS, EventError, read_sample, samples
 from local.stack import FUNCTIONS, KEPT, Options, end_kept, kept, must_be_kept, running
 
-# The exit code is theirs even where Python drops the exception, as in a finaliser.
+# The signals that came: they decide the exit code even where Python drops the exception, as in a finaliser.
 _signals: list[int] = []
 _ERRORS = (EventError, StackError, OSError, ClientError, BotoCoreError)
 _NEXT = """

@@ -28,7 +28,7 @@ from local.stack import BUILD, FUNCTIONS, Stack
 from tests.support.template import source
 
 QUIET = Console(quiet=True)
-OURS = f"{engine.AWS}:3.12-{ARCHITECTURE}"
+OFFICIAL = f"{engine.AWS}:3.12-{ARCHITECTURE}"
 DIGEST = f"{engine.AWS}@sha256:"
 [TITLE] = re.findall(r'image\.title="([^"]+)"', (engine.PARTS / "Dockerfile").read_text())
 
@@ -43,8 +43,8 @@ def an_engine(there: Collection[str] = (), about: Any = None, **client: object) 
 # --- which engine ---
 
 
-def test_engine_is_looked_for_as_docker_s_client_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its variables count, those for TLS too. Where no engine answers, the error says what to install."""
+def test_engine_is_found_as_docker_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker's variables count, those for TLS too. Where no engine answers, the error says what to install."""
     monkeypatch.setenv("DOCKER_HOST", "tcp://engine.example:2376")
     monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
     monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))  # where there is none
@@ -86,11 +86,11 @@ def test_engine_that_fails_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("there", "pulled", "named", "chosen"),
     [
-        ({OURS, STAND_IN}, False, None, OURS),
-        ({STAND_IN}, True, None, OURS),
+        ({OFFICIAL, STAND_IN}, False, None, OFFICIAL),
+        ({STAND_IN}, True, None, OFFICIAL),
         ({STAND_IN}, False, None, STAND_IN),
         ((), False, None, "built"),
-        ({OURS}, False, "my/own:1", "my/own:1"),
+        ({OFFICIAL}, False, "my/own:1", "my/own:1"),
     ],
 )
 def test_image_is_aws_s_own_where_it_can_be_had(
@@ -110,8 +110,8 @@ def test_image_is_aws_s_own_where_it_can_be_had(
 @pytest.mark.parametrize(
     ("base", "about", "is_stand_in", "pin"),
     [
-        (OURS, {"RepoDigests": [f"{DIGEST}1a2b"]}, False, f"{DIGEST}1a2b"),
-        (OURS, {"Config": {"Labels": {"org.opencontainers.image.title": TITLE}}}, True, f"{DIGEST}..."),
+        (OFFICIAL, {"RepoDigests": [f"{DIGEST}1a2b"]}, False, f"{DIGEST}1a2b"),
+        (OFFICIAL, {"Config": {"Labels": {"org.opencontainers.image.title": TITLE}}}, True, f"{DIGEST}..."),
         (f"{DIGEST}1a2b", {}, False, None),
     ],
 )

@@ -62,7 +62,7 @@ class Flow:
     began: datetime
 
     def invoke(self, function: str, event: str) -> Any:
-        """What a function answers to an event of events/, in a container of its own."""
+        """Run a function in a container of its own with an event of events/, and return its answer."""
         command = ("invoke", function, "--event", str(EVENTS / f"{event}.json"))
         with self.sam.started(*command, stdout=subprocess.PIPE) as process:
             printed, log = process.communicate(timeout=LIMIT)
@@ -70,7 +70,7 @@ class Flow:
         return json.loads(printed.splitlines()[-1])
 
     def wait_until(self, holds: Callable[[], bool], seconds: int) -> None:
-        """Watch until something holds, or for so long."""
+        """Watch until something holds, for so many seconds at most."""
         deadline = time.monotonic() + seconds
         self.watcher.look()
         while not holds() and time.monotonic() < deadline:
@@ -129,7 +129,7 @@ def container_proxy(sam: SamLocal) -> Iterator[str]:
 
 
 def _wait_until_listening(port: int, process: "subprocess.Popen[str]") -> None:
-    while process.poll() is None:  # pytest's caller has the patience, not this test
+    while process.poll() is None:  # whoever calls pytest sets the time limit
         with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
             return
     pytest.fail(f"sam local start-lambda did not start: {LOG.read_text()[-2000:]}")
@@ -179,7 +179,7 @@ def test_timers_start_containers_to_the_end(flow: Flow) -> None:
 
 
 def test_what_comes_twice_runs_nothing(flow: Flow) -> None:
-    """A timer of what is done, and a message of the retry queue about what is saved."""
+    """The timer of a record that is done, and a message in the retry queue about one that is saved."""
     assert flow.invoke("RecheckFunction", "recheck") == {"state": "DONE", "passesDone": 2}
     assert flow.invoke("RetryFunction", "retry") == {"batchItemFailures": []}
 
@@ -204,7 +204,7 @@ def _first_word(port: int) -> str:
 
 
 def test_everything_ran_in_containers(flow: Flow) -> None:
-    """As the engine counted: a DelayedNotify and a Recheck each, two timers of one's own, the sweep, the message."""
+    """The engine counted a DelayedNotify and a Recheck for each, and what was sent by hand: timers, sweep, message."""
     filters = {"type": "container", "event": "start", "label": LABEL}
     started = flow.sam.engine.client.events(since=flow.began, until=datetime.now(UTC), filters=filters, decode=True)
     counted = Counter(event["Actor"]["Attributes"]["sam.cli.function.name"] for event in started)
@@ -215,7 +215,7 @@ def test_everything_ran_in_containers(flow: Flow) -> None:
 
 @pytest.mark.skipif(not AS_IMAGE, reason="only with IMAGE=1")
 def test_image_can_be_read_by_a_user_without_rights(flow: Flow) -> None:
-    """As Lambda runs it, on a file system that cannot be written to: all compiled, and of no tool but the base's."""
+    """As in Lambda, on a read-only file system: everything is compiled, in one layer on top of the base image."""
     client = flow.sam.engine.client
     limits: Any = {"user": "65534:65534", "read_only": True, "network_mode": "none", "remove": True}
     assert client.containers.run(IMAGE, entrypoint=["python3.12", "-c", LOOK], **limits).split() == [b"0", b"0"]

@@ -96,7 +96,7 @@ def test_picture_shows_what_waits_and_until_when() -> None:
 
 @pytest.mark.parametrize("text", ["{}", "no json", b"\xff\xfe\x00", None, '"text"', "[" * 200_000, bytes(range(256))])
 def test_bad_event_is_named(tmp_path: Path, text: str | bytes | None) -> None:
-    """One's own event is checked before anything is started, and the error names the file."""
+    """An event of the user's own is checked before anything starts, and the error names its file."""
     file = tmp_path / "event.json"
     if text is not None:
         file.write_bytes(text.encode() if isinstance(text, str) else text)
@@ -116,8 +116,8 @@ def test_terminal_without_utf_8_gets_the_error_in_one_line(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_bare_json_of_the_bank_is_an_event(tmp_path: Path, encoding: str) -> None:
-    """What the bank's documents show, without a gateway around it, in whatever encoding an editor saved it."""
+def test_bare_charge_is_an_event(tmp_path: Path, encoding: str) -> None:
+    """The bank's documents show one without a gateway around it, and an editor may have saved it in any encoding."""
     file = tmp_path / "charge.json"
     file.write_text(SAMPLE.event["body"], encoding=encoding)
     assert read_sample(file).notification.charge_id == SAMPLE.notification.charge_id
@@ -185,10 +185,10 @@ def up(state: Path) -> Iterator[Stack]:
 
 
 HOSTS = ("localhost:4566", "HOST.docker.internal:4566", "host.containers.internal")
-OF_A_TOOL: list[dict[str, str]] = [{}, *({"Host": host} for host in HOSTS)]
+TOOL_HEADERS: list[dict[str, str]] = [{}, *({"Host": host} for host in HOSTS)]
 # A page may open a web socket to any address, too, and says where it comes from.
 SOCKET = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-OF_A_PAGE = [
+PAGE_HEADERS = [
     *({"Host": host} for host in ("shop.example", "127.0.0.1.shop.example:4566", "localhost.shop.example", "")),
     *({"Origin": origin} for origin in ("http://127.0.0.1", "null")),
     *({"origin": "https://shop.example"}, {"Sec-Fetch-Mode": "no-cors"}, {"Referer": "https://shop.example/"}),
@@ -197,16 +197,16 @@ OF_A_PAGE = [
 ]
 
 
-@pytest.mark.parametrize("headers", [*OF_A_TOOL, *OF_A_PAGE], ids=str)
+@pytest.mark.parametrize("headers", [*TOOL_HEADERS, *PAGE_HEADERS], ids=str)
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_emulator_answers_no_web_page(up: Stack, method: str, headers: dict[str, str]) -> None:
     """Any page that is open in the developer's browser could make and run a function there; a container still can."""
     path = "/_ministack/health" if method == "GET" else "/?Action=ListTopics"
     answer = urllib3.request(method, f"{up.emulator.url}{path}", headers=headers)
-    assert (answer.status == 403) == (headers in OF_A_PAGE)
+    assert (answer.status == 403) == (headers in PAGE_HEADERS)
 
 
-def test_shell_is_led_to_what_is_up(state: Path, up: Stack) -> None:
+def test_env_points_a_shell_at_what_is_up(state: Path, up: Stack) -> None:
     """`eval "$(make -s env)"`: an AWS tool then asks the local stack, by no proxy and for no profile."""
     script = 'eval "$("$0" -m local env)" && echo "$AWS_ENDPOINT_URL" "${AWS_PROFILE-none}" "$NO_PROXY"'
     environment = ENVIRONMENT | {"LOCAL_STATE": str(state)}

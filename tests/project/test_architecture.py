@@ -64,7 +64,7 @@ def _file(code: CodeType) -> str:
 
 
 def test_delivery_goes_the_way_that_the_page_shows(world: World, figure: Callable[[str], None]) -> None:
-    """Each step of both functions is on the page, in order, with its files; few enough of a delivery's to follow."""
+    """The page shows each step of both functions in order, with its files; a delivery visits few enough to follow."""
     world.pay()
     world.order()
     with calls() as made:

@@ -20,7 +20,7 @@ STEPS = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
 # A program that only notes its arguments; `sam` starts another make, as `sam build` does.
 NOTES = 'for word in "$@"; do printf "%s\\0" "$word" >> words; done'
 PROGRAMS = {"python": NOTES, "followups": NOTES, "sam": "exec make -f other.mk"}
-# What each takes: a text that becomes an argument, or decides something by being there.
+# What each takes: texts that become arguments, and the switches IMAGE and QUICK.
 TARGETS = {
     "run": {"DELAY", "LATENCY", "FAILURES", "OUTAGE", "EVENT"},
     "send": {"COUNT", "EVENT"},
@@ -34,7 +34,7 @@ TARGETS = {
     "soak": {"MINUTES"},
     "bench": {"QUICK", "ONLY"},
 }
-# Make takes blanks in front away.
+# Without leading blanks, which make drops.
 NASTY = {
     "in no quotes": "two  words;touch mark|touch mark&touch mark>mark # * ~ ? a\\ คำสั่ง ",
     "in single quotes": "it's; touch mark; : '",
@@ -71,14 +71,14 @@ def make(folder: Path, target: str, *given: str, **environment: str) -> str:
 
 
 def test_help_lists_what_is_needed_most(checkout: Path) -> None:
-    """At most 16 targets, those that a newcomer needs first."""
+    """At most 16 targets, and first those that a newcomer needs."""
     listed = re.findall(r"^  ([a-z-]+) +\S", make(checkout, "help"), re.MULTILINE)
     assert listed[:6] == ["run", "up", "send", "down", "test", "check"]
     assert len(listed) <= 16
 
 
 def test_every_variable_is_tried() -> None:
-    """A variable that a recipe uses is among those that make leaves alone, and each of them is tried here."""
+    """Make leaves alone each variable that a recipe uses, and the next test tries each of them."""
     assert set().union(*TARGETS.values()) == set(VARIABLES)
     used = re.findall(r"\$\$\{?([A-Z]{2,})", MAKEFILE)
     assert set(used) - {"PATH", "PWD"} == set(VARIABLES)
@@ -87,7 +87,7 @@ def test_every_variable_is_tried() -> None:
 @pytest.mark.parametrize("by", ["argument", "environment"])
 @pytest.mark.parametrize("value", NASTY.values(), ids=NASTY)
 def test_whatever_is_given_is_an_argument(checkout: Path, value: str, by: str) -> None:
-    """On the command line or by the environment: it arrives as it was written, or decides something by being there."""
+    """On the command line or in the environment: a text arrives as it was written, and a switch is not passed on."""
     for target, variables in TARGETS.items():
         given = dict.fromkeys(variables, value)
         if by == "argument":
@@ -102,8 +102,8 @@ def test_whatever_is_given_is_an_argument(checkout: Path, value: str, by: str) -
 
 
 @pytest.mark.parametrize("name", ["ORDER", "UNKNOWN"])
-def test_a_make_that_another_program_starts_runs_nothing_either(checkout: Path, name: str) -> None:
-    """`sam build` runs make itself: what a person gave to the first make is no program there, whether known or not."""
+def test_make_that_sam_starts_runs_nothing_either(checkout: Path, name: str) -> None:
+    """`sam build` runs make itself: what a person gave to the first one is no program there, whether known or not."""
     make(checkout, "build", f"{name}=$(shell touch mark)")
     assert not (checkout / "mark").exists()
 
@@ -117,7 +117,7 @@ def test_scripts_keep_their_line_ends_on_every_machine(tmp_path: Path) -> None:
     assert printed.splitlines() == [f"{name}: eol: lf" for name in scripts]
 
 
-def test_who_ends_make_ends_the_program(checkout: Path) -> None:
+def test_ending_make_ends_the_program(checkout: Path) -> None:
     """There is no shell between them: a `kill` of make reaches the program, which ends its emulator and containers."""
     (checkout / ".venv" / "bin" / "python").write_text('#!/bin/sh\nprintf %s "$PPID" > parent\n')
     with subprocess.Popen(["make", "-o", ".venv/installed", "debug"], cwd=checkout) as process:  # noqa: S607

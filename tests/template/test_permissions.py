@@ -42,7 +42,7 @@ def denied(policy: list[iam.Statement], asked: set[iam.Need]) -> set[iam.Need]:
 
 
 @pytest.fixture(scope="module")
-def heard() -> list[tuple[Point, Call]]:
+def recorded() -> list[tuple[Point, Call]]:
     """Every call of stories in which all goes well, passes fail, nothing is saved, no timer fires, one is given up."""
     stories = [*product(SCENARIOS.values(), ((True, "once"), (False, "never"))), (OUTLASTS_RETRIES, (True, "once"))]
     calls: list[tuple[Point, Call]] = []
@@ -53,10 +53,10 @@ def heard() -> list[tuple[Point, Call]]:
 
 
 @pytest.fixture(scope="module")
-def needed(heard: list[tuple[Point, Call]]) -> Needs:
-    """By role, what was asked of IAM in its name."""
+def needed(recorded: list[tuple[Point, Call]]) -> Needs:
+    """What IAM was asked, by role."""
     asked: Needs = defaultdict(set)
-    for (function, *_), call in heard:
+    for (function, *_), call in recorded:
         asked[ROLE_OF[f"{function}Function"]].update(iam.needs(call))
         if call.name == "scheduler.CreateSchedule":
             asked[ROLES[call.request["Target"]["RoleArn"]]].update(iam.needs_of_scheduler(call.request))
@@ -71,14 +71,14 @@ def needed(heard: list[tuple[Point, Call]]) -> Needs:
 # --- the roles: what is needed, and nothing else ---
 
 
-def test_stories_make_every_call_there_is(heard: list[tuple[Point, Call]]) -> None:
+def test_stories_make_every_call_there_is(recorded: list[tuple[Point, Call]]) -> None:
     """A call that no story here makes would need a permission that nobody checks."""
-    assert {point[:2] for point, _ in heard} >= set(SITES)
+    assert {point[:2] for point, _ in recorded} >= set(SITES)
 
 
 @pytest.mark.parametrize("role", ROLES.values())
-def test_role_allows_every_call_that_is_made_in_its_name(needed: Needs, role: str) -> None:
-    """Each call is allowed by the role of the very function that makes it, on its very resource."""
+def test_role_allows_every_call_that_is_made_with_it(needed: Needs, role: str) -> None:
+    """The role of the function that makes a call allows it, on exactly the resource that it is about."""
     assert needed[role]
     assert denied(statements(role), needed[role]) == set()
 
@@ -110,7 +110,7 @@ def test_call_with_another_context_is_denied(needed: Needs, role: str) -> None:
         *(("/index/due", "/index/order"), (f"-{iam.SUFFIX}", f"-another-{iam.SUFFIX}")),
     ],
 )
-def test_no_role_reaches_next_door(needed: Needs, here: str, there: str) -> None:
+def test_no_role_reaches_what_is_not_its_own(needed: Needs, here: str, there: str) -> None:
     """The same call in another account, region or branch, or on a resource of a similar name, is denied."""
     for role, asked in needed.items():
         elsewhere = {n._replace(resource=n.resource.replace(here, there)) for n in asked if here in n.resource}
@@ -130,7 +130,7 @@ def test_nothing_else_grants_anything() -> None:
     assert all(set(about) == {"Description", "PolicyDocument"} for about in policies.values())
 
 
-# --- who may act in a role's name ---
+# --- who may assume a role ---
 
 
 @pytest.mark.parametrize("role", ROLES.values())
@@ -143,9 +143,9 @@ def test_only_its_own_service_assumes_a_role(role: str) -> None:
     assert len(set(ROLE_OF.values())) == len(ROLE_OF)  # what one function may do is no other's
 
 
-def test_scheduler_assumes_its_role_for_its_group_alone(heard: list[tuple[Point, Call]]) -> None:
+def test_scheduler_assumes_its_role_for_its_group_alone(recorded: list[tuple[Point, Call]]) -> None:
     """Another group, another account, or a Scheduler that says nothing of either gets nothing."""
-    timers = [call.request for _, call in heard if call.name == "scheduler.CreateSchedule"]
+    timers = [call.request for _, call in recorded if call.name == "scheduler.CreateSchedule"]
     assert timers
     for timer in timers:
         ours = iam.assuming_for(timer)

@@ -83,7 +83,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_resource_is_as_it_has_to_be(name: str) -> None:
+def test_resource_has_its_required_properties(name: str) -> None:
     """What is a contract, or has a reason that EXPECTED gives."""
     assert EXPECTED[name].items() <= properties(name).items()
 
@@ -100,13 +100,13 @@ def test_function_has_its_name_its_log_and_its_runtime(function: str) -> None:
 
 @pytest.mark.parametrize("name", [*QUEUES, *TABLES])
 def test_what_is_stored_is_kept(name: str) -> None:
-    """No later deployment and no deletion of the stack takes it away; a failed first one leaves none behind."""
+    """Neither a later deployment nor deleting the stack removes it; a failed first deployment leaves nothing behind."""
     policies = RESOURCES[name]["DeletionPolicy"], RESOURCES[name]["UpdateReplacePolicy"]
     assert policies == ("RetainExceptOnCreate", "Retain")
 
 
-def test_queues_take_failures_by_tls_only() -> None:
-    """Scheduler's and Lambda's failures go to standard queues only, and nobody asks without TLS."""
+def test_queues_are_standard_and_demand_tls() -> None:
+    """Lambda and Scheduler send their failures to standard queues only; a request without TLS is refused."""
     assert not any("FifoQueue" in properties(queue) for queue in QUEUES)
     urls = {f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/stack-{queue}" for queue in QUEUES}
     assert set(properties("QueuePolicy")["Queues"]) == urls
@@ -128,38 +128,38 @@ def test_retries_last_as_long_as_the_records(hours: str, limit: str) -> None:
     assert queue["RedrivePolicy"]["deadLetterTargetArn"] == arn("FailureQueue", **PARAMETERS)
 
 
-def test_notify_table_s_indexes_hold_keys_alone() -> None:
+def test_indexes_hold_keys_only() -> None:
     """Their names are contracts, and each of their writes is billed by its size."""
     indexes = properties("CreditCardNotifyTable")["GlobalSecondaryIndexes"]
     assert [index["IndexName"] for index in indexes] == ["due", "order", "failed"]
     assert all(index["Projection"] == {"ProjectionType": "KEYS_ONLY"} for index in indexes)
 
 
-# By the parameter that names it: as what the policies know the one that is made or assumed otherwise.
-OF_ONES_OWN = {
+# The parameters that name what exists already, and how the policies name what is made or assumed without them.
+EXISTING = {
     **{f"Existing{table}": f":table/{properties(table)['TableName']}" for table in TABLES},
     "ProcessPaidOrderFunction": ":function:payment3-process-paid-order-dev",
     "ErrorMailIdentity": ":identity/payment3@local.example",
 }
 
 
-@pytest.mark.parametrize("parameter", OF_ONES_OWN)
-def test_what_is_given_takes_the_place_of_what_is_made(parameter: str) -> None:
-    """A live payment3 names its own: none is made, the functions get its name, and policies differ by that alone."""
+@pytest.mark.parametrize("parameter", EXISTING)
+def test_existing_resource_takes_the_place_of_ours(parameter: str) -> None:
+    """Where a live payment3 names one, none is made; functions get its name, and that is all that policies change."""
     given, name = resolved(**PARAMETERS, **{parameter: "live"}), parameter.removeprefix("Existing")
     assert name not in given
     before, after = (properties("RecheckFunction", made)["Environment"]["Variables"] for made in (RESOURCES, given))
     variable = re.sub(r"(?<!^)([A-Z])", r"_\1", name).upper()
     assert after == before | ({variable: "live"} if variable in before else {})
-    here = OF_ONES_OWN[parameter]
+    here = EXISTING[parameter]
     policies = [json.dumps([statements(role, made) for role in ROLES]) for made in (RESOURCES, given)]
     assert policies[1] == policies[0].replace(here, re.sub("[^/:]+$", "live", here)) != policies[0]
 
 
-# --- a key of one's own ---
+# --- a key that the owner brings ---
 
 
-def test_own_key_encrypts_what_the_template_makes() -> None:
+def test_given_key_encrypts_what_the_template_makes() -> None:
     """Tables, queues and logs are under KmsKeyArn where it is given, and every role may use it; else none has a key."""
     assert {properties(table, WITH_KEY)["SSESpecification"]["KMSMasterKeyId"] for table in TABLES} == {KEY}
     queues = [properties(queue, WITH_KEY) for queue in QUEUES]
@@ -252,8 +252,8 @@ def test_alarms_ring_when_a_person_is_needed() -> None:
 
 
 @pytest.mark.parametrize("given", ["", GIVEN["AlarmTopicArn"]])
-def test_alarm_reads_its_metric_as_it_is_counted_and_tells_of_both_ends(given: str) -> None:
-    """Levels by their maximum, all else by its sum; the topic, the stack's own or a given one, hears the end, too."""
+def test_alarm_has_the_right_statistic_and_reports_its_end(given: str) -> None:
+    """Levels go by their maximum, counts by their sum; the topic, ours or a given one, is told of the end, too."""
     names = {"payment3/follow-up": "Branch", "AWS/SQS": "QueueName", "AWS/Lambda": "FunctionName"}
     made = resolved(**PARAMETERS, AlarmTopicArn=given)
     for alarm in (properties(name, made) for name in ALARMS):
