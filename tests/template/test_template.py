@@ -145,7 +145,7 @@ EXISTING = {
 
 @pytest.mark.parametrize("parameter", EXISTING)
 def test_existing_resource_takes_the_place_of_ours(parameter: str) -> None:
-    """Where a live payment3 names one, none is made; functions get its name, and that is all that policies change."""
+    """Where a live payment3 names one, none is made; functions and policies use its name, and nothing else changes."""
     given, name = resolved(**PARAMETERS, **{parameter: "live"}), parameter.removeprefix("Existing")
     assert name not in given
     before, after = (properties("RecheckFunction", made)["Environment"]["Variables"] for made in (RESOURCES, given))
