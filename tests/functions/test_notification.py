@@ -130,9 +130,8 @@ HASHED: list[dict[str, Any]] = [
     *({"failure_code": code} for code in ("x" * 101, "x" * 256, "x" * 5000, 101, 5.5, " ")),
     *({"failure_code": None, "failure_message": odd} for odd in (7, {"deep": [1]}, "\ud800")),
     *({"transaction_state": state} for state in ("A" * 101, "สำเร็จ" * 300)),
-    *({"object": object_} for object_ in ("Charge", "qr", None, ...)),
     *({"amount": amount} for amount in ("200.50000", 1e7, 15, "0")),
-    {"currency": 764},
+    {"currency": 764, "object": None},
     {"source": None, "metadata": [1], "livemode": "false", "a_new_field": {"deep": [1]}},
 ]
 NOT_HASHED: list[dict[str, Any]] = [

@@ -87,28 +87,21 @@ def test_secret_in_an_error_of_any_length_is_masked_wherever_it_goes(world: Worl
     huge = {"extra": [f"y{CARD[:-1]} " * 900] * 50, "\ud800": "\ud800", "more": "x" * 200_000}
     raised, row = str(fails(RuntimeError, world.deliver, event(signed(description="\ud800")) | huge)), world.error()
     json.dumps([row, world.record()], default=str, ensure_ascii=False).encode()
-    assert (len(row["event"]) <= 64_000, len(row["traceback"]) <= 8000) == (True, True)
+    assert max(len(row["event"]) / 8, len(row["traceback"])) <= 8000
     assert row["traceback"].endswith("[redacted]\n")
-    texts = [raised, row["message"], row["traceback"], json.dumps(world.mails()), world.printed.getvalue()]
-    for text in (*texts, world.log()[-1]["error"], world.log()[-1]["traceback"]):
+    logged = (world.log()[-1]["error"], world.log()[-1]["traceback"], world.printed.getvalue())
+    for text in (raised, row["message"], row["traceback"], json.dumps(world.mails()), *logged):
         assert "[redacted] of [redacted]" in text
-        assert not any(secret in text for secret in (CARD[:8], "tokn_test"))
+        assert not re.search(f"{CARD[:8]}|tokn_test", text)
 
 
 _LOG = ("log the error", "count the mail", "remember the mail")
-# Which calls are refused, what is counted, and how many mails were sent by then and after the next failure.
-_DOWN: dict[str, tuple[tuple[str, ...], dict[str, int], tuple[int, int]]] = {
-    "log": (_LOG, {"LogFailed": 1, "MailFailed": 1}, (0, 1)),
-    "row": (("log the error",), {"LogFailed": 1}, (1, 1)),
-    "mark": (("remember the mail",), {"MailFailed": 1}, (1, 2)),
-    "mail": (("send the mail",), {"MailFailed": 1}, (1, 2)),
-}
+# Which calls are refused, and how many mails were tried by then and after the next failure.
+_DOWN = {"log": (_LOG, 0, 1), "row": (_LOG[:1], 1, 1), "mark": (_LOG[2:], 1, 2), "mail": (("send the mail",), 1, 2)}
 
 
-@pytest.mark.parametrize(("refused", "counted", "mails"), _DOWN.values(), ids=_DOWN)
-def test_failing_report_hides_nothing(
-    world: World, refused: tuple[str, ...], counted: dict[str, int], mails: tuple[int, int]
-) -> None:
+@pytest.mark.parametrize(("refused", "now", "later"), _DOWN.values(), ids=_DOWN)
+def test_failing_report_hides_nothing(world: World, refused: tuple[str, ...], now: int, later: int) -> None:
     """If the error log or SES refuses, the error is still raised, with a warning and a count; the next is mailed."""
 
     def refusing(call: Call) -> None:
@@ -117,8 +110,9 @@ def test_failing_report_hides_nothing(
 
     world.wire.before = dict.fromkeys(("dynamodb.UpdateItem", "ses.SendEmail"), refusing)
     fail_pass_1(world)
-    assert (counts(world), len(world.mails())) == (counted, mails[0])
-    assert len(world.log()[-1]["warnings"]) == len(counted)
+    counted = {"LogFailed": 1} if "log the error" in refused else {}
+    counted |= {"MailFailed": 1} if refused != ("log the error",) else {}
+    assert (counts(world), len(world.mails()), len(world.log()[-1]["warnings"])) == (counted, now, len(counted))
     assert world.record()["lastError"].startswith("PassFailed: ")
     if refused == ("log the error",):  # the row only records the mail, which does not say how often
         [row] = [row for row in world.rows("CALLBACK_ERROR_LOG_TABLE") if "mailedAt" in row]
@@ -127,7 +121,7 @@ def test_failing_report_hides_nothing(
     throttle(world)
     world.wait(61)
     fails(PassFailed, world.recheck, 1)
-    assert (counts(world), len(world.mails())) == ({}, mails[1])
+    assert (counts(world), len(world.mails())) == ({}, later)
 
 
 def test_fault_of_the_reporter_itself_replaces_no_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +144,7 @@ def test_each_error_has_its_kind() -> None:
     for name, about in tree.items():
         error = vars(errors)[name]
         assert kind_of(error.__new__(error)) == kinds.get(re.split("  +", about)[-1], "refused"), name
-    assert kind_of(KeyError("foreign")) == "retried"
+    assert kind_of(KeyError("a bug")) == "retried"
 
 
 def test_many_warnings_stay_one_line_of_bounded_length(world: World) -> None:

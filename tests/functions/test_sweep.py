@@ -214,7 +214,7 @@ ATTRIBUTES |= dict.fromkeys(("nextPassDue", "firstDue", "leaseUntil"), "a UTC ti
 VALUES: list[Any] = [..., "", "2026-01-31T12:00:00", -1, 99, 10**30, True, None, [], [1], {"a": 1}, {"a"}, {1}]
 
 
-def test_spoilt_record_ends_loudly_once_and_starves_nobody(world: World) -> None:
+def test_spoilt_record_ends_loudly_once_and_starves_no_other(world: World) -> None:
     """A value of any type in any attribute is either accepted by Recheck or ends the notification as FAILED."""
     spoilt: list[dict[str, Any]] = [{"orderId": ...}, {"chargeId": "chrg\ntest"}, {"chargeId": "4111111111111111"}]
     spoilt += [{name: value} for name, value in itertools.product(ATTRIBUTES, VALUES)]
@@ -260,7 +260,7 @@ def test_impossible_time_does_not_keep_a_record_waiting_for_ever(world: World, s
     """A time that is more than ten minutes ahead, longer than any claim or wait, is spoilt and ends it loudly."""
     for late, state in ((0, "PENDING"), (1, "FAILED")):
         ahead = format_utc(world.now + timedelta(minutes=10, microseconds=late))
-        overdue(world, 1, 1, **dict.fromkeys(spoilt, ahead), claimId="another hand")
+        overdue(world, 1, 1, **dict.fromkeys(spoilt, ahead), claimId="another")
         swept(world)
         assert (world.record()["state"], len(world.mails())) == (state, late)
     assert world.record()["lastError"].startswith("SpoiltRecord: leaseUntil, nextPassDue: expected times")

@@ -68,9 +68,7 @@ ENDS = [("authorized", 72, 48, 72), ("missing-checksum", 72, 48, 48), ("wrong-ch
 
 
 @pytest.mark.parametrize(("name", "hours", "unproved", "ends"), ENDS)
-def test_unproved_notification_is_given_up_sooner(
-    world: World, name: str, hours: int, unproved: int, ends: int
-) -> None:
+def test_unproved_payment_is_given_up_sooner(world: World, name: str, hours: int, unproved: int, ends: int) -> None:
     """What anybody can send is tried for a shorter time, and its end has its own metric."""
     world.cold_start(GIVE_UP_AFTER_HOURS=str(hours), UNPROVED_GIVE_UP_AFTER_HOURS=str(unproved))
     fail_pass_1(world, sample(name))
@@ -84,13 +82,11 @@ def test_unproved_notification_is_given_up_sooner(
     assert (world.record()["failedShard"] < 12) is proved
 
 
-CASES = [(60, "record the failed pass", PassFailed), (72 * HOUR, "end in FAILED", GaveUp)]
+RECORDED = [(60, "record the failed pass", PassFailed), (72 * HOUR, "end in FAILED", GaveUp)]
 
 
-@pytest.mark.parametrize(("seconds", "wanted", "error"), CASES)
-def test_failure_that_cannot_be_recorded_is_raised_all_the_same(
-    failing: World, seconds: float, wanted: str, error: type[Exception]
-) -> None:
+@pytest.mark.parametrize(("seconds", "wanted", "error"), RECORDED)
+def test_unrecorded_failure_is_raised(failing: World, seconds: float, wanted: str, error: type[Exception]) -> None:
     """The failed write is counted, the pass is tried again after its claim, and its end is mailed once."""
     failing.wait(seconds)
     failing.wire.before["dynamodb.UpdateItem"] = only(wanted, hangs)
