@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 from typing import Literal
@@ -40,18 +39,9 @@ TEXTS = """
 """
 
 
-@dataclass(frozen=True)
-class Board:
-    """A board that is served, and the world that it shows."""
-
-    world: World
-    poller: Poller
-    address: str
-
-
 @pytest.fixture(scope="module")
-def board() -> Iterator[Board]:
-    """A board of a busy stack; its clock starts at the world's time and goes on with the machine's."""
+def board() -> Iterator[tuple[World, str]]:
+    """A busy world and the address of its board, whose clock starts at the world's time and then goes on."""
     with pytest.MonkeyPatch.context() as patch, made(listening(patch), patch) as world:
         use_few_shards(patch)
         make_busy(Deployed(world))
@@ -60,7 +50,7 @@ def board() -> Iterator[Board]:
         with world.wire, server(application(poller), 0) as served:
             thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.05})
             thread.start()
-            yield Board(world, poller, f"http://{HOST}:{served.port}/")
+            yield world, f"http://{HOST}:{served.port}/"
             served.shutdown()
             thread.join()
 
@@ -73,29 +63,29 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser, board: Board) -> Iterator[Page]:
+def page(browser: Browser, board: tuple[World, str]) -> Iterator[Page]:
     """The board in the browser. No test may make it log an error or send a request to another machine."""
-    with browser.new_context() as context:
+    with browser.new_context(base_url=board[1]) as context:
         complaints, asked = list[str](), set[str]()
         page = context.new_page()
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: asked.add(request.url))
-        page.goto(board.address)
+        page.goto("/")
         yield page
         # What the browser logs in the test that takes the network away.
         assert [text for text in complaints if "ERR_INTERNET_DISCONNECTED" not in text] == []
         assert {url.split("/")[2].partition(":")[0] for url in asked} == {HOST}
 
 
-def test_page_renews_itself_and_keeps_the_focus(page: Page, board: Board) -> None:
-    """A later read brings what has happened since, and the countdowns go on."""
+def test_page_renews_itself_and_keeps_the_focus(page: Page, board: tuple[World, str]) -> None:
+    """A later read brings what has happened since, and the times go on."""
     page.evaluate("document.querySelector('#late a').focus()")
-    left = page.evaluate("document.querySelector('#waiting tr:nth-child(2) .due').innerText")
-    board.world.deliver()
+    late = page.evaluate("document.querySelector('#late td.due').innerText")
+    board[0].deliver()
     page.wait_for_function("() => document.getElementById('waiting').innerText.includes('ORDER-1001')")
     assert page.evaluate("document.activeElement.innerText") == LATE_ORDER
-    assert page.evaluate("document.querySelector('#waiting tr:nth-child(2) .due').innerText") != left
+    assert page.evaluate("document.querySelector('#late td.due').innerText") != late
     page.wait_for_function("() => !document.querySelector('#totals').innerText.includes('8\\n')")
 
 
@@ -113,38 +103,38 @@ def test_click_opens_the_timeline_beside_the_board(page: Page) -> None:
     page.wait_for_selector("#panel")
 
 
-def test_command_is_shown_as_it_stands(page: Page, board: Board) -> None:
+def test_command_is_shown_as_it_stands(page: Page, board: tuple[World, str]) -> None:
     """One click selects the whole command, whatever the order is called; markup in a name is shown as text."""
-    for row in board.world.rows("CREDIT_CARD_NOTIFY_TABLE"):
+    for row in board[0].rows("CREDIT_CARD_NOTIFY_TABLE"):
         if row["orderId"] == OLD_ORDER:
-            board.world.put("CREDIT_CARD_NOTIFY_TABLE", row | {"orderId": HOSTILE})
+            board[0].put("CREDIT_CARD_NOTIFY_TABLE", row | {"orderId": HOSTILE})
     page.wait_for_function("() => document.getElementById('failed').innerText.includes('evil')")
     page.click("#failed tr:last-child code")
-    assert page.evaluate("getSelection().toString()") == board.poller.stack.command("replay", ids=(HOSTILE,))
+    assert page.evaluate("getSelection().toString()") == Stack().command("replay", ids=(HOSTILE,))
 
 
-def test_pause_and_silence_are_shown(page: Page, board: Board) -> None:
+def test_pause_and_silence_are_shown(page: Page, board: tuple[World, str]) -> None:
     """The page shows that it is paused, that a read failed, and that the board cannot be reached."""
     page.evaluate(PAUSE)
     assert page.evaluate("document.getElementById('pause').getAttribute('aria-pressed')") == "true"
-    board.world.wire.before["dynamodb.Query"] = refuse("ThrottlingException", times=999)
+    board[0].wire.before["dynamodb.Query"] = refuse("ThrottlingException", times=999)
     page.evaluate(PAUSE)
     page.wait_for_function("() => document.getElementById('problem').innerText.includes('AWS asks for patience')")
     assert page.evaluate("document.getElementById('late').innerText").count(LATE_ORDER) == 1
-    del board.world.wire.before["dynamodb.Query"]
+    del board[0].wire.before["dynamodb.Query"]
     page.context.set_offline(True)
     page.evaluate(f"{PAUSE}; {PAUSE}")
     page.wait_for_function("() => !document.getElementById('silence').hidden")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everyone_can_read_it(page: Page, board: Board, scheme: Literal["light", "dark"]) -> None:
+def test_everyone_can_read_it(page: Page, scheme: Literal["light", "dark"]) -> None:
     """In both themes and down to 360 px: contrast, names, landmarks, headings in order, nothing beyond the edge."""
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     grounds = set()
     for width in (1280, 360):
         page.set_viewport_size({"width": width, "height": 800})
-        page.goto(f"{board.address}?find={FAILED_ORDER}")
+        page.goto(f"/?find={FAILED_ORDER}")
         texts = page.evaluate(TEXTS)
         grounds |= {ground for *_, ground in texts}
         assert len(texts) > 60

@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore import xform_name
 from botocore.exceptions import EndpointConnectionError
@@ -246,7 +245,7 @@ EMPTY = "version = 0.1\n[default.deploy]"
 
 
 @pytest.mark.parametrize(
-    ("files", "options", "says"),
+    ("files", "options", "error"),
     [
         ([], "", "has no environment default; it has none"),
         (["["], "", "samconfig.toml cannot be read"),
@@ -257,31 +256,24 @@ EMPTY = "version = 0.1\n[default.deploy]"
     ],
 )
 def test_files_that_cannot_be_read_are_exit_code_2(
-    tmp_path: Path, capsys: Print, files: list[str], options: str, says: str
+    tmp_path: Path, capsys: Print, files: list[str], options: str, error: str
 ) -> None:
     """Without an environment, a stack or a template there is nothing to check."""
     for name, text in zip(("samconfig.toml", "template.yaml"), files, strict=False):
         (tmp_path / name).write_text(text)
     with contextlib.chdir(tmp_path):
         assert main(["preflight", *options.split()]) == 2
-    assert says in capsys.readouterr().err
+    assert error in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("options", [{}, {"--region": "eu-north-1"}])
-def test_place_is_the_one_that_sam_would_deploy_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
-) -> None:
+def test_place_is_the_one_that_sam_would_deploy_to(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     """An option, else samconfig.toml's profile and region, else the environment."""
-    (tmp_path / "samconfig.toml").write_text(
-        'version = 0.1\n[default.deploy.parameters]\nstack_name = "s"\nregion = "eu-west-1"'
-    )
-    (tmp_path / "template.yaml").write_text("Parameters: {}")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(boto3, "Session", _Session)
+    environment = {"stack_name": STACK, "region": "eu-west-1", "parameter_overrides": account.given}
+    monkeypatch.setattr("followups.preflight.read_environment", lambda *_: environment)
     _Session.asked.clear()
-    monkeypatch.setattr("followups.preflight._findings", lambda stack, *_: iter([stack.client("sts")][:0]))
-    assert main(["preflight", *(word for pair in options.items() for word in pair)]) == 0
-    assert _Session.asked == [{"region_name": options.get("--region", "eu-west-1")}]
+    account.run()
+    account.run("--region", "eu-north-1")
+    assert _Session.asked == [{"region_name": "eu-west-1"}, {"region_name": "eu-north-1"}]
 
 
 def test_missing_sam_cli_is_named(monkeypatch: pytest.MonkeyPatch, capsys: Print) -> None:
