@@ -11,7 +11,7 @@ from tests.support.aws import World, made
 from tests.support.deployed import Deployed, use_few_shards
 from tests.support.recorded_calls import RecordedCalls, listening
 
-# No test may find an account of the machine's.
+# No test may find an AWS account that this machine is set up for.
 for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]
 os.environ["AWS_DEFAULT_REGION"] = REGION
@@ -22,7 +22,7 @@ hypothesis.settings.load_profile("repeatable")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Measure coverage, which nearly doubles the time, only where the tests of what is measured are."""
+    """Measure coverage only in the rooms that test what is measured: it nearly doubles the time."""
     if item.path.parent.name not in {"functions", "followups"}:
         item.add_marker("no_cover")
 

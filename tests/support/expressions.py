@@ -18,7 +18,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {"<=": le, ">=": ge, "<>": n
 
 @cache
 def condition(text: str) -> Callable[[Typed, Typed], bool]:
-    """Translate a condition into a function of an item (names resolved by their aliases) and of the values."""
+    """Translate a condition into a function of an item and of the values; an alias is `#` and the attribute's name."""
     python = _EXISTS.sub(lambda m: f"({m[2][1:]!r} {'not in' if 'not' in m[1] else 'in'} item)", text)
     python = _TYPE.sub(lambda m: f"(values[{m[2]!r}]['S'] in item.get({m[1][1:]!r}, ()))", python)
     python = _COMPARISON.sub(r'holds(item, values, "\1", "\2", "\3")', python)

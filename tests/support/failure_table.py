@@ -38,9 +38,9 @@ Point = tuple[str, str, int]  # the function, what the call is for, and which of
 class Scenario:
     """What happens apart from the fault: how ProcessPaidOrder behaves at its n-th run of a pass; other settings.
 
-    `settles` is the pass from which on the order is paid; `down` fails `until` so long after the delivery; `ends` is
-    how it ends by itself. Calls of the function `again` fail here too, though an earlier scenario had their like; then
-    the scenario's name sets them apart.
+    From the pass `settles` on the order is paid. What is `down` fails for the time `until` after the delivery. `ends`
+    is how the story ends by itself. Calls of the function `again` fail here too, although an earlier scenario has
+    similar ones; the scenario's name is then part of the heading.
     """
 
     behaviour: Callable[[int, int], str] = lambda _pass, _nth: "works"

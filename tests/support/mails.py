@@ -11,7 +11,7 @@ from tests.support.recorded_calls import payload, refuse
 
 
 def refused(world: World, number: int = 0) -> None:
-    """Let a notification of its own be refused."""
+    """Let one more notification be refused."""
     with suppress(FollowUpError):
         world.deliver({"body": "hello", "requestContext": {"requestId": f"n-{number}"}})
 
@@ -62,7 +62,7 @@ def unsaved(world: World) -> None:
 
 
 def last_of_the_hour(world: World) -> None:
-    """No more mails of this kind in this hour."""
+    """The last mail of its kind in this hour says so."""
     for number in range(MAILS_AN_HOUR["refused"]):
         refused(world, number)
 

@@ -21,8 +21,8 @@ from tests.support.documents import rewritten
 from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, SWEEP, Metrics, Model
 
 FILE = ROOT / "docs" / "outages.md"
-# How long, and how far apart the notifications come: fewer in a long outage, so that all of it takes minutes, and at no
-# multiple of the waits.
+# How long each lasts, and how far apart the notifications come: fewer in a long outage, so that all of them take
+# minutes, and never at a multiple of the waits.
 LENGTHS = {
     "10 minutes": (timedelta(minutes=10), timedelta(minutes=1)),
     "1 hour": (timedelta(hours=1), timedelta(minutes=2)),
@@ -53,7 +53,7 @@ CASES: dict[str, Mapping[str, str]] = {
     "ProcessPaidOrder fails, and SES": {"ProcessPaidOrder": "fails", "SES": "server error"},
     "Scheduler's API fails, and the sweep does not run": {"Scheduler": "server error", SWEEP: "down"},
 }
-# Of a browser return only the payment record knows the order.
+# Only the payment record knows the order of a browser return.
 BROWSER_RETURN = "chrg_test_22500005aa11bb22cc33dd44"
 _SUMMARY = """
 **Up to 24 hours: in {kept} of {all} outages everything is done without a person, within 15 minutes after the end or a

@@ -1,4 +1,4 @@
-"""`make soak`: random stories, for as long as one likes. It prints each seed, and stops at the first that breaks.
+"""`make soak`: random stories, for as long as you like. It prints each seed, and stops at the first that breaks.
 
 Hypothesis delivers, repeats, waits, breaks and repairs, in any order. What is counted was acknowledged (saved), lost,
 duplicated (a pass run more than once) or indeterminate (a call whose answer was lost). Lost is to be 0.
@@ -36,7 +36,7 @@ DEPENDENCIES += ["Secrets Manager", "SES", "ProcessPaidOrder"]
 
 
 class Stories(RuleBasedStateMachine):
-    """One world, from its first delivery to its rest."""
+    """One world, from its first delivery until nothing is left to happen."""
 
     world: ClassVar[World]
     counts: ClassVar[Counter[str]] = Counter()
@@ -45,7 +45,7 @@ class Stories(RuleBasedStateMachine):
         timer=st.sampled_from(["once", "twice", "late", "never", "refused"]), hours=st.sampled_from(["1", "72"])
     )
     def begin(self, timer: str, hours: str) -> None:
-        """A branch whose timer behaves in one way, and a time after which it gives up."""
+        """Timers behave in one way, and the branch gives up after one of two times."""
         self.world.empty(GIVE_UP_AFTER_HOURS=hours)
         self.paid, self.fault, self.events, self.conflicts = "works", ("", 0), list[dict[str, Any]](), 0
         self.down, self.repeats = dict[str, str](), 0
@@ -58,7 +58,7 @@ class Stories(RuleBasedStateMachine):
 
     @rule(charge=st.integers(1, 3))
     def deliver(self, charge: int) -> None:
-        """The bank notifies, of a charge more than once."""
+        """The bank sends a notification; one charge can have several."""
         body = message(id=f"chrg_test_{charge}", reference_order=f"ORDER-{charge}")
         self.events.append(event(body, f"n-{len(self.events)}"))
         self._accept(DELAYED_NOTIFY, self.events[-1])

@@ -1,4 +1,4 @@
-"""What the bank sends in these tests, what goes wrong then, and what is seen of it."""
+"""What the bank sends in the tests, what goes wrong, and what can be seen of it."""
 
 import hashlib
 import json
@@ -57,13 +57,13 @@ def nested(depth: int) -> list[Any]:
 
 
 def set_secret(world: World, stored: str | bytes) -> None:
-    """Store the secret: its text, or what is none."""
+    """Store the secret as text, or as bytes, which it must not be."""
     what = {"SecretString" if isinstance(stored, str) else "SecretBinary": stored}
     world.client("secretsmanager").put_secret_value(SecretId=world.environment["KBANK_SECRET_ID"], **what)
 
 
 def fails(error: type[BaseException], run: Callable[..., object], *given: object, **named: object) -> Any:
-    """Expect an error of what is run, and return it."""
+    """Expect this error from a call, and return it."""
     with pytest.raises(error) as raised:
         run(*given, **named)
     return raised.value
@@ -90,7 +90,7 @@ def hangs(_call: Call) -> None:
 
 
 def down(world: World, *names: str) -> None:
-    """Take these dependencies away."""
+    """Make every call to these dependencies fail."""
 
     def around(call: Call, effect: Callable[[], Answer]) -> Answer:
         if dependency(call) in names:
@@ -132,7 +132,7 @@ def die_in_pass(world: World, run: Callable[[World], object] = World.deliver) ->
     fails(Died, run, world)
 
 
-# --- what is seen of it ---
+# --- what can be seen of it ---
 
 
 def subjects(world: World) -> list[str]:
