@@ -1,8 +1,7 @@
 """`followups dead-letters`: what could not be saved is in one of three queues; list it, send it back, delete it.
 
 Lambda's record of a failed event is JSON (Lambda developer guide, "Capturing records of Lambda asynchronous
-invocations"); in the refused queue it has the message attributes `errorType` and `reason`. Scheduler's dead letter is
-the target's `Input`, with message attributes such as ERROR_CODE (EventBridge Scheduler user guide).
+invocations"). Scheduler's dead letter is the target's `Input` (EventBridge Scheduler user guide).
 """
 
 import json
@@ -31,11 +30,10 @@ from followups.stack import FAILURE, QUEUES, REFUSED, RETRY, Stack
 
 # What is there waits for a person.
 FOR_A_PERSON = (REFUSED, FAILURE)
-# As many as SQS returns at once, and for how long they are hidden from others at most. Any wait makes SQS ask all its
-# servers; without one it may miss what is there.
+# As many as SQS returns at once, hidden from others for at most so long. Without a wait SQS may miss what is there.
 _RECEIVE: dict[str, Any] = {"MaxNumberOfMessages": 10, "VisibilityTimeout": 300, "WaitTimeSeconds": 1}
 _RECEIVE |= {"MessageAttributeNames": ["All"], "MessageSystemAttributeNames": ["SentTimestamp"]}
-# Message attributes: the kind of an error, and its text.
+# Message attributes: the kind of an error, and its text; ours, and Scheduler's.
 _ERRORS = (("errorType", "reason"), ("ERROR_CODE", "ERROR_MESSAGE"))
 # Characters of a message id, and letters of a queue.
 _SHORTEST, _MOST_LISTED = 6, 100
@@ -64,11 +62,11 @@ class Letter:
 
     def row(self, now: datetime) -> Row:
         """Return it without the body."""
-        # Clocks differ: nothing was sent after now.
-        age = f"{span(max(timedelta(0), now - self.sent_at))} old"
-        about = [f"{name.removesuffix('Id')} {value}" for name, value in self.ids.items()]
         place = (self.queue, self.kind, self.message_id.partition("-")[0])
-        return Row(("\n".join(place), "\n".join([*about, age])), self.as_data())
+        about = [f"{name.removesuffix('Id')} {value}" for name, value in self.ids.items()]
+        # Clocks differ: nothing was sent after now.
+        about.append(f"{span(max(timedelta(0), now - self.sent_at))} old")
+        return Row(("\n".join(place), "\n".join(about)), self.as_data())
 
     def as_data(self) -> dict[str, object]:
         """For programs, without the body."""
@@ -108,8 +106,9 @@ class Letters(AbstractContextManager["Letters"]):
             url = self.stack.output(name)
             while messages := self.stack.sqs.receive_message(QueueUrl=url, **_RECEIVE).get("Messages"):
                 new = [message for message in messages if message["MessageId"] not in self._held]
-                for message in messages:
-                    self._held[message["MessageId"]] = {"QueueUrl": url, "ReceiptHandle": message["ReceiptHandle"]}
+                self._held |= {
+                    one["MessageId"]: {"QueueUrl": url, "ReceiptHandle": one["ReceiptHandle"]} for one in messages
+                }
                 if not new:  # in a long run the first ones are visible again: all were seen
                     break
                 letters = (_letter(self.stack, name, message) for message in new)

@@ -67,8 +67,8 @@ def timeline(stack: Stack, one: Notification, now: datetime) -> list[Event]:
     read["error"] = _errors(stack, one, now)
     known = [*_ended(one, now), *(event for what, part in read.items() for event in _survived(what, part))]
     if one.reason and not any(one.reason in event.text for event in known):
-        level: Level = "info" if record.state == "DONE" else "warn"
-        known.append(Event(None, "error", f"of the last failed attempt: {one.reason}", level))
+        text = f"of the last failed attempt: {one.reason}"
+        known.append(Event(None, "error", text, "info" if record.state == "DONE" else "warn"))
     known.sort(key=lambda event: event.at or _LAST)
     timer = next((event.at for event in known if event.what == "schedule"), None)
     return known + list(_next(stack, one, record, timer, now))
@@ -88,8 +88,8 @@ def _next(stack: Stack, one: Notification, record: Record, timer: datetime | Non
     sweep = f"the sweep starts pass {record.next_pass}, by {clock_time(swept_at + _SWEEP_EVERY, now)}"
     if current.word == "failed":
         yield Event(None, "next", f"nothing by itself; once the cause is gone: {replay}", "bad")
-    elif timer and now <= timer + TIMER_LATE:
-        text = f"the timer starts pass {record.next_pass}, by {clock_time(timer + TIMER_LATE, now)}"
+    elif timer and now <= (latest := timer + TIMER_LATE):
+        text = f"the timer starts pass {record.next_pass}, by {clock_time(latest, now)}"
         yield Event(max(timer, now), "next", text)
     elif current.word == "running":
         yield Event(swept_at, "next", f"its end is recorded; should it have died, {sweep}")
@@ -178,12 +178,11 @@ def _timer(stack: Stack, record: Record, now: datetime) -> Iterator[Event]:
 
 def _errors(stack: Stack, one: Notification, now: datetime) -> Iterator[Event]:
     for kind, row in error_rows(stack, one.ids["notificationId"], one.next_pass).items():
-        first, last, count = parse_utc(row["firstAt"]), parse_utc(row["lastAt"]), int(row["occurrences"])
-        often = f"{count} times in {span(last - first)}, " if count > 1 else ""
+        last, count = parse_utc(row["lastAt"]), int(row["occurrences"])
+        often = f"{count} times in {span(last - parse_utc(row['firstAt']))}, " if count > 1 else ""
         mailed = f"mailed {clock_time(parse_utc(row['mailedAt']), now)}" if "mailedAt" in row else "not mailed"
         text = printable(f"{row['errorType']}: {row['message']}") + _answered(str(row.get("responseData") or ""))
-        level: Level = "bad" if kind.startswith("failed") else "warn"
-        yield Event(last, "error", f"{text} ({often}{mailed})", level)
+        yield Event(last, "error", f"{text} ({often}{mailed})", "bad" if kind.startswith("failed") else "warn")
 
 
 def _answered(text: str) -> str:
@@ -200,12 +199,8 @@ def _answered(text: str) -> str:
 def show_command(operator: Operator, word: str) -> int:
     """Answer "this customer paid, where is the order?".
 
-    It prints the timeline of each notification: when it came, whether its checksum held, each pass of ProcessPaidOrder,
-    the timer of the next one, each error, what it waits for and what happens next. Of many it shows 20: those with a
-    valid checksum first, then the latest.
-
-    Order and charge find everything that was saved; a request id, or the first six letters of any id, only what waits
-    or failed. What could not be saved is in a queue: `followups dead-letters list`.
+    It prints the timeline of each notification, of many of 20: those with a valid checksum, then the latest. Order and
+    charge find all that was saved; a request id, or the first six letters of any id, only what waits or failed.
     """
     output, stack, now = operator.output, operator.stack, operator.clock()
     found = look_up(stack, word, now)
@@ -214,9 +209,7 @@ def show_command(operator: Operator, word: str) -> int:
         records = [one.as_data(now) | {"timeline": [event._asdict() for event in events]} for one, events in timelines]
         output.document({"stack": stack.name, "asked": word, "more": found.more, "notifications": records})
     else:
-        for number, (one, events) in enumerate(timelines):
-            if number:
-                output.line("")
+        for one, events in timelines:
             _print(operator, one, events)
     if found.more:
         output.warn(f"There are more than these {len(timelines)}: the proved and the latest that were read are shown.")
@@ -234,7 +227,6 @@ def _print(operator: Operator, one: Notification, events: list[Event]) -> None:
     output, zone, now, rows = operator.output, operator.zone, operator.clock(), list[Row]()
     current = status(one, now)
     text = f"{current.word}, passes completed: {max(one.next_pass - 1, 0)}, checksum {one.checksum}"
-    text = "another function's row" if current.word == "foreign" else text
     output.line(f"Order {one.order_id}: {text}", style=STYLES[current.level])
     output.line(f"charge {one.ids['chargeId']}, notification {one.ids['notificationId']}")
     is_utc = now.utcoffset() == now.astimezone(zone).utcoffset()
@@ -246,3 +238,4 @@ def _print(operator: Operator, one: Notification, events: list[Event]) -> None:
     if output.is_table:  # in the table it may be broken in two
         for command in (part for event in events for part in with_command(event.text)[1:]):
             output.line(command)
+    output.line("")

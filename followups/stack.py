@@ -143,11 +143,9 @@ def _others(client: Any) -> str:
 
 
 def _quoted(word: str) -> str:
-    # A clipboard and a terminal obey control characters: they are written as escapes that bash and zsh read.
-    if word.isprintable():
-        return shlex.quote(word)
-    inner = (c if c.isprintable() and c not in "\\'" else f"\\U{ord(c):08x}" for c in word)
-    return f"$'{''.join(inner)}'"
+    # A clipboard and a terminal obey control characters: they are escaped, as bash and zsh read them.
+    escaped = "".join(c if c.isprintable() and c not in "\\'" else f"\\U{ord(c):08x}" for c in word)
+    return shlex.quote(word) if word.isprintable() else f"$'{escaped}'"
 
 
 def local_account() -> Account:
@@ -156,17 +154,13 @@ def local_account() -> Account:
     if (kept := next((place for place in places if place.is_file()), None)) is None:
         raise StackError(f"no local stack is up: {_TO_DO}")
     try:
-        session = dict(json.loads(kept.read_text())["session"])
-        endpoint = str(session.pop("endpoint_url"))
-    except (ValueError, KeyError, TypeError) as error:
+        session = json.loads(kept.read_text())["session"]
+        return Account(endpoint_url=session.pop("endpoint_url"), session=session)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StackError(f"{kept} was not written by `make up`: `make down`, then {_TO_DO}") from error
-    return Account(session, endpoint)
 
 
 _SIGN_IN = "Sign in again (for example `aws sso login`), or set AWS_PROFILE."
-_ENDPOINT = (
-    "Check AWS_DEFAULT_REGION, which may not be empty, and AWS_ENDPOINT_URL, which begins with http:// or https://"
-)
 _CHECK = "Check profile, region and permissions (--profile, --region; COMMAND --help names the permissions)."
 # By parts of the error's code, or of its classes' names where it is botocore's own.
 _ADVICE = {
@@ -178,7 +172,8 @@ _ADVICE = {
     "ResourceNotFound NonExistentQueue ValidationException": "Deploy the stack anew, or name another (--stack).",
     "ProfileNotFound": "Set AWS_PROFILE to one of the profiles that `aws configure list-profiles` shows.",
     "NoRegionError": "Set AWS_DEFAULT_REGION, or name a profile that has a region.",
-    "InvalidRegionError InvalidEndpoint": _ENDPOINT,
+    "InvalidRegionError InvalidEndpoint": "Check AWS_DEFAULT_REGION, which may not be empty, and AWS_ENDPOINT_URL, "
+    "which begins with http:// or https://",
     "ConnectionError HTTPClientError": "It cannot be reached: check network, proxy, region and AWS_ENDPOINT_URL; "
     "the local stack is started by `make up`.",
     "StackError": "",  # its own text advises

@@ -48,14 +48,14 @@ def test_first_letters_find_what_waits_or_failed(deployed: Deployed, followups: 
 
 
 def test_each_notification_of_the_order_is_shown(deployed: Deployed, followups: Followups) -> None:
-    """They come oldest first, an empty line between them; a row of another function is called so."""
+    """They come oldest first, an empty line after each; a row of another function is called foreign."""
     for number in (1, 2):
         deployed.world.deliver(notification(number))
         deployed.world.wait(1)
     row = {"chargeId": CHARGE, "notificationId": "notify-1", "orderId": ORDER, "note": "notify"}
     deployed.world.put("CREDIT_CARD_NOTIFY_TABLE", row)
-    other, *ours = followups("show", ORDER).out.split("\n\n")
-    assert f"Order {ORDER}: another function's row\n" in other
+    other, *ours = followups("show", ORDER).out.rstrip().split("\n\n")
+    assert f"Order {ORDER}: foreign, " in other
     assert "by another function, which shares the table: it has no passes here" in other
     assert [part.split()[part.split().index("notification") + 1] for part in ours] == [
         NOTIFICATION,
