@@ -1,6 +1,6 @@
 """The model of what AWS does around the handlers keeps the rules that it states.
 
-Its waits and timers are in docs/failure-table.md and docs/outages.md, to the second: the tests of these pages would notice a change.
+Its waits and timers are in docs/failure-table.md and docs/outages.md, to the second, where tests notice a change.
 """
 
 import json
