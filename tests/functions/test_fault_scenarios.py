@@ -1,4 +1,4 @@
-"""Whatever call fails, in whatever way: nothing is lost, and no alarm is false (docs/failure-table.md)."""
+"""Whatever call fails, in whatever way: nothing is lost. `make failure-table` renews docs/failure-table.md."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from tests.support.aws import worlds
 from tests.support.failure_table import FILE, cells, written
 from tests.support.lambda_model import FAULTS
 
-# Every AWS call. One more in the code fails the first test here, until it is listed and its rows are written.
+# Every AWS call. A new one in the code fails the test below, until it is listed and its rows are written.
 _ERRORS = ["record the failed pass", "log the error", "count the mail", "send the mail", "remember the mail"]
 _PASS = ["run the pass", "record the pass", "create the timer", "read the order"]
 _DELIVERY = ["read the merchant key", "read the payment record", "save the notification", "mark the payment record"]
@@ -21,10 +21,7 @@ SITES = [
 
 
 def test_promise_holds_whatever_call_fails(figure: Callable[[str], None]) -> None:
-    """Two passes at least 60 s apart, or a loud end that one command repairs: for every fault of every call.
-
-    docs/failure-table.md says what happens now: `make failure-table` renews it.
-    """
+    """For every fault of every call: two passes at least 60 s apart, or a loud end that one command repairs."""
     with worlds() as world:
         stories = list(cells(world))
     lost = [cell for cell in stories if cell.wrong]

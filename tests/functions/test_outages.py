@@ -49,7 +49,7 @@ def play(world: World, bodies: dict[int, object], down: str = "") -> Model:
 
 
 def test_unreadable_secret_rings_beside_forgeries_that_cannot_be_hashed(shared: World) -> None:
-    """If no key was ever read, all is processed, and a stranger cannot keep the alarm from ringing anew."""
+    """If no key was ever read, all is processed and the alarm rings; strangers alone cannot ring it."""
     strangers: dict[int, object] = {n: message(amount=None, checksum="0" * 64) for n in range(60)}
     quiet = {name for name, _ in rings(shared, play(shared, strangers))}
     model = play(shared, strangers | dict.fromkeys(range(0, 60, 2), signed()), "Secrets Manager")

@@ -65,7 +65,7 @@ def test_each_end_is_a_row_and_a_mail(world: World) -> None:
 
 
 def test_each_event_has_its_own_row(world: World) -> None:
-    """No id, however it looks, gives a refused event the row of a failed one; without an id its content tells it."""
+    """No forged id gives a refused event the row of a failed one; an event without an id is known by its content."""
     forged = [NOTIFICATION, f"{NOTIFICATION}\nFAILED 1", f"{NOTIFICATION} failed 1", f'["{NOTIFICATION}", "failed", 1]']
     for anything in (*(event("hello", request_id) for request_id in forged), [1], [1], "text"):
         fails(InvalidNotification, world.deliver, anything)
