@@ -18,6 +18,13 @@ from tests.support.recorded_calls import Call
 SCHEDULER = "scheduler.amazonaws.com"
 # Secrets Manager adds a hyphen and six characters to a secret's name, anew for each secret.
 SUFFIX = "a1B2c3"
+# How a service's ARN goes on after the account.
+_PATHS = {
+    "dynamodb": "table/{TableName}",
+    "lambda": "function:{FunctionName}",
+    "scheduler": "schedule/{GroupName}/{Name}",
+    "secretsmanager": f"secret:{{SecretId}}-{SUFFIX}",
+}
 
 
 class Need(NamedTuple):
@@ -42,24 +49,12 @@ def needs(call: Call) -> list[Need]:
 
 
 def _resource(call: Call) -> str:
-    match call.service, call.request:
-        case "dynamodb", {"TableName": table, "IndexName": index}:
-            path = f"table/{table}/index/{index}"
-        case "dynamodb", {"TableName": table}:
-            path = f"table/{table}"
-        case "lambda", {"FunctionName": str(function)}:
-            if function.startswith("arn:"):
-                return function
-            path = f"function:{function}"
-        case "scheduler", {"GroupName": group, "Name": name}:
-            path = f"schedule/{group}/{name}"
-        case "secretsmanager", {"SecretId": name}:
-            path = f"secret:{name}-{SUFFIX}"
-        case "sqs", {"QueueUrl": url}:
-            path = url.rsplit("/", 1)[1]
-        case _:
-            raise NotImplementedError(call.name)
-    return f"arn:aws:{call.service}:{REGION}:{ACCOUNT}:{path}"
+    asked = call.request
+    if asked.get("FunctionName", "").startswith("arn:"):
+        return str(asked["FunctionName"])
+    path = asked["QueueUrl"].rsplit("/", 1)[1] if call.service == "sqs" else _PATHS[call.service].format(**asked)
+    index = f"/index/{asked['IndexName']}" if "IndexName" in asked else ""
+    return f"arn:aws:{call.service}:{REGION}:{ACCOUNT}:{path}{index}"
 
 
 def needs_of_lambda(function: dict[str, Any], on_failure: str | None, source: str | None) -> list[Need]:
