@@ -209,16 +209,11 @@ def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str
 @_chosen(QUEUES)
 def show(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
     """Print letters and their events, with secrets masked; in a pipe, as JSON lines."""
-    code, output = 1, operator.output
+    code = 1
     with Letters(operator.stack, queues or QUEUES, letters) as those:
         for letter in those:
             code = 0
-            data = letter.as_data() | {"event": letter.event()}
-            if output.is_table:
-                for line in json.dumps(data, indent=2, ensure_ascii=False).splitlines():
-                    output.line(line)
-            else:
-                output.document(data)
+            operator.output.document(letter.as_data() | {"event": letter.event()})
     return code
 
 
@@ -231,8 +226,8 @@ dead_letters_command.add_command(show, "export")
 def redrive(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, ...], **options: Any) -> int:
     """Send the letters that are named, or all that wait for a person, back to the retry queue.
 
-    RetryFunction delivers each within seconds; what is refused once more is in RefusedQueue again. More than one are
-    only sent with --yes, or when you confirm the plan. It may be stopped, and a pass that is done is not run again.
+    RetryFunction delivers each within seconds. More than one are only sent with --yes, or when you confirm the plan. It
+    may be stopped, and a pass that is done is not run again.
     """
     with Letters(operator.stack, queues or FOR_A_PERSON, letters) as those:
         return _change(operator, "redrive", those, **options).run(those)

@@ -71,12 +71,11 @@ def chosen(operator: Operator, states: Iterable[State], asked: Mapping[str, Any]
 def list_command(operator: Operator, /, states: tuple[State, ...], *, unfold: bool, **asked: Any) -> int:
     """List the notifications that wait, or that failed.
 
-    pending is all that waits. overdue is the part that was first due more than two minutes ago, including what runs or
-    is being retried. Both are in the order in which the sweep takes them. failed waits for a person, latest first.
-    Without --state it lists what needs somebody: overdue and failed.
+    pending is all that waits, overdue the part that was first due more than two minutes ago: both in the sweep's order.
+    failed waits for a person, latest first. Without --state it lists what needs somebody: overdue and failed.
 
-    What is done is in no list: find it with `followups show`. What the bank vouches for (checksum valid) comes before
-    what it does not. On a terminal those of one cause fold into one row, with their number and the command for all.
+    What is done is in no list: find it with `followups show`. What the bank vouches for (checksum valid) comes first.
+    On a terminal those of one cause fold into one row, with their number and the command for all.
 
     --since and --until bound when the pass was first due, or when it failed, the second excluded. WHEN is a date
     (2026-11-22), a time (2026-11-22T09:30, or 09:30 today), today, yesterday, 90m, 2h, 3d or 1w ago, or +10m ahead; in

@@ -121,8 +121,8 @@ class Output:
             print(text, file=stream or sys.stdout, flush=True)
 
     def document(self, content: Mapping[str, object]) -> None:
-        """Print one JSON document on one line, with the version of its fields (docs/operations.md, For programs)."""
-        print(json.dumps({"version": 1, **content}, default=_json), flush=True)
+        """Print one JSON document with the version of its fields (docs/operations.md), for programs on one line."""
+        print(json.dumps({"version": 1, **content}, default=_json, indent=2 if self.is_table else None), flush=True)
 
     def note(self, *parts: str) -> None:
         """Print a summary for people; with --json it goes to stderr."""
