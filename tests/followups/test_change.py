@@ -1,10 +1,9 @@
 """`followups forget` erases a customer's data and keeps what accounting needs; `followups resolve` closes for good."""
 
-from typing import Any
-
 import pytest
 
 from callback.errors import error_id
+from callback.table import Item
 from tests.followups.conftest import Followups, fail
 from tests.support.aws import NOTIFICATION, ORDER
 from tests.support.deployed import PROCESS, STACK, Deployed, notification
@@ -17,12 +16,9 @@ RESOLVE = ("resolve", ORDER, "--reason", "refunded by hand\x1b[2J, ticket 7")
 CLAIMED = {"leaseUntil": "2026-11-23T00:00:00Z", "claimId": "c"}
 
 
-def stored(deployed: Deployed) -> list[dict[str, Any]]:
+def stored(deployed: Deployed) -> list[Item]:
     """All rows of both tables."""
     return deployed.world.rows(NOTIFY) + deployed.world.rows(ERRORS)
-
-
-# --- forget ---
 
 
 @pytest.fixture
@@ -71,9 +67,7 @@ def test_nothing_is_erased_unasked_or_twice(done: Deployed, followups: Followups
 
 
 @pytest.mark.parametrize("changes", [{}, {"state": "LOST"}, {"leaseUntil": "2026-11-23T00:00:00Z"}])
-def test_what_is_still_followed_up_is_not_erased(
-    deployed: Deployed, followups: Followups, changes: dict[str, Any]
-) -> None:
+def test_what_is_still_followed_up_is_not_erased(deployed: Deployed, followups: Followups, changes: Item) -> None:
     """A notification that waits, is spoilt or runs is left, exit 1; the others of its order are erased."""
     deployed.put_waiting("1", -1, body=NAME, **changes)
     deployed.put_failed("2", body=NAME)
@@ -87,16 +81,13 @@ def test_what_is_still_followed_up_is_not_erased(
 
 def test_unknown_attributes_are_erased(deployed: Deployed, followups: Followups) -> None:
     """What is not known to be needed goes: odd names and types, in the record and in the error log."""
-    odd: dict[str, Any] = {"customer name": NAME, "a.b-c": {"x": [NAME]}, "amount": {"of": NAME}}
+    odd: Item = {"customer name": NAME, "a.b-c": {"x": [NAME]}, "amount": {"of": NAME}}
     deployed.put_failed("1", passes=[NAME, {"at": "2026"}], **odd)
     row = {"errorId": error_id("1", "failed", 2), "message": NAME, "chargeId": {NAME}, "lastAt": "2026"}
     deployed.world.put(ERRORS, row)
     followups(*FORGET.split())
     assert NAME not in str(stored(deployed))
     assert deployed.world.record()["passes"] == [{}, {"at": "2026"}]
-
-
-# --- both ---
 
 
 @pytest.mark.parametrize("command", [FORGET, f"resolve --reason settled {ORDER}"])
@@ -123,9 +114,6 @@ def test_more_than_one_run_reads_is_exit_code_1(
     for number in range(3):
         deployed.put_failed(str(number), body=NAME)
     assert "There are more than one run reads" in followups(*command.split(), code=1).err
-
-
-# --- resolve ---
 
 
 def test_failed_notification_is_closed_with_its_reason(deployed: Deployed, followups: Followups) -> None:
@@ -163,7 +151,7 @@ def test_late_notification_is_closed_and_swept_no_more(deployed: Deployed, follo
     ],
 )
 def test_what_goes_on_by_itself_is_not_closed(
-    deployed: Deployed, followups: Followups, changes: dict[str, Any], word: str
+    deployed: Deployed, followups: Followups, changes: Item, word: str
 ) -> None:
     """Exit 1, and why; nor is anything closed without a reason."""
     deployed.put_waiting("1", -1, **changes)

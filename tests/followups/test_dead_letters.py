@@ -35,9 +35,6 @@ def without_ids(printed: Printed) -> list[str]:
     return re.sub(r" [0-9a-f]{8}(?=  )", "", printed.out).splitlines()
 
 
-# --- list, show, export ---
-
-
 def test_list_shows_each_letter_and_what_drains_its_queue(deployed: Deployed, followups: Followups) -> None:
     """Queue, kind, ids, age and reason; messages that are hidden are counted; nothing is moved or hidden."""
     deployed.put_each_kind()
@@ -129,9 +126,6 @@ def test_nothing_secret_is_printed(deployed: Deployed, followups: Followups) -> 
     assert (deployed.left(), deployed.hidden()) == (left, 0)
 
 
-# --- redrive ---
-
-
 def test_letters_go_back_through_the_flow(deployed: Deployed, followups: Followups) -> None:
     """Each goes byte for byte to the retry queue, and is saved; the queue that it was in is empty."""
     letter = notify_letter(notification() | {"aNumber": 200.50, "text": "คำสั่ง"}, ASLEEP)
@@ -214,9 +208,6 @@ def test_foreign_messages_are_kept_and_can_be_discarded(deployed: Deployed, foll
     assert all(re.search(f"kept: .* is not DelayedNotify of stack {STACK}", line) for line in lines[len(unknown) :])
     followups("dead-letters", "discard", "--yes")
     assert deployed.left() == {}
-
-
-# --- interrupted ---
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

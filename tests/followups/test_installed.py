@@ -37,6 +37,10 @@ PREFLIGHT = shlex.join(["preflight", f"--config-file={ROOT}/samconfig.toml", f"-
 # Neither an account nor PYTHONPATH: the program was installed.
 ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 ENVIRONMENT |= {"TERM": "xterm-256color", "COLUMNS": "80"}
+# One queue, because a command waits a second before it takes a queue for empty.
+QUEUE = "--queue FailureQueue"
+LINE = f"FailureQueue on-failure .* notification {NOTIFICATION}-8 .* s old  "
+WAITING = f'"notificationId": "{NOTIFICATION}", .*"state": "PENDING"'
 Program = subprocess.Popen[str]
 
 
@@ -48,18 +52,13 @@ class User:
     folder: Path
     letters: dict[str, str] = field(default_factory=dict)
 
-    def runs(self, command: str, code: int = 0) -> str:
-        """Run the program into a pipe, and return what it printed."""
-        with self.starts(command) as process:
-            return ended(process, code)
-
-    def sees(self, command: str, code: int = 0) -> str:
-        """Run the program in a terminal of 80 columns, answer yes, and return what is shown there."""
-        with self.starts(command, in_terminal=True) as process:
+    def sees(self, command: str, code: int = 0, *, in_terminal: bool = False) -> str:
+        """Run the program, answer yes, and return what it printed."""
+        with self.starts(command, in_terminal=in_terminal) as process:
             return ended(process, code, "y\n")
 
     def starts(self, command: str, *, in_terminal: bool = False) -> Program:
-        """Start the program, which is ended if it takes a minute."""
+        """Start the program in a pipe or a terminal of 80 columns; it is ended after a minute."""
         words = [f"{Path(sys.executable).parent}/followups", "--local", *shlex.split(command.format(**self.letters))]
         if in_terminal:
             words = ["script", "--quiet", "--return", "--command", f"exec {shlex.join(words)}", os.devnull]
@@ -101,7 +100,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     try:
         (folder / ".local").mkdir()
         (folder / ".local" / "up.json").write_text(json.dumps({"emulator": {}, "session": Stack(started).reach}))
-        where, *found = User(Stack(started), folder).runs(PREFLIGHT, 1).splitlines()
+        where, *found = User(Stack(started), folder).sees(PREFLIGHT, 1).splitlines()
         assert where.startswith(f"ok  where  account {ACCOUNT}, {REGION}, stack {NAME}, as arn:")
         assert [line.split()[1] for line in found if line.startswith("stop")] == ["ProcessPaidOrder", "secret", "SES"]
         stack = deploy(started, Options(delay=600, latency_ms=1))
@@ -121,13 +120,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
         signal.signal(signal.SIGINT, before_all)
 
 
-# One queue, because a command waits a second before it takes a queue for empty.
-QUEUE = "--queue FailureQueue"
-LINE = f"FailureQueue on-failure .* notification {NOTIFICATION}-8 .* s old  "
-WAITING = f'"notificationId": "{NOTIFICATION}", .*"state": "PENDING"'
-
-
-# In a terminal the answer to each question is yes.
+# Only a terminal is asked a question.
 @pytest.mark.parametrize(
     ("command", "codes", "line", "shown"),
     [
@@ -153,10 +146,10 @@ def test_command_in_a_pipe_and_then_in_a_terminal(
     user: User, command: str, codes: tuple[int, int], line: str, shown: str
 ) -> None:
     """A pipe gets lines or JSON without control characters, a terminal gets tables; each has its exit code."""
-    piped = user.runs(command, codes[0])
+    piped = user.sees(command, codes[0])
     assert re.search(line, piped), piped
     assert "\x1b" not in piped
-    screen = unstyled(user.sees(command, codes[1]))
+    screen = unstyled(user.sees(command, codes[1], in_terminal=True))
     assert "".join(shown.split()) in "".join(screen.split()), screen
 
 

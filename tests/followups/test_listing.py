@@ -20,6 +20,10 @@ from tests.support.deployed import Deployed
 from tests.support.recorded_calls import Answer, Call, refuse
 
 
+FAILED = {"state": "FAILED", "failedAt": -9}
+TIMES = ("nextPassDue", "firstDue", "leaseUntil", "failedAt")
+
+
 @pytest.fixture
 def listed(deployed: Deployed) -> Deployed:
     """Number 1 is overdue by 9 minutes, 2 is due in one minute, 3 failed an hour ago, 4 is tried again."""
@@ -135,9 +139,6 @@ def test_letters_are_never_hidden(deployed: Deployed, followups: Followups) -> N
     assert re.search("How many were not saved is unknown: .*AccessDenied", followups("list").err)
 
 
-# --- times ---
-
-
 @pytest.mark.parametrize(
     ("typed", "means"),
     [
@@ -162,12 +163,6 @@ def test_what_is_not_a_time_is_refused(typed: str) -> None:
     """A typing error is never taken for another time."""
     with pytest.raises(ValueError, match=r"isoformat|month"):
         parse_when(typed, START)
-
-
-# --- status, and reads ---
-
-FAILED = {"state": "FAILED", "failedAt": -9}
-TIMES = ("nextPassDue", "firstDue", "leaseUntil", "failedAt")
 
 
 def found(deployed: Deployed, word: str) -> list[str]:

@@ -25,6 +25,45 @@ READ = cache(read_template)
 Print = pytest.CaptureFixture[str]
 
 
+def keyed(**types: str) -> dict[str, Any]:
+    """The key of a table or an index: names and types of its attributes."""
+    kinds = zip(types, ("HASH", "RANGE"), strict=False)
+    return {
+        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": type_} for name, type_ in types.items()],
+        "KeySchema": [{"AttributeName": name, "KeyType": kind} for name, kind in kinds],
+    }
+
+
+ABSENT, UNVERIFIED = "stop: it does not exist → create it", "stop: not verified for sending → verify it"
+SECRET, NO_SECRET = "secret payment3/kbank", "stop: it is no JSON with a secretKey that is a text → store {"
+SANDBOX = {"ses": {"ProductionAccessEnabled": False, "SendingEnabled": False}}
+HEARD: dict[str, Any] = {"ses": {"ProductionAccessEnabled": False}, "identities": {"a@one.example": True}}
+HEARD["given"] = {"ErrorMailTo": "a@one.example"}
+PAUSED = "warn: sending is paused"
+ONE = "warn: in the sandbox one verified recipient can be allowed, of 2, and {} is not verified → "
+CREDIT, ORDERS, ERRORS = "CreditCardNotifyTable", "OrderTable", "CallbackErrorLogTable"
+WRONG, EXPIRES = "stop: its key: {}; expected {} → a key cannot be changed", "ok: its time to live: expiresAt"
+KEYS = [
+    "ok: its key: chargeId (S) + notificationId (S)",
+    "ok: its index due: sweepShard (N) + sweepAt (S)",
+    "ok: its index order: orderId (S)",
+    "ok: its index failed: failedShard (N) + failedAt (S)",
+]
+DUE = {"IndexName": "due", "IndexStatus": "CREATING", **keyed(sweepShard="N", sweepAt="S")}
+OTHER = {"IndexName": "order", **keyed(orderId="S", failedAt="S")}
+ADD = " → docs/adopting.md, Add the indexes"
+LOST = [
+    "stop: its index due: sweepShard (N) + sweepAt (S), CREATING; expected sweepShard (N) + sweepAt (S)" + ADD,
+    "stop: its index order: orderId (S) + failedAt (S); expected orderId (S)" + ADD,
+    "stop: its index failed: none; expected failedShard (N) + failedAt (S)" + ADD,
+]
+OWN, AWS = ({"SSEDescription": {"KMSMasterKeyArn": key}} for key in ("own", "AWS"))
+SEALED = "warn: encrypted under a key of your own, own → name it as KmsKeyArn"
+OTHER_LIFE = {"lives": {"TimeToLiveStatus": "ENABLING", "AttributeName": "ttl"}}
+NO_LIFE = {"lives": {"TimeToLiveStatus": "DISABLED"}}
+EMPTY = "version = 0.1\n[default.deploy]"
+
+
 @pytest.fixture
 def account(wire: RecordedCalls, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Print) -> Iterator[Account]:
     """An account before a deployment; the template takes long to read, and is read once for all tests."""
@@ -55,21 +94,9 @@ def sender(identity: str) -> dict[str, Any]:
     return {"identities": {identity: True}, "given": {"ErrorMailIdentity": identity}}
 
 
-def keyed(**types: str) -> dict[str, Any]:
-    """The key of a table or an index: names and types of its attributes."""
-    kinds = zip(types, ("HASH", "RANGE"), strict=False)
-    return {
-        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": type_} for name, type_ in types.items()],
-        "KeySchema": [{"AttributeName": name, "KeyType": kind} for name, kind in kinds],
-    }
-
-
 def about(account: Account, subject: str) -> list[str]:
     """The findings about a subject that begins so: level and text."""
     return [f"{one['level']}: {one['text']}" for one in account.findings() if one["subject"].startswith(subject)]
-
-
-# --- findings ---
 
 
 def test_account_that_is_ready_stops_nothing(account: Account, capsys: Print) -> None:
@@ -83,42 +110,12 @@ def test_account_that_is_ready_stops_nothing(account: Account, capsys: Print) ->
     assert counted == "0 stop, 0 warn, 4 ok."
 
 
-ABSENT, UNVERIFIED = "stop: it does not exist → create it", "stop: not verified for sending → verify it"
-SECRET, NO_SECRET = "secret payment3/kbank", "stop: it is no JSON with a secretKey that is a text → store {"
-SANDBOX = {"ses": {"ProductionAccessEnabled": False, "SendingEnabled": False}}
-HEARD: dict[str, Any] = {"ses": {"ProductionAccessEnabled": False}, "identities": {"a@one.example": True}}
-HEARD["given"] = {"ErrorMailTo": "a@one.example"}
-PAUSED = "warn: sending is paused"
-ONE = "warn: in the sandbox one verified recipient can be allowed, of 2, and {} is not verified → "
-CREDIT, ORDERS, ERRORS = "CreditCardNotifyTable", "OrderTable", "CallbackErrorLogTable"
-WRONG, EXPIRES = "stop: its key: {}; expected {} → a key cannot be changed", "ok: its time to live: expiresAt"
-KEYS = [
-    "ok: its key: chargeId (S) + notificationId (S)",
-    "ok: its index due: sweepShard (N) + sweepAt (S)",
-    "ok: its index order: orderId (S)",
-    "ok: its index failed: failedShard (N) + failedAt (S)",
-]
-DUE = {"IndexName": "due", "IndexStatus": "CREATING", **keyed(sweepShard="N", sweepAt="S")}
-OTHER = {"IndexName": "order", **keyed(orderId="S", failedAt="S")}
-ADD = " → docs/adopting.md, Add the indexes"
-LOST = [
-    "stop: its index due: sweepShard (N) + sweepAt (S), CREATING; expected sweepShard (N) + sweepAt (S)" + ADD,
-    "stop: its index order: orderId (S) + failedAt (S); expected orderId (S)" + ADD,
-    "stop: its index failed: none; expected failedShard (N) + failedAt (S)" + ADD,
-]
-OWN, AWS = ({"SSEDescription": {"KMSMasterKeyArn": key}} for key in ("own", "AWS"))
-SEALED = "warn: encrypted under a key of your own, own → name it as KmsKeyArn"
-OTHER_LIFE = {"lives": {"TimeToLiveStatus": "ENABLING", "AttributeName": "ttl"}}
-NO_LIFE = {"lives": {"TimeToLiveStatus": "DISABLED"}}
-
-
 @pytest.mark.parametrize(
     ("changes", "subject", "begins"),
     [
         ({"given": {"ExistingOrdersTable": "a"}}, "ExistingOrdersTable", ["stop: the template has no such parameter"]),
         ({"given": {"ExistingOrderTable": "ordres"}}, "OrderTable ordres", [ABSENT]),
         ({"given": {"ProcessPaidOrderFunction": "pay"}}, "ProcessPaidOrder pay", [ABSENT]),
-        ({"given": {"KBankSecretId": "no"}}, "secret no", [ABSENT]),
         ({"given": {"ErrorMailIdentity": "local.example"}}, "SES identity", [ABSENT]),
         ({"functions": {PROCESS: {"Timeout": 60}}}, PROCESS, ["ok: its timeout of 60 s fits PassTimeoutSeconds=60"]),
         ({"functions": {PROCESS: {"Timeout": 61}}}, PROCESS, ["warn: it may run 61 s, a pass only 60: "]),
@@ -210,9 +207,6 @@ def test_indexes_are_added_by_the_documented_commands(account: Account) -> None:
     assert levels == ["ok", "ok", "ok", "ok", "ok"]
 
 
-# --- parameters ---
-
-
 def test_what_is_not_given_remains_as_deployed(account: Account) -> None:
     """A parameter that samconfig.toml does not give is the deployed stack's, as with `sam deploy`, and is printed."""
     del account.given["ErrorMailFrom"]
@@ -239,9 +233,6 @@ def test_environment_is_read_as_sam_reads_it(tmp_path: Path, overrides: str) -> 
     given = {"Branch": "x", "ErrorMailTo": "a@b.c, d@e.f", "AlarmTopicArn": ""}
     expected = {"stack_name": "s", "region": "eu-west-1", "profile": "shop", "parameter_overrides": given}
     assert read_environment(config, "a") == expected
-
-
-EMPTY = "version = 0.1\n[default.deploy]"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from callback.table import format_utc
+from callback.table import Item, format_utc
 from followups.stack import Stack
 from tests.followups.conftest import Followups
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
@@ -14,6 +14,7 @@ from tests.support.recorded_calls import Call, payload, refuse
 from tests.support.template import source
 
 RECHECK = arn("payment3-recheck-dev")
+LATER, EARLIER = "2026-11-22T09:31:00.000000Z", "2026-11-22T09:30:00.000000Z"
 NAMED = f"{ORDER}  {CHARGE} {NOTIFICATION}"
 
 
@@ -44,9 +45,6 @@ def test_failed_notification_is_replayed(deployed: Deployed, followups: Followup
     assert deployed.invoked("recheck-dev") == [ids | {"pass": 1, "dueAt": due}]
 
 
-LATER, EARLIER = "2026-11-22T09:31:00.000000Z", "2026-11-22T09:30:00.000000Z"
-
-
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
@@ -59,9 +57,7 @@ LATER, EARLIER = "2026-11-22T09:31:00.000000Z", "2026-11-22T09:30:00.000000Z"
         (dict.fromkeys(("state", "passesDone", "sweepAt")), "left: a row of another function's, which has no passes"),
     ],
 )
-def test_what_is_not_missing_is_left(
-    deployed: Deployed, followups: Followups, changes: dict[str, Any], text: str
-) -> None:
+def test_what_is_not_missing_is_left(deployed: Deployed, followups: Followups, changes: Item, text: str) -> None:
     """No pass starts before it is due (again), or while it is claimed; `replay` says why."""
     deployed.put_waiting(NOTIFICATION, **changes)
     assert followups("replay", ORDER).out == f"{NAMED}  {text}\n"

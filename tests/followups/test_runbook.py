@@ -27,8 +27,6 @@ def commands(section: str) -> list[list[str]]:
     return [shlex.split(line) for block in blocks for line in block.splitlines()]
 
 
-# --- the symptoms ---
-
 # Pass 2 failed: neither a timer nor a sweep tried it again; or it was given up.
 overdue: Symptom = partial(Deployed.put_waiting, name="1", attempts=3)
 failed: Symptom = partial(Deployed.put_failed, name="1")

@@ -2,11 +2,10 @@
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
-from callback.table import format_utc
+from callback.table import Item, format_utc
 from tests.followups.conftest import Followups, fail
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
 from tests.support.deployed import PROCESS, STACK, Deployed, arn, notification
@@ -17,6 +16,9 @@ FAILED = "PassFailed: pass 1: ProcessPaidOrder failed (Unhandled)"
 TRIED = "attempts: 1 since 09:30:17 UTC; it is given up at 2026-11-25 09:30:17 UTC"
 REPLAY = f"followups replay --stack {STACK} -- {ORDER}"
 RECEIVED = "status success, state Authorized, 200.50 THB"
+ERROR = {"errorType": "StockError", "errorMessage": "no stock", "stackTrace": ["secret"]}
+SPOILT = "- bad error: the record is not what `save` writes, correct it by hand: passes: "
+DONE = {"state": "DONE", "nextPassDue": None, "sweepShard": None, "sweepAt": None}
 
 
 def lines(followups: Followups) -> list[str]:
@@ -147,9 +149,6 @@ def test_many_notifications_are_cut_and_the_proved_are_shown(
     assert followups("show", word, "--json").objects[0]["more"]
 
 
-ERROR = {"errorType": "StockError", "errorMessage": "no stock", "stackTrace": ["secret"]}
-
-
 @pytest.mark.parametrize(("answer", "text"), [(ERROR, "StockError: no stock"), (b"out of stock", "out of stock")])
 def test_cause_is_shown(deployed: Deployed, followups: Followups, answer: object, text: str) -> None:
     """The error has what it answered, JSON or not, without a stack trace, and says when no mail could be sent."""
@@ -158,9 +157,6 @@ def test_cause_is_shown(deployed: Deployed, followups: Followups, answer: object
     printed = followups("show", ORDER).out
     assert f"; it answered {text} (not mailed)\n" in printed
     assert "secret" not in printed
-
-
-# --- the timeline ---
 
 
 def test_notification_that_waits_for_its_timer(deployed: Deployed, followups: Followups) -> None:
@@ -257,10 +253,6 @@ def test_claim_is_shown_while_the_pass_runs(deployed: Deployed, followups: Follo
     ]
 
 
-SPOILT = "- bad error: the record is not what `save` writes, correct it by hand: passes: "
-DONE = {"state": "DONE", "nextPassDue": None, "sweepShard": None, "sweepAt": None}
-
-
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
@@ -274,9 +266,7 @@ DONE = {"state": "DONE", "nextPassDue": None, "sweepShard": None, "sweepAt": Non
         ({"attempts": 9}, "the sweep starts pass 2, by 09:31:17 UTC, for the last time, or ends it in FAILED"),
     ],
 )
-def test_what_needs_attention_has_its_line(
-    deployed: Deployed, followups: Followups, changes: dict[str, Any], line: str
-) -> None:
+def test_what_needs_attention_has_its_line(deployed: Deployed, followups: Followups, changes: Item, line: str) -> None:
     """An error that the error log lacks, an unproved checksum, a spoilt pass, and the last attempt, after 72 hours."""
     deployed.put_waiting("n", 72 * 60, **changes)
     assert line in "\n".join(lines(followups))

@@ -16,6 +16,9 @@ from tests.support.aws import CHARGE, NOTIFICATION, ORDER, sample
 from tests.support.deployed import Deployed
 from tests.support.steps import signed
 
+COVERED = r"\nit would cover:  chargeId=\S+ amount="
+INVALID, MISSING = "invalid: the checksum matches no merchant key", "missing: the notification carries no checksum"
+UNHASHED = "unverifiable: amount, currency, status or transaction_state is missing or cannot be hashed"
 OLD, NEW = "skey_test_old_not_a_real_key", SECRET["secretKey"]
 
 
@@ -70,11 +73,6 @@ def test_form_and_key_are_named(deployed: Deployed, followups: Followups, monkey
     assert (found["checksumStatus"], found["checksumForm"], found["key"]) == ("valid", "failure_code", "previous")
     assert found["covered"]["amount"] == amount
     assert found["notCovered"] == ["orderId", "source", "description"]
-
-
-COVERED = r"\nit would cover:  chargeId=\S+ amount="
-INVALID, MISSING = "invalid: the checksum matches no merchant key", "missing: the notification carries no checksum"
-UNHASHED = "unverifiable: amount, currency, status or transaction_state is missing or cannot be hashed"
 
 
 @pytest.mark.parametrize(
