@@ -8,6 +8,7 @@ from callback.errors import GaveUp, PassFailed
 from callback.record import wait_after_failure
 from callback.table import format_utc, parse_utc
 from tests.support.aws import World, sample
+from tests.support.recorded_calls import Call
 from tests.support.steps import ENDED, HOUR, WAITING, ends_mailed, fail_pass_1, fails, hangs, once, only, throttle
 
 
@@ -87,12 +88,19 @@ RECORDED = [(60, "record the failed pass", PassFailed), (72 * HOUR, "end in FAIL
 
 @pytest.mark.parametrize(("seconds", "wanted", "error"), RECORDED)
 def test_unrecorded_failure_is_raised(failing: World, seconds: float, wanted: str, error: type[Exception]) -> None:
-    """The failed write is counted, the pass is tried again after its claim, and its end is mailed once."""
+    """An end is mailed before it is written, and once; a failed write is counted, and the pass is tried again."""
+    mailed = list[int]()
+
+    def lose(call: Call) -> None:
+        mailed.append(ends_mailed(failing))
+        hangs(call)
+
     failing.wait(seconds)
-    failing.wire.before["dynamodb.UpdateItem"] = only(wanted, hangs)
+    failing.wire.before["dynamodb.UpdateItem"] = only(wanted, lose)
     fails(error, failing.recheck, 1)
     assert failing.log()[-1]["RecordFailed"] == 1
     del failing.wire.before["dynamodb.UpdateItem"]
     failing.wait(90)
     fails(error, failing.recheck, 1)
-    assert (failing.record()["attempts"], ends_mailed(failing)) == (3, int(error is GaveUp))
+    assert (failing.record()["attempts"], [ends_mailed(failing)]) == (3, mailed)
+    assert mailed == [int(error is GaveUp)]
