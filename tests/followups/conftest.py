@@ -14,6 +14,9 @@ from followups.watch import Poller
 from tests.support.deployed import PROCESS, Deployed, make_busy, unstyled
 from tests.support.recorded_calls import payload
 
+Patch = pytest.MonkeyPatch
+Print = pytest.CaptureFixture[str]
+
 
 @pytest.fixture
 def busy(deployed: Deployed) -> Deployed:
@@ -64,7 +67,7 @@ class Followups:
     """The program, run on the stack of a test."""
 
     deployed: Deployed
-    capsys: pytest.CaptureFixture[str]
+    capsys: Print
 
     def __call__(self, *arguments: str, code: int = 0) -> Printed:
         """Run a command into a pipe; its exit code must be this one."""
@@ -86,6 +89,6 @@ class Followups:
 
 
 @pytest.fixture
-def followups(deployed: Deployed, capsys: pytest.CaptureFixture[str]) -> Followups:
+def followups(deployed: Deployed, capsys: Print) -> Followups:
     """The program, run on the stack of the test."""
     return Followups(deployed, capsys)

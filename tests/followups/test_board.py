@@ -10,6 +10,7 @@ from werkzeug.test import Client
 
 from followups.board import HEADERS, HOST, application
 from followups.watch import Poller
+from tests.followups.conftest import Patch, Print
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
 from tests.support.deployed import FAILED_ORDER, LATE_ORDER, Deployed, make_busy
 from tests.support.recorded_calls import refuse
@@ -66,15 +67,15 @@ def test_search_takes_any_id(client: FlaskClient, deployed: Deployed) -> None:
 
 def test_request_is_answered_for_this_machine_alone(client: FlaskClient, deployed: Deployed) -> None:
     """A request of another method, host or page reads nothing, and AWS is not called; the board's own page may read."""
-    methods = [{"method": method} for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")]
+    methods = ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")
     hosts = ("evil.example", "127.0.0.1.evil.example", "evil.example:1", "[::1]:1", "127.0.0.2", "", "LOCALHOST.")
     origins = ("https://evil.example", "null", "http://127.0.0.1:4321", "https://127.0.0.1:1234")
-    elsewhere = [{"Origin": origin} for origin in origins]
-    elsewhere += [{"Sec-Fetch-Site": site} for site in ("cross-site", "same-site")]
-    refused: dict[int, list[dict[str, Any]]] = {405: methods}
-    refused |= {421: [{"headers": {"Host": host}} for host in hosts], 403: [{"headers": one} for one in elsewhere]}
+    refused: list[tuple[int, dict[str, Any]]] = [(405, {"method": method}) for method in methods]
+    refused += [(421, {"headers": {"Host": host}}) for host in hosts]
+    refused += [(403, {"headers": {"Origin": origin}}) for origin in origins]
+    refused += [(403, {"headers": {"Sec-Fetch-Site": site}}) for site in ("cross-site", "same-site")]
     for path in ("/", "/static/board.css", "/?find=x"):
-        for code, how in ((code, how) for code, requests in refused.items() for how in requests):
+        for code, how in refused:
             answer = client.open(path, **how)
             assert (answer.status_code, "payment3" in answer.text) == (code, False), how
     assert deployed.world.wire.calls == []
@@ -129,9 +130,7 @@ def test_text_and_state_choose_what_is_shown(client: FlaskClient) -> None:
 
 
 @pytest.mark.enable_socket
-def test_command_serves_the_board(
-    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_command_serves_the_board(deployed: Deployed, monkeypatch: Patch, capsys: Print) -> None:
     """It listens on 127.0.0.1 alone, opens a browser, and ends with Ctrl-C; a port that is in use is exit 2."""
     opened, served = list[str](), list[BaseWSGIServer]()
 

@@ -4,7 +4,7 @@ import pytest
 
 from callback.errors import error_id
 from callback.table import Item
-from tests.followups.conftest import Followups, fail
+from tests.followups.conftest import Followups, Patch, fail
 from tests.support.aws import NOTIFICATION, ORDER
 from tests.support.deployed import PROCESS, STACK, Deployed, notification
 from tests.support.recorded_calls import Call, payload
@@ -107,7 +107,7 @@ def test_run_that_begins_meanwhile_is_not_overwritten(deployed: Deployed, follow
 
 @pytest.mark.parametrize("command", [FORGET, f"resolve --reason settled {ORDER}"])
 def test_more_than_one_run_reads_is_exit_code_1(
-    deployed: Deployed, followups: Followups, monkeypatch: pytest.MonkeyPatch, command: str
+    deployed: Deployed, followups: Followups, monkeypatch: Patch, command: str
 ) -> None:
     """The command says that it has to be run again."""
     monkeypatch.setattr("followups.tables.MOST_FOUND", 2)

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from callback.table import Item, format_utc
-from tests.followups.conftest import Followups, fail
+from tests.followups.conftest import Followups, Patch, fail
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
 from tests.support.deployed import PROCESS, STACK, Deployed, arn, notification
 from tests.support.recorded_calls import Call, payload, refuse
@@ -134,7 +134,7 @@ def test_what_may_not_be_read_is_a_line(deployed: Deployed, followups: Followups
 
 @pytest.mark.parametrize("word", [ORDER, CHARGE])
 def test_many_notifications_are_cut_and_the_proved_are_shown(
-    deployed: Deployed, followups: Followups, monkeypatch: pytest.MonkeyPatch, word: str
+    deployed: Deployed, followups: Followups, monkeypatch: Patch, word: str
 ) -> None:
     """However many forged ones an order or a charge has, the proved one is shown, and `show` says there are more."""
     monkeypatch.setattr("followups.tables.MOST_FOUND", 10)

@@ -1,6 +1,5 @@
 """`followups verify` says whether a checksum holds, and under which key; it never prints the right one."""
 
-import base64
 import io
 import json
 import re
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from local.stack import SECRET
-from tests.followups.conftest import Followups
+from tests.followups.conftest import Followups, Patch
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, sample
 from tests.support.deployed import Deployed
 from tests.support.steps import signed
@@ -52,17 +51,7 @@ def test_valid_checksum_is_printed_with_what_it_covers(deployed: Deployed, follo
     assert_nothing_secret(printed)
 
 
-@pytest.mark.parametrize("name", ["authorized", "http-api-v2", "large-amount"])
-def test_each_form_of_the_event_is_read(followups: Followups, file: Path, name: str) -> None:
-    """A REST or HTTP API event, plain or base64, and the bank's JSON alone, with all digits of an amount."""
-    event = sample(name)
-    text = base64.b64decode(event["body"]).decode() if event.get("isBase64Encoded") else event["body"]
-    for content in (json.dumps(event), text):
-        file.write_text(content)
-        followups("verify", str(file))
-
-
-def test_form_and_key_are_named(deployed: Deployed, followups: Followups, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_form_and_key_are_named(deployed: Deployed, followups: Followups, monkeypatch: Patch) -> None:
     """The form with the failure code and the previous key are named; `-` is stdin."""
     keep_secret(deployed, json.dumps({"secretKey": OLD, "previousSecretKey": NEW}))
     amount = "12345678901234.5678"

@@ -15,10 +15,12 @@ from followups.board import HOST, application
 from followups.records import STATES, Found, read
 from followups.stack import FAILURE, Stack
 from followups.watch import Poller, Snapshot, WatchView
-from tests.followups.conftest import Followups
+from tests.followups.conftest import Followups, Patch, Print
 from tests.support.aws import START
 from tests.support.deployed import LATE_ORDER, Deployed, notify_letter, unstyled
 from tests.support.recorded_calls import Answer, Call, refuse
+
+CAUSES = {"PassFailed: out of stock": 700, "GaveUp: pass 2 did not answer": 250, "OrderUnsettled: PENDING": 50}
 
 
 def printed(followups: Followups, *options: str, width: int = 110) -> list[str]:
@@ -49,9 +51,7 @@ def test_picture_shows_what_is_late_what_failed_and_what_waits(busy: Deployed, f
         assert len(narrow) == len(lines)
 
 
-def test_snapshot_is_bounded_and_counts_the_rest(
-    deployed: Deployed, followups: Followups, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_snapshot_is_bounded_and_counts_the_rest(deployed: Deployed, followups: Followups, monkeypatch: Patch) -> None:
     """A + means that there is more; an empty section says whether all was read; unsaved letters have their command."""
     monkeypatch.setattr("followups.watch.BOUND", 5)
     for number in range(12):
@@ -105,9 +105,7 @@ def test_command_prints_one_snapshot_as_json(followups: Followups) -> None:
     assert set(data) == {"version", "at", "failed", "notSaved", "waiting"}
 
 
-def test_command_watches_a_terminal_until_ctrl_c(
-    busy: Deployed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_command_watches_a_terminal_until_ctrl_c(busy: Deployed, capsys: Print, monkeypatch: Patch) -> None:
     """It reads every so many seconds, reports a failed read above the last picture, and restores the terminal."""
     world, pictures, shown = busy.world, list[str](), list[str]()
 
@@ -136,15 +134,9 @@ def test_command_watches_a_terminal_until_ctrl_c(
     assert "AccessDenied" in capsys.readouterr().err
 
 
-# --- 1,000 failed notifications of three causes, and 50 messages in a queue ---
-
-CAUSES = {"PassFailed: out of stock": 700, "GaveUp: pass 2 did not answer": 250, "OrderUnsettled: PENDING": 50}
-SECONDS = 2
-
-
 @pytest.fixture
 def full(deployed: Deployed) -> Deployed:
-    """The stack of this section; the fixture answers for DynamoDB, because moto reads all items for each shard."""
+    """1,000 failed notifications and 50 messages. It answers for DynamoDB: moto reads all items for each shard."""
     for number, cause in enumerate(cause for cause, count in CAUSES.items() for _ in range(count)):
         deployed.put_failed(f"f{number}", number % 540, orderId=f"ORDER-{number}", lastError=cause)
     rows = sorted(deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE"), key=lambda row: str(row["failedAt"]), reverse=True)
@@ -170,7 +162,7 @@ def full(deployed: Deployed) -> Deployed:
 
 @pytest.mark.no_cover  # measuring takes the time that is measured here
 def test_tools_answer_within_two_seconds_and_show_three_groups(
-    full: Deployed, followups: Followups, poller: Poller, monkeypatch: pytest.MonkeyPatch
+    full: Deployed, followups: Followups, poller: Poller, monkeypatch: Patch
 ) -> None:
     """`list`, `watch` and the page show one row for each cause, count the failures, and name the messages."""
     monkeypatch.setenv("LINES", "60")
@@ -183,7 +175,7 @@ def test_tools_answer_within_two_seconds_and_show_three_groups(
     for name, view in views.items():
         began = time.process_time()
         texts[name] = view()
-        assert time.process_time() - began < SECONDS, name
+        assert time.process_time() - began < 2, name
     assert "… and 600 more." in texts["board"]
     for text in texts.values():
         assert all(f"{count} of this cause" in text for count in CAUSES.values())
