@@ -106,10 +106,8 @@ def test_run_that_begins_meanwhile_is_not_overwritten(deployed: Deployed, follow
 
 
 @pytest.mark.parametrize("command", [FORGET, f"resolve --reason settled {ORDER}"])
-def test_more_than_one_run_reads_is_exit_code_1(
-    deployed: Deployed, followups: Followups, monkeypatch: Patch, command: str
-) -> None:
-    """The command says that it has to be run again."""
+def test_more_than_one_run_reads(deployed: Deployed, followups: Followups, monkeypatch: Patch, command: str) -> None:
+    """The command says that it has to be run again: exit 1."""
     monkeypatch.setattr("followups.tables.MOST_FOUND", 2)
     for number in range(3):
         deployed.put_failed(str(number), body=NAME)
@@ -150,9 +148,7 @@ def test_late_notification_is_closed_and_swept_no_more(deployed: Deployed, follo
         ({"passes": "two"}, "spoilt"),
     ],
 )
-def test_what_goes_on_by_itself_is_not_closed(
-    deployed: Deployed, followups: Followups, changes: Item, word: str
-) -> None:
+def test_what_goes_on_is_not_closed(deployed: Deployed, followups: Followups, changes: Item, word: str) -> None:
     """Exit 1, and why; nor is anything closed without a reason."""
     deployed.put_waiting("1", -1, **changes)
     before = deployed.world.record()

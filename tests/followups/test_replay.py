@@ -133,11 +133,10 @@ def test_what_moved_on_since_the_plan_is_left(several: Deployed, followups: Foll
 
 
 @pytest.mark.parametrize(
-    "given",
-    ["", f"{ORDER} --state failed", f"{ORDER} --since 3h", "--since 3h", "--state pending", f"{ORDER} --rate 51"],
+    "given", ["", "ID --state failed", "ID --since 3h", "--since 3h", "--state done", "ID --rate 51"]
 )
 def test_what_to_replay_is_named_in_one_way(deployed: Deployed, followups: Followups, given: str) -> None:
-    """Orders, or --state with its bounds, at most 50 a second; anything else is exit 2, and AWS is not called."""
+    """Ids, or --state with its bounds, at most 50 a second; anything else is exit 2, and AWS is not called."""
     assert followups("replay", "--yes", *given.split(), code=2).err.startswith("Usage: ")
     assert deployed.world.wire.names() == []
 
