@@ -60,6 +60,7 @@ OTHER_BODY = letter(sample("authorized") | {"body": sample("authorized")["body"]
 _REFUSED = {
     "no JSON": ("{", "InvalidNotification"),
     "too deep": ("[" * 60_000, "InvalidNotification"),
+    "no event": (json.dumps(letter(5)), "InvalidNotification"),
     "no notification": (json.dumps(letter({"body": "hello"})), "InvalidNotification"),
     "checksum refused": (json.dumps(letter(sample("wrong-checksum"))), "ChecksumRejected"),
     "another body": (json.dumps(OTHER_BODY), "NotificationConflict"),
