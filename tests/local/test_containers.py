@@ -156,7 +156,7 @@ def test_sam_has_no_way_to_a_real_account(address: str | None, monkeypatch: pyte
 
 @pytest.mark.parametrize(("version", "folder"), [("3.12", "local"), ("3.11", "containers")])
 def test_container_runs_the_current_sources(version: str, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each command builds what changed since `make up`, for Lambda's Python: apart, where the emulator has another."""
+    """Each command rebuilds what changed since `make up`, for Lambda's Python, which may not be the emulator's."""
     built: list[tuple[Path, str]] = []
     monkeypatch.setattr(containers, "emulators_python", lambda: version)
     monkeypatch.setattr(containers, "build", lambda *of: built.append(of))

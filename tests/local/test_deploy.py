@@ -1,4 +1,4 @@
-"""`sam build && sam deploy`, as the README says it, to the emulator: nothing but AWS_ENDPOINT_URL leads it there.
+"""`sam build && sam deploy`, as in the README, but to the emulator: only AWS_ENDPOINT_URL sends it there.
 
 One stack, from its first deployment to its end: the tests are the steps, in their order.
 """
@@ -39,7 +39,7 @@ class Project:
 
     def sam(self, *arguments: str, says: str = "") -> str:
         """Run the SAM CLI as a person does, and return what it prints; `says` answers its question."""
-        # It asks every 5 s otherwise whether a deployment is done.
+        # Otherwise it asks only every 5 s whether a deployment is done.
         here = {"SAM_CLI_POLL_DELAY": "0.1", "HOME": str(self.folder), "SAM_CLI_TELEMETRY": "0"}
         environment = os.environ | self.stack.environment | here
         options: Any = {"input": says, "capture_output": True, "text": True}
@@ -56,7 +56,7 @@ class Project:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A fresh account with a ProcessPaidOrder and the secret in it, and what is deployed to it, built."""
+    """A fresh account with ProcessPaidOrder and the secret, and a built project to deploy to it."""
     folder = tmp_path_factory.mktemp("project")
     shutil.copy(ROOT / "samconfig.toml", folder)
     build()
@@ -76,7 +76,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 
 def test_deploys_complete(project: Project) -> None:
-    """`sam deploy` for dev: every resource of the template is made, and nothing is asked."""
+    """`sam deploy` for dev creates every resource of the template and asks nothing."""
     printed = project.sam("deploy")
     assert f"Successfully created/updated stack - {NAME}" in printed
     listed = project.stack.client("cloudformation").describe_stack_resources(StackName=NAME)["StackResources"]
@@ -86,7 +86,7 @@ def test_deploys_complete(project: Project) -> None:
 
 def test_changed_parameter_reaches_the_functions(project: Project) -> None:
     """The changes are shown, and made once a person agrees; the stack is updated in place, and so are the functions."""
-    # As samconfig.toml says it: a value that is empty or has blanks in it needs quotes within.
+    # As in samconfig.toml: a value that is empty or has blanks in it needs quotes within.
     parameters = ("Branch=dev", "RecheckDelays=1", 'ExistingOrderTable=""', 'SettledOrderStatuses="PAID, SHIPPED"')
     printed = project.sam("deploy", "--confirm-changeset", "--parameter-overrides", *parameters, says="y\n")
     assert re.search(r"\* Modify +RecheckFunction .*Deploy this changeset\? \[y/N\]", printed, re.DOTALL)

@@ -38,7 +38,7 @@ pytestmark = [
 DELAY = int(os.environ.get("DELAY") or 60)
 AS_IMAGE = bool(os.environ.get("IMAGE"))
 LABEL = "sam.cli.container.type=lambda"
-# Seconds that a container may take, from its making to its end.
+# Seconds that a container may take, from start to end.
 LIMIT = 300
 LOG = STATE / "logs" / "start-lambda.log"
 # Beyond the delay: containers start side by side on as many cores as there are.
@@ -148,7 +148,7 @@ def test_event_is_answered_with_the_page(flow: Flow, name: str) -> None:
 
 
 def test_notify_invokes_a_container(flow: Flow) -> None:
-    """`sam local start-lambda`, asked from boto3 as Notify asks Lambda: asynchronously."""
+    """`sam local start-lambda` takes an asynchronous invocation from boto3, as Lambda takes Notify's."""
     make: Any = boto3.client
     client = make("lambda", **flow.sam.stack.reach | {"endpoint_url": flow.address})
     function = flow.sam.stack.outputs["DelayedNotifyFunction"]
@@ -158,7 +158,7 @@ def test_notify_invokes_a_container(flow: Flow) -> None:
 
 
 def test_sweep_hands_over_what_lost_its_timer(flow: Flow) -> None:
-    """A pass that is 5 minutes overdue, and whose timer is gone, is handed to Recheck: in a container, too."""
+    """In a container, too, a pass that is 5 minutes overdue and has lost its timer is handed to Recheck."""
     lost, stack = flow.watcher.rows[-1], flow.sam.stack
     flow.wait_until(lambda: lost.schedule_at is not None, PATIENCE)
     lost.changed = True
@@ -185,7 +185,7 @@ def test_what_comes_twice_runs_nothing(flow: Flow) -> None:
 
 
 def test_function_waits_for_a_debugger(flow: Flow) -> None:
-    """What `make debug` starts answers a debugger that attaches, and runs nothing before."""
+    """What `make debug` starts answers a debugger that attaches, and runs nothing before that."""
     port, event = free_port(), str(EVENTS / "authorized.json")
     command = ("invoke", FUNCTIONS[0], "--event", event, *debugging(port, as_image=AS_IMAGE))
     with flow.sam.started(*command, stdout=subprocess.DEVNULL) as process:

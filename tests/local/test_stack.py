@@ -1,4 +1,4 @@
-"""The local stack as a newcomer uses it: the real programs, the real template, a real minute made short."""
+"""The local stack as a newcomer uses it: the real programs, the real template, and a shorter minute."""
 
 import io
 import json
@@ -45,7 +45,7 @@ Program = subprocess.Popen[str]
 
 
 def start(state: Path, *arguments: str, **options: Any) -> Program:
-    """Start one of the commands behind make, with its stacks in a folder of their own."""
+    """Start one of make's commands, with a folder of its own for what it keeps."""
     usual: dict[str, Any] = {"env": ENVIRONMENT, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | options
     usual["env"] = usual["env"] | {"LOCAL_STATE": str(state)}
     return subprocess.Popen([sys.executable, "-m", "local", *arguments], cwd=ROOT, encoding="utf-8", **usual)
@@ -66,7 +66,7 @@ def emulators(state: Path) -> list[str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Program]]:
-    """Whole runs, which mostly wait: they start before all other tests here, and are read after them."""
+    """Whole runs, which mostly wait: they start before the other tests here, and are checked after them."""
     commands = {
         "failures": ("--delay", "5", "--failures", "1"),
         "outage": ("--delay", "5", "--latency", "50", "--outage", "10", *DECLINED),
@@ -80,7 +80,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Program
 
 
 def test_picture_shows_what_waits_and_until_when() -> None:
-    """In a terminal of 80 columns each row has its next try, with the seconds until then."""
+    """In a terminal of 80 columns each row shows when the next try is, and how many seconds are left."""
     now = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
     due = {"state": "PENDING", "nextPassDue": format_utc(now + timedelta(seconds=43)), "orderId": "ORDER-1"}
     item = due | {"passesDone": 1, "passes": [{"number": 1}], "attempts": 2, "attemptsBefore": 1}
@@ -105,7 +105,7 @@ def test_bad_event_is_named(tmp_path: Path, text: str | bytes | None) -> None:
 
 
 def test_terminal_without_utf_8_gets_the_error_in_one_line(tmp_path: Path) -> None:
-    """Exit 2 for a bad event, also where its name looks like markup or is Thai, which the terminal cannot show."""
+    """Exit 2 for a bad event, even if its name looks like markup, or is Thai and the terminal cannot show it."""
     file = tmp_path / "[bold]คำ.json"
     file.write_text("{}")
     ascii_only = ENVIRONMENT | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
@@ -164,7 +164,7 @@ def test_signal_counts_even_where_python_drops_its_exception(tmp_path: Path) -> 
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that it keeps its state in."""
+    """The folder with the state of that stack."""
     return tmp_path_factory.mktemp("up")
 
 
@@ -186,7 +186,7 @@ def up(state: Path) -> Iterator[Stack]:
 
 HOSTS = ("localhost:4566", "HOST.docker.internal:4566", "host.containers.internal")
 TOOL_HEADERS: list[dict[str, str]] = [{}, *({"Host": host} for host in HOSTS)]
-# A page may open a web socket to any address, too, and says where it comes from.
+# A page may open a web socket to any address, too; the browser then adds its origin.
 SOCKET = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
 PAGE_HEADERS = [
     *({"Host": host} for host in ("shop.example", "127.0.0.1.shop.example:4566", "localhost.shop.example", "")),
@@ -200,7 +200,7 @@ PAGE_HEADERS = [
 @pytest.mark.parametrize("headers", [*TOOL_HEADERS, *PAGE_HEADERS], ids=str)
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_emulator_answers_no_web_page(up: Stack, method: str, headers: dict[str, str]) -> None:
-    """Any page that is open in the developer's browser could make and run a function there; a container still can."""
+    """A page open in the developer's browser could create and run a function there; tools and containers still may."""
     path = "/_ministack/health" if method == "GET" else "/?Action=ListTopics"
     answer = urllib3.request(method, f"{up.emulator.url}{path}", headers=headers)
     assert (answer.status == 403) == (headers in PAGE_HEADERS)
@@ -241,7 +241,7 @@ def test_what_is_up_is_found_whatever_happens_to_it(state: Path, up: Stack) -> N
 
 
 def test_function_that_sleeps_through_the_wait_is_seen() -> None:
-    """`function time while waiting` is no empty check: an invocation that outlasts the wait counts, a short one not."""
+    """`function time while waiting` counts an invocation that outlasts the wait, and does not count a short one."""
     ended = datetime(2026, 1, 1, tzinfo=UTC)
     row = Progress(SAMPLE, {"passes": [{"at": format_utc(ended)}]}, schedule_at=ended + timedelta(seconds=60))
     for seconds, counted in ((1, 0), (61, 30_000)):
@@ -288,7 +288,7 @@ def test_run_shows_an_outage_and_how_it_heals(runs: dict[str, Program]) -> None:
 
 
 def test_run_that_does_not_hold_its_promises_says_so(runs: dict[str, Program]) -> None:
-    """A notification that is not through when the run is over: a mark at what does not hold, and exit code 1."""
+    """If a notification is not done when the run ends, the failed promise is marked, and the exit code is 1."""
     printed = ended(runs["cut short"], 1)
     assert re.search(r"✗\s+records that are DONE\s+0 of 1", printed)
     log = re.search(r"^What was logged is in (.+)$", printed, re.MULTILINE)

@@ -46,7 +46,7 @@ def calls(below: str = FUNCTIONS) -> Iterator[Calls]:
 
 
 def steps(made: Calls, story: CodeType) -> list[tuple[str, set[str]]]:
-    """Return each step that the story names, with the files that it goes through beside those that all use."""
+    """Return each step that the story names, with the files that it goes through, without those that all steps use."""
     begins = [number for number, (_, caller) in enumerate(made) if caller is story]
     parts = [made[begin:end] for begin, end in pairwise([*begins, len(made)])]
     found = [(part[0][0].co_name, {_file(code) for code, _ in part} - SHARED - {"report.py"}) for part in parts]
@@ -98,7 +98,7 @@ def test_page_names_every_file() -> None:
 
 
 def test_money_is_never_a_float() -> None:
-    """No deployed module names the type."""
+    """No deployed module mentions the type."""
     deployed = [file.read_text() for file in (ROOT / "functions").rglob("*.py")]
     assert deployed
     assert not any(re.search(r"\bfloat\b", text) for text in deployed)

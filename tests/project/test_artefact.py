@@ -1,4 +1,4 @@
-"""What is deployed, as it is built: how large, what is in it, and that it runs where nothing else is."""
+"""What is deployed: how large it is, what is in it, and that it runs with nothing else installed."""
 
 import re
 from collections import Counter
@@ -27,7 +27,7 @@ OURS = {"callback", "delayednotify", "recheck"}
 
 @pytest.fixture(scope="module")
 def built() -> Path:
-    """The functions, built for the Python that runs them here: Lambda's, where there is one."""
+    """The functions, built for the Python that runs them here: Lambda's version, if the machine has it."""
     build()
     return BUILD
 
@@ -40,12 +40,12 @@ def test_functions_are_the_same_files_below_the_ceiling(built: Path, capsys: pyt
     assert all("MB unpacked" in line and "bytecode of" in line for line in lines)
     of = [{file.relative_to(built / name): file.read_bytes() for file in contents(built / name)} for name in FUNCTIONS]
     assert all(one == of[0] for one in of)
-    # What a new environment fetches and unpacks before it starts.
+    # A new environment fetches and unpacks this before it starts.
     assert sum(len(data) for file, data in of[0].items() if file.suffix != ".pyc") <= CEILINGS["artefact"]["bytes"]
 
 
 def test_function_above_the_ceiling_fails_the_build(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A function that has grown past it is reported before it is deployed, as are missing bytecode and no function."""
+    """The build fails if a function is too large, has no bytecode, or if there is no function at all."""
     assert size.main(tmp_path) == 1
     (tmp_path / "Large").mkdir()
     (tmp_path / "Large" / "data").write_bytes(bytes(CEILING_MB * 1_000_000))
@@ -78,7 +78,7 @@ def test_every_package_in_it_is_a_locked_one(built: Path) -> None:
 
 
 def test_notification_goes_through_the_artefact(built: Path, tmp_path: Path) -> None:
-    """With nothing beside it but Lambda's runtime, it saves and passes one; Recheck is too early, the sweep is idle."""
+    """With only Lambda's runtime, one is saved and has pass 1; Recheck comes too early, and the sweep finds nothing."""
     try:
         emulator_program()
     except RuntimeEmulatorError as why:

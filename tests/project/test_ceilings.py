@@ -18,7 +18,7 @@ STANDARD = {name.strip("_") for name in sys.stdlib_module_names} | {"sysconfigda
 
 
 def test_aws_calls_are_as_recorded(world: World) -> None:
-    """Each call is a wait that is billed; a warm function asks for no key, a sweep pays for what is overdue alone."""
+    """Each call is a wait that is billed; a warm function asks for no key, a sweep pays extra only for overdue passes."""
     world.order()
     world.pay()
     world.finished(50)
@@ -35,7 +35,7 @@ def test_aws_calls_are_as_recorded(world: World) -> None:
 
 @pytest.mark.parametrize("handler", ["delayednotify", "recheck"])
 def test_a_handler_imports_no_more_than_recorded(handler: str) -> None:
-    """A cold start reads every module. Recheck does without those for a notification's way in."""
+    """A cold start reads every module. Recheck needs none of those that take a notification in."""
     imported = _imported(f"import {handler}") - _imported("import boto3, botocore.config, boto3.dynamodb.types")
     assert len(imported) <= CEILINGS["modules"][handler], sorted(imported)
     assert handler != "recheck" or not imported & {"callback.notification", "callback.checksum", "callback.processor"}
@@ -58,5 +58,5 @@ def test_a_notification_is_billed_no_more_table_units_than_recorded() -> None:
 def _imported(program: str) -> set[str]:
     printing = f"{program}\nimport sys, json\nprint(json.dumps(sorted(sys.modules)))"
     modules = json.loads(run_python("-c", printing))
-    # The standard library's own are not counted: each Python has others.
+    # Without the standard library, which differs between versions of Python.
     return {name for name in modules if name.split(".")[0].strip("_").partition("__")[0] not in STANDARD}

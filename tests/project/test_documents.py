@@ -62,7 +62,7 @@ def test_make_target_is_there(command: documents.Command) -> None:
 
 @pytest.mark.parametrize("command", named("followups"))
 def test_followups_command_parses(command: documents.Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By click's own parser, with the options that it has; no command is begun."""
+    """Click's own parser accepts it and refuses an unknown option; the command is not run."""
     for word in command.words:
         if word.endswith(".json"):
             (tmp_path / word).parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ def test_documented_environment_would_deploy(tmp_path: Path) -> None:
 
 
 def test_published_benchmarks_are_of_a_whole_run() -> None:
-    """README.md has what it costs as in a table of the page, to the letter."""
+    """The table of costs in README.md is one of docs/benchmarks.md, to the letter."""
     page = BENCHMARKS.read_text()
     assert "\n| run | `make bench`, " in page
     section = (ROOT / "README.md").read_text().partition("## What it costs\n")[2].partition("\n## ")[0]

@@ -41,7 +41,7 @@ def lines() -> list[dict[str, Any]]:
 
 
 def test_every_metric_is_in_such_lines(lines: list[dict[str, Any]]) -> None:
-    """What is plotted or rings is counted, under that very name and branch; what is counted is plotted or rings."""
+    """The functions count what is plotted or alarmed, under that name and branch, and count nothing else."""
     declared = [about for line in lines if "_aws" in line for about in line["_aws"]["CloudWatchMetrics"]]
     assert all((about["Namespace"], about["Dimensions"]) == (NAMESPACE, [["Branch"]]) for about in declared)
     plotted = [line for line in PLOTTED if line[0] == NAMESPACE]
@@ -62,7 +62,7 @@ def test_values_are_what_happened(world: World) -> None:
 
 
 def test_dashboard_answers_its_four_questions() -> None:
-    """Is it working, what is late, what failed, what does it cost: a heading and plots for each, none over another."""
+    """Is it working, what is late, what failed, what does it cost: each has its heading, and no widgets overlap."""
     text = " ".join(w["properties"]["markdown"] for w in WIDGETS if w["type"] == "text")
     for question in ("Is it working?", "What is late?", "What failed?", "What does it cost?"):
         assert f"## {question}" in text

@@ -26,7 +26,7 @@ def arn_of(name: str) -> str:
 ROLES = {arn_of(name): name for name in of_type("AWS::IAM::Role")}
 ROLE_OF = {name: ROLES[function["Role"]] for name, function in of_type("AWS::Lambda::Function").items()}
 STATEMENTS = [(role, s["Sid"]) for role in ROLES.values() for s in statements(role)]
-# Only there does Retry itself report.
+# The only story in which Retry itself reports.
 OUTLASTS_RETRIES = Scenario(
     settings={"GIVE_UP_AFTER_HOURS": "1"},
     down={"CreditCardNotifyTable": "server error"},
@@ -43,7 +43,7 @@ def denied(policy: list[iam.Statement], asked: set[iam.Need]) -> set[iam.Need]:
 
 @pytest.fixture(scope="module")
 def recorded() -> list[tuple[Point, Call]]:
-    """Every call of stories in which all goes well, passes fail, nothing is saved, no timer fires, one is given up."""
+    """The calls of stories: all goes well, passes fail, nothing is saved, no timer fires, one is given up."""
     stories = [*product(SCENARIOS.values(), ((True, "once"), (False, "never"))), (OUTLASTS_RETRIES, (True, "once"))]
     calls: list[tuple[Point, Call]] = []
     with worlds() as world:
@@ -95,7 +95,7 @@ def test_each_statement_is_needed_and_allows_one_action(needed: Needs, role: str
 
 @pytest.mark.parametrize("role", [role for role in ROLES.values() if role != "SchedulerRole"])
 def test_call_with_another_context_is_denied(needed: Needs, role: str) -> None:
-    """No mail as another sender, no role passed to another service: neither named, nor left unsaid."""
+    """No mail as another sender, no role passed to another service, and neither without saying which."""
     guarded = [need for need in needed[role] if need.context]
     others = [need._replace(context=((key, "another"),)) for need in guarded for key, _ in need.context]
     unsaid = [need._replace(context=()) for need in guarded]
@@ -144,7 +144,7 @@ def test_only_its_own_service_assumes_a_role(role: str) -> None:
 
 
 def test_scheduler_assumes_its_role_for_its_group_alone(recorded: list[tuple[Point, Call]]) -> None:
-    """Another group, another account, or a Scheduler that says nothing of either gets nothing."""
+    """Scheduler gets nothing for another group or account, or if it names neither."""
     timers = [call.request for _, call in recorded if call.name == "scheduler.CreateSchedule"]
     assert timers
     for timer in timers:

@@ -84,7 +84,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_resource_has_its_required_properties(name: str) -> None:
-    """What is a contract, or has a reason that EXPECTED gives."""
+    """Each of these properties is a contract, or has the reason that EXPECTED gives."""
     assert EXPECTED[name].items() <= properties(name).items()
 
 
@@ -160,7 +160,7 @@ def test_existing_resource_takes_the_place_of_ours(parameter: str) -> None:
 
 
 def test_given_key_encrypts_what_the_template_makes() -> None:
-    """Tables, queues and logs are under KmsKeyArn where it is given, and every role may use it; else none has a key."""
+    """Where KmsKeyArn is given, tables, queues and logs are under it, and every role may use it; else none has a key."""
     assert {properties(table, WITH_KEY)["SSESpecification"]["KMSMasterKeyId"] for table in TABLES} == {KEY}
     queues = [properties(queue, WITH_KEY) for queue in QUEUES]
     assert {queue["KmsMasterKeyId"] for queue in queues} == {KEY}
@@ -190,7 +190,7 @@ def test_every_text_parameter_is_checked_before_anything_is_made() -> None:
     ],
 )
 def test_malformed_parameter_does_not_deploy(name: str, bad: str) -> None:
-    """A value that Settings or IAM would choke on is refused by the parameter's own pattern (a list's: each part)."""
+    """The parameter's own pattern refuses what Settings or IAM could not read (for a list: each part of it)."""
     assert not re.fullmatch(source()["Parameters"][name]["AllowedPattern"], bad)
 
 
@@ -216,7 +216,7 @@ def test_production_waits_at_least_60_seconds(delays: str, *, deploys: bool) -> 
 
 # --- alarms ---
 
-# Periods, their length in seconds, and the threshold: the metrics, and whose they are.
+# By number of periods, seconds in each, and threshold: the metrics, and what they are about.
 RINGS = {
     (1, 60, 1): {"ApproximateNumberOfMessagesVisible stack-FailureQueue"},
     (1, 300, 1): {
@@ -242,7 +242,7 @@ RINGS = {
 
 
 def test_alarms_ring_when_a_person_is_needed() -> None:
-    """At once for what does not mend itself, later for what might. Each queue has an alarm; there is no other one."""
+    """At once for what does not mend itself, later for what might. Each queue has an alarm, and there are no others."""
     found = defaultdict(list)
     for alarm in ALARMS.values():
         when = (alarm["EvaluationPeriods"], alarm["Period"], alarm["Threshold"])
