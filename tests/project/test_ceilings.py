@@ -18,7 +18,7 @@ STANDARD = {name.strip("_") for name in sys.stdlib_module_names} | {"sysconfigda
 
 
 def test_aws_calls_are_as_recorded(world: World) -> None:
-    """Each call is a wait that is billed; a warm function asks for no key, a sweep pays extra only for overdue passes."""
+    """Each call is a wait that is billed; a warm function asks for no key, a sweep pays extra only for what is late."""
     world.order()
     world.pay()
     world.finished(50)

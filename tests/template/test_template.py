@@ -160,7 +160,7 @@ def test_existing_resource_takes_the_place_of_ours(parameter: str) -> None:
 
 
 def test_given_key_encrypts_what_the_template_makes() -> None:
-    """Where KmsKeyArn is given, tables, queues and logs are under it, and every role may use it; else none has a key."""
+    """With KmsKeyArn, tables, queues and logs are under it, and every role may use it; without, no role has a key."""
     assert {properties(table, WITH_KEY)["SSESpecification"]["KMSMasterKeyId"] for table in TABLES} == {KEY}
     queues = [properties(queue, WITH_KEY) for queue in QUEUES]
     assert {queue["KmsMasterKeyId"] for queue in queues} == {KEY}
