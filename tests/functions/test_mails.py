@@ -69,8 +69,6 @@ SAFE = ["O$(reboot)'1", '<img src=x onerror=alert(1)>&amp;"', "`id` \\", "ใบ
 CHANGED = {"O\u202e1": "O 1", "O\u200b  1": "O 1", f"x{CARD}": "x[redacted]", "O" * 65: "O" * 60}
 CHANGED |= {"https://evil.example/x": "https: //evil. example/x", "see www.evil.example": "see www. evil. example"}
 CHANGED |= {"ใบสั่ง" * 40: ("ใบสั่ง" * 10)[:60]}
-
-
 ORDERS = [(order, order[:60], order) for order in [*SAFE, "O" * 64]]
 ORDERS += [(order, shown, "n-1") for order, shown in CHANGED.items()]
 

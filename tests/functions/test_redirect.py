@@ -55,8 +55,6 @@ FOREIGN = [None, 5, "", "/orders", "//shop.local.example/", "https://evil.exampl
 FOREIGN += ["javascript:alert(1)//https://shop.local.example/", " https://shop.local.example/"]
 FOREIGN += [f"https://shop.local.example{rest}" for rest in (".evil.example/", "@evil.example/", ":8443/", "\\.evil/")]
 FOREIGN += ["https://evil.example\\@shop.local.example/"]
-
-
 TAILS = ("", "/", "?a=1&b=2", "#top", "/thanks/%E0%B8%81?q=%20", "/?a=1&copy=2&lt=3")
 ALLOWED = [f"{origin}{tail}" for origin in (SHOP, "HTTPS://Shop.Local.Example") for tail in TAILS]
 
