@@ -114,6 +114,7 @@ def test_unset_secret_never_makes_a_checksum_valid(world: World, key: str, secre
     world.pay()
     forged = sha256(PLAIN + key)
     assert status_of(world, "first", checksum=forged) == world.payment()["checksumStatus"] == "unverifiable"
+    assert len(world.metrics("SecretFailed")) == 1
     set_secret(world, json.dumps({**SECRET, "previousSecretKey": key}))
     world.wait(300)
     assert status_of(world, "again", checksum=forged) == "invalid"
