@@ -76,14 +76,14 @@ class Operator:
     @cached_property
     def stack(self) -> "Stack":
         """The stack that was named. Raises `StackError` where it is the local one and that is not up."""
-        from followups.stack import Account, Stack, local_account
+        from followups.stack import Stack, local_session
 
         named = {name: self.given[name] for name in ("profile", "region") if name in self.given}
         if named and self.given.get("local"):
             raise click.UsageError("--local has an account and a region of its own: leave out --profile and --region")
         session = {f"{name}_name": value for name, value in named.items()}
-        account = local_account() if self.given.get("local") else Account(session)
-        return Stack(self.given.get("stack") or os.environ.get("FOLLOWUPS_STACK") or DEFAULT, account)
+        where = local_session() if self.given.get("local") else session
+        return Stack(self.given.get("stack") or os.environ.get("FOLLOWUPS_STACK") or DEFAULT, where)
 
 
 def _keep(context: click.Context, option: click.Parameter, value: object) -> None:

@@ -6,7 +6,6 @@ invocations"). Scheduler's dead letter is the target's `Input` (EventBridge Sche
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -103,7 +102,7 @@ class Letters(AbstractContextManager["Letters"]):
     def __iter__(self) -> Iterator[Letter]:
         """Receive each letter once that is not hidden."""
         for name in self.queues:
-            url = self.stack.output(name)
+            url = self.stack.value(name)
             while messages := self.stack.sqs.receive_message(QueueUrl=url, **_RECEIVE).get("Messages"):
                 new = [message for message in messages if message["MessageId"] not in self._held]
                 self._held |= {
@@ -132,7 +131,7 @@ def _letter(stack: Stack, queue: str, message: Any) -> Letter:
                 why = error or (error_line(answer) if answer else printable(condition))
                 # The record names the version too, "...:function:NAME:$LATEST".
                 function = ":".join(arn.split(":")[:7])
-                is_ours = function == stack.output("DelayedNotifyFunctionArn")
+                is_ours = function == stack.value("DelayedNotifyFunctionArn")
                 refusal = "" if is_ours else printable(f"{function} is not DelayedNotify of stack {stack.name}")
                 return replace(letter, error=why, kind="on-failure", ids=_ids(event), refusal=refusal)
         TimerInput.parse(content, InvalidTimer)
@@ -186,16 +185,13 @@ def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str
     only counted: RetryFunction or another redrive has it, or it waits for its next try.
     """
     stack, output, now, names = operator.stack, operator.output, operator.clock(), queues or QUEUES
-    _ = stack.output(RETRY), stack.sqs  # made here: boto3 cannot make clients in two threads at once
 
     def read(name: str) -> tuple[int, list[Row]]:
         with Letters(stack, (name,), letters) as those:
             found = islice(those, _MOST_LISTED)
             return stack.count_letters(name), [Result("waiting", letter.error).row(letter.row(now)) for letter in found]
 
-    with ThreadPoolExecutor(len(names)) as pool:
-        results = list(pool.map(read, names))
-    for name, (count, rows) in zip(names, results, strict=True):
+    for name, (count, rows) in zip(names, stack.at_once(read, names), strict=True):
         if rows:
             output.rows(COLUMNS, *rows)
         if count or rows:
@@ -261,7 +257,7 @@ def _change(operator: Operator, name: str, those: Letters, **options: Any) -> Ch
     def do(letter: Letter) -> Result:
         if is_sent:  # and *then* deleted: twice is harmless, the record knows which passes are done
             sent.add(hash(letter.body))
-            stack.sqs.send_message(QueueUrl=stack.output(RETRY), MessageBody=letter.body)
+            stack.sqs.send_message(QueueUrl=stack.value(RETRY), MessageBody=letter.body)
         those.delete(letter)
         return Result(word, f"{word}; {letter.error}")
 

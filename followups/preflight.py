@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -218,11 +218,11 @@ def preflight_command(
     if not (name := operator.given.get("stack") or environment.get("stack_name")):
         raise click.ClickException(f"{config_file} gives {config_env} no stack_name: name the stack (--stack)")
     given = environment["parameter_overrides"] | _OVERRIDES.convert(parameters, None, None)
-    account, counts = operator.stack.account, Counter[str]()
+    counts = Counter[str]()
     # Like `sam deploy`: samconfig.toml's profile and region win over the environment, an option over both.
-    session = {f"{key}_name": environment[key] for key in ("profile", "region") if environment.get(key)}
-    named = {**({} if account.endpoint_url else session), **account.session}
-    stack = Stack(name, replace(account, session=named))
+    places = () if operator.given.get("local") else ("profile", "region")
+    session = {f"{key}_name": environment[key] for key in places if environment.get(key)}
+    stack = Stack(name, {**session, **operator.stack.session})
     columns = (Column("", 4), Column("what", ratio=2), Column("found, and what to do", ratio=3))
     for subject, (level, text) in _findings(stack, *read_template(template), given):
         counts[level] += 1
@@ -240,7 +240,7 @@ def _findings(
     for name in sorted(given.keys() - declared.keys()):
         yield name, ("stop", "the template has no such parameter → take it out of samconfig.toml")
     try:
-        deployed = stack.parameters
+        deployed = stack.values
     except StackError:  # this is the first deployment
         deployed = {}
     kept = {name: value for name, value in deployed.items() if name in declared and name not in given}

@@ -96,7 +96,7 @@ def _run(operator: Operator, seen: Notification) -> Result:
 def _invoke_recheck(stack: Stack, asked: Mapping[str, object]) -> Result:
     number = asked["pass"]
     try:
-        answer = stack.functions.invoke(FunctionName=stack.output("RecheckFunctionArn"), Payload=json.dumps(asked))
+        answer = stack.functions.invoke(FunctionName=stack.value("RecheckFunctionArn"), Payload=json.dumps(asked))
         result = json.loads(answer["Payload"].read())
     except (*AWS_ERRORS, ValueError) as error:
         return Result("failed", printable(f"pass {number} failed again: {type(error).__name__}: {error}"))

@@ -81,7 +81,7 @@ def _next(stack: Stack, one: Notification, record: Record, timer: datetime | Non
         yield Event(None, "next", f"nothing: {_NOTHING[current.word]}", "ok")
         return
     kind = "" if one.checksum == "valid" else "Unproved"
-    limit = timedelta(hours=int(stack.parameter(f"{kind}GiveUpAfterHours")))
+    limit = timedelta(hours=int(stack.value(f"{kind}GiveUpAfterHours")))
     which = f"pass {record.next_pass} of {len(stack.delays) + 1}"
     yield Event(None, "waits", _waits(which, record, current, limit, now), current.level)
     swept_at = max(one.time("sweepAt") or now, now)
@@ -167,7 +167,7 @@ def _timer(stack: Stack, record: Record, now: datetime) -> Iterator[Event]:
         return
     timer, client = f"the timer of pass {record.next_pass}", stack.scheduler
     try:
-        found = client.get_schedule(GroupName=stack.output("ScheduleGroup"), Name=schedule_name(record))
+        found = client.get_schedule(GroupName=stack.value("ScheduleGroup"), Name=schedule_name(record))
     except client.exceptions.ResourceNotFoundException:
         level: Level = "warn" if record.next_pass_due and record.next_pass_due > now else "info"
         yield Event(None, "schedule", f"{timer} is gone: it fired, or was never created", level)

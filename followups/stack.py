@@ -6,12 +6,12 @@ Profile, region and endpoint come from the environment, as for any AWS tool, unl
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -21,6 +21,8 @@ from callback.table import AWS_ERRORS
 from followups.cli import DEFAULT
 from followups.output import printable
 
+T = TypeVar("T")
+Read = TypeVar("Read")
 RETRY, REFUSED, FAILURE = QUEUES = ("RetryQueue", "RefusedQueue", "FailureQueue")
 _QUICK = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
 # A function runs for 150 s at most (template.yaml), and its cold start is not counted. No second attempt: botocore
@@ -37,67 +39,56 @@ class StackError(Exception):
 ERRORS = (StackError, *AWS_ERRORS)
 
 
-@dataclass(frozen=True)
-class Account:
-    """boto3.Session's keywords, and the endpoint of the local stack."""
-
-    session: Mapping[str, str] = field(default_factory=dict)
-    endpoint_url: str | None = None
-
-
 def _service(name: str, config: Config = _QUICK) -> cached_property[Any]:
     return cached_property(lambda stack: stack.client(name, config))
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A deployed stack; CloudFormation describes it when that is first needed."""
+    """A deployed stack; CloudFormation describes it when that is first needed.
+
+    `session` has keywords of boto3.Session, and for the local stack its `endpoint_url`.
+    """
 
     name: str = DEFAULT
-    account: Account = field(default_factory=Account)
+    session: Mapping[str, str] = field(default_factory=dict)
 
     dynamodb, sqs, scheduler = _service("dynamodb"), _service("sqs"), _service("scheduler")
     secrets, functions = _service("secretsmanager"), _service("lambda", _PATIENT)
 
     @cached_property
     def _session(self) -> Any:
-        return boto3.Session(**self.account.session)  # type: ignore[arg-type]
+        named: Any = {name: value for name, value in self.session.items() if name != "endpoint_url"}
+        return boto3.Session(**named)
 
     def client(self, service: str, config: Config = _QUICK) -> Any:
         """Make the client of a service."""
         how: dict[str, Any] = {"config": config}
-        if url := self.account.endpoint_url:  # HTTP_PROXY is for other machines
+        if url := self.session.get("endpoint_url"):  # HTTP_PROXY is for other machines
             how = {"config": config.merge(Config(proxies={})), "endpoint_url": url}
         return self._session.client(service, **how)
 
+    def at_once(self, read: Callable[[T], Read], what: Sequence[T]) -> list[Read]:
+        """Read some things at the same time, and return the results in their order."""
+        _ = self.values, self.dynamodb, self.sqs  # made here: boto3 cannot make clients in two threads at once
+        with ThreadPoolExecutor(len(what)) as pool:
+            return list(pool.map(read, what))
+
     def command(self, *words: str, ids: tuple[str, ...] = ()) -> str:
         """Return a command for this stack, fit to be pasted into a shell."""
-        session = self.account.session.items()
-        named = (word for name, value in session for word in (f"--{name.removesuffix('_name')}", value))
-        where = ["--stack", self.name, *(["--local"] if self.account.endpoint_url else named)]
+        named = (word for name, value in self.session.items() for word in (f"--{name.removesuffix('_name')}", value))
+        where = ["--stack", self.name, *(["--local"] if "endpoint_url" in self.session else named)]
         return " ".join(map(_quoted, ["followups", *words, *where, *(["--", *ids] if ids else [])]))
 
-    def output(self, key: str) -> str:
-        """Return an output. Raises `StackError` where there is no such stack or output."""
-        return self._value("Output", key)
-
-    def parameter(self, key: str) -> str:
-        """Return a parameter. Raises `StackError` where there is no such stack or parameter."""
-        return self._value("Parameter", key)
-
-    @property
-    def parameters(self) -> dict[str, str]:
-        """All its parameters. Raises `StackError` where there is no such stack."""
-        return self._values["Parameter"]
-
-    def _value(self, kind: str, key: str) -> str:
-        if key not in self._values[kind]:
-            todo = "name another (--stack), or deploy it anew"
-            raise StackError(f"stack {self.name} has no {kind.lower()} {key}; {todo}")
-        return self._values[kind][key]
+    def value(self, name: str) -> str:
+        """Return an output or a parameter. Raises `StackError` where there is no such stack, or none of that name."""
+        if name not in self.values:
+            raise StackError(f"stack {self.name} has no {name}; name another (--stack), or deploy it anew")
+        return self.values[name]
 
     @cached_property
-    def _values(self) -> dict[str, dict[str, str]]:
+    def values(self) -> dict[str, str]:
+        """Its outputs and parameters, by their names. Raises `StackError` where there is no such stack."""
         client = self.client("cloudformation")
         try:
             [found] = client.describe_stacks(StackName=self.name)["Stacks"]
@@ -106,26 +97,24 @@ class Stack:
                 raise
             todo = f"name it (--stack), or set AWS_PROFILE and AWS_DEFAULT_REGION{_others(client)}"
             raise StackError(f"no stack {self.name} in {client.meta.region_name}: {todo}") from error
-        kinds = {kind: found.get(f"{kind}s", []) for kind in ("Output", "Parameter")}
-        return {kind: {one[f"{kind}Key"]: str(one[f"{kind}Value"]) for one in kinds[kind]} for kind in kinds}
+        kinds = ("Output", "Parameter")
+        return {one[f"{kind}Key"]: str(one[f"{kind}Value"]) for kind in kinds for one in found.get(f"{kind}s", [])}
 
     @property
     def delays(self) -> tuple[int, ...]:
         """Seconds from each pass to the next: one less than there are passes."""
-        return tuple(int(delay) for delay in self.parameter("RecheckDelays").split(","))
+        return tuple(int(delay) for delay in self.value("RecheckDelays").split(","))
 
     def count_letters(self, queue: str) -> int:
         """Return SQS's estimate of how many messages a queue holds, visible and hidden ones."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        about = self.sqs.get_queue_attributes(QueueUrl=self.output(queue), AttributeNames=names)["Attributes"]
+        about = self.sqs.get_queue_attributes(QueueUrl=self.value(queue), AttributeNames=names)["Attributes"]
         return sum(int(about[name]) for name in names)
 
     def about_letters(self) -> list[str]:
         """Return a line for each queue that is not empty: how many messages, and the command that repairs."""
-        _ = self.output(RETRY), self.sqs  # made here: boto3 cannot make clients in two threads at once
         try:
-            with ThreadPoolExecutor(len(QUEUES)) as pool:
-                counts = list(pool.map(self.count_letters, QUEUES))
+            counts = self.at_once(self.count_letters, QUEUES)
         except ClientError as error:  # a role that may read the records may not be allowed this
             return [f"How many were not saved is unknown: {printable(str(error))}"]
         redrive, list_ = (self.command("dead-letters", word) for word in ("redrive", "list"))
@@ -148,15 +137,15 @@ def _quoted(word: str) -> str:
     return shlex.quote(word) if word.isprintable() else f"$'{escaped}'"
 
 
-def local_account() -> Account:
-    """Return the account of the local stack of this folder or of this program's checkout. Raises `StackError`."""
+def local_session() -> dict[str, str]:
+    """Return what leads to the local stack of this folder or of this program's checkout. Raises `StackError`."""
     places = (folder / ".local" / "up.json" for folder in (Path.cwd(), _CHECKOUT))
     if (kept := next((place for place in places if place.is_file()), None)) is None:
         raise StackError(f"no local stack is up: {_TO_DO}")
     try:
         session = json.loads(kept.read_text())["session"]
-        return Account(endpoint_url=session.pop("endpoint_url"), session=session)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return {**session, "endpoint_url": session["endpoint_url"]}  # without it AWS itself would be asked
+    except (ValueError, KeyError, TypeError) as error:
         raise StackError(f"{kept} was not written by `make up`: `make down`, then {_TO_DO}") from error
 
 

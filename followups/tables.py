@@ -7,7 +7,6 @@ is read first.
 
 import heapq
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -183,15 +182,13 @@ def error_keys(notification_id: str, passes: int) -> dict[str, str]:
 
 def _of_shards(stack: Stack, index: str, more: str, values: Item, **how: Any) -> list[Iterator[Any]]:
     """Return the pages of each shard of an index, the first ones read at the same time, the rest as they are needed."""
-    _ = stack.output(RECORDS), stack.dynamodb  # made here: boto3 cannot make clients in two threads at once
     condition = f"{_INDEXES[index][0]} = :shard{more}"
 
     def begun(shard: int) -> Iterator[Any]:
         pages = _pages(stack, condition, {"shard": shard} | values, IndexName=index, **how)
         return chain(list(islice(pages, 1)), pages)
 
-    with ThreadPoolExecutor(SWEEP_SHARDS) as pool:
-        return list(pool.map(begun, range(SWEEP_SHARDS)))
+    return stack.at_once(begun, range(SWEEP_SHARDS))
 
 
 def _items(pages: Iterator[Any]) -> Iterator[Item]:
@@ -200,7 +197,7 @@ def _items(pages: Iterator[Any]) -> Iterator[Item]:
 
 def _pages(stack: Stack, condition: str, values: Item, **how: Any) -> Iterator[Any]:
     """Read keys of CreditCardNotifyTable or one of its indexes, page by page as they are needed."""
-    how |= {"TableName": stack.output(RECORDS), "KeyConditionExpression": condition}
+    how |= {"TableName": stack.value(RECORDS), "KeyConditionExpression": condition}
     how["ExpressionAttributeValues"] = _written({f":{name}": value for name, value in values.items()})
     return islice(stack.dynamodb.get_paginator("query").paginate(**how), _MOST_PAGES)
 
@@ -211,7 +208,7 @@ def get_all(stack: Stack, table: str, keys: Iterable[Item], attributes: Iterable
     asked: Any = {"ConsistentRead": True}
     asked |= {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names} if names else {}
     while chunk := list(islice(left, _AT_ONCE)):
-        request: Any = {stack.output(table): asked | {"Keys": chunk}}
+        request: Any = {stack.value(table): asked | {"Keys": chunk}}
         while request:  # an answer that would be too large leaves the rest for another call
             answer = stack.dynamodb.batch_get_item(RequestItems=request)
             yield from (_item(item) for items in answer["Responses"].values() for item in items)
@@ -228,7 +225,7 @@ def update(stack: Stack, table: str, seen: Item, changes: Item) -> bool:
     updates = {name: delete if value is None else {"Value": serialize(value)} for name, value in changes.items()}
     expected = {name: {"Value": serialize(seen[name])} if name in seen else {"Exists": False} for name in _MOVING}
     key = KEY if table == RECORDS else ("errorId",)
-    where: Any = {"TableName": stack.output(table), "Key": _written({name: seen[name] for name in key})}
+    where: Any = {"TableName": stack.value(table), "Key": _written({name: seen[name] for name in key})}
     try:
         stack.dynamodb.update_item(**where, AttributeUpdates=updates, Expected=expected)
     except ClientError as error:

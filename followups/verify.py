@@ -36,7 +36,7 @@ def verify_command(operator: Operator, what: str) -> int:
     elif not (notifications := list(_stored(operator, what))):
         operator.output.note(f"{what} is neither a file, nor was a notification saved under it.")
         return 1
-    secret = operator.stack.parameter("KBankSecretId")
+    secret = operator.stack.value("KBankSecretId")
     try:
         keys = read_keys(operator.stack.secrets, secret)
     except ValueError as error:

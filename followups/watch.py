@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,7 +18,7 @@ from followups.listing import extent, group_command, state_option
 from followups.output import STYLES, Cell, clock_time, shortened, span, styled, visible, with_command
 from followups.records import STATES, Found, Notification, State, grouped, status
 from followups.stack import ERRORS, Problem, Stack, explain
-from followups.tables import KEY, RECORDS, Listing, count_waiting, listed
+from followups.tables import KEY, Listing, count_waiting, listed
 
 # Of what waits and of what failed, how many a snapshot reads: beyond it counts have a `+`.
 BOUND, FAILED_BOUND = 300, 1000
@@ -83,18 +82,16 @@ class Poller:
 
 
 def take_snapshot(stack: Stack, states: Sequence[State], now: datetime) -> Snapshot:
-    """Read both indexes and count the letters at once."""
-    _ = stack.output(RECORDS), stack.dynamodb, stack.sqs  # made here: boto3 cannot make clients in two threads at once
-    with ThreadPoolExecutor(3) as pool:
-        letters = pool.submit(stack.about_letters)
-        # What is late waits, too: one reading finds both, so that neither is missed between two.
-        waiting = pool.submit(listed, stack, Listing("pending", limit=BOUND), now)
-        failed = pool.submit(listed, stack, Listing("failed", limit=FAILED_BOUND), now).result()
-    rows, more = sorted(waiting.result().rows, key=lambda row: str(row.item.get("firstDue", ""))), waiting.result().more
+    """Read both indexes at once, and count the letters."""
+    # What is late waits, too: one reading finds both, so that neither is missed between two.
+    asked = (Listing("pending", limit=BOUND), Listing("failed", limit=FAILED_BOUND))
+    waiting, failed = stack.at_once(lambda listing: listed(stack, listing, now), asked)
+    rows = sorted(waiting.rows, key=lambda row: str(row.item.get("firstDue", "")))
     late, others = (tuple(row for row in rows if status(row, now).is_late == is_late) for is_late in (True, False))
-    parts: dict[State, Found] = {"overdue": Found(late, more), "failed": failed, "pending": Found(others, more)}
-    in_all = count_waiting(stack) if more and "pending" in states else None
-    return Snapshot(now, {state: parts[state] for state in states}, letters.result(), in_all)
+    parts: dict[State, Found] = {"overdue": Found(late, waiting.more), "failed": failed}
+    parts["pending"] = Found(others, waiting.more)
+    in_all = count_waiting(stack) if waiting.more and "pending" in states else None
+    return Snapshot(now, {state: parts[state] for state in states}, stack.about_letters(), in_all)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from followups import stack as stacks
 from followups.cli import DEFAULT, Operator, cli, main
-from followups.stack import Account, Stack, local_account
+from followups.stack import Stack, local_session
 from local.emulator import REGION, ROOT
 from tests.followups.conftest import Followups, Patch, Print
 from tests.support.aws import ORDER
@@ -156,7 +156,7 @@ def test_wrong_stack_is_an_error_with_its_advice(deployed: Deployed, followups: 
         assert printed == f"Error: no stack payment4 in {REGION}: {todo}{others}\n"
     deployed.world.wire.answers["cloudformation.DescribeStacks"] = lambda _call: {"Stacks": [{}]}
     printed = followups("dead-letters", "redrive", "--yes", code=2).err
-    assert printed == f"Error: stack {STACK} has no output RefusedQueue; name another (--stack), or deploy it anew\n"
+    assert printed == f"Error: stack {STACK} has no RefusedQueue; name another (--stack), or deploy it anew\n"
 
 
 def test_what_an_output_cannot_show_is_replaced(deployed: Deployed, monkeypatch: Patch) -> None:
@@ -235,7 +235,7 @@ def test_local_stack_is_reached_by_what_make_up_wrote(up: Path) -> None:
     """--local takes the keys, the region and the endpoint of that file, and no HTTP_PROXY."""
     url = "http://127.0.0.1:4566"
     up.write_text(json.dumps({"emulator": {}, "session": KEYS | {"endpoint_url": url}}))
-    assert local_account() == Account(KEYS, url)
+    assert local_session() == KEYS | {"endpoint_url": url}
     stack = Operator(given={"local": True}).stack
     for client in (stack.dynamodb, stack.functions):
         assert (client.meta.endpoint_url, client.meta.config.proxies) == (url, {})
@@ -267,9 +267,9 @@ def test_local_stack_that_is_not_up_is_an_error(capsys: Print, up: Path, text: s
 
 def test_printed_command_leads_to_the_same_stack(followups: Followups) -> None:
     """It names the same stack and account; no shell, terminal or clipboard acts on a character of an id."""
-    account = Account(endpoint_url="http://127.0.0.1:1")
+    local = {"endpoint_url": "http://127.0.0.1:1"}
     words = ["replay", "--yes", "--stack", "a b", "--local", "--", "O'1; x"]
-    assert shlex.split(Stack("a b", account).command("replay", "--yes", ids=("O'1; x",))) == ["followups", *words]
+    assert shlex.split(Stack("a b", local).command("replay", "--yes", ids=("O'1; x",))) == ["followups", *words]
     pasted = Stack().command("show", ids=("a'\\\x1b[31m\n\u202eb",))
     assert pasted.isprintable()
     done = subprocess.run(["bash", "-c", f"printf %s {pasted.split(' -- ')[1]}"], capture_output=True, check=True)  # noqa: S607
