@@ -27,13 +27,13 @@ def busy(deployed: Deployed) -> Deployed:
 
 @pytest.fixture
 def poller(deployed: Deployed) -> Iterator[Poller]:
-    """What the live view and the page read the stack with, by the world's clock."""
+    """The reader of `watch` and of the page, on the world's clock."""
     with deployed.world.wire:
         yield Poller(Stack(), clock=lambda: deployed.world.now)
 
 
 def fail(deployed: Deployed, attempt: Callable[..., object], *arguments: object, answer: object = None) -> None:
-    """Run a pass that ProcessPaidOrder fails, perhaps with an answer."""
+    """Run a pass in which ProcessPaidOrder fails, with this answer."""
     deployed.functions[PROCESS] = lambda _call: payload(answer or {}, error="Unhandled")
     with pytest.raises(Exception, match="ProcessPaidOrder failed"):
         attempt(*arguments)

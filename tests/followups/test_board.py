@@ -59,7 +59,7 @@ def test_search_takes_any_id(client: FlaskClient, deployed: Deployed) -> None:
     deployed.world.deliver()
     for word in (ORDER, CHARGE, f" {NOTIFICATION} ", ORDER[:6]):
         assert f"{ORDER} waiting" in section(page(client, f"?find={word}"), "panel")
-    for query in ("?find=nobody", "?charge=no&notification=one"):
+    for query in ("?find=unknown", "?charge=no&notification=one"):
         assert "No notification was saved under it" in section(page(client, query), "panel")
     assert 'id="panel"' not in page(client, "?find=+&charge=x")
     assert "“&lt;script&gt;?[2J”" in page(client, "?find=<script>%1b[2J")
@@ -99,7 +99,7 @@ def test_every_answer_is_protected(client: FlaskClient) -> None:
 
 
 def test_what_cannot_be_read_is_reported_in_its_place(client: FlaskClient, deployed: Deployed) -> None:
-    """The advice is on a page of its own before the first read, later above the last picture or in the panel."""
+    """Before the first read, a page shows only the advice; later it is above the last picture or in the panel."""
     before = deployed.world.wire.before
     before["cloudformation.DescribeStacks"] = refuse("ExpiredToken")
     html = page(client, status=503)

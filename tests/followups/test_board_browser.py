@@ -90,7 +90,7 @@ def test_page_renews_itself_and_keeps_the_focus(page: Page, board: tuple[World, 
 
 
 def test_click_opens_the_timeline_beside_the_board(page: Page) -> None:
-    """It has an address of its own; its row stays in sight, when it is closed, too; `back` opens it again."""
+    """It has its own address, and its row stays in sight; after it is closed, `back` opens it again."""
     page.set_viewport_size({"width": 1280, "height": 400})
     page.click("#waiting tbody tr:last-child a")
     page.wait_for_function("() => document.getElementById('panel')?.innerText.includes('waiting')")

@@ -158,7 +158,7 @@ def test_command_in_a_pipe_and_then_in_a_terminal(
     [("watch", True, "waiting"), ("board --no-browser", True, "http:"), ("board --no-browser", False, "http:")],
 )
 def test_live_views_end_with_ctrl_c(user: User, command: str, shows: str, *, in_terminal: bool) -> None:
-    """The exit code is 0, in a terminal and in a pipe; the board's address serves the page until then."""
+    """Ctrl-C is exit code 0, in a terminal and in a pipe; until then the board's address serves the page."""
     with user.starts(command, in_terminal=in_terminal) as process:
         line = next(line for line in process.stdout or [] if shows in line)
         if address := re.search(r"http://127\.0\.0\.1:\d+/", line):

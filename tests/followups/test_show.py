@@ -136,7 +136,7 @@ def test_what_may_not_be_read_is_a_line(deployed: Deployed, followups: Followups
 def test_many_notifications_are_cut_and_the_proved_are_shown(
     deployed: Deployed, followups: Followups, monkeypatch: Patch, word: str
 ) -> None:
-    """However many forged ones an order or a charge has, the proved one is shown, and `show` says there are more."""
+    """Forged notifications of an order or a charge never hide the proved one, and `show` says there are more."""
     monkeypatch.setattr("followups.tables.MOST_FOUND", 10)
     monkeypatch.setattr("followups.tables.MOST_SHOWN", 3)
     for number in range(15 if word == CHARGE else 8):
@@ -151,7 +151,7 @@ def test_many_notifications_are_cut_and_the_proved_are_shown(
 
 @pytest.mark.parametrize(("answer", "text"), [(ERROR, "StockError: no stock"), (b"out of stock", "out of stock")])
 def test_cause_is_shown(deployed: Deployed, followups: Followups, answer: object, text: str) -> None:
-    """The error has what it answered, JSON or not, without a stack trace, and says when no mail could be sent."""
+    """The error has ProcessPaidOrder's answer, JSON or not, without a stack trace, and says that no mail was sent."""
     deployed.world.wire.before["ses.SendEmail"] = refuse("Throttling")
     fail(deployed, deployed.world.deliver, answer=answer)
     printed = followups("show", ORDER).out

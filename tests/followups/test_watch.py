@@ -52,7 +52,7 @@ def test_picture_shows_what_is_late_what_failed_and_what_waits(busy: Deployed, f
 
 
 def test_snapshot_is_bounded_and_counts_the_rest(deployed: Deployed, followups: Followups, monkeypatch: Patch) -> None:
-    """A + means that there is more; an empty section says whether all was read; unsaved letters have their command."""
+    """A + means that there is more; an empty section says whether all was read; each queue has its command."""
     monkeypatch.setattr("followups.watch.BOUND", 5)
     for number in range(12):
         deployed.put_waiting(f"n{number}", -10)
@@ -64,9 +64,9 @@ def test_snapshot_is_bounded_and_counts_the_rest(deployed: Deployed, followups: 
 
 
 def test_what_does_not_fit_is_counted(deployed: Deployed) -> None:
-    """The rows fit into the terminal, and a line says how many more there are, or more than how many."""
+    """The rows fit into the terminal, and a line counts the rest, exactly or as a minimum."""
     for number in range(50):
-        cause = "E: " + "x" * number  # each has one of its own
+        cause = "E: " + "x" * number  # none folds
         deployed.put_waiting(f"n{number}", number + 3, orderId=f"ORDER-{number}", lastError=cause)
     rows = tuple(map(read, deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")))
     parts: Any = {"overdue": Found(rows, more=True), "failed": Found(), "pending": Found(rows)}
