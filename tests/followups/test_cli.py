@@ -148,10 +148,9 @@ def test_bug_is_not_hidden(deployed: Deployed, monkeypatch: Patch) -> None:
 
 def test_wrong_stack_is_an_error_with_its_advice(deployed: Deployed, followups: Followups) -> None:
     """Exit 2: no stack has that name, or it is not one of ours. The stacks of ours are named."""
-    before = deployed.world.wire.before
     todo = "name it (--stack), or set AWS_PROFILE and AWS_DEFAULT_REGION"
     for times, others in ((1, f"; there are {STACK}"), (2, "")):
-        before["cloudformation.DescribeStacks"] = refuse("ValidationError", times)
+        deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("ValidationError", times)
         printed = followups("list", "--stack", "payment4", code=2).err
         assert printed == f"Error: no stack payment4 in {REGION}: {todo}{others}\n"
     deployed.world.wire.answers["cloudformation.DescribeStacks"] = lambda _call: {"Stacks": [{}]}

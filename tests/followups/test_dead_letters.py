@@ -120,8 +120,7 @@ def test_letters_go_back_through_the_flow(deployed: Deployed, followups: Followu
     assert deployed.left() == {}
     sent = deployed.world.wire.of("sqs.SendMessage")[1]
     assert sent == {"QueueUrl": deployed.urls[RETRY], "MessageBody": letter["MessageBody"]}
-    rows = deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")
-    passes = {row["notificationId"]: row["passesDone"] for row in rows}
+    passes = {row["notificationId"]: row["passesDone"] for row in deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")}
     assert passes == {NOTIFICATION: 1, f"{NOTIFICATION}-2": 1}
     line = f"on-failure  {IDS}-2 order {ORDER} 0 s old"
     assert refused == f"RefusedQueue {line}  sent; ChecksumRejected: checksum invalid"

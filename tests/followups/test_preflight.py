@@ -40,9 +40,8 @@ SECRET, NO_SECRET = "secret payment3/kbank", "stop: it is no JSON with a secretK
 SANDBOX = {"ses": {"ProductionAccessEnabled": False, "SendingEnabled": False}}
 HEARD: dict[str, Any] = {"ses": {"ProductionAccessEnabled": False}, "identities": {"a@one.example": True}}
 HEARD["given"] = {"ErrorMailTo": "a@one.example"}
-DOMAIN, OTHER_DOMAIN = (
-    {"identities": {name: True}, "given": {"ErrorMailIdentity": name}} for name in ("local.example", "ocal.example")
-)
+DOMAIN = {"identities": {"local.example": True}, "given": {"ErrorMailIdentity": "local.example"}}
+OTHER_DOMAIN = {"identities": {"ocal.example": True}, "given": {"ErrorMailIdentity": "ocal.example"}}
 PAUSED = "warn: sending is paused"
 ONE = "warn: in the sandbox one verified recipient can be allowed, of 2, and {} is not verified → "
 CREDIT, ORDERS, ERRORS = "CreditCardNotifyTable", "OrderTable", "CallbackErrorLogTable"
