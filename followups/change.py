@@ -4,35 +4,25 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Generic, NamedTuple, TypeVar
 
 import click
-from click.decorators import FC
 
-from followups.cli import Operator
-from followups.output import DONE, FAILED, LEFT, PLANNED, Column, Row
+from followups.cli import Operator, shared
+from followups.output import STYLES, Column, Row
 
 T = TypeVar("T")
-# In the table: what came of an item, where it is, what it is about, and why.
-COLUMNS = Column("", 1), Column("", ratio=2), Column("about", ratio=3), Column("what", ratio=3)
-_MARKS = {
-    "planned": PLANNED,
-    **dict.fromkeys(("run", "erased", "resolved", "sent", "deleted"), DONE),
-    **dict.fromkeys(("left", "unchanged", "waiting"), LEFT),
-    **dict.fromkeys(("failed", "kept", "unknown"), FAILED),
-}
+# In the table: where an item is, what it is about, and what came of it.
+COLUMNS = Column("", ratio=2), Column("about", ratio=3), Column("what", ratio=3)
+_LEVELS = dict.fromkeys(("run", "erased", "resolved", "sent", "deleted"), "ok")
+_LEVELS |= dict.fromkeys(("failed", "kept", "unknown"), "bad")
 _RATE = click.FloatRange(min=0, min_open=True, max=50)
-_OPTIONS = (
-    click.option("--rate", type=_RATE, default=5, show_default=True, metavar="N", help="at most so many a second"),
-    click.option("--yes", is_flag=True, help="do all of it, without a question"),
-    click.option("--dry-run", is_flag=True, help="only print what would be done"),
-)
-
-
-def change_options(command: FC) -> FC:
-    """Add the options of `Change` to a command."""
-    return reduce(lambda decorated, option: option(decorated), _OPTIONS, command)
+_CHANGING = {
+    "dry-run": {"is_flag": True, "help": "only print what would be done"},
+    "yes": {"is_flag": True, "help": "do all of it, without a question"},
+    "rate": {"type": _RATE, "default": 5, "show_default": True, "metavar": "N", "help": "at most so many a second"},
+}
+CHANGING = shared(_CHANGING).values()
 
 
 class Result(NamedTuple):
@@ -44,7 +34,7 @@ class Result(NamedTuple):
     def row(self, item: Row) -> Row:
         """Complete the row of an item."""
         record = {**item.record, "result": self.word, "text": self.text}
-        return Row((_MARKS[self.word], *item.cells, self.text), record)
+        return Row((*item.cells, (self.text, STYLES[_LEVELS.get(self.word, "warn")])), record)
 
 
 @dataclass(frozen=True)
@@ -64,13 +54,11 @@ class Change(Generic[T]):
     ids: tuple[str, ...] = ()
     harmless: bool = False
     more: bool = False
-    yes: bool = False
-    dry_run: bool = False
-    rate: float = 50
 
     def run(self, items: Iterable[T]) -> int:
         """Do it, or print the plan and ask. Return the exit code."""
-        stack, output, yes, dry_run = self.operator.stack, self.operator.output, self.yes, self.dry_run
+        stack, output, given = self.operator.stack, self.operator.output, self.operator.given
+        yes, dry_run = given.get("yes"), given.get("dry_run")
         if self.harmless and not (yes or dry_run):
             items = list(items)
             yes = sum(self.plan(item).word == "planned" for item in items) == 1
@@ -88,7 +76,7 @@ class Change(Generic[T]):
         if self.more:
             output.warn(f"There are more than one run reads: run {self.name} again.")
         is_left = counts["planned"] or ((counts["left"] or self.more) and not self.harmless)
-        is_wrong = any(_MARKS[word] == FAILED for word in counts) or (self.ids and not counts)
+        is_wrong = any(_LEVELS.get(word) == "bad" for word in counts) or (self.ids and not counts)
         return int(bool(is_wrong or (is_left and not dry_run)))
 
     def _done(self, items: Iterable[T]) -> Iterator[tuple[T, Result]]:
@@ -99,7 +87,7 @@ class Change(Generic[T]):
             result = self.plan(item)
             if result.word == "planned":
                 operator.sleep(max(0.0, earliest - operator.monotonic()))
-                earliest = operator.monotonic() + 1 / self.rate
+                earliest = operator.monotonic() + 1 / operator.given.get("rate", 50)
                 result = self.do(item)
             yield item, result
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from functools import cached_property
 from importlib import import_module
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -36,19 +35,19 @@ _EXITS = {
     "130": "stopped by Ctrl-C; nothing is lost",
 }
 # Each may come before or after the command's name.
-_COMMON: dict[tuple[str, ...], dict[str, Any]] = {
-    ("--stack",): {"metavar": "NAME", "help": f"the deployed stack (default: $FOLLOWUPS_STACK, else {DEFAULT})"},
-    ("--profile",): {"metavar": "NAME", "help": "the AWS profile (default: $AWS_PROFILE)"},
-    ("--region",): {"metavar": "NAME", "help": "the AWS region (default: $AWS_DEFAULT_REGION, or the profile's)"},
-    ("--local",): {"is_flag": True, "help": "the local stack that `make up` started"},
-    ("--tz",): {"metavar": "ZONE", "help": "the time zone, e.g. Asia/Bangkok (default on a terminal: yours)"},
-    ("--json", "as_json"): {"is_flag": True, "help": "print JSON: a document, or one line per item"},
+_COMMON = {
+    "stack": {"metavar": "NAME", "help": f"the deployed stack (default: $FOLLOWUPS_STACK, else {DEFAULT})"},
+    "profile": {"metavar": "NAME", "help": "the AWS profile (default: $AWS_PROFILE)"},
+    "region": {"metavar": "NAME", "help": "the AWS region (default: $AWS_DEFAULT_REGION, or the profile's)"},
+    "local": {"is_flag": True, "help": "the local stack that `make up` started"},
+    "tz": {"metavar": "ZONE", "help": "the time zone, e.g. Asia/Bangkok (default on a terminal: yours)"},
+    "json": {"is_flag": True, "help": "print JSON: a document, or one line per item"},
 }
 
 
 @dataclass
 class Operator:
-    """Who runs a command; tests replace the clock. `given` holds the common options that are set, by name."""
+    """Who runs a command; tests replace the clock. `given` holds the shared options that are set, by name."""
 
     clock: Clock = utc_now
     monotonic: Callable[[], float] = time.monotonic
@@ -61,7 +60,7 @@ class Operator:
         """Where to print."""
         from followups.output import Output
 
-        return Output(as_json=bool(self.given.get("as_json")))
+        return Output(as_json=bool(self.given.get("json")))
 
     @cached_property
     def zone(self) -> tzinfo:
@@ -92,13 +91,18 @@ def _keep(context: click.Context, option: click.Parameter, value: object) -> Non
         context.ensure_object(Operator).given[str(option.name)] = value
 
 
+def shared(options: Mapping[str, Any]) -> dict[str, click.Parameter]:
+    """Make options that several commands have; what is given of them is in `Operator.given`."""
+    how: Any = {"callback": _keep, "expose_value": False}
+    return {name: click.Option([f"--{name}"], **how, **about) for name, about in options.items()}
+
+
 class ManualCommand(click.Command):
     """A command whose --help has examples, exit codes and permissions, and that takes the common options."""
 
     def __init__(self, *given: Any, examples: Sequence[str] = (), permissions: Sequence[str] = (), **how: Any) -> None:
         super().__init__(*given, **how)
-        common = (click.Option(names, callback=_keep, expose_value=False, **about) for names, about in _COMMON.items())
-        self.params += common
+        self.params += shared(_COMMON).values()
         self.examples, self.permissions = examples, permissions
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
@@ -115,9 +119,9 @@ class ManualGroup(ManualCommand, click.Group):
 
     command_class = ManualCommand
 
-    def __init__(self, *arguments: Any, lazy: Mapping[str, str] = MappingProxyType({}), **attributes: Any) -> None:
+    def __init__(self, *arguments: Any, lazy: Mapping[str, str] | None = None, **attributes: Any) -> None:
         super().__init__(*arguments, **attributes)
-        self.commands.update((name, click.Command(name, short_help=text)) for name, text in lazy.items())
+        self.commands.update((name, click.Command(name, short_help=text)) for name, text in (lazy or {}).items())
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command. A reader that closes the pipe early is no failure, though click takes it for one."""
@@ -142,10 +146,10 @@ class ManualGroup(ManualCommand, click.Group):
 
 
 def manual(
-    name: str, permissions: Sequence[str], *examples: str, group: Any = click
+    name: str, permissions: Sequence[str], *examples: str, options: Any = (), group: Any = click
 ) -> Callable[[Callable[..., int]], click.Command]:
     """Make a function a command, of a group or to be imported by its name; its docstring is the manual's text."""
-    make = group.command(name, cls=ManualCommand, permissions=permissions, examples=examples)
+    make = group.command(name, cls=ManualCommand, permissions=permissions, examples=examples, params=[*options])
     return lambda function: make(click.pass_obj(function))
 
 

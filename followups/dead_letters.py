@@ -21,7 +21,7 @@ from callback.notification import parse_notification
 from callback.redact import redacted_event, redacted_text
 from callback.table import AWS_ERRORS, format_utc
 from callback.timer import TimerInput
-from followups.change import COLUMNS, Change, Result, change_options
+from followups.change import CHANGING, COLUMNS, Change, Result
 from followups.cli import LETTERS, ManualGroup, Operator, manual
 from followups.output import Row, error_line, printable, span
 from followups.records import IDS
@@ -216,33 +216,31 @@ def show(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) 
 dead_letters_command.add_command(show, "export")
 
 
-@_manual("redrive", (*_DELETING, "sqs:SendMessage"), "followups dead-letters redrive --yes --rate 2")
+@_manual("redrive", (*_DELETING, "sqs:SendMessage"), "followups dead-letters redrive --yes --rate 2", options=CHANGING)
 @_chosen(FOR_A_PERSON)
-@change_options
-def redrive(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, ...], **options: Any) -> int:
+def redrive(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
     """Send the letters that are named, or all that wait for a person, back to the retry queue.
 
     RetryFunction delivers each within seconds. More than one are only sent with --yes, or when you confirm the plan. It
     may be stopped, and a pass that is done is not run again.
     """
     with Letters(operator.stack, queues or FOR_A_PERSON, letters) as those:
-        return _change(operator, "redrive", those, **options).run(those)
+        return _change(operator, "redrive", those).run(those)
 
 
-@_manual("discard", _DELETING, "followups dead-letters discard --queue RefusedQueue 1f0c5a55")
+@_manual("discard", _DELETING, "followups dead-letters discard --queue RefusedQueue 1f0c5a55", options=CHANGING)
 @_chosen(FOR_A_PERSON)
-@change_options
-def discard(operator: Operator, /, queues: tuple[str, ...], letters: tuple[str, ...], **options: Any) -> int:
+def discard(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
     """Delete the letters that are named, or all of a queue, for good.
 
     It lists them and asks; without a terminal only --yes deletes. The default is RefusedQueue, where what
     anybody may have sent ends. What is in FailureQueue was accepted, and is nowhere else: redrive it, if you can.
     """
     with Letters(operator.stack, queues or (REFUSED,), letters) as those:
-        return _change(operator, "discard", those, **options).run(list(those))
+        return _change(operator, "discard", those).run(list(those))
 
 
-def _change(operator: Operator, name: str, those: Letters, **options: Any) -> Change[Letter]:
+def _change(operator: Operator, name: str, those: Letters) -> Change[Letter]:
     """Letters leave their queues; `redrive` sends each to the retry queue first."""
     stack, sent, is_sent = operator.stack, set[int](), name == "redrive"
     word = "sent" if is_sent else "deleted"
@@ -263,4 +261,4 @@ def _change(operator: Operator, name: str, those: Letters, **options: Any) -> Ch
 
     words = ("dead-letters", name, "--yes", *(f"--queue={queue}" for queue in those.queues))
     about = partial(Letter.row, now=operator.clock())
-    return Change(operator, name, about, plan, do, words, those.asked, harmless=is_sent, **options)
+    return Change(operator, name, about, plan, do, words, those.asked, harmless=is_sent)

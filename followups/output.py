@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from callback.redact import scrub
@@ -21,7 +20,6 @@ if TYPE_CHECKING:  # a pipe needs nothing of rich
     from rich.text import Text
 
 STYLES = {"info": "", "ok": "green", "warn": "yellow", "bad": "bold red"}
-DONE, LEFT, FAILED, PLANNED = ("✓", "green"), ("·", "yellow"), ("✗", "bold red"), ("→", "yellow")
 Cell = str | tuple[str, str]
 """A text, or a text and its style."""
 _MAX_LINE = 400
@@ -134,7 +132,6 @@ class Output:
 
     def rows(self, columns: tuple[Column, ...], *rows: Row) -> None:
         """Print some rows in the form that was asked for, a table's head before the first."""
-        wanted = [column.width != 1 for column in columns]  # a mark of one letter says what the text says
         if self.is_table:
             self._print_table(columns, rows)
             return
@@ -142,7 +139,7 @@ class Output:
             if self.as_json:
                 self.document(row.record)
             else:
-                self.line(*(styled(cell)[0].replace("\n", " ") for cell in compress(row.cells, wanted)))
+                self.line(*(styled(cell)[0].replace("\n", " ") for cell in row.cells))
 
     def _print_table(self, columns: tuple[Column, ...], rows: Sequence[Row]) -> None:
         from rich import box, table

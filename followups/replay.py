@@ -12,9 +12,9 @@ import click
 from callback.table import AWS_ERRORS, Item, format_utc
 from callback.timer import timer_input
 from followups import tables
-from followups.change import Change, Result, change_options
+from followups.change import CHANGING, Change, Result
 from followups.cli import READ, Operator, manual
-from followups.listing import chosen, period
+from followups.listing import CHOOSING, chosen
 from followups.output import Row, error_line, printable
 from followups.records import IDS, Found, Notification, State, status
 from followups.stack import Stack
@@ -33,7 +33,7 @@ _KEPT = {
 _KEPT_OF_PASS = ("number", "at", "attempt", "durationMs")
 
 
-def _change(operator: Operator, name: str, steps: tuple[Step, Step], found: Found, **options: Any) -> int:
+def _change(operator: Operator, name: str, plan: Step, do: Step, found: Collection[Found], **options: Any) -> int:
     """Plan, ask and do what a command does to notifications. Return the exit code."""
 
     def plan_if_saved(one: Notification) -> Result:
@@ -43,16 +43,15 @@ def _change(operator: Operator, name: str, steps: tuple[Step, Step], found: Foun
             return Result("left", "left: a row of another function's, which has no passes")
         return plan(operator, one)
 
-    plan, do = steps
-    change = Change(operator, name, _about, plan_if_saved, partial(do, operator), more=found.more, **options)
-    return change.run(found.rows)
+    more = any(part.more for part in found)
+    change = Change(operator, name, _about, plan_if_saved, partial(do, operator), more=more, **options)
+    return change.run([one for part in found for one in part.rows])
 
 
-def _find(operator: Operator, ids: Iterable[str]) -> Found:
+def _find(operator: Operator, ids: Iterable[str]) -> list[Found]:
     """Find the notifications of some orders, charges or ids; what was not saved is one that has only this id."""
     found = {id_: tables.find(operator.stack, id_, every=True) for id_ in ids}
-    rows = (one for id_, those in found.items() for one in those.rows or [Notification({"orderId": id_})])
-    return Found(tuple(rows), any(those.more for those in found.values()))
+    return [those if those.rows else Found((Notification({"orderId": id_}),)) for id_, those in found.items()]
 
 
 def _about(one: Notification) -> Row:
@@ -112,12 +111,11 @@ def _invoke_recheck(stack: Stack, asked: Mapping[str, object]) -> Result:
     (*READ, "lambda:InvokeFunction"),
     "followups replay ORDER-1001",
     "followups replay --state failed --since 2h --yes --rate 2",
+    options=[*CHOOSING.values(), *CHANGING],
 )
 @click.argument("ids", nargs=-1, metavar="[ORDER|CHARGE|NOTIFICATION]...")
 @click.option("--state", "states", type=click.Choice(["failed", "overdue"]), multiple=True, help="all of these")
-@period
-@change_options
-def replay_command(operator: Operator, /, ids: tuple[str, ...], states: tuple[State, ...], **options: Any) -> int:
+def replay_command(operator: Operator, ids: tuple[str, ...], states: tuple[State, ...]) -> int:
     """Run the missing pass of each notification now, by Recheck, one after the other.
 
     Name them, or choose by --state. What is DONE, claimed, or due (again) later is left alone, so a replay may be run
@@ -125,17 +123,17 @@ def replay_command(operator: Operator, /, ids: tuple[str, ...], states: tuple[St
     """
     if bool(ids) == bool(states):
         raise click.UsageError("name orders, or choose by --state failed or --state overdue")
-    asked = {name: options.pop(name) for name in ("since", "until", "checksum", "cause", "limit")}
-    if ids and any(asked.values()):
+    if ids and CHOOSING.keys() & operator.given.keys():
         raise click.UsageError("--since, --until, --checksum, --cause and --limit go with --state")
-    # The command that is printed is to mean the same ones, whenever it is run.
-    asked["until"] = asked["until"] or operator.clock()
-    texts = {name: format_utc(value) if isinstance(value, datetime) else value for name, value in asked.items()}
-    words = ["replay", "--yes", *(f"--state={state}" for state in states)]
-    words += [f"--{name}={text}" for name, text in texts.items() if text and states]
-    found = _find(operator, ids) if ids else chosen(operator, states, asked)
-    options |= {"words": words, "ids": ids, "harmless": True}
-    return _change(operator, "replay", (_plan_replay, _run), found, **options)
+    words, found = ["replay", "--yes"], _find(operator, ids)
+    if states:
+        # The command that is printed is to mean the same ones, whenever it is run.
+        operator.given.setdefault("until", operator.clock())
+        asked = {name: operator.given[name] for name in CHOOSING if name in operator.given}
+        texts = {name: format_utc(value) if isinstance(value, datetime) else value for name, value in asked.items()}
+        words += [f"--state={state}" for state in states] + [f"--{name}={text}" for name, text in texts.items()]
+        found = [*chosen(operator, states).values()]
+    return _change(operator, "replay", _plan_replay, _run, found, words=words, ids=ids, harmless=True)
 
 
 def _plan_resolve(operator: Operator, one: Notification) -> Result:
@@ -171,8 +169,8 @@ def resolve_command(operator: Operator, word: str, reason: str) -> int:
     """
     if not (reason := printable(reason)):
         raise click.UsageError("--reason needs a text")
-    close = partial(_close, reason=reason)
-    return _change(operator, "resolve", (_plan_resolve, close), _find(operator, [word]), yes=True)
+    close, operator.given["yes"] = partial(_close, reason=reason), True
+    return _change(operator, "resolve", _plan_resolve, close, _find(operator, [word]))
 
 
 def _plan_forget(operator: Operator, one: Notification) -> Result:
@@ -218,14 +216,13 @@ def _kept(item: Item, names: Collection[str]) -> Item:
     return {name: item[name] for name in names if isinstance(item.get(name), str | Decimal | bool)}
 
 
-@manual("forget", (*READ, "dynamodb:UpdateItem"), "followups forget ORDER-1001", "followups forget ORDER-1001 --yes")
+@manual("forget", (*READ, "dynamodb:UpdateItem"), "followups forget ORDER-1001 --yes", options=CHANGING)
 @click.argument("word", metavar="ORDER|CHARGE|NOTIFICATION")
-@change_options
-def forget_command(operator: Operator, word: str, **options: Any) -> int:
+def forget_command(operator: Operator, word: str) -> int:
     """Erase a customer's data from notifications that are done or failed, and from their rows of the error log.
 
     The body, what ProcessPaidOrder answered, and every free text go; ids, money, verdict, state, passes and times stay.
     It prints a plan and asks; without a terminal only --yes erases. docs/data.md says what it does not reach.
     """
-    options |= {"words": ("forget", "--yes"), "ids": (word,)}
-    return _change(operator, "forget", (_plan_forget, _erase), _find(operator, [word]), **options)
+    found, words = _find(operator, [word]), ("forget", "--yes")
+    return _change(operator, "forget", _plan_forget, _erase, found, words=words, ids=(word,))

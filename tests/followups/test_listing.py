@@ -73,9 +73,9 @@ def test_pipe_gets_a_line_and_programs_an_object(deployed: Deployed, followups: 
 def test_terminal_shows_each_with_its_whole_ids(listed: Deployed, followups: Followups) -> None:
     """A terminal of 80 columns shows what is late and what failed, with all ids, and the number of each."""
     for number in range(10, 49):
-        listed.put_waiting(f"{number}", 10)
-    listed.put_waiting("49", 10, orderId="ORDER-of-quite-some-length")
-    lines = followups.in_terminal("list", "--all").lines
+        listed.put_waiting(f"{number}", 10, lastError="x" * number)  # each has a cause of its own
+    listed.put_waiting("49", 10, orderId="ORDER-of-quite-some-length", lastError="another")
+    lines = followups.in_terminal("list").lines
     assert max(map(len, lines)) <= 80
     assert {"42 late · 1 failed", "Late  42", "Failed  1"} <= set(lines)
     assert {f"  notification {number}" for number in (1, 3, 4, *range(10, 50))} <= set(lines)
@@ -119,6 +119,8 @@ def test_failures_of_one_cause_fold(deployed: Deployed, followups: Followups) ->
     command = [line.split() for line in lines if line.startswith("  followups replay")][1]
     found = followups(*command[1:], "--dry-run", "--json").objects
     assert sorted(one["notificationId"] for one in found) == [f"b{number}" for number in range(10)]
+    lines = followups.in_terminal("list", command[3]).lines
+    assert {f"  notification b{number}" for number in range(10)} < set(lines)
 
 
 def test_letters_are_never_hidden(deployed: Deployed, followups: Followups) -> None:
