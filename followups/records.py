@@ -56,12 +56,7 @@ class Notification:
     @property
     def cause_id(self) -> str:
         """A short name of the cause, for commands."""
-        return _digest(self.cause)[:6]
-
-    @property
-    def key(self) -> str:
-        """A short name of the notification, for links."""
-        return _digest(self.names)[:12]
+        return hashlib.sha256(self.cause.encode(errors="replace")).hexdigest()[:6]
 
     def time(self, attribute: str) -> datetime | None:
         """Return a time of the item, None where none can be read."""
@@ -169,7 +164,3 @@ def scrubbed(value: object) -> object:
     if isinstance(value, list | tuple | set):
         return [scrubbed(inner) for inner in (sorted(value) if isinstance(value, set) else value)]
     return value if value is None or isinstance(value, bool | Decimal) else printable(str(value))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="replace")).hexdigest()

@@ -8,19 +8,17 @@ import logging
 import socket
 import webbrowser
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import partial
 
 import click
 from flask import Flask, Response, abort, render_template, request
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from callback.redact import MAX_ID_BYTES, MAX_SORT_ID_BYTES
 from followups.cli import LETTERS, READ, TIMERS, Operator, manual
 from followups.listing import extent, group_command
-from followups.output import clock_time, shortened, span, visible
+from followups.output import clock_time, visible
 from followups.records import Found, Notification, grouped, status
 from followups.show import look_up, timeline
 from followups.stack import ERRORS, Stack, explain
@@ -39,14 +37,14 @@ HEADERS = {
 }
 # However many pages are open: they share a snapshot.
 AT_MOST_EVERY = timedelta(seconds=2)
-_HOURS, _SHORT, _UNAVAILABLE, _MISDIRECTED = 24, 18, 503, 421
+_HOURS, _UNAVAILABLE, _MISDIRECTED = 24, 503, 421
 
 
 def application(poller: Poller) -> Flask:
     """Return the application over one stack."""
     app, stack = Flask(__name__), poller.stack
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters |= {"visible": visible, "shortened": partial(shortened, width=_SHORT), "span": span}
+    app.jinja_env.filters["visible"] = visible
     functions = (clock_time, extent, group_command, grouped, matching, per_hour, status, when)
     named = {function.__name__: function for function in functions}
     app.jinja_env.globals.update(named, stack=stack, sections=SECTIONS)
@@ -55,12 +53,11 @@ def application(poller: Poller) -> Flask:
 
     @app.get("/")
     def board() -> tuple[str, int]:
-        """Show the board, and beside it what is asked for."""
+        """Show the board, and above it what is asked for."""
         (snapshot, problem), now = poller.poll(), poller.clock()
-        asked = {name: value.strip() for name, value in request.args.items()}
-        about = {"snapshot": snapshot, "problem": problem, "asked": asked, "panel": _panel(stack, asked, now)}
-        chosen = {name: asked[name] for name in ("text", "state") if asked.get(name)}
-        return render_template("board.html", now=now, chosen=chosen, **about), 200 if snapshot else _UNAVAILABLE
+        asked = {name: request.args.get(name, "").strip() for name in ("find", "text", "state")}
+        about = {"snapshot": snapshot, "problem": problem, "asked": asked, "panel": _panel(stack, asked["find"], now)}
+        return render_template("board.html", now=now, **about), 200 if snapshot else _UNAVAILABLE
 
     return app
 
@@ -97,16 +94,17 @@ def matching(rows: Iterable[Notification], text: str) -> list[Notification]:
     return [row for row in rows if text.lower() in f"{row.names} {row.checksum} {row.reason}".lower()]
 
 
-def _panel(stack: Stack, asked: Mapping[str, str], now: datetime) -> dict[str, object] | None:
-    """Return the timelines of what is asked for, the newest first, or what was in the way."""
-    # No id is longer, and DynamoDB refuses much longer ones.
-    word, charge = asked.get("find", "")[:MAX_ID_BYTES], asked.get("charge", "")[:MAX_ID_BYTES]
-    notification = asked.get("notification", "")[:MAX_SORT_ID_BYTES]
-    if not word and not (charge and notification):
+def _panel(stack: Stack, word: str, now: datetime) -> dict[str, object] | None:
+    """Return the timelines of what is asked for, the newest first, or what was in the way.
+
+    A row's link asks for its charge and its notification.
+    """
+    charge, _, notification = word.partition(" ")
+    if not word:
         return None
     try:
-        one = None if word else get(stack, charge, notification)
-        found = look_up(stack, word, now) if word else Found((one,) if one else ())
+        one = get(stack, charge, notification) if notification else None
+        found = Found((one,)) if one else look_up(stack, word, now)
         timelines = [(one, timeline(stack, one, now)) for one in reversed(found.rows)]
     except ERRORS as error:
         return {"problem": explain(error)}

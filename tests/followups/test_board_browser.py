@@ -89,18 +89,22 @@ def test_page_renews_itself_and_keeps_the_focus(page: Page, board: tuple[World, 
     page.wait_for_function("() => !document.querySelector('#totals').innerText.includes('8\\n')")
 
 
-def test_click_opens_the_timeline_beside_the_board(page: Page) -> None:
-    """It has its own address, and its row stays in sight; after it is closed, `back` opens it again."""
+def test_click_opens_the_timeline_above_the_board(page: Page) -> None:
+    """It is in sight and has its own address; `back` leads to its row, and closing it to the board."""
     page.set_viewport_size({"width": 1280, "height": 400})
-    page.click("#waiting tbody tr:last-child a")
-    page.wait_for_function("() => document.getElementById('panel')?.innerText.includes('waiting')")
-    assert "notification=" in page.evaluate("location.search")
-    row = "document.getElementById(location.hash.slice(1))?.getBoundingClientRect().top"
-    page.wait_for_function(f"() => {row} > 0 && {row} < 400")
-    page.click("#close")
-    page.wait_for_function(f"() => !document.getElementById('panel') && {row} > 0 && {row} < 400")
+    row = "#waiting tbody tr:last-child a"
+    order = page.inner_text(row)
+    page.click(row)
+    page.wait_for_function(f"() => document.getElementById('panel')?.innerText.includes('{order} waiting')")
+    top = "document.querySelector('{}').getBoundingClientRect().top"
+    assert 0 < page.evaluate(top.format("#panel h3")) < 400
+    assert page.evaluate("document.querySelectorAll('#panel h3').length") == 1
+    assert "find=" in page.evaluate("location.search")
     page.go_back()
-    page.wait_for_selector("#panel")
+    page.wait_for_function(f"() => !document.getElementById('panel') && {top.format(row)} < 400")
+    page.go_forward()
+    page.click("#close")
+    page.wait_for_function("() => !document.getElementById('panel')")
 
 
 def test_command_is_shown_as_it_stands(page: Page, board: tuple[World, str]) -> None:

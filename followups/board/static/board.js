@@ -6,19 +6,17 @@ const byId = (id, within = document) => within.getElementById(id);
 let paused = false;
 let renewed = Date.now();
 
-// Puts in what the server sent; focus, open lists and the panel's scrolling outlive it.
+// Puts in what the server sent; focus and open lists outlive it.
 function show(page) {
   byId("as-of").textContent = byId("as-of", page).textContent;
   document.title = page.title;
   const focused = document.activeElement.id;
   const open = [...document.querySelectorAll("details[open]")].map((one) => one.id);
-  const scrolled = byId("panel")?.scrollTop;
   for (const id of ["problem", "summary", "board"]) {
     // A screen reader reads some of these when they change.
     if (byId(id).innerHTML !== byId(id, page).innerHTML) byId(id).innerHTML = byId(id, page).innerHTML;
   }
   for (const id of open) byId(id)?.setAttribute("open", "");
-  if (scrolled) byId("panel").scrollTop = scrolled;
   if (focused) byId(focused)?.focus({ preventScroll: true });
   complete();
 }
