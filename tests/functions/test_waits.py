@@ -35,6 +35,16 @@ def test_wait_is_a_quarter_of_the_outage(failing: World, minutes: int, least: in
     assert failing.log()[-1]["RecheckLateness"] == minutes * 60
 
 
+def test_record_without_its_first_due_time_gets_one(failing: World) -> None:
+    """Without one it would never be given up."""
+    known = failing.record()
+    del known["firstDue"]
+    failing.put("CREDIT_CARD_NOTIFY_TABLE", known)
+    failing.wait(60)
+    fails(PassFailed, failing.recheck, 1)
+    assert failing.record()["firstDue"] == format_utc(failing.now)
+
+
 def test_notifications_of_one_outage_come_back_one_after_the_other() -> None:
     """Those that failed at the same time are not due again at the same time."""
     assert len({wait_after_failure(timedelta(hours=1)) for _ in range(9)}) == 9
