@@ -85,7 +85,8 @@ class Operator:
         return Stack(self.given.get("stack") or os.environ.get("FOLLOWUPS_STACK") or DEFAULT, where)
 
 
-def _keep(context: click.Context, option: click.Parameter, value: object) -> None:
+def keep(context: click.Context, option: click.Parameter, value: object) -> None:
+    """Keep what is given of a shared option in `Operator.given`."""
     # If it is given twice, the one after the command counts: it is read last.
     if value and not context.resilient_parsing:
         context.ensure_object(Operator).given[str(option.name)] = value
@@ -93,7 +94,7 @@ def _keep(context: click.Context, option: click.Parameter, value: object) -> Non
 
 def shared(options: Mapping[str, Any]) -> dict[str, click.Parameter]:
     """Make options that several commands have; what is given of them is in `Operator.given`."""
-    how: Any = {"callback": _keep, "expose_value": False}
+    how: Any = {"callback": keep, "expose_value": False}
     return {name: click.Option([f"--{name}"], **how, **about) for name, about in options.items()}
 
 

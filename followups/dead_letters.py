@@ -5,7 +5,7 @@ invocations"). Scheduler's dead letter is the target's `Input` (EventBridge Sche
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,6 @@ from itertools import islice
 from typing import Any
 
 import click
-from click.decorators import FC
 
 from callback.errors import BadInput, InvalidNotification, InvalidTimer
 from callback.notification import parse_notification
@@ -22,7 +21,7 @@ from callback.redact import redacted_event, redacted_text
 from callback.table import AWS_ERRORS, format_utc
 from callback.timer import TimerInput
 from followups.change import CHANGING, COLUMNS, Change, Result
-from followups.cli import LETTERS, ManualGroup, Operator, manual
+from followups.cli import LETTERS, ManualGroup, Operator, keep, manual, shared
 from followups.output import Row, error_line, printable, span
 from followups.records import IDS
 from followups.stack import FAILURE, QUEUES, REFUSED, RETRY, Stack
@@ -93,6 +92,11 @@ class Letters(AbstractContextManager["Letters"]):
     asked: tuple[str, ...] = ()
     _held: dict[str, dict[str, str]] = field(default_factory=dict)  # by message id: its queue and its newest handle
 
+    def __post_init__(self) -> None:
+        """Refuse a beginning that many may have."""
+        if any(len(word) < _SHORTEST for word in self.asked):
+            raise click.UsageError(f"name a letter by at least {_SHORTEST} characters of its message id")
+
     def __exit__(self, *_: object) -> None:
         """Make what is left visible."""
         for place in self._held.values():
@@ -147,19 +151,16 @@ def _ids(event: object) -> dict[str, str]:
     return {name: str(value) for name, value in ids.items() if value}
 
 
-def _long_enough(_context: click.Context, _: click.Parameter, letters: tuple[str, ...]) -> tuple[str, ...]:
-    if any(len(word) < _SHORTEST for word in letters):
-        raise click.BadParameter(f"name a letter by at least {_SHORTEST} characters of its message id")
-    return letters
+def _from(names: tuple[str, ...]) -> list[click.Parameter]:
+    """Make --queue, and the letters by the beginnings of their message ids."""
+    about: dict[str, Any] = {"type": click.Choice(names, case_sensitive=False), "multiple": True, "metavar": "QUEUE"}
+    queue = shared({"queue": about | {"help": f"only this one of {', '.join(names)}; may be given several times"}})
+    letters = click.Argument(["letters"], callback=keep, expose_value=False, nargs=-1, metavar="[LETTER]...")
+    return [letters, *queue.values()]
 
 
-def _chosen(names: tuple[str, ...]) -> Callable[[FC], FC]:
-    """Add --queue, and the letters by the beginnings of their message ids, to a command."""
-    help_ = f"only this one of {', '.join(names)}; may be given several times"
-    kind = click.Choice(names, case_sensitive=False)
-    queue = click.option("--queue", "queues", type=kind, multiple=True, metavar="QUEUE", help=help_)
-    letters = click.argument("letters", nargs=-1, callback=_long_enough, metavar="[LETTER]...")
-    return lambda function: queue(letters(function))
+def _letters(operator: Operator, queues: tuple[str, ...]) -> Letters:
+    return Letters(operator.stack, operator.given.get("queue", queues), operator.given.get("letters", ()))
 
 
 @click.group("dead-letters", cls=ManualGroup)
@@ -173,25 +174,26 @@ def dead_letters_command() -> None:
 
 _LOOKING = ("cloudformation:DescribeStacks", "sqs:ReceiveMessage", "sqs:ChangeMessageVisibility")
 _DELETING = (*_LOOKING, "sqs:DeleteMessage")
+_MOVING = [*_from(FOR_A_PERSON), *CHANGING]
 _manual = partial(manual, group=dead_letters_command)
 
 
-@_manual("list", _LOOKING + LETTERS, "followups dead-letters list --queue RefusedQueue --json")
-@_chosen(QUEUES)
-def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
+@_manual("list", _LOOKING + LETTERS, "followups dead-letters list --queue RefusedQueue --json", options=_from(QUEUES))
+def list_command(operator: Operator) -> int:
     """List what is in the queues, at most 100 letters of each, why, and what drains it.
 
     Each letter is hidden from others for a moment; none is moved. One that is hidden already cannot be read, and is
     only counted: RetryFunction or another redrive has it, or it waits for its next try.
     """
-    stack, output, now, names = operator.stack, operator.output, operator.clock(), queues or QUEUES
+    stack, output, asked = operator.stack, operator.output, _letters(operator, QUEUES)
 
     def read(name: str) -> tuple[int, list[Row]]:
-        with Letters(stack, (name,), letters) as those:
+        with replace(asked, queues=(name,), _held={}) as those:
             found = islice(those, _MOST_LISTED)
-            return stack.count_letters(name), [Result("waiting", letter.error).row(letter.row(now)) for letter in found]
+            rows = [Result("waiting", letter.error).row(letter.row(operator.clock())) for letter in found]
+            return stack.count_letters(name), rows
 
-    for name, (count, rows) in zip(names, stack.at_once(read, names), strict=True):
+    for name, (count, rows) in zip(asked.queues, stack.at_once(read, asked.queues), strict=True):
         if rows:
             output.rows(COLUMNS, *rows)
         if count or rows:
@@ -201,12 +203,14 @@ def list_command(operator: Operator, queues: tuple[str, ...], letters: tuple[str
     return 0
 
 
-@_manual("show", _LOOKING, "followups dead-letters show 1f0c5a55", "followups dead-letters export > letters.jsonl")
-@_chosen(QUEUES)
-def show(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
+_SHOWN = ("followups dead-letters show 1f0c5a55", "followups dead-letters export > letters.jsonl")
+
+
+@_manual("show", _LOOKING, *_SHOWN, options=_from(QUEUES))
+def show(operator: Operator) -> int:
     """Print letters and their events, with secrets masked; in a pipe, as JSON lines."""
     code = 1
-    with Letters(operator.stack, queues or QUEUES, letters) as those:
+    with _letters(operator, QUEUES) as those:
         for letter in those:
             code = 0
             operator.output.document(letter.as_data() | {"event": letter.event()})
@@ -216,27 +220,25 @@ def show(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) 
 dead_letters_command.add_command(show, "export")
 
 
-@_manual("redrive", (*_DELETING, "sqs:SendMessage"), "followups dead-letters redrive --yes --rate 2", options=CHANGING)
-@_chosen(FOR_A_PERSON)
-def redrive(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
+@_manual("redrive", (*_DELETING, "sqs:SendMessage"), "followups dead-letters redrive --yes --rate 2", options=_MOVING)
+def redrive(operator: Operator) -> int:
     """Send the letters that are named, or all that wait for a person, back to the retry queue.
 
     RetryFunction delivers each within seconds. More than one are only sent with --yes, or when you confirm the plan. It
     may be stopped, and a pass that is done is not run again.
     """
-    with Letters(operator.stack, queues or FOR_A_PERSON, letters) as those:
+    with _letters(operator, FOR_A_PERSON) as those:
         return _change(operator, "redrive", those).run(those)
 
 
-@_manual("discard", _DELETING, "followups dead-letters discard --queue RefusedQueue 1f0c5a55", options=CHANGING)
-@_chosen(FOR_A_PERSON)
-def discard(operator: Operator, queues: tuple[str, ...], letters: tuple[str, ...]) -> int:
+@_manual("discard", _DELETING, "followups dead-letters discard --queue RefusedQueue 1f0c5a55", options=_MOVING)
+def discard(operator: Operator) -> int:
     """Delete the letters that are named, or all of a queue, for good.
 
     It lists them and asks; without a terminal only --yes deletes. The default is RefusedQueue, where what
     anybody may have sent ends. What is in FailureQueue was accepted, and is nowhere else: redrive it, if you can.
     """
-    with Letters(operator.stack, queues or (REFUSED,), letters) as those:
+    with _letters(operator, (REFUSED,)) as those:
         return _change(operator, "discard", those).run(list(those))
 
 

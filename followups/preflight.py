@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 from botocore import xform_name
@@ -24,8 +24,8 @@ except ImportError as error:  # operators who deploy nothing need not have it
     raise click.ClickException("preflight needs the SAM CLI beside it: pip install aws-sam-cli") from error
 
 Item = Mapping[str, Any]
-Found = tuple[Literal["ok", "warn", "stop"], str]
-"""What a check finds: the level, and a text that says after an arrow what to do."""
+Found = tuple[str, str]
+"""What a check finds: the level (ok, warn or stop), and a text that says after an arrow what to do."""
 
 _TODO = {
     "key": "a key cannot be changed: name another table, or none, and one is made",
@@ -173,7 +173,7 @@ def _keys(table: Item) -> dict[str, str]:
 def _compared(what: str, found: str, expected: str) -> Found:
     if found == expected:
         return "ok", f"its {what}: {found}"
-    level: Literal["warn", "stop"] = "warn" if what == "time to live" else "stop"
+    level = "warn" if what == "time to live" else "stop"
     return level, f"its {what}: {found}; expected {expected} → {_TODO[what.partition(' ')[0]]}"
 
 
@@ -237,8 +237,6 @@ def _findings(
 ) -> Iterator[tuple[str, Found]]:
     who, region = stack.client("sts").get_caller_identity(), stack.dynamodb.meta.region_name
     yield "where", ("ok", f"account {who['Account']}, {region}, stack {stack.name}, as {who['Arn']}")
-    for name in sorted(given.keys() - declared.keys()):
-        yield name, ("stop", "the template has no such parameter → take it out of samconfig.toml")
     try:
         deployed = stack.values
     except StackError:  # this is the first deployment

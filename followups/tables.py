@@ -166,18 +166,15 @@ def count_waiting(stack: Stack) -> int:
     return sum(page["Count"] for pages in _of_shards(stack, "due", "", {}, Select="COUNT") for page in pages)
 
 
-def error_rows(stack: Stack, notification_id: str, passes: int) -> dict[str, Item]:
+def error_rows(
+    stack: Stack, notification_id: str, passes: int, attributes: Iterable[str] = ERROR_ATTRIBUTES
+) -> dict[str, Item]:
     """Return a notification's rows of the error log, by the kind of error and the pass that it ended at."""
-    kinds = error_keys(notification_id, passes)
-    rows = get_all(stack, ERRORS, [{"errorId": id_} for id_ in kinds], ERROR_ATTRIBUTES)
-    return {kinds[row["errorId"]]: row for row in rows}
-
-
-def error_keys(notification_id: str, passes: int) -> dict[str, str]:
-    """Return the ids that a notification's rows of the error log may have, and the kind of each."""
     kinds = {error_id(notification_id, kind): kind for kind in ("retried", "refused", "contradicted", "failed")}
     numbers = range(1, min(passes, MOST_PASSES) + 1)
-    return kinds | {error_id(notification_id, "failed", number): f"failed {number}" for number in numbers}
+    kinds |= {error_id(notification_id, "failed", number): f"failed {number}" for number in numbers}
+    rows = get_all(stack, ERRORS, [{"errorId": id_} for id_ in kinds], attributes)
+    return {kinds[row["errorId"]]: row for row in rows}
 
 
 def _of_shards(stack: Stack, index: str, more: str, values: Item, **how: Any) -> list[Iterator[Any]]:

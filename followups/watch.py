@@ -207,8 +207,7 @@ def watch_command(operator: Operator, states: tuple[State, ...], every: float, *
     poller = Poller(stack, states, operator.clock)
 
     def view() -> WatchView:
-        snapshot, problem = poller.last
-        return WatchView(stack, snapshot or first, operator.clock(), problem)
+        return WatchView(stack, poller.last[0] or first, operator.clock(), poller.last[1])
 
     # The alternate screen: a resize leaves no halves of pictures behind.
     live = Live(get_renderable=view, console=output.console, screen=True, refresh_per_second=_A_SECOND)

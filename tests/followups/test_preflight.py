@@ -100,7 +100,6 @@ def about(account: Account, subject: str) -> list[str]:
 @pytest.mark.parametrize(
     ("changes", "subject", "begins"),
     [
-        ({"given": {"ExistingOrdersTable": "a"}}, "ExistingOrdersTable", ["stop: the template has no such parameter"]),
         ({"given": {"ExistingOrderTable": "ordres"}}, "OrderTable ordres", [ABSENT]),
         ({"given": {"ProcessPaidOrderFunction": "pay"}}, "ProcessPaidOrder pay", [ABSENT]),
         ({"functions": {PROCESS: {"Timeout": 60}}}, PROCESS, ["ok: its timeout of 60 s fits PassTimeoutSeconds=60"]),
