@@ -27,7 +27,7 @@ from moto.dynamodb.responses import DynamoHandler
 
 from local.emulator import ACCOUNT, REGION
 from tests.support.expressions import condition, updated
-from tests.support.without_coverage import without_coverage
+from tests.support.without_coverage import unmeasured
 
 Answer = dict[str, Any]
 _send: Any = BaseClient._make_api_call  # type: ignore[attr-defined]
@@ -40,8 +40,7 @@ def backend(service: Any) -> Any:
 
 def by_http(client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
     """Let botocore send it, and moto answer."""
-    with without_coverage():
-        answer: Answer = _send(client, operation, request)
+    answer: Answer = unmeasured(_send, client, operation, request)
     return answer
 
 
@@ -58,8 +57,7 @@ def directly(client: BaseClient, operation: str, request: dict[str, Any]) -> Ans
     handler.body = json.loads(json.dumps(request))
     ask = partial(_update, handler.body) if operation == "UpdateItem" else getattr(handler, xform_name(operation))
     try:
-        with without_coverage():
-            answer: Answer = dynamo_to_dict(ask().result)
+        answer: Answer = dynamo_to_dict(unmeasured(ask).result)
     except JsonRESTError as refused:
         about, code = json.loads(refused.description), refused.relative_error_type
         item = {"Item": about["Item"]} if "Item" in about else {}
