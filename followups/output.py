@@ -132,16 +132,13 @@ class Output:
 
     def rows(self, columns: tuple[Column, ...], *rows: Row) -> None:
         """Print some rows in the form that was asked for, a table's head before the first."""
-        if self.is_table:
-            self._print_table(columns, rows)
+        if not self.is_table:
+            for row in rows:
+                if self.as_json:
+                    self.document(row.record)
+                else:
+                    self.line(*(styled(cell)[0].replace("\n", " ") for cell in row.cells))
             return
-        for row in rows:
-            if self.as_json:
-                self.document(row.record)
-            else:
-                self.line(*(styled(cell)[0].replace("\n", " ") for cell in row.cells))
-
-    def _print_table(self, columns: tuple[Column, ...], rows: Sequence[Row]) -> None:
         from rich import box, table
 
         shape: dict[str, Any] = {"box": box.SIMPLE_HEAD, "expand": True, "pad_edge": False, "show_edge": False}

@@ -15,11 +15,10 @@ from callback.table import parse_utc
 from callback.timer import schedule_name
 from followups.cli import LETTERS, READ, TIMERS, Operator, manual
 from followups.output import STYLES, Column, Row, clock_time, error_line, printable, relative, span, with_command
-from followups.records import MOST_PASSES, Found, Level, Notification, Status, status
+from followups.records import MOST_PASSES, Level, Notification, Status, status
 from followups.stack import Stack
-from followups.tables import error_rows, find, find_by_prefix
+from followups.tables import error_rows, look_up
 
-SHORTEST_PREFIX = 6
 # Scheduler's precision (docs/decisions/02), and the sweep's interval (template.yaml).
 TIMER_LATE = timedelta(seconds=60)
 _SWEEP_EVERY = timedelta(minutes=1)
@@ -45,12 +44,6 @@ class Event(NamedTuple):
     what: str
     text: str
     level: Level = "info"
-
-
-def look_up(stack: Stack, word: str, now: datetime) -> Found:
-    """Find what a person asks for: a whole id, or its beginning."""
-    found = find(stack, word)
-    return found if found.rows or len(word) < SHORTEST_PREFIX else find_by_prefix(stack, word, now)
 
 
 def timeline(stack: Stack, one: Notification, now: datetime) -> list[Event]:
@@ -82,7 +75,7 @@ def _next(stack: Stack, one: Notification, record: Record, timer: datetime | Non
         return
     kind = "" if one.checksum == "valid" else "Unproved"
     limit = timedelta(hours=int(stack.value(f"{kind}GiveUpAfterHours")))
-    which = f"pass {record.next_pass} of {len(stack.delays) + 1}"
+    which = f"pass {record.next_pass} of {stack.passes}"
     yield Event(None, "waits", _waits(which, record, current, limit, now), current.level)
     swept_at = max(one.time("sweepAt") or now, now)
     sweep = f"the sweep starts pass {record.next_pass}, by {clock_time(swept_at + _SWEEP_EVERY, now)}"

@@ -101,9 +101,9 @@ class Stack:
         return {one[f"{kind}Key"]: str(one[f"{kind}Value"]) for kind in kinds for one in found.get(f"{kind}s", [])}
 
     @property
-    def delays(self) -> tuple[int, ...]:
-        """Seconds from each pass to the next: one less than there are passes."""
-        return tuple(int(delay) for delay in self.value("RecheckDelays").split(","))
+    def passes(self) -> int:
+        """How many passes a notification gets: one more than there are delays between them."""
+        return 1 + len(self.value("RecheckDelays").split(","))
 
     def count_letters(self, queue: str) -> int:
         """Return SQS's estimate of how many messages a queue holds, visible and hidden ones."""

@@ -31,7 +31,9 @@ ATTRIBUTES = (*_RECORD, *_OF_ENDS, *_OF_PAYMENT)
 _OF_ERROR = ("errorId", "errorType", "message", "chargeId", "responseData")
 ERROR_ATTRIBUTES = (*_OF_ERROR, "occurrences", "firstAt", "lastAt", "mailedAt")
 # Of one order or charge, items that are read and those that are shown; of a list, items that are read.
-MOST_FOUND, MOST_SHOWN, MOST_LISTED, MOST_PREFIXED = 300, 20, 10_000, 1_000
+MOST_FOUND, MOST_SHOWN, MOST_LISTED = 300, 20, 10_000
+# Of an id that is looked up by its beginning: letters, and how many of each state are read.
+_SHORTEST_PREFIX, _MOST_PREFIXED = 6, 1_000
 # Pages of one query, and as many items as BatchGetItem takes.
 _MOST_PAGES, _AT_ONCE = 100, 100
 _EVER = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
@@ -107,10 +109,13 @@ def find(stack: Stack, word: str, *, every: bool = False) -> Found:
     return _chosen(list(islice(read_all(stack, keys), MOST_FOUND + 1)), MOST_FOUND if every else MOST_SHOWN)
 
 
-def find_by_prefix(stack: Stack, word: str, now: datetime) -> Found:
-    """Return what waits or failed and has an id that begins so, oldest first."""
-    states: tuple[State, ...] = ("failed", "pending")
-    read = [one for state in states for one in listed(stack, Listing(state, limit=MOST_PREFIXED), now).rows]
+def look_up(stack: Stack, word: str, now: datetime) -> Found:
+    """Find what a person asks for: a whole id, or the beginning of one of what waits or failed."""
+    found = find(stack, word)
+    if found.rows or len(word) < _SHORTEST_PREFIX:
+        return found
+    asked = (Listing("failed", limit=_MOST_PREFIXED), Listing("pending", limit=_MOST_PREFIXED))
+    read = [one for listing in asked for one in listed(stack, listing, now).rows]
     return _chosen([one for one in read if any(id_.startswith(word) for id_ in one.ids.values())], MOST_SHOWN)
 
 

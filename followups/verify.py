@@ -56,27 +56,24 @@ def _stored(operator: Operator, word: str) -> Iterator[tuple[Notification, str]]
 
 
 def _print(output: Output, n: Notification, verdict: Verdict, stored: str) -> int:
-    covered, is_valid = _covered(n), verdict.status == "valid"
+    fields = {"chargeId": n.charge_id, "amount": None if n.amount is None else f"{n.amount:.4f}"}
+    fields |= {"currency": n.currency, "status": n.status, "transactionState": n.transaction_state}
+    covered = {name: None if value is None else printable(value) for name, value in fields.items()}
+    is_valid = verdict.status == "valid"
     how = f"with the {verdict.key} key, {verdict.form} form" if is_valid else str(verdict.error)
-    fields = " ".join(f"{name}={value or '-'}" for name, value in covered.items())
     if output.as_json:
         about = {"checksumStatus": verdict.status, "stored": stored or None, "reason": verdict.error}
         about |= {"key": verdict.key, "checksumForm": verdict.form, "notificationId": n.notification_id}
         output.document({**about, "covered": covered, "notCovered": list(_NOT_COVERED)})
     else:
         output.line(f"{verdict.status}: {how}", style=STYLES["ok" if is_valid else "bad"])
-        output.line("covered:" if is_valid else "it would cover:", fields)
+        texts = (f"{name}={value or '-'}" for name, value in covered.items())
+        output.line("covered:" if is_valid else "it would cover:", " ".join(texts))
         order = printable(f"orderId={n.order_id}") if n.order_id else "the order id"
         output.line("not covered:", f"{order}, source, description")
         if stored:
             output.line("when it came:", stored)
     return _CODES[verdict.status]
-
-
-def _covered(n: Notification) -> dict[str, str | None]:
-    fields = {"chargeId": n.charge_id, "amount": None if n.amount is None else f"{n.amount:.4f}"}
-    fields |= {"currency": n.currency, "status": n.status, "transactionState": n.transaction_state}
-    return {name: None if value is None else printable(value) for name, value in fields.items()}
 
 
 def _notification(content: bytes) -> Notification:

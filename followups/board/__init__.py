@@ -20,9 +20,9 @@ from followups.cli import LETTERS, READ, TIMERS, Operator, manual
 from followups.listing import extent, group_command
 from followups.output import clock_time, visible
 from followups.records import Found, Notification, grouped, status
-from followups.show import look_up, timeline
+from followups.show import timeline
 from followups.stack import ERRORS, Stack, explain
-from followups.tables import get
+from followups.tables import get, look_up
 from followups.watch import SECTIONS, Poller, when
 
 HOST = "127.0.0.1"
