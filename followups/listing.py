@@ -63,23 +63,15 @@ def chosen(operator: Operator, states: Iterable[State]) -> dict[State, Found]:
     return {state: listed(operator.stack, Listing(state, **asked), now) for state in dict.fromkeys(states)}
 
 
-@manual(
-    "list",
-    READ + LETTERS,
-    "followups list --state failed --since 24h",
-    "followups list --checksum invalid --json",
-    options=CHOOSING.values(),
-)
+@manual("list", READ + LETTERS, "followups list --state failed --since 24h --json", options=CHOOSING.values())
 @state_option
 def list_command(operator: Operator, states: tuple[State, ...]) -> int:
     """List the notifications that wait, or that failed.
 
-    pending is all that waits, overdue the part that was first due more than two minutes ago: both in the sweep's order.
-    failed waits for a person, latest first. Without --state it lists what needs somebody: overdue and failed.
-
-    What is done is in no list: find it with `followups show`. What the bank vouches for (checksum valid) comes first.
-    On a terminal those of one cause fold into one row, with their number and the command for all; with --cause, and in
-    a pipe, each has its own.
+    pending is all that waits, overdue the part that was first due more than two minutes ago; failed waits for a person,
+    latest first. Without --state it lists overdue and failed. What the bank vouches for (checksum valid) comes first.
+    What is done is in no list: `followups show` finds it. On a terminal those of one cause are one row, unless --cause
+    asks for them.
 
     --since and --until bound when the pass was first due, or when it failed, the second excluded. WHEN is a date
     (2026-11-22), a time (2026-11-22T09:30, or 09:30 today), today, yesterday, 90m, 2h, 3d or 1w ago, or +10m ahead; in

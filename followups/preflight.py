@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,12 +97,11 @@ class Preflight:
             by = about["AttributeName"] if about["TimeToLiveStatus"] in {"ENABLED", "ENABLING"} else "none"
             yield _compared("time to live", by, expires["AttributeName"])
         sealed_by = table.get("SSEDescription", {}).get("KMSMasterKeyArn")
-        if sealed_by not in {None, self.parameters["KmsKeyArn"]} and self._is_own(sealed_by):
+        if sealed_by in {None, self.parameters["KmsKeyArn"]}:
+            return
+        if self._ask("kms:DescribeKey", KeyId=sealed_by)["KeyMetadata"].get("KeyManager") != "AWS":
             todo = "name it as KmsKeyArn, or allow the functions' roles kms:Decrypt in that key's policy"
             yield "warn", f"encrypted under a key of your own, {sealed_by} → {todo}"
-
-    def _is_own(self, key: str) -> bool:
-        return bool(self._ask("kms:DescribeKey", KeyId=key)["KeyMetadata"].get("KeyManager") != "AWS")
 
     def _process_paid_order(self, name: str) -> Iterator[Found]:
         about = self._ask("lambda:GetFunctionConfiguration", FunctionName=name)
@@ -237,11 +237,9 @@ def _findings(
 ) -> Iterator[tuple[str, Found]]:
     who, region = stack.client("sts").get_caller_identity(), stack.dynamodb.meta.region_name
     yield "where", ("ok", f"account {who['Account']}, {region}, stack {stack.name}, as {who['Arn']}")
-    try:
-        deployed = stack.values
-    except StackError:  # this is the first deployment
-        deployed = {}
-    kept = {name: value for name, value in deployed.items() if name in declared and name not in given}
+    kept: Mapping[str, str] = {}
+    with suppress(StackError):  # there is none before the first deployment
+        kept = {name: value for name, value in stack.values.items() if name in declared and name not in given}
     if changed := ", ".join(f"{name}={value}" for name, value in kept.items() if value != declared[name]):
         yield "parameters", ("ok", f"kept from the deployed stack, since samconfig.toml gives none: {changed}")
     yield from Preflight(stack.client, resources, {**declared, **kept, **given}).findings()

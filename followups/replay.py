@@ -106,13 +106,10 @@ def _invoke_recheck(stack: Stack, asked: Mapping[str, object]) -> Result:
     return Result("run", f"pass {number} was run: now {state}, passes completed: {done}")
 
 
-@manual(
-    "replay",
-    (*READ, "lambda:InvokeFunction"),
-    "followups replay ORDER-1001",
-    "followups replay --state failed --since 2h --yes --rate 2",
-    options=[*CHOOSING.values(), *CHANGING],
-)
+_CHOSEN = [*CHOOSING.values(), *CHANGING]
+
+
+@manual("replay", (*READ, "lambda:InvokeFunction"), "followups replay --state failed --since 2h", options=_CHOSEN)
 @click.argument("ids", nargs=-1, metavar="[ORDER|CHARGE|NOTIFICATION]...")
 @click.option("--state", "states", type=click.Choice(["failed", "overdue"]), multiple=True, help="all of these")
 def replay_command(operator: Operator, ids: tuple[str, ...], states: tuple[State, ...]) -> int:
@@ -155,9 +152,7 @@ def _close(operator: Operator, one: Notification, reason: str) -> Result:
     return Result("resolved", f"resolved: {reason}")
 
 
-@manual(
-    "resolve", (*READ, "dynamodb:UpdateItem"), 'followups resolve ORDER-1001 --reason "refunded by hand, ticket 4711"'
-)
+@manual("resolve", (*READ, "dynamodb:UpdateItem"), 'followups resolve ORDER-1001 --reason "refunded, ticket 4711"')
 @click.argument("word", metavar="ORDER|CHARGE|NOTIFICATION")
 @click.option("--reason", required=True, metavar="TEXT", help="what was done, for later readers")
 def resolve_command(operator: Operator, word: str, reason: str) -> int:

@@ -17,9 +17,7 @@ _CODES = {"valid": 0, "invalid": 1, "missing": 1, "unverifiable": 2}
 _NOT_COVERED = ("orderId", "source", "description")
 
 
-@manual(
-    "verify", (*READ, "secretsmanager:GetSecretValue"), "followups verify ORDER-1001", "followups verify - < body.json"
-)
+@manual("verify", (*READ, "secretsmanager:GetSecretValue"), "followups verify - < body.json")
 @click.argument("what", metavar="FILE|-|ORDER")
 def verify_command(operator: Operator, what: str) -> int:
     """Say whether the checksum of a notification holds, and under which of the merchant's keys.

@@ -192,9 +192,7 @@ def watch_command(operator: Operator, states: tuple[State, ...], every: float, *
 
     What waits has a countdown to its pass; what is late, or failed, is above it. When a snapshot cannot be taken, a
     line says why, and the last one stays. It reads at most 300 items of what waits and 1,000 of what failed: beyond
-    that a count has a +.
-
-    In a pipe it prints one picture, as with --once; with --json, one JSON document.
+    that a count has a +. In a pipe, and with --json, it prints one picture.
     """
     output, stack, states = operator.output, operator.stack, states or STATES
     first = take_snapshot(stack, states, operator.clock())

@@ -122,9 +122,7 @@ def server(app: Flask, port: int) -> BaseWSGIServer:
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, metavar="N", help="the port (default: a free one)")
 @click.option("--browser/--no-browser", default=True, help="open it in the browser, or only print the address")
 def board_command(operator: Operator, port: int, *, browser: bool) -> int:
-    """Show what `followups watch` shows as a web page on 127.0.0.1, until Ctrl-C.
-
-    It adds the timeline of each notification, a search by order, charge or notification, and filters by state and text.
+    """Show what `followups watch` shows, and timelines, as a web page on 127.0.0.1, until Ctrl-C.
 
     The page only reads. It is served to this machine alone: anyone logged in here can open it; a page elsewhere cannot
     read it. It needs no network but AWS, which is asked every 2 seconds at most, however many pages are open.
