@@ -17,12 +17,11 @@ COLUMNS = Column("", ratio=2), Column("about", ratio=3), Column("what", ratio=3)
 _LEVELS = dict.fromkeys(("run", "erased", "resolved", "sent", "deleted"), "ok")
 _LEVELS |= dict.fromkeys(("failed", "kept", "unknown"), "bad")
 _RATE = click.FloatRange(min=0, min_open=True, max=50)
-_CHANGING = {
-    "dry-run": {"is_flag": True, "help": "only print what would be done"},
-    "yes": {"is_flag": True, "help": "do all of it, without a question"},
-    "rate": {"type": _RATE, "default": 5, "show_default": True, "metavar": "N", "help": "at most so many a second"},
-}
-CHANGING = shared(_CHANGING).values()
+CHANGING = shared(
+    dry_run={"is_flag": True, "help": "only print what would be done"},
+    yes={"is_flag": True, "help": "do all of it, without a question"},
+    rate={"type": _RATE, "default": 5, "show_default": True, "metavar": "N", "help": "at most so many a second"},
+).values()
 
 
 class Result(NamedTuple):

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from functools import cached_property
@@ -33,15 +33,6 @@ _EXITS = {
     "1": "something is left, missing or wrong, or was not found",
     "2": "it could not be tried: a wrong option, no such stack, no permission, no network",
     "130": "stopped by Ctrl-C; nothing is lost",
-}
-# Each may come before or after the command's name.
-_COMMON = {
-    "stack": {"metavar": "NAME", "help": f"the deployed stack (default: $FOLLOWUPS_STACK, else {DEFAULT})"},
-    "profile": {"metavar": "NAME", "help": "the AWS profile (default: $AWS_PROFILE)"},
-    "region": {"metavar": "NAME", "help": "the AWS region (default: $AWS_DEFAULT_REGION, or the profile's)"},
-    "local": {"is_flag": True, "help": "the local stack that `make up` started"},
-    "tz": {"metavar": "ZONE", "help": "the time zone, e.g. Asia/Bangkok (default on a terminal: yours)"},
-    "json": {"is_flag": True, "help": "print JSON: a document, or one line per item"},
 }
 
 
@@ -92,10 +83,21 @@ def keep(context: click.Context, option: click.Parameter, value: object) -> None
         context.ensure_object(Operator).given[str(option.name)] = value
 
 
-def shared(options: Mapping[str, Any]) -> dict[str, click.Parameter]:
+def shared(**options: dict[str, Any]) -> dict[str, click.Parameter]:
     """Make options that several commands have; what is given of them is in `Operator.given`."""
     how: Any = {"callback": keep, "expose_value": False}
-    return {name: click.Option([f"--{name}"], **how, **about) for name, about in options.items()}
+    return {name: click.Option([f"--{name.replace('_', '-')}"], **how, **about) for name, about in options.items()}
+
+
+# Each may come before or after the command's name.
+_COMMON = shared(
+    stack={"metavar": "NAME", "help": f"the deployed stack (default: $FOLLOWUPS_STACK, else {DEFAULT})"},
+    profile={"metavar": "NAME", "help": "the AWS profile (default: $AWS_PROFILE)"},
+    region={"metavar": "NAME", "help": "the AWS region (default: $AWS_DEFAULT_REGION, or the profile's)"},
+    local={"is_flag": True, "help": "the local stack that `make up` started"},
+    tz={"metavar": "ZONE", "help": "the time zone, e.g. Asia/Bangkok (default on a terminal: yours)"},
+    json={"is_flag": True, "help": "print JSON: a document, or one line per item"},
+)
 
 
 class ManualCommand(click.Command):
@@ -103,7 +105,7 @@ class ManualCommand(click.Command):
 
     def __init__(self, *given: Any, examples: Sequence[str] = (), permissions: Sequence[str] = (), **how: Any) -> None:
         super().__init__(*given, **how)
-        self.params += shared(_COMMON).values()
+        self.params += _COMMON.values()
         self.examples, self.permissions = examples, permissions
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
@@ -116,13 +118,9 @@ class ManualCommand(click.Command):
 
 
 class ManualGroup(ManualCommand, click.Group):
-    """Commands under one name. A `lazy` one is a name and a short help until it is used: then it is imported."""
+    """Commands under one name."""
 
     command_class = ManualCommand
-
-    def __init__(self, *arguments: Any, lazy: Mapping[str, str] | None = None, **attributes: Any) -> None:
-        super().__init__(*arguments, **attributes)
-        self.commands.update((name, click.Command(name, short_help=text)) for name, text in (lazy or {}).items())
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command. A reader that closes the pipe early is no failure, though click takes it for one."""
@@ -157,18 +155,6 @@ def manual(
 @click.group(
     NAME,
     cls=ManualGroup,
-    lazy={
-        "show": "What became of an order, a charge or a notification.",
-        "list": "What is overdue, failed or pending.",
-        "watch": "What waits, is late or failed, live.",
-        "board": "The same as a web page on 127.0.0.1.",
-        "replay": "Run the missing passes of orders, or of what failed.",
-        "resolve": "Close what was settled by hand.",
-        "dead-letters": "What could not be saved: list it, redrive it, or discard it.",
-        "forget": "Erase a customer's data, keep what accounting needs.",
-        "verify": "Does the checksum of a notification hold?",
-        "preflight": "Would a deployment work in this account?",
-    },
     examples=(
         "followups show ORDER-1001",
         "followups replay ORDER-1001",
@@ -186,6 +172,22 @@ def cli() -> None:
     NO_COLOR), a pipe one line per item, and --json prints what programs read, by the record's own names. COMMAND --help
     is the manual of a command.
     """
+
+
+# Each is a name and a short help until it is used: then it is imported.
+_LAZY = {
+    "show": "What became of an order, a charge or a notification.",
+    "list": "What is overdue, failed or pending.",
+    "watch": "What waits, is late or failed, live.",
+    "board": "The same as a web page on 127.0.0.1.",
+    "replay": "Run the missing passes of orders, or of what failed.",
+    "resolve": "Close what was settled by hand.",
+    "dead-letters": "What could not be saved: list it, redrive it, or discard it.",
+    "forget": "Erase a customer's data, keep what accounting needs.",
+    "verify": "Does the checksum of a notification hold?",
+    "preflight": "Would a deployment work in this account?",
+}
+cli.commands.update((name, click.Command(name, short_help=text)) for name, text in _LAZY.items())
 
 
 def main(given: Sequence[str] | None = None, operator: Operator | None = None) -> int:

@@ -64,12 +64,8 @@ class Letter:
         about = [f"{name.removesuffix('Id')} {value}" for name, value in self.ids.items()]
         # Clocks differ: nothing was sent after now.
         about.append(f"{span(max(timedelta(0), now - self.sent_at))} old")
-        return Row(("\n".join(place), "\n".join(about)), self.as_data())
-
-    def as_data(self) -> dict[str, object]:
-        """For programs, without the body."""
-        about = {"messageId": self.message_id, "error": self.error}
-        return {"queue": self.queue, "kind": self.kind, **self.ids, **about, "sentAt": format_utc(self.sent_at)}
+        record = {"queue": self.queue, "kind": self.kind, **self.ids, "messageId": self.message_id, "error": self.error}
+        return Row(("\n".join(place), "\n".join(about)), record | {"sentAt": format_utc(self.sent_at)})
 
     def event(self) -> object:
         """Return the event, or the text of what is no event; what is secret is masked."""
@@ -154,7 +150,7 @@ def _ids(event: object) -> dict[str, str]:
 def _from(names: tuple[str, ...]) -> list[click.Parameter]:
     """Make --queue, and the letters by the beginnings of their message ids."""
     about: dict[str, Any] = {"type": click.Choice(names, case_sensitive=False), "multiple": True, "metavar": "QUEUE"}
-    queue = shared({"queue": about | {"help": f"only this one of {', '.join(names)}; may be given several times"}})
+    queue = shared(queue=about | {"help": f"only this one of {', '.join(names)}; may be given several times"})
     letters = click.Argument(["letters"], callback=keep, expose_value=False, nargs=-1, metavar="[LETTER]...")
     return [letters, *queue.values()]
 
@@ -213,7 +209,7 @@ def show(operator: Operator) -> int:
     with _letters(operator, QUEUES) as those:
         for letter in those:
             code = 0
-            operator.output.document(letter.as_data() | {"event": letter.event()})
+            operator.output.document({**letter.row(operator.clock()).record, "event": letter.event()})
     return code
 
 

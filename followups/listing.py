@@ -47,14 +47,13 @@ class When(click.ParamType):
 
 
 state_option = click.option("--state", "states", type=click.Choice(STATES), multiple=True, help="one, or several")
-_CHOOSING = {
-    "since": {"type": When(), "help": "from then on"},
-    "until": {"type": When(), "help": "before then"},
-    "checksum": {"type": click.Choice(CHECKSUMS), "help": "only those with this verdict"},
-    "cause": {"metavar": "ID", "help": "only those of one cause, as `list` and `watch` name it"},
-    "limit": {"type": click.IntRange(1, MOST_LISTED), "help": "at most so many of each state (default: 1000)"},
-}
-CHOOSING = shared(_CHOOSING)
+CHOOSING = shared(
+    since={"type": When(), "help": "from then on"},
+    until={"type": When(), "help": "before then"},
+    checksum={"type": click.Choice(CHECKSUMS), "help": "only those with this verdict"},
+    cause={"metavar": "ID", "help": "only those of one cause, as `list` and `watch` name it"},
+    limit={"type": click.IntRange(1, MOST_LISTED), "help": "at most so many of each state (default: 1000)"},
+)
 
 
 def chosen(operator: Operator, states: Iterable[State]) -> dict[State, Found]:

@@ -1,7 +1,4 @@
-"""What commands print: a table on a terminal, one line per item into a pipe, JSON for programs.
-
-Most of it was sent by others: neither a terminal nor rich may obey any of it. Times are in UTC.
-"""
+"""What commands print. Most of it was sent by others: neither a terminal nor rich may obey any of it."""
 
 import json
 import os

@@ -1,7 +1,4 @@
-"""A deployed stack and its account, the local stack, and advice for AWS's errors.
-
-Profile, region and endpoint come from the environment, as for any AWS tool, unless they are named.
-"""
+"""A deployed stack and its account, the local stack, and advice for AWS's errors."""
 
 import json
 import re
