@@ -1,6 +1,5 @@
 """The command line itself: options, help, errors, completion, and which stack it acts on."""
 
-import io
 import json
 import os
 import re
@@ -100,7 +99,6 @@ def test_few_modules_are_imported(figure: Callable[[str], None], words: list[str
     ("variables", "advice"),
     [
         ({"AWS_ENDPOINT_URL": "localhost:4566"}, "which begins with http:// or https://"),
-        ({"AWS_DEFAULT_REGION": ""}, "which may not be empty"),
         ({"AWS_DEFAULT_REGION": "no region"}, "Check AWS_DEFAULT_REGION"),
         ({}, "Sign in again"),
         ({"AWS_PROFILE": "unknown"}, "Set AWS_PROFILE"),
@@ -147,13 +145,15 @@ def test_error_of_aws_comes_with_advice(deployed: Deployed, followups: Followups
         assert todo.startswith(advice)
 
 
-def test_reader_that_has_read_enough_is_no_error(deployed: Deployed, monkeypatch: Patch) -> None:
-    """`followups list | head -1` ends without an error."""
+def test_output_may_know_only_ascii_or_be_closed_early(deployed: Deployed, monkeypatch: Patch) -> None:
+    """A Thai letter is printed as a question mark there, and `followups list | head -1` ends without an error."""
     reading, writing = os.pipe()
-    os.close(reading)
-    deployed.put_failed("1")
-    with os.fdopen(writing, "w") as out:
+    deployed.put_failed("1", orderId="ORDER-ก1")
+    with os.fdopen(writing, "w", encoding="ascii") as out:
         monkeypatch.setattr(sys, "stdout", out)
+        assert deployed.run("list") == 0
+        assert b"orderId=ORDER-?1" in os.read(reading, 400)
+        os.close(reading)
         assert deployed.run("list") == 0
         os.dup2(os.open(os.devnull, os.O_WRONLY), writing)
 
@@ -177,16 +177,6 @@ def test_wrong_stack_is_an_error_with_its_advice(deployed: Deployed, followups: 
     assert printed == f"Error: stack {STACK} has no RefusedQueue; name another (--stack), or deploy it anew\n"
 
 
-def test_what_an_output_cannot_show_is_replaced(deployed: Deployed, monkeypatch: Patch) -> None:
-    """A terminal that knows only ASCII gets a question mark for each Thai letter; the exit code is the same."""
-    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    monkeypatch.setattr(sys, "stdout", out)
-    deployed.put_failed("1", orderId="ORDER-ก1")
-    assert deployed.run("list") == 0
-    out.flush()
-    assert b"orderId=ORDER-?1" in out.buffer.getvalue()
-
-
 def test_options_or_environment_name_the_stack(deployed: Deployed, followups: Followups, monkeypatch: Patch) -> None:
     """Options may come before or after the command; without one, the environment's variable counts."""
     monkeypatch.setenv("FOLLOWUPS_STACK", "payment5")
@@ -205,9 +195,7 @@ def test_options_or_environment_name_the_stack(deployed: Deployed, followups: Fo
         ("lsit", "list"),
         ("dead-letters redirve", "redrive"),
         ("list --state faild", "failed"),
-        ("nothing-like-it", ""),
         ("show", ""),
-        ("list --lost", ""),
         ("list --since tomorrow", ""),
     ],
 )
@@ -224,7 +212,6 @@ def test_wrong_use_leads_to_the_help_and_a_suggestion(capsys: Print, given: str,
 @pytest.mark.parametrize(
     ("words", "completes"),
     [
-        ("followups ", {*COMMANDS, "dead-letters"}),
         ("followups dead-letters ", set(DEAD_LETTERS)),
         ("followups --local list --sin", {"--since"}),
         ("followups dead-letters list --queue Re", {"RetryQueue", "RefusedQueue"}),
