@@ -15,8 +15,6 @@ from followups.preflight import read_environment
 from local.emulator import ROOT
 from tests.project.test_make import VARIABLES
 from tests.support import documents
-from tests.support.pictures import COMMANDS as PICTURES
-from tests.support.pictures import IMAGES, PAGES
 from tests.support.recorded_calls import violations
 from tests.support.template import source
 
@@ -24,18 +22,8 @@ COMMANDS = documents.commands()
 ADOPTING = ROOT / "docs" / "adopting.md"
 CONTRACTS, OPERATIONS, DATA = (ROOT / "docs" / f"{name}.md" for name in ("contracts", "operations", "data"))
 BENCHMARKS = ROOT / "docs" / "benchmarks.md"
-_NONSENSE = 'FunctionName="payment3-delayed-notify-dev", InvocationType="Event", Payload=b"{}"'
-# Commands that act on an account, which no test has, or that would run these tests.
-NOT_RUN = {
-    "sam deploy",  # and to the emulator in test_deploy.py
-    "sam deploy --config-env staging",
-    "sam deploy --config-env prod",
-    "sam deploy --template .aws-sam/image/template.yaml --resolve-image-repos",
-    "sam delete --stack-name payment3-follow-up-prod",
-    ".venv/bin/python -m pytest --no-cov tests/functions",  # which is this suite
-    f'.venv/bin/python -c import boto3; boto3.client("lambda").invoke({_NONSENSE})',  # to the stack that is kept
-    "sam remote invoke DelayedNotifyFunction --stack-name payment3-follow-up-dev --event-file events/authorized.json",
-}
+# `sam` is tried in test_deploy.py; Python would run this suite, or needs the stack that is kept.
+TRIED_ELSEWHERE = {"sam", ".venv/bin/python"}
 
 
 def named(program: str) -> list[Any]:
@@ -44,12 +32,12 @@ def named(program: str) -> list[Any]:
     return [pytest.param(command, id=f"{command.document}: {command.text[:90]}") for command in first.values()]
 
 
-def test_every_command_is_tried_or_listed() -> None:
-    """The collector finds blocks, tables and text; what no test tries is in NOT_RUN, and nothing else is."""
+def test_every_program_is_tried_or_listed() -> None:
+    """The collector finds blocks, tables and text; there is no command of a program that no test knows."""
     texts = {(command.document, command.text) for command in COMMANDS}
     assert {("README.md", "make run DELAY=5"), ("docs/runbook.md", "followups show ORDER-1001")} <= texts
-    tried = {"make", "followups", "aws", "export", "eval"}
-    assert {command.text for command in COMMANDS if command.words[0] not in tried} == NOT_RUN
+    tried = {"make", "followups", "aws", "eval"}
+    assert {command.words[0] for command in COMMANDS} == tried | TRIED_ELSEWHERE
 
 
 @pytest.mark.parametrize("command", named("make"))
@@ -90,18 +78,6 @@ def test_links_lead_somewhere(file: Path) -> None:
         target = (file.parent / path).resolve() if path else file
         assert target.exists(), link
         assert not anchor or anchor in documents.anchors(target), link
-
-
-@pytest.mark.parametrize("file", sorted(IMAGES.iterdir()), ids=lambda file: file.name)
-def test_picture_is_made_and_used(file: Path) -> None:
-    """`make pictures` or `make bench` makes it, a document shows it, and it is small and fetches nothing."""
-    made = {f"{name}.svg" for name in PICTURES} | {f"{name}.png" for name in PAGES}
-    assert (file.name in made) != (f"](images/{file.name})" in BENCHMARKS.read_text())
-    assert any(f"images/{file.name}" in document.read_text() for document in documents.DOCUMENTS)
-    assert file.stat().st_size < 150_000
-    assert file.suffix != ".svg" or not re.search(
-        r"(?<!xmlns=\")(?<!xmlns:xlink=\")https?://|@font-face", file.read_text()
-    )
 
 
 def test_documented_environment_would_deploy(tmp_path: Path) -> None:

@@ -75,11 +75,6 @@ class Deployed:
         requests = self.world.wire.of("lambda.Invoke")
         return [json.loads(r["Payload"]) for r in requests if r["FunctionName"].endswith(function)]
 
-    def process_fails(self) -> Callable[[Call], Answer]:
-        """ProcessPaidOrder fails from now on; return what it did before."""
-        works, self.functions[PROCESS] = self.functions[PROCESS], lambda _call: payload({}, error="Unhandled")
-        return works
-
     # --- what is in the table, without its past ---
 
     def put_waiting(self, name: str, minutes: float = 60, **changes: object) -> None:

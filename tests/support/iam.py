@@ -16,14 +16,12 @@ from local.emulator import ACCOUNT, REGION
 from tests.support.recorded_calls import Call
 
 SCHEDULER = "scheduler.amazonaws.com"
-# Secrets Manager adds a hyphen and six characters to a secret's name, anew for each secret.
-SUFFIX = "a1B2c3"
-# How a service's ARN goes on after the account.
+# How a service's ARN goes on after the account. To a secret's name Secrets Manager adds a hyphen and six characters.
 _PATHS = {
     "dynamodb": "table/{TableName}",
     "lambda": "function:{FunctionName}",
     "scheduler": "schedule/{GroupName}/{Name}",
-    "secretsmanager": f"secret:{{SecretId}}-{SUFFIX}",
+    "secretsmanager": "secret:{SecretId}-a1B2c3",
 }
 
 

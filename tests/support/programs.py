@@ -28,14 +28,6 @@ def run_python(*command: str) -> str:
     return done.stdout
 
 
-def program(*names: str, package: str) -> str:
-    """Return the path of the first that is installed, else skip the test, or fail it where REQUIRE_PROGRAMS=1."""
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        absent(f"none of {', '.join(names)} is installed: apt-get install {package}")
-    return found
-
-
 def absent(why: str) -> NoReturn:
     """Skip the test for want of something, loudly, or fail it where REQUIRE_PROGRAMS=1."""
     missing = f"NOT TESTED, {why}"
@@ -47,6 +39,9 @@ def absent(why: str) -> NoReturn:
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Start the machine's Chromium; skip the test where it has none."""
-    found = program("chromium", "chromium-browser", "google-chrome", package="chromium")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None) or absent(
+        "no Chromium is here: apt-get install chromium"
+    )
     with sync_playwright() as playwright, playwright.chromium.launch(executable_path=found) as browser:
         yield browser

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 from samtranslator.translator.transform import transform
@@ -42,12 +43,6 @@ _OF_VALUES: dict[str, Callable[..., Any]] = {
 _NAMES = ("TableName", "FunctionName", "LogGroupName", "TopicName", "Name")
 
 
-class NoPolicies:
-    """A loader without AWS's managed policies."""
-
-    load = dict[str, str]
-
-
 def source() -> dict[str, Any]:
     """The template as written; a copy, which a test may change."""
     return deepcopy(_written())
@@ -65,8 +60,8 @@ def resolved(**parameters: str) -> dict[str, Any]:
     return _Resolver(**parameters).resources()
 
 
-def arn(name: str, **parameters: str) -> str:
-    return str(_Resolver(**parameters).value({"Fn::GetAtt": f"{name}.Arn"}))
+def arn(name: str) -> str:
+    return str(_Resolver().value({"Fn::GetAtt": f"{name}.Arn"}))
 
 
 @cache
@@ -85,7 +80,7 @@ def _transformed() -> dict[str, Any]:
     written = source()
     written["Globals"]["Function"]["CodeUri"] = "s3://a-bucket/the-code"  # as `sam package` leaves it
     with without_coverage():
-        made: dict[str, Any] = transform(written, {}, NoPolicies())
+        made: dict[str, Any] = transform(written, {}, SimpleNamespace(load=dict))  # no managed policy is named
     return made
 
 

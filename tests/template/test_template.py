@@ -125,7 +125,7 @@ def test_retries_last_as_long_as_the_records(hours: str, limit: str) -> None:
     assert max(720, 6 * timeout) == hidden <= 900
     assert int(hours) * 3600 - 720 <= (tries - 1) * hidden <= int(hours) * 3600
     assert tries <= 1000  # SQS's own limit
-    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == arn("FailureQueue", **PARAMETERS)
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == arn("FailureQueue")
 
 
 def test_indexes_hold_keys_only() -> None:
