@@ -86,9 +86,9 @@ def test_no_card_number_of_any_scheme_is_readable_in_any_layout(figure: Callable
     """Neither in free text nor in a body; and as an id each is recognised as a card number."""
     every = list(layouts())
     with without_coverage():
-        left = [text for card, text in every if readable(card, scrub(text)) or readable(card, mask_body(text))]
-    figure(f"{len(every):,} layouts of card numbers, readable = {len(left)}")
-    assert left == []
+        for card, text in every:
+            assert not any(readable(card, masked) for masked in (scrub(text), mask_body(text))), text
+    figure(f"{len(every):,} layouts of card numbers, readable = 0")
     assert all(is_card_number(" ".join(groups)) for card in CARDS for groups in [[card], next(grouped(card))])
     assert all(is_card_number(text) for text in [*GROUPED, *(written(CARD, d) for d in DIGITS if d != "%25253{}")])
 
