@@ -14,24 +14,25 @@ from types import CodeType, FrameType
 import delayednotify
 import recheck
 from local.emulator import ROOT
-from tests.support.aws import World
+from tests.support.aws import ORDER, World
+from tests.support.deployed import Deployed
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
-FUNCTIONS = f"{ROOT / 'functions'}/"
+FUNCTIONS, FOLLOWUPS = f"{ROOT / 'functions'}/", f"{ROOT / 'followups'}/"
 # What all steps use, and how each invocation begins and ends.
 SHARED = {"clock.py", "log.py", "redact.py", "settings.py", "table.py"}
 AROUND = {"bind", "ids", "parse", "reported", "unimportant"}
-MOST_FILES, MOST_MOVES = 12, 60
+MOST_FILES, MOST_MOVES, MOST_FILES_TO_SHOW = 12, 60, 6
 Calls = list[tuple[CodeType, CodeType | None]]
 
 
 @contextmanager
-def calls() -> Iterator[Calls]:
-    """Record each call of what is deployed, with its caller."""
+def calls(below: str = FUNCTIONS) -> Iterator[Calls]:
+    """Record each call of a function under a folder, with its caller."""
     made: Calls = []
 
     def note(frame: FrameType, event: str, _argument: object) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(FUNCTIONS):
+        if event == "call" and frame.f_code.co_filename.startswith(below):
             caller = frame.f_back
             while caller and caller.f_code.co_filename == contextlib.__file__:  # a decorator
                 caller = caller.f_back
@@ -78,6 +79,16 @@ def test_delivery_goes_the_way_that_the_page_shows(world: World, figure: Callabl
     with calls() as made:
         world.recheck()
     assert steps(made, recheck.lambda_handler.__code__) == written("Recheck")
+
+
+def test_show_goes_through_few_files(deployed: Deployed, figure: Callable[[str], None]) -> None:
+    """The command that operators use most can be read in one sitting."""
+    deployed.world.deliver()
+    with calls(FOLLOWUPS) as made:
+        assert deployed.run("show", ORDER) == 0
+    files = {code.co_filename.removeprefix(FOLLOWUPS) for code, _ in made}
+    figure(f"followups show visits {len(files)} files of followups/")
+    assert len(files) <= MOST_FILES_TO_SHOW, sorted(files)
 
 
 def test_page_names_every_file() -> None:
