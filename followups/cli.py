@@ -120,8 +120,6 @@ class ManualCommand(click.Command):
 class ManualGroup(ManualCommand, click.Group):
     """Commands under one name."""
 
-    command_class = ManualCommand
-
     def invoke(self, context: click.Context) -> Any:
         """Run the command. A reader that closes the pipe early is no failure, though click takes it for one."""
         try:

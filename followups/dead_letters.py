@@ -44,14 +44,11 @@ _DRAINS = {
 
 @dataclass(frozen=True)
 class Letter:
-    """A message of a queue: what it is about and why it is there; a `refusal` says why it cannot be sent back.
-
-    Only the body may not be printed: it holds card data.
-    """
+    """A message of a queue: what it is about and why it is there; a `refusal` says why it cannot be sent back."""
 
     queue: str
     message_id: str
-    body: str
+    body: str  # which is never printed: it holds card data
     sent_at: datetime
     error: str = ""
     kind: str = "unknown"
@@ -87,11 +84,6 @@ class Letters(AbstractContextManager["Letters"]):
     queues: tuple[str, ...]
     asked: tuple[str, ...] = ()
     _held: dict[str, dict[str, str]] = field(default_factory=dict)  # by message id: its queue and its newest handle
-
-    def __post_init__(self) -> None:
-        """Refuse a beginning that many may have."""
-        if any(len(word) < _SHORTEST for word in self.asked):
-            raise click.UsageError(f"name a letter by at least {_SHORTEST} characters of its message id")
 
     def __exit__(self, *_: object) -> None:
         """Make what is left visible."""
@@ -156,7 +148,10 @@ def _from(names: tuple[str, ...]) -> list[click.Parameter]:
 
 
 def _letters(operator: Operator, queues: tuple[str, ...]) -> Letters:
-    return Letters(operator.stack, operator.given.get("queue", queues), operator.given.get("letters", ()))
+    asked = operator.given.get("letters", ())
+    if any(len(word) < _SHORTEST for word in asked):
+        raise click.UsageError(f"name a letter by at least {_SHORTEST} characters of its message id")
+    return Letters(operator.stack, operator.given.get("queue", queues), asked)
 
 
 @click.group("dead-letters", cls=ManualGroup)

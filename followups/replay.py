@@ -31,6 +31,7 @@ _KEPT = {
     - {"message", "responseData"},
 }
 _KEPT_OF_PASS = ("number", "at", "attempt", "durationMs")
+_CHOSEN = [*CHOOSING.values(), *CHANGING]
 
 
 def _change(operator: Operator, name: str, plan: Step, do: Step, found: Collection[Found], **options: Any) -> int:
@@ -106,9 +107,6 @@ def _invoke_recheck(stack: Stack, asked: Mapping[str, object]) -> Result:
     return Result("run", f"pass {number} was run: now {state}, passes completed: {done}")
 
 
-_CHOSEN = [*CHOOSING.values(), *CHANGING]
-
-
 @manual("replay", (*READ, "lambda:InvokeFunction"), "followups replay --state failed --since 2h", options=_CHOSEN)
 @click.argument("ids", nargs=-1, metavar="[ORDER|CHARGE|NOTIFICATION]...")
 @click.option("--state", "states", type=click.Choice(["failed", "overdue"]), multiple=True, help="all of these")
@@ -158,9 +156,8 @@ def _close(operator: Operator, one: Notification, reason: str) -> Result:
 def resolve_command(operator: Operator, word: str, reason: str) -> int:
     """Close the failed notifications of an order that was settled by hand, with the reason.
 
-    The record keeps the reason and the time: `show` prints both, and the notification leaves every list and count of
-    what failed. Only what is FAILED, or is overdue and not claimed, can be resolved: after that neither the sweep nor
-    `replay` runs its passes. The others are left, with a line that says why.
+    The record keeps reason and time: `show` prints both, and the notification leaves every list and count of what
+    failed. Only what is FAILED, or is late and not claimed, can be resolved: nothing runs its passes after that.
     """
     if not (reason := printable(reason)):
         raise click.UsageError("--reason needs a text")

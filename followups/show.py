@@ -47,11 +47,7 @@ class Event(NamedTuple):
 
 
 def timeline(stack: Stack, one: Notification, now: datetime) -> list[Event]:
-    """Return the events of a notification, oldest first.
-
-    It asks Scheduler for the timer and CallbackErrorLogTable for errors; a missing permission is an event. Raises
-    `followups.stack.ERRORS` where AWS cannot be reached.
-    """
+    """Return the events of a notification, oldest first; a missing permission is one. Raises `stack.ERRORS`."""
     record = one.record
     if record is None:
         foreign = Event(None, "received", "by another function, which shares the table: it has no passes here")

@@ -18,7 +18,6 @@ from callback.table import AWS_ERRORS
 from followups.cli import DEFAULT
 from followups.output import printable
 
-T = TypeVar("T")
 Read = TypeVar("Read")
 RETRY, REFUSED, FAILURE = QUEUES = ("RetryQueue", "RefusedQueue", "FailureQueue")
 _QUICK = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
@@ -65,7 +64,7 @@ class Stack:
             how = {"config": config.merge(Config(proxies={})), "endpoint_url": url}
         return self._session.client(service, **how)
 
-    def at_once(self, read: Callable[[T], Read], what: Sequence[T]) -> list[Read]:
+    def at_once(self, read: Callable[[Any], Read], what: Sequence[object]) -> list[Read]:
         """Read some things at the same time, and return the results in their order."""
         _ = self.values, self.dynamodb, self.sqs  # made here: boto3 cannot make clients in two threads at once
         with ThreadPoolExecutor(len(what)) as pool:

@@ -1,8 +1,7 @@
 """Reads and writes of CreditCardNotifyTable and CallbackErrorLogTable.
 
-The indexes hold keys, and only of what waits (`due`), what failed (`failed`) and each order (`order`); every item is
-then read by its key, as it is now. Anybody can send notifications: every read has a bound, and what a checksum proves
-is read first.
+The indexes hold keys; every item is then read by its key, as it is now. Anybody can send notifications: every read has
+a bound, and what a checksum proves is read first.
 """
 
 import heapq
@@ -100,10 +99,7 @@ def _keys_of_state(stack: Stack, asked: Listing, now: datetime) -> Iterator[Item
 
 
 def find(stack: Stack, word: str, *, every: bool = False) -> Found:
-    """Return the notifications of an order, a charge or a notification's id, oldest first: some, or `every` one read.
-
-    A notification's own id finds only what waits or failed.
-    """
+    """Find those of an order, a charge or, of what waits or failed, an id, oldest first: some, or `every` one read."""
     of_order = _items(_pages(stack, "orderId = :word", {"word": word}, IndexName="order"))
     keys = [*_keys_of_charge(stack, word), *islice(of_order, MOST_FOUND + 1)] or _keys_of_notification(stack, word)
     return _chosen(list(islice(read_all(stack, keys), MOST_FOUND + 1)), MOST_FOUND if every else MOST_SHOWN)
@@ -141,8 +137,8 @@ def _keys_of_charge(stack: Stack, charge_id: str) -> list[Item]:
 
 
 def _keys_of_notification(stack: Stack, notification_id: str) -> list[Item]:
-    only: Any = {"FilterExpression": "notificationId = :word"}
-    shards = (_of_shards(stack, index, "", {"word": notification_id}, **only) for index in _INDEXES)
+    values, only = {"word": notification_id}, "notificationId = :word"
+    shards = (_of_shards(stack, index, "", values, FilterExpression=only) for index in _INDEXES)
     return [key for pages in chain.from_iterable(shards) for key in _items(pages)]
 
 
@@ -218,10 +214,7 @@ def get_all(stack: Stack, table: str, keys: Iterable[Item], attributes: Iterable
 
 
 def update(stack: Stack, table: str, seen: Item, changes: Item) -> bool:
-    """Change attributes, None removes one, if nothing has run since the item was seen; return whether it was changed.
-
-    Raises `ClientError`.
-    """
+    """Change attributes, None removes one, if nothing has run since the item was seen; return whether it was so."""
     # These parameters take names of any letters, as another hand may have written: an expression takes few.
     delete = {"Action": "DELETE"}
     updates = {name: delete if value is None else {"Value": serialize(value)} for name, value in changes.items()}

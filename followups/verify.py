@@ -14,7 +14,6 @@ from followups.output import STYLES, Output, printable
 from followups.tables import find, whole
 
 _CODES = {"valid": 0, "invalid": 1, "missing": 1, "unverifiable": 2}
-_NOT_COVERED = ("orderId", "source", "description")
 
 
 @manual("verify", (*READ, "secretsmanager:GetSecretValue"), "followups verify - < body.json")
@@ -62,7 +61,7 @@ def _print(output: Output, n: Notification, verdict: Verdict, stored: str) -> in
     if output.as_json:
         about = {"checksumStatus": verdict.status, "stored": stored or None, "reason": verdict.error}
         about |= {"key": verdict.key, "checksumForm": verdict.form, "notificationId": n.notification_id}
-        output.document({**about, "covered": covered, "notCovered": list(_NOT_COVERED)})
+        output.document({**about, "covered": covered, "notCovered": ["orderId", "source", "description"]})
     else:
         output.line(f"{verdict.status}: {how}", style=STYLES["ok" if is_valid else "bad"])
         texts = (f"{name}={value or '-'}" for name, value in covered.items())

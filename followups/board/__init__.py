@@ -46,8 +46,7 @@ def application(poller: Poller) -> Flask:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters["visible"] = visible
     functions = (clock_time, extent, group_command, grouped, matching, per_hour, status, when)
-    named = {function.__name__: function for function in functions}
-    app.jinja_env.globals.update(named, stack=stack, sections=SECTIONS)
+    app.jinja_env.globals.update({one.__name__: one for one in functions}, stack=stack, sections=SECTIONS)
     app.before_request(_refuse)
     app.after_request(_protected)
 
@@ -95,13 +94,10 @@ def matching(rows: Iterable[Notification], text: str) -> list[Notification]:
 
 
 def _panel(stack: Stack, word: str, now: datetime) -> dict[str, object] | None:
-    """Return the timelines of what is asked for, the newest first, or what was in the way.
-
-    A row's link asks for its charge and its notification.
-    """
-    charge, _, notification = word.partition(" ")
+    """Return the timelines of what is asked for, the newest first, or what was in the way."""
     if not word:
         return None
+    charge, _, notification = word.partition(" ")  # a row's link asks for both
     try:
         one = get(stack, charge, notification) if notification else None
         found = Found((one,)) if one else look_up(stack, word, now)
