@@ -153,6 +153,19 @@ def manual(
 @click.group(
     NAME,
     cls=ManualGroup,
+    # Each is a name and a short help until it is used: then it is imported.
+    commands=[
+        click.Command("show", short_help="What became of an order, a charge or a notification."),
+        click.Command("list", short_help="What is overdue, failed or pending."),
+        click.Command("watch", short_help="What waits, is late or failed, live."),
+        click.Command("board", short_help="The same as a web page on 127.0.0.1."),
+        click.Command("replay", short_help="Run the missing passes of orders, or of what failed."),
+        click.Command("resolve", short_help="Close what was settled by hand."),
+        click.Command("dead-letters", short_help="What could not be saved: list it, redrive it, or discard it."),
+        click.Command("forget", short_help="Erase a customer's data, keep what accounting needs."),
+        click.Command("verify", short_help="Does the checksum of a notification hold?"),
+        click.Command("preflight", short_help="Would a deployment work in this account?"),
+    ],
     examples=(
         "followups show ORDER-1001",
         "followups replay ORDER-1001",
@@ -170,22 +183,6 @@ def cli() -> None:
     NO_COLOR), a pipe one line per item, and --json prints what programs read, by the record's own names. COMMAND --help
     is the manual of a command.
     """
-
-
-# Each is a name and a short help until it is used: then it is imported.
-_LAZY = {
-    "show": "What became of an order, a charge or a notification.",
-    "list": "What is overdue, failed or pending.",
-    "watch": "What waits, is late or failed, live.",
-    "board": "The same as a web page on 127.0.0.1.",
-    "replay": "Run the missing passes of orders, or of what failed.",
-    "resolve": "Close what was settled by hand.",
-    "dead-letters": "What could not be saved: list it, redrive it, or discard it.",
-    "forget": "Erase a customer's data, keep what accounting needs.",
-    "verify": "Does the checksum of a notification hold?",
-    "preflight": "Would a deployment work in this account?",
-}
-cli.commands.update((name, click.Command(name, short_help=text)) for name, text in _LAZY.items())
 
 
 def main(given: Sequence[str] | None = None, operator: Operator | None = None) -> int:

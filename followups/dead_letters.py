@@ -165,6 +165,7 @@ def dead_letters_command() -> None:
 
 _LOOKING = ("cloudformation:DescribeStacks", "sqs:ReceiveMessage", "sqs:ChangeMessageVisibility")
 _DELETING = (*_LOOKING, "sqs:DeleteMessage")
+_SHOWN = ("followups dead-letters show 1f0c5a55", "followups dead-letters export > letters.jsonl")
 _MOVING = [*_from(FOR_A_PERSON), *CHANGING]
 _manual = partial(manual, group=dead_letters_command)
 
@@ -192,9 +193,6 @@ def list_command(operator: Operator) -> int:
         elif output.is_table:
             output.note(f"{name}: empty.")
     return 0
-
-
-_SHOWN = ("followups dead-letters show 1f0c5a55", "followups dead-letters export > letters.jsonl")
 
 
 @_manual("show", _LOOKING, *_SHOWN, options=_from(QUEUES))
