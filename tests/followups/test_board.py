@@ -82,7 +82,6 @@ def test_request_is_answered_for_this_machine_alone(client: FlaskClient, deploye
     own = {"Host": f"{HOST}:1234", "Origin": f"http://{HOST}:1234", "Sec-Fetch-Site": "same-origin"}
     for headers in (own, {"Sec-Fetch-Site": "none"}, {"Host": "localhost:1234"}):
         assert client.get("/", headers=headers).status_code == 200
-    assert (client.head("/").status_code, client.head("/").data) == (200, b"")
 
 
 @pytest.mark.usefixtures("busy")

@@ -11,6 +11,7 @@ from tests.support.aws import CHARGE, NOTIFICATION, ORDER
 from tests.support.deployed import PROCESS, STACK, Deployed, arn, notification
 from tests.support.recorded_calls import Call, payload, refuse
 
+IDS = (ORDER, CHARGE, NOTIFICATION)
 CARD, KEY = "4111111111111111", "skey_test_planted"
 FAILED = "PassFailed: pass 1: ProcessPaidOrder failed (Unhandled)"
 TRIED = "attempts: 1 since 09:30:17 UTC; it is given up at 2026-11-25 09:30:17 UTC"
@@ -30,22 +31,15 @@ def lines(followups: Followups) -> list[str]:
     return [f"{(e['at'] or '-')[-16:][:8]} {e['level']} {e['what']}: {e['text']}" for e in events]
 
 
-@pytest.mark.parametrize("word", [ORDER, CHARGE, NOTIFICATION])
-def test_any_id_shows_what_became_of_it(deployed: Deployed, followups: Followups, word: str) -> None:
-    """Status, checksum and ids come first, then a line for each event, in order of time."""
+@pytest.mark.parametrize("word", [*IDS, *(id_[:6] for id_ in IDS)])
+def test_any_id_or_its_beginning_shows_what_became_of_it(deployed: Deployed, followups: Followups, word: str) -> None:
+    """Status, checksum and ids come first, then a line for each event; five letters of an id find nothing."""
+    deployed.put_failed("another", chargeId="another", orderId="another")
     deployed.world.deliver()
     about, ids, first, *_ = followups("show", word).lines
     assert about == f"Order {ORDER}: waiting, passes completed: 1, checksum valid"
     assert ids == f"charge {CHARGE}, notification {NOTIFICATION}"
     assert first == f"2026-11-22 09:30:17  received  {RECEIVED}"
-
-
-@pytest.mark.parametrize("word", ["ORDER-77", "chrg_wait", "delivery-of"])
-def test_first_letters_find_what_waits_or_failed(deployed: Deployed, followups: Followups, word: str) -> None:
-    """Six letters of any id are enough; fewer find nothing."""
-    deployed.put_waiting("delivery-of-7", chargeId="chrg_waits_7", orderId="ORDER-7700")
-    deployed.put_failed("another", orderId="ORDER-8800")
-    assert followups("show", word).out.startswith("Order ORDER-7700: ")
     followups("show", word[:5], code=1)
 
 
@@ -109,7 +103,7 @@ def test_nothing_secret_is_printed(deployed: Deployed, followups: Followups, for
 def test_terminal_gets_a_table_that_fits(deployed: Deployed, followups: Followups, width: int) -> None:
     """Texts wrap, but commands do not; --tz adds a column of local times."""
     deployed.put_failed("1")
-    shown = followups.in_terminal("show", ORDER, width=width).out
+    shown = followups.in_terminal("show", ORDER[:6], width=width).out
     assert f"\n  {REPLAY}\n" in shown
     assert "2026-11-22 08:29:17   received " in shown
     assert max(map(len, shown.replace(f"  {REPLAY}\n", "").splitlines()[2:])) <= width
@@ -259,10 +253,7 @@ def test_claim_is_shown_while_the_pass_runs(deployed: Deployed, followups: Follo
         ({"lastError": FAILED}, f"- warn error: of the last failed attempt: {FAILED}"),
         (DONE | {"lastError": FAILED}, f"- info error: of the last failed attempt: {FAILED}"),
         ({"checksumStatus": "invalid"}, " warn checksum: invalid: it matches no merchant key"),
-        ({"checksumStatus": "missing"}, " warn checksum: missing: nothing proves that this came from the bank"),
-        ({"checksumStatus": "unverifiable"}, " warn checksum: unverifiable: it could not be checked"),
         ({"passes": [{"number": 1}]}, f"{SPOILT}KeyError: 'attempt'"),
-        ({"passes": ["one"]}, f"{SPOILT}TypeError: "),
         ({"attempts": 9}, "the sweep starts pass 2, by 09:31:17 UTC, for the last time, or ends it in FAILED"),
     ],
 )
