@@ -24,7 +24,7 @@ from local.__main__ import COMMANDS
 from local.containers import DEBUG_PORT, SamLocal, derive
 from local.emulator import ARCHITECTURE, ROOT, Emulator, StackError, leave_account
 from local.engine import STAND_IN, Engine
-from local.stack import BUILD, FUNCTIONS, Stack
+from local.stack import FUNCTIONS, Stack
 from tests.support.template import source
 
 QUIET = Console(quiet=True)
@@ -152,16 +152,6 @@ def test_sam_has_no_way_to_a_real_account(address: str | None, monkeypatch: pyte
         command = sam.command("invoke", "RecheckFunction")
         assert command[1:4] == ["local", "invoke", "RecheckFunction"]
         assert command[command.index("--skip-pull-image") + 1 :] == image + host
-
-
-@pytest.mark.parametrize(("version", "folder"), [("3.12", "local"), ("3.11", "containers")])
-def test_container_runs_the_current_sources(version: str, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each command rebuilds what changed since `make up`, for Lambda's Python, which may not be the emulator's."""
-    built: list[tuple[Path, str]] = []
-    monkeypatch.setattr(containers, "emulators_python", lambda: version)
-    monkeypatch.setattr(containers, "build", lambda *of: built.append(of))
-    assert containers.build_for_containers() == BUILD.with_name(folder)
-    assert built == [(BUILD.with_name(folder), "3.12")]
 
 
 def test_debugger_is_where_the_editor_attaches() -> None:

@@ -66,13 +66,12 @@ class Account:
         assert code == int(any(one["level"] == "stop" for one in found)), found
         return found
 
-    def make_table(self, name: str, logical: str, **changes: Any) -> None:
-        """Make a table as the template would, or with changes; a change of None leaves a property out."""
+    def make_table(self, name: str, logical: str) -> None:
+        """Make a table as the template would."""
         written: dict[str, Any] = source()["Resources"][logical]["Properties"]
         names = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
-        properties = {key: written[key] for key in names if key in written} | changes
         client = self.client("dynamodb")
-        client.create_table(TableName=name, **{key: value for key, value in properties.items() if value is not None})
+        client.create_table(TableName=name, **{key: written[key] for key in names if key in written})
         if "TimeToLiveSpecification" in written:
             client.update_time_to_live(TableName=name, TimeToLiveSpecification=written["TimeToLiveSpecification"])
 

@@ -32,12 +32,10 @@ import itertools
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any, NamedTuple, NoReturn
-from uuid import uuid4
 
 from botocore.exceptions import ReadTimeoutError
 
@@ -74,18 +72,13 @@ class FunctionRules(NamedTuple):
     on_failure: str | None
 
 
-class QueueRules(NamedTuple):
-    """What the template says of a queue; `consumer` is the function of its event source."""
+class Rules(NamedTuple):
+    """What the template says: of each function, of the retry queue, which alone has an event source, and of times."""
 
+    functions: Mapping[str, FunctionRules]
+    queues: Collection[str]
     visibility: timedelta
     max_receives: int
-    dead_letters: str | None
-    consumer: str | None
-
-
-class Rules(NamedTuple):
-    functions: Mapping[str, FunctionRules]
-    queues: Mapping[str, QueueRules]
     sweep_every: timedelta
     pass_timeout: timedelta
 
@@ -96,22 +89,21 @@ def read_rules(resources: Mapping[str, Any]) -> Rules:
     def of(kind: str) -> dict[str, Any]:
         return {name: about["Properties"] for name, about in resources.items() if about["Type"] == f"AWS::{kind}"}
 
-    [rule], functions, queues = of("Events::Rule").values(), dict[str, FunctionRules](), dict[str, QueueRules]()
-    names = {about["FunctionName"]: name.removesuffix("Function") for name, about in of("Lambda::Function").items()}
-    configs = {about["FunctionName"]: about for about in of("Lambda::EventInvokeConfig").values()}
-    sources = {_queue(a["EventSourceArn"]): names[a["FunctionName"]] for a in of("Lambda::EventSourceMapping").values()}
-    for about in of("Lambda::Function").values():
+    [rule], retry_queue, functions = of("Events::Rule").values(), of("SQS::Queue")["RetryQueue"], of("Lambda::Function")
+    configs, rules = {about["FunctionName"]: about for about in of("Lambda::EventInvokeConfig").values()}, {}
+    for name, about in functions.items():
         config, timeout = configs.get(about["FunctionName"], {}), timedelta(seconds=int(about["Timeout"]))
         to = config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
         retries = config.get("MaximumRetryAttempts", len(RETRY_WAITS))
-        functions[names[about["FunctionName"]]] = FunctionRules(timeout, retries, to and _queue(to))
-    for name, about in of("SQS::Queue").items():
-        redrive, visibility = about.get("RedrivePolicy", {}), timedelta(seconds=int(about.get("VisibilityTimeout", 30)))
-        to, most = redrive.get("deadLetterTargetArn"), int(redrive.get("maxReceiveCount", 0))
-        queues[name] = QueueRules(visibility, most, to and _queue(to), sources.get(name))
-    environment = of("Lambda::Function")["RecheckFunction"]["Environment"]["Variables"]
-    sweep_every = timedelta(minutes=int(re.sub(r"\D", "", rule["ScheduleExpression"])))
-    return Rules(functions, queues, sweep_every, timedelta(seconds=int(environment["PASS_TIMEOUT_SECONDS"])))
+        rules[name.removesuffix("Function")] = FunctionRules(timeout, retries, to and _queue(to))
+    return Rules(
+        rules,
+        of("SQS::Queue"),
+        timedelta(seconds=int(retry_queue["VisibilityTimeout"])),
+        int(retry_queue["RedrivePolicy"]["maxReceiveCount"]),
+        timedelta(minutes=int(re.sub(r"\D", "", rule["ScheduleExpression"]))),
+        timedelta(seconds=int(functions["RecheckFunction"]["Environment"]["Variables"]["PASS_TIMEOUT_SECONDS"])),
+    )
 
 
 def _queue(name: str) -> str:
@@ -123,18 +115,16 @@ class Event(NamedTuple):
     function: str
     payload: Any
     source: str
-    request_id: str
     accepted: datetime
     tries: int = 0
     throttled: int = 0
 
 
-@dataclass
+@dataclass(eq=False)
 class Message:
     body: str
     sent: datetime
     received: int = 0
-    id: str = field(default_factory=lambda: str(uuid4()))
 
 
 @dataclass
@@ -191,7 +181,7 @@ class Model:
 
     def accept(self, function: str, payload: Any, source: str) -> None:
         """Take an asynchronous invocation: the caller gets 202 and hears no more of it (L2, L4)."""
-        self._later(Event(function, payload, source, str(uuid4()), self.world.now), timedelta())
+        self._later(Event(function, payload, source, self.world.now), timedelta())
 
     def _later(self, event: Event, wait: timedelta) -> None:
         self.at(self.world.now + wait, lambda: self._try(event))
@@ -201,18 +191,18 @@ class Model:
             self._hold(event)
             return
         try:
-            self._run(event.function, event.payload, "retry" if event.tries else event.source, event.request_id)
+            self._run(event.function, event.payload, "retry" if event.tries else event.source)
         except (Died, Exception):  # noqa: BLE001 - Lambda takes any
             if event.tries < self.redelivers * self.rules.functions[event.function].retries:  # L1
                 self._later(event._replace(tries=event.tries + 1), RETRY_WAITS[event.tries])
             else:
                 self._give_up(event)
 
-    def _run(self, function: str, payload: Any, source: str, request_id: str) -> Any:
+    def _run(self, function: str, payload: Any, source: str) -> Any:
         self.running, self.source, self._payload, self._ran = function, source, payload, True
         self._ends = self.world.now + self.rules.functions[function].timeout
         try:
-            return self.handlers[function](payload, SimpleNamespace(aws_request_id=request_id))
+            return self.handlers[function](payload, None)
         except BaseException as error:
             self.errors.append((function, type(error).__name__))
             self.count("Errors", function)
@@ -286,34 +276,33 @@ class Model:
 
     def _put(self, queue: str, message: Message) -> None:
         self.queues[queue].append(message)
-        if self.rules.queues[queue].consumer:
-            self.at(self.world.now, lambda: self._receive(queue, message))
+        if queue == "RetryQueue":
+            self.at(self.world.now, lambda: self._receive(message))
         else:
             self.count("ApproximateNumberOfMessagesVisible", queue)
 
-    def _receive(self, queue: str, message: Message) -> None:
-        rules = self.rules.queues[queue]
-        if self.outage("SQS") or self.outage(str(rules.consumer)):
-            self.at(self.world.now + timedelta(minutes=1), lambda: self._receive(queue, message))
+    def _receive(self, message: Message) -> None:
+        if self.outage("SQS") or self.outage(RETRY):
+            self.at(self.world.now + timedelta(minutes=1), lambda: self._receive(message))
             return
-        if rules.dead_letters and message.received >= rules.max_receives:  # Q2
-            self.queues[queue].remove(message)
-            self._put(rules.dead_letters, message)
+        if message.received >= self.rules.max_receives:  # Q2
+            self.queues["RetryQueue"].remove(message)
+            self._put("FailureQueue", message)
             return
         message.received += 1
-        hidden_until = self.world.now + rules.visibility
-        if self._consumed(str(rules.consumer), message):  # Q3
-            self.queues[queue].remove(message)
+        hidden_until = self.world.now + self.rules.visibility
+        if self._consumed(message):  # Q3
+            self.queues["RetryQueue"].remove(message)
         else:  # Q1
-            self.count("ApproximateNumberOfMessagesNotVisible", queue, hidden_until)
-            self.at(max(hidden_until, self.world.now), lambda: self._receive(queue, message))
+            self.count("ApproximateNumberOfMessagesNotVisible", "RetryQueue", hidden_until)
+            self.at(max(hidden_until, self.world.now), lambda: self._receive(message))
 
-    def _consumed(self, function: str, message: Message) -> bool:
+    def _consumed(self, message: Message) -> bool:
         sent = str(round(message.sent.timestamp() * 1000))
         attributes = {"ApproximateReceiveCount": str(message.received), "SentTimestamp": sent}
-        record = {"messageId": message.id, "body": message.body, "attributes": attributes, "eventSource": "aws:sqs"}
+        record = {"messageId": "1", "body": message.body, "attributes": attributes, "eventSource": "aws:sqs"}
         try:
-            answer = self._run(function, {"Records": [record]}, "retry queue", str(uuid4()))
+            answer = self._run(RETRY, {"Records": [record]}, "retry queue")
         except (Died, Exception):  # noqa: BLE001 - Lambda takes any
             return False
         return not (answer or {}).get("batchItemFailures")

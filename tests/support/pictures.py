@@ -61,11 +61,9 @@ def main() -> None:
 
 
 def _run(deployed: Deployed, *command: str) -> str:
-    terminal = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
-    with redirect_stdout(terminal):
+    with redirect_stdout(io.StringIO()) as terminal:
         deployed.run(*command)
-    terminal.seek(0)
-    return terminal.read()
+    return terminal.getvalue()
 
 
 def draw(name: str, title: str, written: str) -> str:

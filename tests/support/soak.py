@@ -14,14 +14,7 @@ from typing import Any, ClassVar
 
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.support.aws import World, worlds
 from tests.support.invariants import broken, repair
@@ -186,7 +179,9 @@ def main() -> None:
         while True:
             number = given.seed or secrets.randbelow(2**32)
             print(f"seed {number} ", end="", flush=True)
-            run_state_machine_as_test(seed(number)(Stories), settings=how)
+            case: Any = seed(number)(Stories).TestCase
+            case.settings = how
+            case().runTest()
             print(", ".join(f"{name} {count}" for name, count in sorted(Stories.counts.items())), flush=True)
             if given.seed or time.monotonic() > until:
                 return

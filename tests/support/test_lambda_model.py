@@ -14,9 +14,8 @@ def test_letter_that_no_receive_helps_goes_to_the_failure_queue(world: World) ->
     """Q1, Q2: as often as the redrive policy says, a visibility timeout apart; the whole request is kept."""
     down = {"CreditCardNotifyTable": "denied", SWEEP: "down"}
     model = world.model(outage=lambda name: down.get(name, ""))
-    assert model.rules.queues["RetryQueue"].max_receives == 360
-    rules = model.rules.queues["RetryQueue"]._replace(max_receives=3)
-    model.rules = model.rules._replace(queues={**model.rules.queues, "RetryQueue": rules})
+    assert model.rules.max_receives == 360
+    model.rules = model.rules._replace(max_receives=3)
     model.accept(DELAYED_NOTIFY, sample("authorized"), "Notify")
     began = world.now
     model.run(began + timedelta(hours=1))

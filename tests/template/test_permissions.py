@@ -53,11 +53,12 @@ def needed(recorded: list[tuple[Point, Call]]) -> Needs:
         asked[ROLE_OF[f"{function}Function"]].update(iam.needs(call))
         if call.name == "scheduler.CreateSchedule":
             asked[ROLES[call.request["Target"]["RoleArn"]]].update(iam.needs_of_scheduler(call.request))
-    rules = read_rules(RESOURCES)
-    for name, rule in rules.functions.items():
-        source = next((queue for queue, about in rules.queues.items() if about.consumer == name), None)
-        queues = (rule.on_failure and arn(rule.on_failure), source and arn(source))
-        asked[ROLE_OF[f"{name}Function"]].update(iam.needs_of_lambda(properties(f"{name}Function"), *queues))
+    mappings = of_type("AWS::Lambda::EventSourceMapping").values()
+    sources = {about["FunctionName"]: about["EventSourceArn"] for about in mappings}
+    for name, rule in read_rules(RESOURCES).functions.items():
+        about, on_failure = properties(f"{name}Function"), rule.on_failure and arn(rule.on_failure)
+        needs = iam.needs_of_lambda(about, on_failure, sources.get(about["FunctionName"]))
+        asked[ROLE_OF[f"{name}Function"]].update(needs)
     return asked
 
 
