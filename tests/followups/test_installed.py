@@ -20,9 +20,9 @@ import pytest
 from callback.notification import parse_notification
 from callback.table import format_utc
 from local import emulator
-from local.emulator import ACCOUNT, REGION, ROOT
+from local.emulator import ROOT
 from local.samples import EVENTS
-from local.stack import NAME, Options, Stack, build, deploy, furnish
+from local.stack import Options, Stack, build, deploy, furnish
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
 from tests.support.deployed import notification, notify_letter, unstyled
 
@@ -41,7 +41,6 @@ ENVIRONMENT |= {"TERM": "xterm-256color", "COLUMNS": "80"}
 QUEUE = "--queue FailureQueue"
 LINE = f"FailureQueue on-failure .* notification {NOTIFICATION}-8 .* s old  "
 WAITING = f'"notificationId": "{NOTIFICATION}", .*"state": "PENDING"'
-Program = subprocess.Popen[str]
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,11 @@ class User:
     def sees(self, command: str, code: int = 0, *, in_terminal: bool = False) -> str:
         """Run the program, answer yes, and return what it printed."""
         with self.starts(command, in_terminal=in_terminal) as process:
-            return ended(process, code, "y\n")
+            printed, _ = process.communicate("y\n")
+        assert process.returncode == code, printed
+        return printed
 
-    def starts(self, command: str, *, in_terminal: bool = False) -> Program:
+    def starts(self, command: str, *, in_terminal: bool = False) -> subprocess.Popen[str]:
         """Start the program in a pipe or a terminal of 80 columns; it is ended after a minute."""
         words = [f"{Path(sys.executable).parent}/followups", "--local", *shlex.split(command.format(**self.letters))]
         if in_terminal:
@@ -82,16 +83,9 @@ class User:
         self.letters[name] = sent["MessageId"][:8]
 
 
-def ended(process: Program, code: int, typed: str = "") -> str:
-    """Type something, wait for the end, and return what was printed."""
-    printed, _ = process.communicate(typed)
-    assert process.returncode == code, printed
-    return printed
-
-
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
-    """A stack that is up, with something for each command to act on; before it, preflight finds what is missing."""
+    """A stack that is up, with something for each command to act on."""
     folder = tmp_path_factory.mktemp("checkout")
     # A child process would inherit an ignored Ctrl-C.
     before_all = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -100,9 +94,6 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     try:
         (folder / ".local").mkdir()
         (folder / ".local" / "up.json").write_text(json.dumps({"emulator": {}, "session": Stack(started).reach}))
-        where, *found = User(Stack(started), folder).sees(PREFLIGHT, 1).splitlines()
-        assert where.startswith(f"ok  where  account {ACCOUNT}, {REGION}, stack {NAME}, as arn:")
-        assert [line.split()[1] for line in found if line.startswith("stop")] == ["ProcessPaidOrder", "secret", "SES"]
         stack = deploy(started, Options(delay=600, latency_ms=1))
         furnish(stack, parse_notification(notification()))
         function, payload = stack.outputs["DelayedNotifyFunction"], json.dumps(notification())
@@ -166,4 +157,5 @@ def test_live_views_end_with_ctrl_c(user: User, command: str, shows: str, *, in_
                 assert ORDER in answer.read().decode()
         if not in_terminal:
             process.send_signal(signal.SIGINT)
-        ended(process, 0, "\x03")
+        process.communicate("\x03")
+    assert process.returncode == 0

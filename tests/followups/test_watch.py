@@ -1,20 +1,17 @@
 """`followups watch`: what it shows, how much it reads, and that it goes on after an error."""
 
-import io
 import re
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from rich.console import Console
 
 from callback.table import format_utc, serialize
 from followups.board import HOST, application
-from followups.records import STATES, Found, read
-from followups.stack import FAILURE, Stack
-from followups.watch import Poller, Snapshot, WatchView
+from followups.records import STATES
+from followups.stack import FAILURE
+from followups.watch import Poller
 from tests.followups.conftest import Followups, Patch, Print
 from tests.support.aws import START
 from tests.support.deployed import LATE_ORDER, Deployed, notify_letter, unstyled
@@ -63,22 +60,20 @@ def test_snapshot_is_bounded_and_counts_the_rest(deployed: Deployed, followups: 
     assert {"None of what was read.", "Nothing has failed."} < set(lines)
 
 
-def test_what_does_not_fit_is_counted(deployed: Deployed) -> None:
+def test_what_does_not_fit_is_counted(deployed: Deployed, followups: Followups, monkeypatch: Patch) -> None:
     """The rows fit into the terminal, and a line counts the rest, exactly or as a minimum."""
-    for number in range(50):
-        cause = "E: " + "x" * number  # none folds
-        deployed.put_waiting(f"n{number}", number + 3, orderId=f"ORDER-{number}", lastError=cause)
-    rows = tuple(map(read, deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")))
-    parts: Any = {"overdue": Found(rows, more=True), "failed": Found(), "pending": Found(rows)}
+    monkeypatch.setattr("followups.watch.BOUND", 24)
+    for number in range(25):
+        changes = {"orderId": f"ORDER-{number}", "lastError": "E: " + "x" * number}  # none folds
+        deployed.put_waiting(f"w{number}", number + 3, **changes)
+        deployed.put_failed(f"f{number}", number, **changes)
     for height in (16, 24, 40, 60):
-        console = Console(file=io.StringIO(), force_terminal=True, width=100, height=height, color_system=None)
-        console.print(WatchView(Stack(), Snapshot(START, parts), START))
-        text = unstyled(console.file.getvalue())  # type: ignore[attr-defined]
-        lines = text.splitlines()
-        assert len(lines) <= height
-        late, waiting = map(int, re.findall(r"… and (?:more than )?(\d+) more", text))
-        assert sum(line.startswith("ORDER-") for line in lines) == 100 - late - waiting
-        assert text.count("… and more than ") == 1
+        monkeypatch.setenv("LINES", str(height))
+        printed = followups.in_terminal("watch", "--once", "--state", "overdue", "--state", "failed", width=100)
+        assert len(printed.lines) <= height
+        late, failed = map(int, re.findall(r"… and (?:more than )?(\d+) more", printed.out))
+        assert sum(line.startswith("ORDER-") for line in printed.lines) == 24 + 25 - late - failed
+        assert printed.out.count("… and more than ") == 1
 
 
 def test_snapshots_are_shared_for_a_while(poller: Poller, deployed: Deployed) -> None:
