@@ -105,7 +105,7 @@ class ManualCommand(click.Command):
 
     def __init__(self, *given: Any, examples: Sequence[str] = (), permissions: Sequence[str] = (), **how: Any) -> None:
         super().__init__(*given, **how)
-        self.params += _COMMON.values()
+        self.params = sorted([*self.params, *_COMMON.values()], key=lambda one: not one.expose_value)  # its own first
         self.examples, self.permissions = examples, permissions
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's

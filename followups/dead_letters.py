@@ -180,7 +180,7 @@ def list_command(operator: Operator) -> int:
     stack, output, asked = operator.stack, operator.output, _letters(operator, QUEUES)
 
     def read(name: str) -> tuple[int, list[Row]]:
-        with replace(asked, queues=(name,), _held={}) as those:
+        with Letters(stack, (name,), asked.asked) as those:
             found = islice(those, _MOST_LISTED)
             rows = [Result("waiting", letter.error).row(letter.row(operator.clock())) for letter in found]
             return stack.count_letters(name), rows

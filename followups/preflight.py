@@ -37,7 +37,6 @@ _OF_TABLES = ("dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive", "kms:Desc
 _OF_MAILS = ("ses:GetAccount", "ses:GetEmailIdentity")
 _OF_ALL = ("sts:GetCallerIdentity", "cloudformation:DescribeStacks")
 PERMISSIONS = (*_OF_ALL, *_OF_TABLES, "lambda:GetFunctionConfiguration", "secretsmanager:GetSecretValue", *_OF_MAILS)
-_NOT_FOUND = ("ResourceNotFoundException", "NotFoundException")
 _OVERRIDES = CfnParameterOverridesType()  # quotes, white space and long forms, as the SAM CLI reads them
 
 
@@ -78,7 +77,7 @@ class Preflight:
         try:
             return getattr(self.client(service), xform_name(operation))(**request)
         except AWS_ERRORS as error:
-            if getattr(error, "response", {}).get("Error", {}).get("Code") in _NOT_FOUND:
+            if getattr(error, "response", {}).get("Error", {}).get("Code", "").endswith("NotFoundException"):
                 found = "stop", "it does not exist → create it, or correct the parameter that names it"
             else:
                 text = f"not readable: {permission}: {printable(str(error))}"

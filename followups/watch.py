@@ -29,8 +29,6 @@ SECTIONS: dict[State, tuple[str, str, str, str]] = {
     "pending": ("Waiting", "Nothing waits.", "due in", "waiting"),
 }
 _WIDTHS = (18, 13, 5, 6, 16, 0)  # order, checksum, pass, tries, time, status
-_A_SECOND = 4  # redraws, so that countdowns move while a snapshot takes its time
-_LINES_IN_A_PIPE = 60
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ class WatchView:
         above = list(self._above())
         yield from above
         asked = [state for state in SECTIONS if state in self.snapshot.parts]
-        left = (options.height or (console.height if console.is_terminal else _LINES_IN_A_PIPE)) - len(above)
+        left = (options.height or (console.height if console.is_terminal else 60)) - len(above)
         for position, state in enumerate(asked):
             rows = self.snapshot.parts[state].rows
             groups = grouped(rows) if self.folds and state != "pending" else [(row,) for row in rows]
@@ -207,8 +205,8 @@ def watch_command(operator: Operator, states: tuple[State, ...], every: float, *
     def view() -> WatchView:
         return WatchView(stack, poller.last[0] or first, operator.clock(), poller.last[1])
 
-    # The alternate screen: a resize leaves no halves of pictures behind.
-    live = Live(get_renderable=view, console=output.console, screen=True, refresh_per_second=_A_SECOND)
+    # The alternate screen: a resize leaves no halves of pictures behind. Countdowns move while a snapshot is taken.
+    live = Live(get_renderable=view, console=output.console, screen=True, refresh_per_second=4)
     with suppress(KeyboardInterrupt), live:
         while True:
             live.refresh()

@@ -35,9 +35,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-# However many pages are open: they share a snapshot.
-AT_MOST_EVERY = timedelta(seconds=2)
-_HOURS, _UNAVAILABLE, _MISDIRECTED = 24, 503, 421
+_HOURS = 24
 
 
 def application(poller: Poller) -> Flask:
@@ -56,7 +54,7 @@ def application(poller: Poller) -> Flask:
         (snapshot, problem), now = poller.poll(), poller.clock()
         asked = {name: request.args.get(name, "").strip() for name in ("find", "text", "state")}
         about = {"snapshot": snapshot, "problem": problem, "asked": asked, "panel": _panel(stack, asked["find"], now)}
-        return render_template("board.html", now=now, **about), 200 if snapshot else _UNAVAILABLE
+        return render_template("board.html", now=now, **about), 200 if snapshot else 503
 
     return app
 
@@ -64,7 +62,7 @@ def application(poller: Poller) -> Flask:
 def _refuse() -> None:
     host = request.environ.get("HTTP_HOST", "")
     if host.partition(":")[0] not in {HOST, "localhost"}:
-        abort(_MISDIRECTED)
+        abort(421)
     # A browser sends both by itself, and no page can change them. Another program sends neither.
     is_own = request.headers.get("Origin", f"http://{host}") == f"http://{host}"
     if not is_own or request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
@@ -124,7 +122,8 @@ def board_command(operator: Operator, port: int, *, browser: bool) -> int:
     read it. It needs no network but AWS, which is asked every 2 seconds at most, however many pages are open.
     """
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not each request
-    app = application(Poller(operator.stack, clock=operator.clock, at_most_every=AT_MOST_EVERY))
+    # However many pages are open, they share a snapshot.
+    app = application(Poller(operator.stack, clock=operator.clock, at_most_every=timedelta(seconds=2)))
     try:
         listening = server(app, port)
     except OSError as error:
