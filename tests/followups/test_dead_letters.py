@@ -11,16 +11,7 @@ from followups.stack import FAILURE, QUEUES, REFUSED, RETRY
 from local.emulator import ACCOUNT
 from tests.followups.conftest import Followups, Patch, Printed
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
-from tests.support.deployed import (
-    PROCESS,
-    STACK,
-    Deployed,
-    arn,
-    notification,
-    notify_letter,
-    refused_letter,
-    timer_letter,
-)
+from tests.support.deployed import STACK, Deployed, arn, notification, notify_letter, refused_letter, timer_letter
 from tests.support.recorded_calls import Call, refuse
 
 CARD, KEY = "4111111111111111", "skey_test_planted"
@@ -212,4 +203,4 @@ def test_ctrl_c_loses_no_letter(deployed: Deployed, followups: Followups, call: 
     del hooks[f"sqs.{call}"]
     followups("dead-letters", "redrive", "--yes")
     assert (deployed.left(), deployed.world.record()["passesDone"]) == ({}, 1)
-    assert len(deployed.invoked(PROCESS)) == 1
+    assert len(deployed.invoked("process-paid-order-dev")) == 1

@@ -12,8 +12,6 @@ import pytest
 from callback.table import format_utc, parse_utc
 from followups.listing import parse_when
 from followups.records import read, status
-from followups.stack import Stack
-from followups.tables import find
 from tests.followups.conftest import Followups, Patch
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, START
 from tests.support.deployed import Deployed
@@ -161,12 +159,6 @@ def test_what_is_not_a_time_is_refused(typed: str) -> None:
         parse_when(typed, START)
 
 
-def found(deployed: Deployed, word: str) -> list[str]:
-    """The notifications that are found by an id."""
-    with deployed.world.wire:
-        return [one.ids["notificationId"] for one in find(Stack(), word).rows]
-
-
 @pytest.mark.parametrize(
     ("changes", "word", "is_late"),
     [
@@ -196,7 +188,7 @@ def test_status_is_one_word(deployed: Deployed, changes: dict[str, Any], word: s
     assert (current.word, current.is_late) == (word, is_late)
 
 
-def test_read_is_consistent_and_asks_again_for_what_did_not_fit(deployed: Deployed) -> None:
+def test_read_is_consistent_and_asks_again_for_what_did_not_fit(deployed: Deployed, followups: Followups) -> None:
     """An index may lag behind; what is shown does not."""
     for number in range(3):
         deployed.put_waiting(f"n{number}")
@@ -210,18 +202,19 @@ def test_read_is_consistent_and_asks_again_for_what_did_not_fit(deployed: Deploy
         return effect() | {"UnprocessedKeys": {table: rest}}
 
     deployed.world.wire.around = leave_one
-    assert found(deployed, ORDER) == ["n0", "n1", "n2"]
+    found = followups("replay", "--dry-run", "--json", ORDER).objects
+    assert [one["notificationId"] for one in found] == ["n0", "n1", "n2"]
     requests = deployed.world.wire.of("dynamodb.BatchGetItem")
     asked = [table for request in requests for table in request["RequestItems"].values()]
     assert [(len(table["Keys"]), table["ConsistentRead"]) for table in asked] == [(2, True), (1, True)]
 
 
-def test_no_read_goes_on_without_a_bound(deployed: Deployed, monkeypatch: Patch) -> None:
+def test_no_read_goes_on_without_a_bound(deployed: Deployed, followups: Followups, monkeypatch: Patch) -> None:
     """A search ends, however many pages have no match."""
     monkeypatch.setattr("followups.tables._MOST_PAGES", 2)
     keys = ({"chargeId": {"S": f"{number}"}} for number in count())
     page = {"Items": [], "Count": 0}
     deployed.world.wire.answers["dynamodb.Query"] = lambda _call: page | {"LastEvaluatedKey": next(keys)}
-    assert found(deployed, "unknown") == []
+    followups("replay", "unknown", code=1)
     # Of the charge, the order, and four shards of two indexes.
     assert len(deployed.world.wire.of("dynamodb.Query")) == 2 * (2 + 2 * 4)

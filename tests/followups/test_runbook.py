@@ -21,12 +21,6 @@ SECTIONS = {re.sub(r"[^a-z0-9 -]", "", part.splitlines()[0].lower()).replace(" "
 Symptom = Callable[[Deployed], object]
 
 
-def commands(section: str) -> list[list[str]]:
-    """A section's commands, as a shell would split them."""
-    blocks = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    return [shlex.split(line) for block in blocks for line in block.splitlines()]
-
-
 # Pass 2 failed: neither a timer nor a sweep tried it again; or it was given up.
 overdue: Symptom = partial(Deployed.put_waiting, name="1", attempts=3)
 failed: Symptom = partial(Deployed.put_failed, name="1")
@@ -82,7 +76,9 @@ def test_symptom_is_repaired_by_the_commands_of_its_section(
     monkeypatch.chdir(tmp_path)
     make, repaired = SYMPTOMS[anchor]
     make(deployed)
-    for program, *words in commands(SECTIONS[anchor]):
+    blocks = re.findall(r"^```sh\n(.*?)^```$", SECTIONS[anchor], re.MULTILINE | re.DOTALL)
+    for command in "".join(blocks).splitlines():
+        program, *words = shlex.split(command)
         assert program == "followups"
         assert deployed.run(*words) == (make is forged)
     if repaired:

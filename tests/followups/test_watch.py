@@ -20,19 +20,20 @@ from tests.support.recorded_calls import Answer, Call, refuse
 CAUSES = {"PassFailed: out of stock": 700, "GaveUp: pass 2 did not answer": 250, "OrderUnsettled: PENDING": 50}
 
 
-def printed(followups: Followups, *options: str, width: int = 110) -> list[str]:
-    """The lines of a picture in a pipe."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COLUMNS", str(width))
-        return [line.rstrip() for line in followups("watch", *options).lines]
-
-
-def test_picture_shows_what_is_late_what_failed_and_what_waits(busy: Deployed, followups: Followups) -> None:
+def test_picture_shows_what_is_late_what_failed_and_what_waits(
+    busy: Deployed, followups: Followups, monkeypatch: Patch
+) -> None:
     """The most urgent come first; each has a line with its lateness or countdown and its status, and its reason."""
     busy.put_waiting("due", 0.5, orderId="ORDER-5000")
     again = format_utc(START + timedelta(minutes=5))
     busy.put_waiting("urgent", 30, orderId="ORDER-6000", nextPassDue=again, sweepAt=again, attempts=2)
-    lines = printed(followups)
+    heights = set[int]()
+    for width in (60, 120, 80):
+        monkeypatch.setenv("COLUMNS", str(width))
+        lines = followups("watch").lines
+        assert max(map(len, lines)) <= width
+        heights.add(len(lines))
+    assert len(heights) == 1
     assert lines[:2] == ["Follow-ups of payment3-follow-up-dev  as of 09:30:17 UTC", "2 late · 2 failed · 9 waiting"]
     late, failed, waiting = (lines.index(title) for title in ("Late  2", "Failed  2", "Waiting  9"))
     assert re.fullmatch(r"ORDER-6000 +valid +2 +1 +30 min +retrying in 5 min", lines[late + 2])
@@ -42,10 +43,6 @@ def test_picture_shows_what_is_late_what_failed_and_what_waits(busy: Deployed, f
     assert re.fullmatch(r"ORDER-5000 +valid +2 +0 +due +waiting", lines[waiting + 2])
     assert re.fullmatch(r"ORDER-3000 +valid +1 +1 +running", lines[waiting + 3])
     assert re.fullmatch(r"ORDER-2004 +valid +2 +0 +4 s +waiting", lines[waiting + 4])
-    for width in (60, 80, 120):
-        narrow = printed(followups, width=width)
-        assert max(map(len, narrow)) <= width
-        assert len(narrow) == len(lines)
 
 
 def test_snapshot_is_bounded_and_counts_the_rest(deployed: Deployed, followups: Followups, monkeypatch: Patch) -> None:
@@ -54,7 +51,7 @@ def test_snapshot_is_bounded_and_counts_the_rest(deployed: Deployed, followups: 
     for number in range(12):
         deployed.put_waiting(f"n{number}", -10)
     deployed.put_each_kind()
-    lines = printed(followups)
+    lines = followups("watch").lines
     assert lines[1] == "0+ late · 0 failed · 5+ waiting · 12 waiting in all"
     assert "1 not saved, in RefusedQueue\n  followups dead-letters list --stack payment3" in "\n".join(lines)
     assert {"None of what was read.", "Nothing has failed."} < set(lines)
