@@ -95,10 +95,3 @@ def test_page_names_every_file() -> None:
     """Nothing is deployed that the page does not explain, and it names nothing that is gone."""
     deployed = {file.name for file in (ROOT / "functions" / "callback").glob("*.py")}
     assert set(re.findall(r"\b(\w+\.py)`", PAGE)) == deployed
-
-
-def test_money_is_never_a_float() -> None:
-    """No deployed module mentions the type."""
-    deployed = [file.read_text() for file in (ROOT / "functions").rglob("*.py")]
-    assert deployed
-    assert not any(re.search(r"\bfloat\b", text) for text in deployed)

@@ -108,15 +108,6 @@ def test_make_that_sam_starts_runs_nothing_either(checkout: Path, name: str) -> 
     assert not (checkout / "mark").exists()
 
 
-def test_scripts_keep_their_line_ends_on_every_machine(tmp_path: Path) -> None:
-    """Git for Windows changes them by default, and a script with them does not run."""
-    scripts = ["Makefile", "local/find-python", "requirements/lock", ".ci/run", "functions/requirements.txt"]
-    shutil.copy(ROOT / ".gitattributes", tmp_path)
-    subprocess.check_output(["git", "init"], cwd=tmp_path)  # noqa: S607
-    printed = subprocess.check_output(["git", "check-attr", "eol", *scripts], cwd=tmp_path, text=True)  # noqa: S607
-    assert printed.splitlines() == [f"{name}: eol: lf" for name in scripts]
-
-
 def test_ending_make_ends_the_program(checkout: Path) -> None:
     """There is no shell between them: a `kill` of make reaches the program, which ends its emulator and containers."""
     (checkout / ".venv" / "bin" / "python").write_text('#!/bin/sh\nprintf %s "$PPID" > parent\n')
@@ -128,20 +119,16 @@ def test_ending_make_ends_the_program(checkout: Path) -> None:
 # --- CI ---
 
 
-def test_workflow_may_only_read() -> None:
-    """One permission for all jobs, none of a job's own, no secret, no registry, no token left for what is run."""
+def test_workflow_only_reads_and_runs_what_everyone_runs() -> None:
+    """One permission for all jobs, no secret, no registry, no token left; its command is .ci/run, which calls make."""
     assert WORKFLOW["permissions"] == {"contents": "read"}
     assert not any("permissions" in job for job in WORKFLOW["jobs"].values())
     assert not re.search(r"secrets|https?://|index-url|pypi", str(WORKFLOW) + CI)
-    [checkout] = [step for step in STEPS if step.get("uses", "").startswith("actions/checkout@")]
-    assert checkout["with"]["persist-credentials"] is False
-
-
-def test_workflow_runs_what_everyone_runs() -> None:
-    """Its only command is .ci/run, which calls make's targets; its actions are the host's own, pinned by commit."""
     assert [step["run"] for step in STEPS if "run" in step] == [".ci/run"]
-    used = [step["uses"] for step in STEPS if "uses" in step]
-    assert all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", action) for action in used)  # a tag can be moved
+    actions = {step["uses"].partition("@")[0]: step for step in STEPS if "uses" in step}
+    assert actions["actions/checkout"]["with"]["persist-credentials"] is False
+    # The host's own, by commit: a tag can be moved.
+    assert all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", step["uses"]) for step in actions.values())
     targets = re.findall(r"\bmake ([a-z-]+)", CI)
     assert targets == ["test", "audit", "image", "sam-local", "sam-local"]
     subprocess.run(["make", "--dry-run", *targets], cwd=ROOT, check=True, capture_output=True)  # noqa: S607

@@ -128,10 +128,12 @@ class RecordedCalls:
         assert violations(shape, request) == "", call
 
         def effect() -> Answer:
-            self.before.get(call.name, _nothing)(call)
+            if before := self.before.get(call.name):
+                before(call)
             known = self.answers.get(call.name)
             answer = known(call) if known else directly(client, operation, request)
-            self.after.get(call.name, _nothing)(call)
+            if after := self.after.get(call.name):
+                after(call)
             return answer
 
         return self.around(call, effect) if self.around else effect()
@@ -189,7 +191,3 @@ def payload(answer: object, error: str | None = None) -> Answer:
     body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
     made: Answer = {"StatusCode": 200, "Payload": StreamingBody(io.BytesIO(body), len(body))}
     return made | ({"FunctionError": error} if error else {})
-
-
-def _nothing(_call: Call) -> None:
-    pass

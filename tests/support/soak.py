@@ -91,15 +91,10 @@ class Stories(RuleBasedStateMachine):
         self.model.sweep()
         self.model.run(self.world.now)
 
-    @rule(name=st.sampled_from(DEPENDENCIES), how=st.sampled_from([*ERROR_CODES, "hanging"]))
-    def an_outage_begins(self, name: str, how: str) -> None:
-        """One of the things it depends on is down."""
+    @rule(name=st.sampled_from(DEPENDENCIES), how=st.sampled_from(["", *ERROR_CODES, "hanging"]))
+    def an_outage_begins_or_ends(self, name: str, how: str) -> None:
+        """One of the things it depends on is down, or none."""
         self.down = {name: how}
-
-    @precondition(lambda self: self.down)
-    @rule()
-    def the_outage_ends(self) -> None:
-        self.down = {}
 
     @rule(fault=st.sampled_from(sorted(FAULTS)), ahead=st.integers(1, 9))
     def a_call_will_fail(self, fault: str, ahead: int) -> None:
