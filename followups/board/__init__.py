@@ -95,9 +95,9 @@ def _panel(stack: Stack, word: str, now: datetime) -> dict[str, object] | None:
     """Return the timelines of what is asked for, the newest first, or what was in the way."""
     if not word:
         return None
-    charge, _, notification = word.partition(" ")  # a row's link asks for both
+    charge, _, notification = word.rpartition(" ")  # a row's link asks for both
     try:
-        one = get(stack, charge, notification) if notification else None
+        one = get(stack, charge, notification) if charge else None
         found = Found((one,)) if one else look_up(stack, word, now)
         timelines = [(one, timeline(stack, one, now)) for one in reversed(found.rows)]
     except ERRORS as error:
