@@ -17,9 +17,8 @@ VARIABLES = re.findall(r"\w+", re.findall(r"^GIVEN := (.*)$", MAKEFILE, re.MULTI
 CI = (ROOT / ".ci" / "run").read_text()
 WORKFLOW: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
 STEPS = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
-# A program that only notes its arguments; `sam` starts another make, as `sam build` does.
-NOTES = 'for word in "$@"; do printf "%s\\0" "$word" >> words; done'
-PROGRAMS = {"python": NOTES, "followups": NOTES, "sam": "exec make -f other.mk"}
+# A program that only notes its arguments.
+NOTES = '#!/bin/sh\nfor word in "$@"; do printf "%s\\0" "$word" >> words; done\n'
 # What each takes: texts that become arguments, and the switches IMAGE and QUICK.
 TARGETS = {
     "run": {"DELAY", "LATENCY", "FAILURES", "OUTAGE", "EVENT"},
@@ -52,10 +51,9 @@ def checkout(tmp_path: Path) -> Path:
     for environment in (".venv", ".venv-emulator", ".venv-bench", ".venv-runtime"):
         (folder / environment / "bin").mkdir(parents=True)
         (folder / environment / "installed").touch()
-        for name, program in PROGRAMS.items():
-            (folder / environment / "bin" / name).write_text(f"#!/bin/sh\n{program}\n")
+        for name in ("python", "followups"):
+            (folder / environment / "bin" / name).write_text(NOTES)
             (folder / environment / "bin" / name).chmod(0o755)
-    (folder / "other.mk").write_text('all:\n\t@echo "$$ORDER$$UNKNOWN"\n')
     shutil.copy(ROOT / "Makefile", folder)
     return folder
 
@@ -99,13 +97,6 @@ def test_whatever_is_given_is_an_argument(checkout: Path, value: str, by: str) -
         found = [word for word in words if value in {word, word.partition("=")[2]}]
         assert len(found) == len(variables - {"IMAGE", "QUICK"}), target
         assert not (checkout / "mark").exists(), target
-
-
-@pytest.mark.parametrize("name", ["ORDER", "UNKNOWN"])
-def test_make_that_sam_starts_runs_nothing_either(checkout: Path, name: str) -> None:
-    """`sam build` runs make itself: what a person gave to the first one is no program there, whether known or not."""
-    make(checkout, "build", f"{name}=$(shell touch mark)")
-    assert not (checkout / "mark").exists()
 
 
 def test_ending_make_ends_the_program(checkout: Path) -> None:

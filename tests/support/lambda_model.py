@@ -42,12 +42,9 @@ from botocore.exceptions import ReadTimeoutError
 from tests.support.recorded_calls import Answer, Call, client_error, payload
 
 DELAYED_NOTIFY, RECHECK, SWEEP, RETRY = "DelayedNotify", "Recheck", "Sweep", "Retry"
-# L1
-RETRY_WAITS = (timedelta(minutes=1), timedelta(minutes=2))
-# L6
-THROTTLED_FOR = timedelta(hours=6)
-# S1, at its latest
-PRECISION = timedelta(seconds=59)
+RETRY_WAITS = (timedelta(minutes=1), timedelta(minutes=2))  # L1
+THROTTLED_FOR = timedelta(hours=6)  # L6
+PRECISION = timedelta(seconds=59)  # S1, at its latest
 ERROR_CODES = {
     "denied": "AccessDeniedException",
     "throttled": "ThrottlingException",
@@ -213,17 +210,15 @@ class Model:
             self.running = self.source = ""
 
     def _hold(self, event: Event) -> None:
-        # L6
         self.count("Throttles", event.function)
-        if self.world.now - event.accepted > THROTTLED_FOR:
+        if self.world.now - event.accepted > THROTTLED_FOR:  # L6
             self._give_up(event)
         else:
             wait = timedelta(seconds=min(300, 2**event.throttled))
             self._later(event._replace(throttled=event.throttled + 1), wait)
 
     def _give_up(self, event: Event) -> None:
-        # L3
-        if queue := self.rules.functions[event.function].on_failure:
+        if queue := self.rules.functions[event.function].on_failure:  # L3
             # Of Lambda's record, what the functions read.
             self._deliver(queue, json.dumps({"requestPayload": event.payload}), event.function)
 
@@ -312,12 +307,10 @@ class Model:
     def schedule(self, request: Mapping[str, Any]) -> None:
         """Take a schedule that CreateSchedule accepted."""
         when = datetime.strptime(request["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC) + PRECISION
-        # S2
-        fires = {"twice": [0, 20], "late": [2400], "never": []}.get(self.timer, [0])
+        fires = {"twice": [0, 20], "late": [2400], "never": []}.get(self.timer, [0])  # S2
         for late in fires:
             self.at(when + timedelta(seconds=late), lambda: self._fire(request["Target"], 0, self.world.now))
-        # S4
-        gone = when + timedelta(seconds=max([*fires, 0]) + 30)
+        gone = when + timedelta(seconds=max([*fires, 0]) + 30)  # S4
         self.at(gone, lambda: self.delete_schedule(request["Name"]))
 
     def _fire(self, target: Mapping[str, Any], tries: int, began: datetime) -> None:
@@ -326,8 +319,7 @@ class Model:
         if self.timer != "refused" and self.outage(RECHECK) != "denied":
             self.accept(RECHECK, json.loads(target["Input"]), "timer")
             return
-        # S3
-        self.count("TargetErrorCount", "Scheduler")
+        self.count("TargetErrorCount", "Scheduler")  # S3
         again, policy = self.world.now + timedelta(minutes=2**tries), target["RetryPolicy"]
         is_young = again - began <= timedelta(seconds=policy["MaximumEventAgeInSeconds"])
         if tries < policy["MaximumRetryAttempts"] and is_young:

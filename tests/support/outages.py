@@ -19,6 +19,7 @@ from local.emulator import ROOT
 from tests.support.aws import HANDLERS, START, World, sample, worlds
 from tests.support.documents import rewritten
 from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, SWEEP, Metrics, Model
+from tests.support.steps import FORM_CHARGE
 
 FILE = ROOT / "docs" / "outages.md"
 # How long each lasts, and how far apart the notifications come: fewer in a long outage, so that all of them take
@@ -53,8 +54,6 @@ CASES: dict[str, Mapping[str, str]] = {
     "ProcessPaidOrder fails, and SES": {"ProcessPaidOrder": "fails", "SES": "server error"},
     "Scheduler's API fails, and the sweep does not run": {"Scheduler": "server error", SWEEP: "down"},
 }
-# Only the payment record knows the order of a browser return.
-BROWSER_RETURN = "chrg_test_22500005aa11bb22cc33dd44"
 _SUMMARY = """
 **Up to 24 hours: in {kept} of {all} outages everything is done without a person, within 15 minutes after the end or a
 quarter of the outage, whichever is longer, and no letter is left.**
@@ -89,7 +88,7 @@ def outage(world: World, down: Mapping[str, str], length: timedelta, every: time
     """Take down what `down` names for that long, then let everything come to rest."""
     world.empty()
     world.pay()
-    world.pay(chargeId=BROWSER_RETURN)
+    world.pay(chargeId=FORM_CHARGE)  # only the payment record knows the order of a browser return
     world.order()
     begins, ends = START + timedelta(minutes=1), START + timedelta(minutes=1) + length
 
