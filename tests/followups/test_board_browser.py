@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, Page
 from followups.board import HOST, application, server
 from followups.stack import Stack
 from followups.watch import Poller
-from tests.support.aws import World, made
-from tests.support.deployed import FAILED_ORDER, LATE_ORDER, OLD_ORDER, Deployed, make_busy, use_few_shards
+from tests.support.aws import made
+from tests.support.deployed import FAILED_ORDER, LATE_ORDER, Deployed, make_busy, use_few_shards
 from tests.support.programs import chromium
 from tests.support.recorded_calls import listening, refuse
 
@@ -47,17 +47,18 @@ UNSEEN_FOCUS = """
 
 
 @pytest.fixture(scope="module")
-def board() -> Iterator[tuple[World, str]]:
-    """A busy world and the address of its board, whose clock starts at the world's time and then goes on."""
+def board() -> Iterator[tuple[Deployed, str]]:
+    """A busy stack and the address of its board, whose clock starts at the world's time and then goes on."""
     with pytest.MonkeyPatch.context() as patch, made(listening(patch), patch) as world:
         use_few_shards(patch)
-        make_busy(Deployed(world))
+        deployed = Deployed(world)
+        make_busy(deployed)
         begin, now = time.monotonic(), world.now
         poller = Poller(Stack(), clock=lambda: now + timedelta(seconds=time.monotonic() - begin))
         with world.wire, server(application(poller), 0) as served:
             thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.05})
             thread.start()
-            yield world, f"http://{HOST}:{served.port}/"
+            yield deployed, f"http://{HOST}:{served.port}/"
             served.shutdown()
             thread.join()
 
@@ -70,7 +71,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser, board: tuple[World, str]) -> Iterator[Page]:
+def page(browser: Browser, board: tuple[Deployed, str]) -> Iterator[Page]:
     """The board in the browser. No test may make it log an error or send a request to another machine."""
     with browser.new_context(base_url=board[1]) as context:
         complaints, asked = list[str](), set[str]()
@@ -85,11 +86,11 @@ def page(browser: Browser, board: tuple[World, str]) -> Iterator[Page]:
         assert {url.split("/")[2].partition(":")[0] for url in asked} == {HOST}
 
 
-def test_page_renews_itself_and_keeps_the_focus(page: Page, board: tuple[World, str]) -> None:
+def test_page_renews_itself_and_keeps_the_focus(page: Page, board: tuple[Deployed, str]) -> None:
     """A later read brings what has happened since, and the times go on."""
     page.evaluate("document.querySelector('#late a').focus()")
     late = page.evaluate("document.querySelector('#late td.due').innerText")
-    board[0].deliver()
+    board[0].world.deliver()
     page.wait_for_function("() => document.getElementById('waiting').innerText.includes('ORDER-1001')")
     assert page.evaluate("document.activeElement.innerText") == LATE_ORDER
     assert page.evaluate("document.querySelector('#late td.due').innerText") != late
@@ -114,25 +115,23 @@ def test_click_opens_the_timeline_above_the_board(page: Page) -> None:
     page.wait_for_function("() => !document.getElementById('panel')")
 
 
-def test_command_is_shown_as_it_stands(page: Page, board: tuple[World, str]) -> None:
+def test_command_is_shown_as_it_stands(page: Page, board: tuple[Deployed, str]) -> None:
     """One click selects the whole command, whatever the order is called; markup in a name is shown as text."""
-    for row in board[0].rows("CREDIT_CARD_NOTIFY_TABLE"):
-        if row["orderId"] == OLD_ORDER:
-            board[0].put("CREDIT_CARD_NOTIFY_TABLE", row | {"orderId": HOSTILE})
+    board[0].put_failed("hostile", 600, orderId=HOSTILE)
     page.wait_for_function("() => document.getElementById('failed').innerText.includes('evil')")
     page.click("#failed tr:last-child code")
     assert page.evaluate("getSelection().toString()") == Stack().command("replay", ids=(HOSTILE,))
 
 
-def test_pause_and_silence_are_shown(page: Page, board: tuple[World, str]) -> None:
+def test_pause_and_silence_are_shown(page: Page, board: tuple[Deployed, str]) -> None:
     """The page shows that it is paused, that a read failed, and that the board cannot be reached."""
     page.evaluate(PAUSE)
     assert page.evaluate("document.getElementById('pause').getAttribute('aria-pressed')") == "true"
-    board[0].wire.before["dynamodb.Query"] = refuse("ThrottlingException", times=999)
+    board[0].world.wire.before["dynamodb.Query"] = refuse("ThrottlingException", times=999)
     page.evaluate(PAUSE)
     page.wait_for_function("() => document.getElementById('problem').innerText.includes('AWS asks for patience')")
     assert page.evaluate("document.getElementById('late').innerText").count(LATE_ORDER) == 1
-    del board[0].wire.before["dynamodb.Query"]
+    del board[0].world.wire.before["dynamodb.Query"]
     page.context.set_offline(True)
     page.evaluate(f"{PAUSE}; {PAUSE}")
     page.wait_for_function("() => !document.getElementById('silence').hidden")

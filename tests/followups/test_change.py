@@ -105,13 +105,12 @@ def test_run_that_begins_meanwhile_is_not_overwritten(deployed: Deployed, follow
     followups(*command.split())
 
 
-@pytest.mark.parametrize("command", [FORGET, f"resolve --reason settled {ORDER}"])
-def test_more_than_one_run_reads(deployed: Deployed, followups: Followups, monkeypatch: Patch, command: str) -> None:
+def test_more_than_one_run_reads(deployed: Deployed, followups: Followups, monkeypatch: Patch) -> None:
     """The command says that it has to be run again: exit 1."""
     monkeypatch.setattr("followups.tables.MOST_FOUND", 2)
     for number in range(3):
         deployed.put_failed(str(number), body=NAME)
-    assert "There are more than one run reads" in followups(*command.split(), code=1).err
+    assert "There are more than one run reads" in followups(*FORGET.split(), code=1).err
 
 
 def test_failed_notification_is_closed_with_its_reason(deployed: Deployed, followups: Followups) -> None:
