@@ -22,7 +22,6 @@ from followups.cli import Operator, main
 from followups.stack import FAILURE, QUEUES, REFUSED, RETRY
 from local.emulator import ACCOUNT, REGION
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World, sample
-from tests.support.aws import PARAMETERS as DEPLOYED_WITH
 from tests.support.recorded_calls import Answer, Call, backend, by_http, payload
 from tests.support.template import outputs, source
 
@@ -147,7 +146,7 @@ class Deployed:
     def _describe_stacks(self, call: Call) -> Answer:
         assert call.request in ({}, {"StackName": STACK})
         given = self.world.environment | self.world.changes
-        made = [{"OutputKey": key, "OutputValue": value} for key, value in outputs(**DEPLOYED_WITH).items()]
+        made = [{"OutputKey": key, "OutputValue": value} for key, value in outputs().items()]
         # Each parameter that is a variable of the functions, too: KBankSecretId is KBANK_SECRET_ID.
         names = {key: re.sub("(?<=[a-z])(?=[A-Z])", "_", key).upper() for key in source()["Parameters"]}
         parameters = [{"ParameterKey": k, "ParameterValue": given[name]} for k, name in names.items() if name in given]

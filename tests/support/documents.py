@@ -19,10 +19,7 @@ from markdown_it.token import Token
 from followups.cli import Operator
 from local.emulator import ROOT
 
-DOCUMENTS = [
-    *sorted(ROOT.glob("*.md")),
-    *(f for room in ("docs", "requirements") for f in sorted((ROOT / room).rglob("*.md"))),
-]
+DOCUMENTS = [file for of in ("*.md", "docs/**/*.md", "requirements/**/*.md") for file in sorted(ROOT.glob(of))]
 _OF_EVERY_AWS_COMMAND = {"query", "output", "profile", "region"}
 
 

@@ -61,9 +61,11 @@ def main() -> None:
 
 
 def _run(deployed: Deployed, *command: str) -> str:
-    with redirect_stdout(io.StringIO()) as terminal:
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    with redirect_stdout(terminal):
         deployed.run(*command)
-    return terminal.getvalue()
+    terminal.seek(0)
+    return terminal.read()
 
 
 def draw(name: str, title: str, written: str) -> str:

@@ -65,9 +65,9 @@ def arn(name: str) -> str:
 
 
 @cache
-def outputs(**parameters: str) -> dict[str, str]:
+def outputs() -> dict[str, str]:
     """The outputs of a stack."""
-    return {name: _Resolver(**parameters).value(about["Value"]) for name, about in source()["Outputs"].items()}
+    return {name: _Resolver().value(about["Value"]) for name, about in source()["Outputs"].items()}
 
 
 def refusals(**parameters: str) -> list[str]:
