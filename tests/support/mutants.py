@@ -37,7 +37,7 @@ SURVIVED, NOT_TRIED, CRASHED, NOTICED = range(4)
 SECONDS = 300  # a mutant that never ends is noticed by this
 _MONITORING: Any = getattr(sys, "monitoring", None)  # of Python 3.12: it can watch single functions
 _OPTIONS = ["-q", "-s", "--no-header", "--no-summary", "--tb=native", "-p", "no:cacheprovider", "-p", "no:xdist"]
-_OPTIONS += ["-k", "not bytes and not first_page"]  # only HTTP can send them
+_OPTIONS += ["-k", "not first_page"]  # only HTTP has pages
 
 
 class Runner:
