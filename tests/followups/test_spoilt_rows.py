@@ -26,7 +26,7 @@ ATTRIBUTES |= {*"checksumForm receivedAt currency status transactionState note b
 OF_ERROR = "errorType message chargeId occurrences firstAt lastAt mailedAt responseData".split()
 
 
-@pytest.mark.parametrize("value", VALUES, ids=ascii)
+@pytest.mark.parametrize("value", VALUES)
 def test_spoilt_rows_are_survived_and_shown_everywhere(
     deployed: Deployed, followups: Followups, poller: Poller, monkeypatch: Patch, value: Any
 ) -> None:
