@@ -15,7 +15,6 @@ from tests.support.recorded_calls import Answer, Call, RecordedCalls, client_err
 from tests.support.template import source
 
 STACK = "payment3-follow-up-test"
-GIVEN = PARAMETERS | {"Branch": "test"}
 PROCESS = "payment3-process-paid-order-test"
 
 
@@ -26,7 +25,7 @@ class Account:
     wire: RecordedCalls
     folder: Path
     capsys: pytest.CaptureFixture[str]
-    given: dict[str, str] = field(default_factory=lambda: dict(GIVEN))
+    given: dict[str, str] = field(default_factory=lambda: PARAMETERS | {"Branch": "test"})
     functions: dict[str, dict[str, Any]] = field(default_factory=lambda: {PROCESS: {"Timeout": 30}})
     identities: dict[str, bool] = field(default_factory=lambda: {"payment3@local.example": True})
     ses: dict[str, Any] = field(default_factory=lambda: {"ProductionAccessEnabled": True, "SendingEnabled": True})

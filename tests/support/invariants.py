@@ -8,7 +8,6 @@ from typing import Any
 from callback.table import format_utc, parse_utc
 from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, RETRY, SWEEP, Model, notification_of
 
-MINUTE = timedelta(seconds=60)
 # Early timers, duplicates and lost races raise nothing.
 RAISED = {"Died", "ClientError", "ReadTimeoutError", "PassFailed", "PassTimedOut", "PaymentUnreadable", "GaveUp"}
 RAISED |= {"OrderUnsettled", "RetriesExhausted", "InvalidNotification", "NotificationConflict"}
@@ -56,7 +55,7 @@ def _broken_row(model: Model, row: dict[str, Any]) -> list[str]:
         wrong.append(f"{about}: a repeat ran a pass")
     for done in row["passes"]:
         after = [run for run in runs if run.number == done["number"] + 1]
-        soonest = parse_utc(done["at"]) + MINUTE
+        soonest = parse_utc(done["at"]) + timedelta(seconds=60)
         wrong += [f"{about} had pass {run.number} too soon" for run in after if run.began < soonest]
     return wrong
 
