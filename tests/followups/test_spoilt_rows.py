@@ -18,7 +18,7 @@ CARD = "4111111111111111"
 # What a terminal, a clipboard or a page may act on: escapes, line ends, and changes of the writing direction.
 OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 HOSTILE = f"a\x1b[2J\n\u202e{CARD}"
-VALUES: list[Any] = [None, HOSTILE, Decimal("-3.5"), {b"\xff"}, [{"at": b"\xff"}], {HOSTILE: [None, {"b", HOSTILE}]}]
+VALUES: list[Any] = [None, HOSTILE, Decimal("-3.5"), {HOSTILE: [None, {b"\xff", b"a"}, {"b", HOSTILE}]}]
 INDEXED = {"chargeId", "notificationId", "orderId", "sweepAt", "ours"}
 # Neither keys of the table nor of an index: DynamoDB itself refuses another type there.
 ATTRIBUTES = {*Record.model_json_schema(by_alias=True)["properties"]} - INDEXED
