@@ -26,7 +26,6 @@ from tests.support.template import resolved, source
 pytestmark = [pytest.mark.stack, pytest.mark.enable_socket]
 SAM = str(Path(sys.executable).with_name("sam"))
 SAMPLE = read_sample(EVENTS / "authorized.json")
-CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
 KEYS = {"chargeId": SAMPLE.notification.charge_id, "notificationId": SAMPLE.notification.notification_id}
 
 
@@ -126,7 +125,7 @@ def test_delete_leaves_what_must_be_kept(project: Project) -> None:
 @pytest.mark.parametrize(("environment", "asks"), [("default", False), ("staging", True), ("prod", True)])
 def test_each_environment_is_one_command(environment: str, asks: bool) -> None:  # noqa: FBT001 - a table's column
     """Stack and branch go together, only dev is deployed without a question, and no parameter is misspelt."""
-    deployment = CONFIG[environment]["deploy"]["parameters"]
+    deployment = tomllib.loads((ROOT / "samconfig.toml").read_text())[environment]["deploy"]["parameters"]
     branch = "dev" if environment == "default" else environment
     assert deployment["stack_name"] == f"payment3-follow-up-{branch}"
     assert f"Branch={branch}" in deployment["parameter_overrides"]
