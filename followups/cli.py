@@ -83,14 +83,15 @@ def keep(context: click.Context, option: click.Parameter, value: object) -> None
         context.ensure_object(Operator).given[str(option.name)] = value
 
 
-def shared(**options: dict[str, Any]) -> dict[str, click.Parameter]:
+def shared(*, is_eager: bool = False, **options: dict[str, Any]) -> dict[str, click.Parameter]:
     """Make options that several commands have; what is given of them is in `Operator.given`."""
-    how: Any = {"callback": keep, "expose_value": False}
+    how: Any = {"callback": keep, "expose_value": False, "is_eager": is_eager}
     return {name: click.Option([f"--{name.replace('_', '-')}"], **how, **about) for name, about in options.items()}
 
 
-# Each may come before or after the command's name.
+# Each may come before or after the command's name, and is read before the others: a time needs its zone.
 _COMMON = shared(
+    is_eager=True,
     stack={"metavar": "NAME", "help": f"the deployed stack (default: $FOLLOWUPS_STACK, else {DEFAULT})"},
     profile={"metavar": "NAME", "help": "the AWS profile (default: $AWS_PROFILE)"},
     region={"metavar": "NAME", "help": "the AWS region (default: $AWS_DEFAULT_REGION, or the profile's)"},

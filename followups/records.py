@@ -69,7 +69,7 @@ class Notification:
         """For programs: the record by its own names, and its status."""
         data: dict[str, object] = {name: value if name in IDS else scrubbed(value) for name, value in self.item.items()}
         data["passes"] = scrubbed(self.record.passes[:MOST_PASSES]) if self.record else []
-        data |= {"amount": str(self.item["amount"])} if "amount" in self.item else {}
+        data |= {"amount": printable(str(self.item["amount"]))} if "amount" in self.item else {}
         data |= {"checksumStatus": self.checksum, "status": status(self, now).word, "cause": self.cause_id}
         return data | ({"lastError": self.reason} if self.reason else {})
 

@@ -112,7 +112,7 @@ def test_many_are_only_planned_without_yes(several: Deployed, followups: Followu
     assert command == f"Nothing was changed. To do it:  followups {words}"
     assert followups(*choice, "--dry-run").lines[-2:] == [counted, command]
     assert several.invoked("recheck-dev") == []
-    printed = followups("--json", *words.split())
+    printed = followups(*words.split(), "--json")
     assert [one["result"] for one in printed.objects] == ["run"] * 3
     ids = {"version": 1, "chargeId": CHARGE, "notificationId": "3", "orderId": ORDER, "checksumStatus": "valid"}
     assert (ids | {"pass": 1}).items() <= printed.objects[0].items()
