@@ -31,6 +31,7 @@ _KEPT = {
     - {"message", "responseData"},
 }
 _KEPT_OF_PASS = ("number", "at", "attempt", "durationMs")
+_EXAMPLES = ("followups replay ORDER-1001", "followups replay --state failed --since 2h")
 _CHOSEN = [*CHOOSING.values(), *CHANGING]
 
 
@@ -107,7 +108,7 @@ def _invoke_recheck(stack: Stack, asked: Mapping[str, object]) -> Result:
     return Result("run", f"pass {number} was run: now {state}, passes completed: {done}")
 
 
-@manual("replay", (*READ, "lambda:InvokeFunction"), "followups replay --state failed --since 2h", options=_CHOSEN)
+@manual("replay", (*READ, "lambda:InvokeFunction"), *_EXAMPLES, options=_CHOSEN)
 @click.argument("ids", nargs=-1, metavar="[ORDER|CHARGE|NOTIFICATION]...")
 @click.option("--state", "states", type=click.Choice(["failed", "overdue"]), multiple=True, help="all of these")
 def replay_command(operator: Operator, ids: tuple[str, ...], states: tuple[State, ...]) -> int:
