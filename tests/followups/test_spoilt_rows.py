@@ -22,7 +22,7 @@ VALUES: list[Any] = [None, HOSTILE, Decimal("-3.5"), {HOSTILE: [None, {b"\xff", 
 INDEXED = {"chargeId", "notificationId", "orderId", "sweepAt", "ours"}
 # Neither keys of the table nor of an index: DynamoDB itself refuses another type there.
 ATTRIBUTES = {*Record.model_json_schema(by_alias=True)["properties"]} - INDEXED
-ATTRIBUTES |= {*"checksumForm receivedAt currency status transactionState note body".split()}
+ATTRIBUTES |= {*"checksumForm receivedAt amount currency status transactionState note body".split()}
 OF_ERROR = "errorType message chargeId occurrences firstAt lastAt mailedAt responseData".split()
 
 
