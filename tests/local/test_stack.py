@@ -144,6 +144,21 @@ def test_interrupt_leaves_nothing_running(sent: str, after: str, tmp_path: Path)
     assert not emulators(tmp_path)
 
 
+def test_signal_counts_even_where_python_drops_its_exception(tmp_path: Path) -> None:
+    """As it does in a finaliser: the command goes on to its end, and still its exit code is the signal's."""
+    program = """if True:
+        import signal, sys
+        from local import __main__ as local
+        class Finaliser:
+            def __del__(self): signal.raise_signal(signal.SIGTERM)
+        local.COMMANDS["down"] = lambda *_: Finaliser() is None
+        sys.exit(local.main())
+    """
+    environment = ENVIRONMENT | {"LOCAL_STATE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program, "down"], env=environment, capture_output=True, check=False)
+    assert done.returncode == 143
+
+
 # --- a stack that is kept: the tests are steps, in their order ---
 
 

@@ -17,8 +17,9 @@ VARIABLES = re.findall(r"\w+", re.findall(r"^GIVEN := (.*)$", MAKEFILE, re.MULTI
 CI = (ROOT / ".ci" / "run").read_text()
 WORKFLOW: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
 STEPS = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
-# A program that only notes its arguments.
-NOTES = '#!/bin/sh\nfor word in "$@"; do printf "%s\\0" "$word" >> words; done\n'
+# A program that only notes its arguments; `sam` starts another make, as `sam build` does.
+NOTES = 'for word in "$@"; do printf "%s\\0" "$word" >> words; done'
+PROGRAMS = {"python": NOTES, "followups": NOTES, "sam": "exec make -f other.mk"}
 # What each takes: texts that become arguments, and the switches IMAGE and QUICK.
 TARGETS = {
     "run": {"DELAY", "LATENCY", "FAILURES", "OUTAGE", "EVENT"},
@@ -51,9 +52,10 @@ def checkout(tmp_path: Path) -> Path:
     for environment in (".venv", ".venv-emulator", ".venv-bench", ".venv-runtime"):
         (folder / environment / "bin").mkdir(parents=True)
         (folder / environment / "installed").touch()
-        for name in ("python", "followups"):
-            (folder / environment / "bin" / name).write_text(NOTES)
+        for name, program in PROGRAMS.items():
+            (folder / environment / "bin" / name).write_text(f"#!/bin/sh\n{program}\n")
             (folder / environment / "bin" / name).chmod(0o755)
+    (folder / "other.mk").write_text('all:\n\t@echo "$$ORDER$$UNKNOWN"\n')
     shutil.copy(ROOT / "Makefile", folder)
     return folder
 
@@ -99,6 +101,13 @@ def test_whatever_is_given_is_an_argument(checkout: Path, value: str, by: str) -
         assert not (checkout / "mark").exists(), target
 
 
+@pytest.mark.parametrize("name", ["ORDER", "UNKNOWN"])
+def test_make_that_sam_starts_runs_nothing_either(checkout: Path, name: str) -> None:
+    """`sam build` runs make itself: what a person gave to the first one is no program there, whether known or not."""
+    make(checkout, "build", f"{name}=$(shell touch mark)")
+    assert not (checkout / "mark").exists()
+
+
 def test_ending_make_ends_the_program(checkout: Path) -> None:
     """There is no shell between them: a `kill` of make reaches the program, which ends its emulator and containers."""
     (checkout / ".venv" / "bin" / "python").write_text('#!/bin/sh\nprintf %s "$PPID" > parent\n')
@@ -124,3 +133,12 @@ def test_workflow_only_reads_and_runs_what_everyone_runs() -> None:
     targets = re.findall(r"\bmake ([a-z-]+)", CI)
     assert targets == ["test", "audit", "image", "sam-local", "sam-local"]
     subprocess.run(["make", "--dry-run", *targets], cwd=ROOT, check=True, capture_output=True)  # noqa: S607
+
+
+def test_scripts_keep_their_line_ends_on_every_machine(tmp_path: Path) -> None:
+    """Git for Windows changes them by default, and a script with them does not run."""
+    scripts = ["Makefile", "local/find-python", "requirements/lock", ".ci/run", "functions/requirements.txt"]
+    shutil.copy(ROOT / ".gitattributes", tmp_path)
+    subprocess.check_output(["git", "init"], cwd=tmp_path)  # noqa: S607
+    printed = subprocess.check_output(["git", "check-attr", "eol", *scripts], cwd=tmp_path, text=True)  # noqa: S607
+    assert printed.splitlines() == [f"{name}: eol: lf" for name in scripts]
