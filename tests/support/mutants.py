@@ -32,8 +32,8 @@ MODULES = "record passes sweep delayednotify recheck timer processor checksum er
 TESTS = "checksum flow mails notification redact redirect report retries schedule settled_orders sweep waits".split()
 FUNCTIONS = ROOT / "functions"
 LISTED = ROOT / "tests" / "project" / "survivors.toml"
-# How the process of a mutant ends. From NOTICED on: by which of its tests, as far as an exit status can count.
-SURVIVED, NOT_TRIED, CRASHED, NOTICED = range(4)
+# How the process of a mutant ends.
+SURVIVED, NOTICED, NOT_TRIED = range(3)
 SECONDS = 300  # a mutant that never ends is noticed by this
 _MONITORING: Any = getattr(sys, "monitoring", None)  # of Python 3.12: it can watch single functions
 _OPTIONS = ["-q", "-s", "--no-header", "--no-summary", "--tb=native", "-p", "no:cacheprovider", "-p", "no:xdist"]
@@ -85,20 +85,21 @@ class Runner:
             pytest.exit(f"{item.nodeid} fails without a mutant", returncode=2)
 
     def _run_module(self, name: str) -> None:
-        running, ended = dict[int, tuple[str, list[Any]]](), defaultdict[int, list[str]](list)
+        running, ended = dict[int, tuple[str, list[Any], int]](), defaultdict[int, list[str]](list)
         workers = os.cpu_count() or 1
         self._noticed.clear()
         for mutant in chain(mutants(source_of(name), name), repeat(None, workers)):
             if running and (mutant is None or len(running) == workers):
                 process, status = os.wait()
-                tried, tests = running.pop(process)
-                code = os.waitstatus_to_exitcode(status)
-                self._noticed.update(tests[code - NOTICED : code - NOTICED + 1] if code >= NOTICED else [])
-                ended[code].append(tried)
+                tried, tests, reader = running.pop(process)
+                with open(reader) as pipe:  # noqa: PTH123 - of a descriptor
+                    self._noticed.update(tests[int(index)] for index in pipe)
+                ended[os.waitstatus_to_exitcode(status)].append(tried)
                 print(".", end="", flush=True)
             if mutant:
                 tests = self._tests_for(mutant, name)
-                running[self._forked(mutant, name, tests)] = mutant.name, tests
+                process, reader = self._forked(mutant, name, tests)
+                running[process] = mutant.name, tests, reader
         wrong = judged(name, ended[SURVIVED], self._known) + [f"  NOT TRIED: {mutant}" for mutant in ended[NOT_TRIED]]
         self.made[name], self.survived[name] = sum(map(len, ended.values())), len(ended[SURVIVED])
         self.wrong += wrong
@@ -110,21 +111,24 @@ class Runner:
         # First the least time for what a test probably notices.
         return sorted(through, key=lambda test: self._took[test] / (self._noticed[test] + 0.01))
 
-    def _forked(self, mutant: Mutant, name: str, tests: list[Any]) -> int:
+    def _forked(self, mutant: Mutant, name: str, tests: list[Any]) -> tuple[int, int]:
+        """Try a mutant in a process of its own, which writes into a pipe which of the tests noticed it."""
+        reader, writer = os.pipe()
         if process := os.fork():
-            return process
-        status = NOT_TRIED if (inside := (name, mutant.function) in self._tests) else CRASHED  # by an import that fails
+            os.close(writer)
+            return process, reader
+        status = NOT_TRIED if (inside := (name, mutant.function) in self._tests) else NOTICED  # by an import that fails
         try:
             os.dup2(os.open(os.devnull, os.O_RDWR), 1)
             os.dup2(1, 2)
             signal.alarm(SECONDS)
             module = next(sys.modules[full] for full in (f"callback.{name}", name) if full in sys.modules)
             install(mutant.code(name), module, self._functions if inside else [])
-            status = CRASHED
+            status = NOTICED
             for index, (item, following) in enumerate(pairwise([*tests, None])):
                 _run(item, following)
                 if self._session.testsfailed:
-                    status = min(NOTICED + index, 255)
+                    os.write(writer, str(index).encode())
                     break
             else:
                 status = SURVIVED
