@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
+from decimal import Decimal
 from threading import Barrier
 from typing import Any
 
@@ -205,10 +206,11 @@ def test_notification_that_moved_on_meanwhile_is_not_ended(world: World, meanwhi
     assert (world.log()[0]["failed"], world.log()[0]["moved"]) == (0, 1)
 
 
+COUNTS = ("passesDone", "attempts", "attemptsBefore")
 # What is expected in each attribute.
 ATTRIBUTES = {"state": "PENDING, DONE or FAILED", "passes": "a list"}
 ATTRIBUTES |= dict.fromkeys(("checksumStatus", "claimId", "lastError"), "text")
-ATTRIBUTES |= dict.fromkeys(("passesDone", "attempts", "attemptsBefore"), "a whole number")
+ATTRIBUTES |= dict.fromkeys(COUNTS, "a whole number")
 ATTRIBUTES |= dict.fromkeys(("nextPassDue", "firstDue", "leaseUntil"), "a UTC time")
 VALUES: list[Any] = [..., "", "2026-01-31T12:00:00", -1, 99, 10**30, True, None, [], [1], {"a": 1}, {"a"}, {1}]
 
@@ -217,6 +219,7 @@ def test_spoilt_record_ends_loudly_once_and_starves_no_other(world: World) -> No
     """A value of any type in any attribute is either accepted by Recheck or ends the notification as FAILED."""
     spoilt: list[dict[str, Any]] = [{"orderId": ...}, {"chargeId": "chrg\ntest"}, {"chargeId": "4111111111111111"}]
     spoilt += [{name: value} for name, value in itertools.product(ATTRIBUTES, VALUES)]
+    spoilt += [{name: Decimal("1.5")} for name in COUNTS]
     for number, changes in enumerate(spoilt):
         overdue(world, number, **changes)
     handed = swept(world)
@@ -224,7 +227,9 @@ def test_spoilt_record_ends_loudly_once_and_starves_no_other(world: World) -> No
     again = swept(world)
     ended = {name for name, row in rows(world).items() if row["state"] == "FAILED"}
     assert ended ^ set(names(handed)) == set(rows(world))
-    assert len(ended) > len(spoilt) / 3
+    refused = {f"{name} {one[name]}" for number, one in enumerate(spoilt) if f"n-{number}" in ended for name in one}
+    assert {f"{name} {value}" for name in COUNTS for value in (-1, 1.5)} <= refused
+    assert {"claimId None", "lastError None"} & refused == set()
     assert set(names(again)) == set(names(handed))
     errors = {f"SpoiltRecord: {attribute}: expected {expected}" for attribute, expected in ATTRIBUTES.items()}
     assert errors <= {row.get("lastError") for row in rows(world).values()}
