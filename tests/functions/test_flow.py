@@ -87,7 +87,8 @@ def test_two_passes_end_the_follow_up(world: World) -> None:
     assert request.get("InvocationType", "RequestResponse") == "RequestResponse"
     assert (record["state"], record["passesDone"], record["attempts"]) == ("DONE", 2, 2)
     assert not WAITING & set(record)
-    assert [(p["number"], json.loads(p["outcome"])["paid"]) for p in record["passes"]] == [(1, True), (2, True)]
+    passes = [(p["number"], p["attempt"], json.loads(p["outcome"])["paid"]) for p in record["passes"]]
+    assert passes == [(1, 1, True), (2, 2, True)]
     about |= {"message": "rechecked", "notificationId": NOTIFICATION, "outcome": "completed", "PassesCompleted": 1}
     about |= {"pass": 2, "attempt": 1, "passesDone": 2, "state": "DONE", "answer": record["passes"][1]["outcome"]}
     assert about.items() <= rechecked.items()

@@ -7,7 +7,7 @@ from callback.table import format_utc, parse_utc
 from tests.support.aws import ORDER, World
 from tests.support.lambda_model import Died
 from tests.support.recorded_calls import refuse
-from tests.support.steps import HOUR, WAITING, dies, fails, only
+from tests.support.steps import HOUR, WAITING, dies, fails, only, throttle
 
 READ = "dynamodb.GetItem"
 DELAYS = (60, 300, 1800)
@@ -68,6 +68,8 @@ def test_plan_that_ends_unsettled_is_failed_and_loud_until_a_replay(ladder: Worl
     assert (row["errorType"], row["functionName"], row["orderId"]) == ("OrderUnsettled", "recheck", ORDER)
     assert ladder.recheck(4) == {"state": "FAILED", "passesDone": 4}  # a second timer of the last pass runs nothing
     assert (len(ladder.passes()), len(ladder.mails()), len(ladder.metrics("Failed"))) == (5, 1, 1)
+    throttle(ladder)
+    fails(GaveUp, ladder.recheck, 5)  # it waits for a person again, and not for hours
     assert ladder.recheck(5) == {"state": "FAILED", "passesDone": 5}
     assert len(ladder.mails()) == 2
     ladder.order(status="PAID")

@@ -35,14 +35,14 @@ def test_wait_is_a_quarter_of_the_outage(failing: World, minutes: int, least: in
     assert failing.log()[-1]["RecheckLateness"] == minutes * 60
 
 
-def test_record_without_its_first_due_time_gets_one(failing: World) -> None:
-    """Without one it would never be given up."""
-    known = failing.record()
-    del known["firstDue"]
+def test_record_without_its_first_due_time_and_its_verdict_gets_both(failing: World) -> None:
+    """Without the time it would never be given up; without a verdict nothing proves it."""
+    known = {name: value for name, value in failing.record().items() if name not in {"firstDue", "checksumStatus"}}
     failing.put("CREDIT_CARD_NOTIFY_TABLE", known)
-    failing.wait(60)
+    failing.wait(90)
     fails(PassFailed, failing.recheck, 1)
-    assert failing.record()["firstDue"] == format_utc(failing.now)
+    assert (failing.record()["firstDue"], failing.log()[-1]["RecheckLateness"]) == (format_utc(failing.now), 30)
+    assert failing.passes()[-1]["checksumStatus"] == "missing"
 
 
 def test_notifications_of_one_outage_come_back_one_after_the_other() -> None:

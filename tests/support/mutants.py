@@ -29,7 +29,8 @@ from local.emulator import ROOT
 from tests.support.mutate import Mutant, mutants
 
 MODULES = "record passes sweep delayednotify recheck timer processor checksum errors report redact".split()
-TESTS = "checksum flow mails notification redact redirect report retries schedule settled_orders sweep waits".split()
+TESTS = "checksum concurrency flow mails notification redact redirect report retries schedule settled_orders".split()
+TESTS += "strangers sweep waits".split()
 FUNCTIONS = ROOT / "functions"
 LISTED = ROOT / "tests" / "project" / "survivors.toml"
 # How the process of a mutant ends.
