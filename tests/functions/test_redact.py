@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callback.redact import MASK, is_card_number, mask_body, redacted_event, redacted_text, scrub
+from callback.redact import MASK, is_card_number, mask_body, redacted_event, redacted_text, scrub, trimmed_id
 from tests.support.aws import CHARGE, START, sample
 from tests.support.steps import nested
 from tests.support.without_coverage import without_coverage
@@ -230,6 +230,12 @@ def test_ordinary_text_is_not_changed(figure: Callable[[str], None]) -> None:
     assert sum(map(is_card_number, ids)) < len(ids) / 500
     assert not any(map(is_card_number, ("2026112209300012345=1", "4111111111111112=2512", "ORDER=12", "a^b")))
     assert not any(is_card_number(each[name]) for each in known for name in ("charge", "created", "millis", "uuid"))
+
+
+def test_blanks_around_an_id_are_no_part_of_it() -> None:
+    """What nobody sees is dropped, and no letter beside it in Unicode."""
+    hidden, seen = "\0 \x85\xad\u2000\u200f\u2028\u202f\u205f\u206f\ufeff", "!\u1fff\u2010\u2027\u2030\u205e\u2070"
+    assert trimmed_id(f"{hidden}{seen}o{seen}{hidden}") == f"{seen}o{seen}"
 
 
 def test_notification_stays_readable() -> None:
