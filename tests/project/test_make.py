@@ -133,12 +133,3 @@ def test_workflow_only_reads_and_runs_what_everyone_runs() -> None:
     targets = re.findall(r"\bmake ([a-z-]+)", CI)
     assert targets == ["test", "audit", "image", "sam-local", "sam-local"]
     subprocess.run(["make", "--dry-run", *targets], cwd=ROOT, check=True, capture_output=True)  # noqa: S607
-
-
-def test_scripts_keep_their_line_ends_on_every_machine(tmp_path: Path) -> None:
-    """Git for Windows changes them by default, and a script with them does not run."""
-    scripts = ["Makefile", "local/find-python", "requirements/lock", ".ci/run", "functions/requirements.txt"]
-    shutil.copy(ROOT / ".gitattributes", tmp_path)
-    subprocess.check_output(["git", "init"], cwd=tmp_path)  # noqa: S607
-    printed = subprocess.check_output(["git", "check-attr", "eol", *scripts], cwd=tmp_path, text=True)  # noqa: S607
-    assert printed.splitlines() == [f"{name}: eol: lf" for name in scripts]
