@@ -54,7 +54,7 @@ def test_each_official_shape_is_read(shape: str) -> None:
         assert found.notification_id == given_id if given_id else len(found.notification_id) == 64
 
 
-@pytest.mark.parametrize("context", [None, {}, [], {"requestId": None}, {"requestId": ""}, "x", {"requestId": "X\nF"}])
+@pytest.mark.parametrize("context", [None, {}, [], "x", *({"requestId": odd} for odd in ("", "X\nF", "r" * 1025))])
 def test_event_without_a_usable_request_id_is_known_by_its_hash(context: object) -> None:
     """Its id is then the canonical event's SHA-256, the same for every retry."""
     one = event(message(), requestContext=context)
