@@ -37,6 +37,8 @@ _OF_TABLES = ("dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive", "kms:Desc
 _OF_MAILS = ("ses:GetAccount", "ses:GetEmailIdentity")
 _OF_ALL = ("sts:GetCallerIdentity", "cloudformation:DescribeStacks")
 PERMISSIONS = (*_OF_ALL, *_OF_TABLES, "lambda:GetFunctionConfiguration", "secretsmanager:GetSecretValue", *_OF_MAILS)
+# Where a file, or a part of it, is not of the kind that the SAM CLI's readers take.
+_UNREADABLE = (AttributeError, LookupError, OSError, TypeError, ValueError)
 _OVERRIDES = CfnParameterOverridesType()  # quotes, white space and long forms, as the SAM CLI reads them
 
 
@@ -181,7 +183,7 @@ def read_template(file: Path) -> tuple[dict[str, str], Item]:
     try:
         template = get_template_data(file)
         defaults = {name: str(about.get("Default", "")) for name, about in template["Parameters"].items()}
-    except (OSError, KeyError, TypeError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise click.ClickException(f"{file} is no template: {error}") from error
     return defaults, template.get("Resources", {})
 
@@ -190,11 +192,11 @@ def read_environment(file: Path, name: str) -> dict[str, Any]:
     """Return the options that `sam deploy --config-env NAME` has from samconfig.toml; of its parameters, a dict."""
     try:
         config = SamConfig(file.parent, file.name)
-    except (OSError, SamConfigFileReadException, SamConfigVersionException) as error:
-        raise click.ClickException(f"{file} cannot be read: {error.args[0]}") from error
-    if name not in (known := config.get_stage_configuration_names()):
+        known, options = config.get_stage_configuration_names(), dict(config.get_all(["deploy"], "parameters", name))
+    except (*_UNREADABLE, SamConfigFileReadException, SamConfigVersionException) as error:
+        raise click.ClickException(f"{file} cannot be read: {getattr(error, 'message', error)}") from error
+    if name not in known:
         raise click.ClickException(f"{file} has no environment {name}; it has {', '.join(known) or 'none'}")
-    options = dict(config.get_all(["deploy"], "parameters", name))
     return options | {"parameter_overrides": _OVERRIDES.convert(options.get("parameter_overrides"), None, None)}
 
 
@@ -220,7 +222,7 @@ def preflight_command(
     counts = Counter[str]()
     # Like `sam deploy`: samconfig.toml's profile and region win over the environment, an option over both.
     places = () if operator.given.get("local") else ("profile", "region")
-    session = {f"{key}_name": environment[key] for key in places if environment.get(key)}
+    session = {f"{key}_name": str(environment[key]) for key in places if environment.get(key)}
     stack = Stack(name, {**session, **operator.stack.session})
     columns = (Column("", 4), Column("what", ratio=2), Column("found, and what to do", ratio=3))
     for subject, (level, text) in _findings(stack, *read_template(template), given):

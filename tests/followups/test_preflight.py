@@ -64,6 +64,7 @@ OWN, AWS = ({"SSEDescription": {"KMSMasterKeyArn": key}} for key in ("own", "AWS
 SEALED = "warn: encrypted under a key of your own, own → name it as KmsKeyArn"
 NO_LIFE = {"lives": {"TimeToLiveStatus": "DISABLED"}}
 EMPTY = "version = 0.1\n[default.deploy]"
+BROKEN = ("[", "\xff", f"{EMPTY}\nparameters = 5", "version = 0.1\n[default]\ndeploy = 5")
 
 
 @pytest.fixture
@@ -205,7 +206,7 @@ def test_what_is_not_given_remains_as_deployed(account: Account) -> None:
 @pytest.mark.parametrize(
     ("files", "options", "error"),
     [
-        (["["], "", "samconfig.toml cannot be read"),
+        *(([text], "", "samconfig.toml cannot be read") for text in BROKEN),
         (["version = 0.1\n[prod.deploy]"], "", "has no environment default; it has prod"),
         ([EMPTY], "", "gives default no stack_name: name the stack"),
         ([EMPTY], "--stack s", "Template file not found at template.yaml"),
@@ -217,7 +218,7 @@ def test_files_that_cannot_be_read_are_exit_code_2(
 ) -> None:
     """Without an environment, a stack or a template there is nothing to check."""
     for name, text in zip(("samconfig.toml", "template.yaml"), files, strict=False):
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding="latin-1")
     with contextlib.chdir(tmp_path):
         assert main(["preflight", *options.split()]) == 2
     assert error in capsys.readouterr().err
