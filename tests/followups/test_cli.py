@@ -165,7 +165,7 @@ def test_bug_is_not_hidden(deployed: Deployed, monkeypatch: Patch) -> None:
 
 
 def test_wrong_stack_is_an_error_with_its_advice(deployed: Deployed, followups: Followups) -> None:
-    """Exit 2: no stack has that name, or it is not one of ours. The stacks of ours are named."""
+    """Exit 2: no stack has that name, or it is another application's. The stacks that would do are named."""
     todo = "name it (--stack), or set AWS_PROFILE and AWS_DEFAULT_REGION"
     for times, others in ((1, f"; there are {STACK}"), (2, "")):
         deployed.world.wire.before["cloudformation.DescribeStacks"] = refuse("ValidationError", times)

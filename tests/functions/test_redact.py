@@ -233,7 +233,7 @@ def test_ordinary_text_is_not_changed(figure: Callable[[str], None]) -> None:
 
 
 def test_blanks_around_an_id_are_no_part_of_it() -> None:
-    """What nobody sees is dropped, and no letter beside it in Unicode."""
+    """Invisible characters are dropped; their neighbours in Unicode are not."""
     hidden, seen = "\0 \x85\xad\u2000\u200f\u2028\u202f\u205f\u206f\ufeff", "!~\u1fff\u2010\u2027\u2030\u205e\u2070"
     assert [trimmed_id(f"{hidden}{letter}{hidden}") for letter in seen] == [*seen]
 

@@ -102,7 +102,7 @@ def test_notification_goes_through_both_passes(project: Project) -> None:
     logged = project.sam("logs", *of_stack, "--name", "DelayedNotifyFunction")
     assert KEYS["notificationId"] in logged
     assert re.search(r'"message": ?"delivered"', logged)
-    while (record := project.record())["state"] == "PENDING":  # whoever calls pytest sets the time limit
+    while (record := project.record())["state"] == "PENDING":  # the caller of pytest sets the time limit
         assert record["passesDone"] >= 1
     assert (record["state"], record["passesDone"]) == ("DONE", 2)
 

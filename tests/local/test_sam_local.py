@@ -129,7 +129,7 @@ def container_proxy(sam: SamLocal) -> Iterator[str]:
 
 
 def _wait_until_listening(port: int, process: "subprocess.Popen[str]") -> None:
-    while process.poll() is None:  # whoever calls pytest sets the time limit
+    while process.poll() is None:  # the caller of pytest sets the time limit
         with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
             return
     pytest.fail(f"sam local start-lambda did not start: {LOG.read_text()[-2000:]}")

@@ -253,7 +253,7 @@ def test_alarms_ring_when_a_person_is_needed() -> None:
 
 @pytest.mark.parametrize("given", ["", GIVEN["AlarmTopicArn"]])
 def test_alarm_has_the_right_statistic_and_reports_its_end(given: str) -> None:
-    """Levels go by their maximum, counts by their sum; the topic, ours or a given one, is told of the end, too."""
+    """Levels go by their maximum, counts by their sum; the topic, the stack's or a given one, hears of the end, too."""
     names = {"payment3/follow-up": "Branch", "AWS/SQS": "QueueName", "AWS/Lambda": "FunctionName"}
     made = resolved(**PARAMETERS, AlarmTopicArn=given)
     for alarm in (properties(name, made) for name in ALARMS):
