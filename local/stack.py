@@ -33,6 +33,7 @@ NAME = f"payment3-follow-up-{BRANCH}"
 SECRET = {"secretKey": "skey_local_not_a_real_key"}
 SHOP = "https://shop.local.example"
 _SENDER = "payment3@local.example"
+_PASS_TIMEOUT = 30  # seconds, for ProcessPaidOrder, too
 _BIN = Path(sys.executable).parent
 CALLS = "process-paid-order-calls"
 _BUCKET = "artefacts"
@@ -201,7 +202,7 @@ def deploy(started: Emulator, options: Options) -> Stack:
     parameters = {
         "Branch": BRANCH,
         "RecheckDelays": str(options.delay),
-        "PassTimeoutSeconds": "30",
+        "PassTimeoutSeconds": str(_PASS_TIMEOUT),
         "RedirectUrlTemplate": f"{SHOP}/orders/{{orderId}}",
         "RedirectAllowedOrigins": SHOP,
         "ErrorMailFrom": _SENDER,
@@ -231,13 +232,15 @@ def create_surroundings(stack: Stack, options: Options) -> None:
         FunctionName=f"payment3-process-paid-order-{BRANCH}",
         Runtime="python3.12",
         Handler="process_paid_order.handler",
-        Timeout=130,
+        Timeout=_PASS_TIMEOUT,
         Role=f"arn:aws:iam::{ACCOUNT}:role/process-paid-order",  # the emulator needs none
         Code={"ZipFile": _zipped([ROOT / "local" / "process_paid_order.py"], ROOT / "local")},
         Environment={"Variables": {"LATENCY_MS": str(options.latency_ms), "FAILURES": str(options.failures)}},
     )
     stack.client("secretsmanager").create_secret(Name="payment3/kbank", SecretString=json.dumps(SECRET))
+    # The functions send by SES's first API, preflight asks the second: the emulator knows an identity by one of them.
     stack.client("ses").verify_email_identity(EmailAddress=_SENDER)
+    stack.client("sesv2").create_email_identity(EmailIdentity=_SENDER)
 
 
 def _packaged(stack: Stack) -> str:
