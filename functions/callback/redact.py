@@ -51,7 +51,7 @@ _SECRET = re.compile(rf"{_CODES}|{_any(_STEMS)}|^number$")
 _NAMED = (
     rf"(?:{_CODES}|{_any(_STEMS)})[\w\[\]%.\0-]{{,40}}+[\\\0]{{,16}}+[\"']?+\0{{,8}}+[\s\1]{{,8}}+"
     rf"(?:[=:]\0{{,8}}[\s\1+]{{,8}}+|(?:\w{{1,9}}\s?=[^<>]{{,60}})?>)\0{{,8}}+"
-    r"(?:(\\{,15}[\"'])((?s:(?!(?<!\\)\1).)+)|((?i:(?:basic|bearer|digest)[\s\1+]\0*)?[^&\s\"',}<]+))"
+    r"(?:(\\{,15}[\"'])((?s:(?!(?<!\\)(?<!\\\0\0)\1).)+)|((?i:(?:basic|bearer|digest)[\s\1+]\0*)?[^&\s\"',}<]+))"
 )
 _FILLER = r"(?:\W{1,3}(?:is|was|code|number|no|value|of|on|the|back|entered|as|[34] digits?)){,6}"
 # A whole text such as `CID-100234` is an order's id: a card's code has three digits or four, a PAN twelve and more.
@@ -196,10 +196,10 @@ def _redacted(value: object, depth: int = 0) -> object:
         is_named = any(_SECRET.search(str(v)) for n, v in fields.items() if n.lower() in {"name", "key"})
         secret = {n for n in fields if _SECRET.search(n) or (is_named and n.lower() == "value")}
         return {scrub(n): MASK if n in secret else _redacted(v, depth + 1) for n, v in fields.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         in_pieces = is_card_number("".join(str(piece) for piece in value if isinstance(piece, str | int)))
         return MASK if in_pieces else [_redacted(inner, depth + 1) for inner in value]
     if isinstance(value, str) and value.lstrip("\ufeff \t\r\n")[:1] in {"{", "["}:
         return redacted_text(value, depth + 1)  # JSON in JSON: a proxy event's body, a Lambda's answer
     clean = scrub(str(value))
-    return clean if isinstance(value, str) or clean != str(value) else value
+    return value if clean == str(value) else clean
