@@ -1,4 +1,4 @@
-"""The one place that reads the environment and makes AWS clients; everything else is handed what it works with."""
+"""The one place that reads the environment and makes AWS clients; everything else is given what it needs."""
 
 import os
 from collections.abc import Callable
@@ -20,11 +20,11 @@ from callback.timer import Timer
 if TYPE_CHECKING:
     from callback.processor import CreditCardCallbackProcessor
 
-# A call that is stuck costs 7 s. At most three come before a pass and one records it: they fit into the margin of the
-# function's timeout, so that a pass that fails is always recorded.
+# A call that hangs takes 7 s. At most three come before a pass and one records it: they fit into the margin of the
+# function's timeout, so a failed pass is always recorded.
 _TWICE: Any = {"mode": "standard", "total_max_attempts": 2}
 _QUICK = Config(connect_timeout=1, read_timeout=2, retries=_TWICE, max_pool_connections=SWEEP_SHARDS)
-# ProcessPaidOrder's client waits for a whole pass, and never tries twice.
+# ProcessPaidOrder's client waits for a whole pass, and never retries.
 _PATIENT = Config(connect_timeout=1, retries={"total_max_attempts": 1}, tcp_keepalive=True)
 
 

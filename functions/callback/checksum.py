@@ -1,7 +1,7 @@
 """Is the bank's checksum valid, under the merchant's keys?
 
 It is a plain hash, not an HMAC: SHA-256 of id, amount with 4 decimals, currency, status, transaction state and the
-merchant's key, one behind the other.
+merchant's key, concatenated.
 """
 
 import hashlib
@@ -24,16 +24,16 @@ MerchantKeys = dict[str, str]
 
 _FIELDS = {"current": "secretKey", "previous": "previousSecretKey"}
 _KEEP = timedelta(minutes=5)
-# A stranger's checksums all fail; they must not cause a request each.
+# A stranger's checksums all fail; they must not each cause a request.
 _ASK_AGAIN_AFTER = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is known of one checksum. `form` and `key` say what matched, where it is valid.
+    """What is known of one checksum. If it is valid, `form` and `key` say what matched.
 
-    By a valid one the bank vouches for the charge's id, amount, currency and state; by none for the order id.
-    `retryable`: it is not verifiable for want of the merchant's key.
+    With a valid one the bank vouches for the charge's id, amount, currency and state, but not for the order id.
+    `retryable`: it cannot be verified only because the merchant's key is missing.
     """
 
     status: Literal["valid", "invalid", "missing", "unverifiable"]
@@ -67,15 +67,15 @@ def verify(notification: Notification, keys: MerchantKeys) -> Verdict:
 def _forms(n: Notification) -> Iterator[tuple[str, str]]:
     plain = f"{n.charge_id}{n.amount:.4f}{n.currency}{n.status}{n.transaction_state}"
     yield "plain", plain
-    # The bank does not publish the form. Public integrations differ in the failure code, so a failed charge may hash
-    # either way.
+    # The bank does not publish the form. Public integrations disagree on the failure code, so a failed charge may be
+    # hashed either way.
     if n.failure_code and n.failure_code.strip():
         yield "failure_code", plain + n.failure_code
 
 
 @dataclass
 class Secret:
-    """A cache of one secret. A rotated key is found by asking again when a checksum fails.
+    """A cache of one secret. It finds a rotated key by reading the secret again when a checksum fails.
 
     While the secret cannot be read, the last keys remain in use.
     """
@@ -88,7 +88,7 @@ class Secret:
     _asked: datetime | None = None
 
     def verify(self, notification: Notification) -> Verdict:
-        """Verify under the keys that are known, and under newer ones where that fails."""
+        """Verify under the known keys, and if that fails under newer ones."""
         if notification.checksum and not self._is_within(_KEEP, self._fetched):
             self._refresh()
         verdict = verify(notification, self._keys)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 Clock = Callable[[], datetime]
 
-# Hosts' clocks agree within a second. A wait that two hosts measure is longer by that, so that it is never short.
+# Hosts' clocks agree within a second. A wait that two hosts measure is a second longer, so that it is never too short.
 SKEW = timedelta(seconds=1)
 
 

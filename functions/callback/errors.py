@@ -13,7 +13,7 @@ FollowUpError
 ├── NotificationConflict      one notification id, two bodies
 ├── NotificationNotFound      a timer without its record
 ├── PaymentUnreadable         only the payment record knows the order    retryable
-├── PassError                 a pass came to nothing
+├── PassError                 a pass did not complete
 │   ├── PassFailed            ProcessPaidOrder did not complete          retryable
 │   │   └── PassTimedOut      ... in time; it may have finished          retryable
 │   ├── GaveUp                it has failed for too long                 ends the follow-up
@@ -53,11 +53,11 @@ class BadInput(FollowUpError):
 
 
 class InvalidNotification(BadInput):
-    """The event is no notification of a card charge."""
+    """The event is not a notification of a card charge."""
 
 
 class InvalidTimer(BadInput):
-    """The event is no input of Recheck."""
+    """The event is not a valid input of Recheck."""
 
 
 class SpoiltRecord(BadInput):
@@ -81,7 +81,7 @@ class OrderContradicted(FollowUpError):
 
 
 class ContradictionRefused(OrderContradicted):
-    """The same, and the policy refuses it; else the payment record's order is processed."""
+    """The same, and the policy refuses it; otherwise the payment record's order is processed."""
 
 
 class NotificationConflict(FollowUpError):
@@ -99,7 +99,7 @@ class PaymentUnreadable(FollowUpError):
 
 
 class PassError(FollowUpError):
-    """Pass `number` came to nothing; `answer` is what ProcessPaidOrder answered."""
+    """Pass `number` did not complete; `answer` is what ProcessPaidOrder answered."""
 
     def __init__(self, number: int, reason: str, answer: str | None = None) -> None:
         super().__init__(f"pass {number}: {reason}")
@@ -117,19 +117,19 @@ class PassTimedOut(PassFailed):
 
 
 class GaveUp(PassError):
-    """A pass has failed for longer than it is tried."""
+    """A pass has failed for too long, and is not tried again."""
 
     ends_follow_up = True
 
 
 class OrderUnsettled(PassError):
-    """The last pass of the plan left the order in no settled status."""
+    """The order has not settled after the last pass of the plan."""
 
     ends_follow_up = True
 
 
 class RetriesExhausted(FollowUpError):
-    """A notification could not be saved for as long as it is tried; its event goes to the failure queue."""
+    """A notification could not be saved in the time that it is retried; its event goes to the failure queue."""
 
     ends_follow_up = True
 
@@ -137,7 +137,7 @@ class RetriesExhausted(FollowUpError):
 def error_id(notification_id: str, kind: str, number: int | None = None) -> str:
     """Return the key of a row in CallbackErrorLogTable.
 
-    A notification has one row for all that is tried again, and one for each end: as FAILED at a pass, say.
+    A notification has one row for all that is tried again, and one for each final failure: FAILED at a pass, say.
     """
     about = [notification_id, kind, number if kind == "failed" else None]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()

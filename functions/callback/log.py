@@ -1,7 +1,7 @@
 """One JSON log line an invocation: the ids, what was done, the warnings and the metrics.
 
 Metrics are in CloudWatch's embedded metric format, which CloudWatch reads from the line: no API is called, and each
-value keeps its ids. Alarms and dashboard of template.yaml name these metrics.
+value keeps its ids. The alarms and the dashboard in template.yaml name these metrics.
 """
 
 import time
@@ -38,18 +38,18 @@ class InvocationLog:
         self.fields |= {name: value for name, value in fields.items() if value is not None}
 
     def metric(self, name: str, value: int = 1) -> None:
-        """Count a value, or seconds; the branch is the only dimension."""
+        """Add to a metric, which counts things or seconds; the branch is the only dimension."""
         with self._lock:
             self.fields[name] = self.fields.get(name, 0) + value
             self._metrics[name] = None
 
     def warn(self, text: str) -> None:
-        """Add a warning, if there are not many; the line's level rises with the first."""
+        """Add a warning, up to a limit; the first one raises the line's level."""
         if len(self._warnings) < _MOST_WARNINGS:
             self._warnings.append(scrub(text))
 
     def step_failed(self, step: str, error: Exception) -> None:
-        """Warn of a step that may fail, and count it as `<Step>Failed`."""
+        """Warn of the failure of a step that may fail, and count it as `<Step>Failed`."""
         self.warn(f"{step} failed: {type(error).__name__}: {scrub(str(error))[:300]}")
         self.metric(f"{step.capitalize()}Failed")
 
@@ -74,7 +74,7 @@ class InvocationLog:
 
 
 def by_proof(name: str, checksum_status: object) -> str:
-    """Return the name that proved payments are counted under, or that of all others, which anybody can send."""
+    """Return the name that proved payments are counted under, or the name for all others, which anybody can send."""
     return name if checksum_status == PROVED else f"{name}Unproved"
 
 

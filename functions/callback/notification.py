@@ -1,6 +1,6 @@
 """What the bank sent, taken out of the proxy event that Notify hands on.
 
-A field that decides nothing never refuses a notification: what cannot be used is None, and the body keeps it.
+A field that decides nothing never causes a refusal: what cannot be used is None, and the body keeps it.
 """
 
 import hashlib
@@ -112,7 +112,7 @@ def _form(body: str) -> dict[str, Any]:
 
 def _json(body: str) -> dict[str, Any]:
     try:
-        # Numbers as they are spelled: of most fields nothing is asked, and the checksum covers amounts as texts.
+        # Numbers stay as they are spelled: most fields are not used, and the checksum covers amounts as text.
         message = json.loads(body.strip(BLANKS), strict=False, parse_float=str, parse_int=str, parse_constant=str)
     except ValueError as error:
         raise InvalidNotification("body", "a JSON object, or a form that says so") from error
@@ -122,7 +122,7 @@ def _json(body: str) -> dict[str, Any]:
 
 
 def _text(value: object) -> str | None:
-    # Half a surrogate pair has no UTF-8, so no table takes it.
+    # Half a surrogate pair has no UTF-8, so no table accepts it.
     return value.encode(errors="replace").decode() if isinstance(value, str) else None
 
 
@@ -135,7 +135,7 @@ def _ids(fields: Mapping[str, Any]) -> tuple[str, str | None]:
 
 
 def amount_of(value: object) -> Decimal | None:
-    """Read an amount by its value, however it is spelled; None where it is none."""
+    """Read an amount by its value, however it is spelled; None if it is not an amount."""
     try:
         number = Decimal(str(value))
         rounded = round(number, 4) if number.is_finite() and 0 <= number < _MOST else None

@@ -19,7 +19,7 @@ from callback.timer import Timer, TimerInput
 
 # A record may hold 100 outcomes.
 _MAX_ANSWER_BYTES, _MAX_OUTCOME_BYTES = 64 * 1024, 1000
-# A connection that was kept alive and died while the function was frozen, or that never came about: nothing ran. One
+# A kept-alive connection that died while the function was frozen, or one that was never made: nothing ran. One
 # that closes later may have been in the middle of the pass.
 _DEAD_CONNECTION = (ConnectionClosedError, ConnectTimeoutError, EndpointConnectionError)
 _AT_ONCE = 2
@@ -58,13 +58,13 @@ class PaidOrders:
 
 def _outcome(stream: Any) -> str:  # noqa: ANN401 - botocore's stream has no type
     text = stream.read(_MAX_ANSWER_BYTES).decode(errors="replace")
-    stream.close()  # whatever more there is
+    stream.close()  # the rest is not read
     return redacted_text(text).encode()[:_MAX_OUTCOME_BYTES].decode(errors="ignore")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Passes:
-    """Made once per cold start; each step takes what the steps before it found."""
+    """Made once per cold start; each step takes what the earlier steps found."""
 
     settings: Settings
     clock: Clock
@@ -75,7 +75,7 @@ class Passes:
     reporter: Reporter
 
     def claim(self, timer: TimerInput) -> Record:
-        """Claim the pass that the timer names, if it is due and nobody else's."""
+        """Claim the pass that the timer names, if it is due and not claimed by another run."""
         record, now = self.records.claim(timer.charge_id, timer.notification_id, timer.number), self.clock()
         log.bind(checksumStatus=record.checksum_status, state=record.state, passesDone=record.passes_done)
         if record.has_claim:
@@ -117,7 +117,7 @@ class Passes:
             log.bind(schedule=self.timer.create(record, due))
 
     def _settlement(self, record: Record, number: int) -> tuple[bool, OrderUnsettled | None]:
-        """Return whether the order has settled; where it has not and the plan is over, also the error."""
+        """Return whether the order has settled; if it has not and the plan is over, also the error."""
         statuses = self.settings.settled_order_statuses
         if not statuses or number == 1:  # two passes are the promise, whatever the order says
             return False, None
@@ -131,7 +131,7 @@ class Passes:
 
     def _wait_or_give_up(self, record: Record, error: PassFailed) -> FollowUpError:
         if not self.records.has_failed_too_long(record):
-            with log.unimportant("record"):  # without it the claim runs out, and the sweep tries again
+            with log.unimportant("record"):  # without it the claim expires, and the sweep tries again
                 self.records.fail(record, error)
             return error
         gave_up = GaveUp(record.next_pass, f"given up: {error.reason}", error.answer)

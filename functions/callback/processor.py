@@ -21,7 +21,7 @@ Payment = Item | None
 Response = dict[str, object]
 
 _NO_BLANKS = str.maketrans("", "", BLANKS)
-# What a URL may hold as it is. The rest is percent-encoded, so that the attribute around it cannot be left.
+# What a URL may contain as it is. The rest is percent-encoded, so that a URL cannot end the attribute that it is in.
 _URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~-._"
 _HEADERS = {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store"}
 _HEADERS |= {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
@@ -31,7 +31,7 @@ _PAGE = Path(__file__).with_name("redirect.html").read_text()
 
 @dataclass(frozen=True, kw_only=True)
 class CreditCardCallbackProcessor(Passes):
-    """Made once per cold start; each step takes what the steps before it found.
+    """Made once per cold start; each step takes what the earlier steps found.
 
     A payment is an item of CardPaymentRecordTable: empty where there is none, None where it could not be read.
     """
@@ -123,7 +123,7 @@ def order_of(payment: Payment) -> str | None:
 
 
 def _differences(payment: Payment, n: Notification) -> list[str]:
-    """Name what the notification contradicts; what one of the two does not state is no contradiction."""
+    """Name the fields that contradict each other; a field that one of the two lacks is no contradiction."""
     stated = {"orderId": n.order_id, "amount": n.amount, "currency": n.currency}
     known = (payment or {}) | {"orderId": order_of(payment), "amount": amount_of((payment or {}).get("amount"))}
     both = {name: (value, known.get(name)) for name, value in stated.items() if type(value) is type(known.get(name))}
@@ -149,6 +149,6 @@ def redirect(order_id: str, return_url: object, settings: Settings) -> Response:
 
 
 def _is_allowed(url: str, origins: tuple[str, ...]) -> bool:
-    # By its very first characters, not by a URL parser: parsers and browsers disagree on `\` and `@`.
+    # Compares the first characters, and uses no URL parser: parsers and browsers disagree on `\` and `@`.
     text = url.lower()
     return any(text == o or text.startswith((f"{o}/", f"{o}?", f"{o}#")) for o in origins)

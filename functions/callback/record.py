@@ -27,9 +27,9 @@ if TYPE_CHECKING:  # Recheck, the sweep and the operators' commands start withou
     from callback.notification import Notification
     from callback.settings import Settings
 
-# The checksum status of what the bank vouches for. All else anybody can send.
+# The checksum status of what the bank vouches for. Anybody can send all else.
 PROVED = "valid"
-# Room beside the pass for all calls until the pass is recorded; callback/app.py bounds each of them. The function's
+# Time, beside the pass, for all calls until the pass is recorded; callback/app.py limits each of them. The function's
 # timeout and the claim's lease are both "pass limit + margin", so that a lease outlives its holder. template.yaml adds
 # the same margin.
 MARGIN_SECONDS = 30
@@ -37,7 +37,7 @@ MARGIN_SECONDS = 30
 OVERDUE_AFTER = timedelta(seconds=120)
 # Long enough that an hour of throttling does not fill Lambda's queue with copies.
 HANDED_OVER_WAIT = timedelta(minutes=5)
-# All of an outage's notifications are to be done 15 minutes after it. The longest wait leaves room for a last attempt
+# All notifications of an outage must be done 15 minutes after it. The longest wait leaves time for a last attempt
 # that hangs, the sweep's minute and the second pass.
 _SHORTEST, _LONGEST = timedelta(minutes=1), timedelta(minutes=10)
 _JITTER = 0.2
@@ -45,7 +45,7 @@ _JITTER = 0.2
 NOT_WORTH_MOVING = timedelta(seconds=15)
 
 SWEEP_SHARDS, FIRST_UNPROVED = 16, 12
-# Proved payments that have hardly failed, those that fail often, and what no checksum proves: none waits for another.
+# Proved payments that rarely fail, those that fail often, and what no checksum proves: none waits for another.
 _PROVED, _FAILING, _UNPROVED = range(4), range(4, FIRST_UNPROVED), range(FIRST_UNPROVED, SWEEP_SHARDS)
 _FAILS_OFTEN = 3
 
@@ -53,9 +53,9 @@ NOTE = "delayed notify"
 _MAX_ERROR, _MAX_FIELD = 1000, 256
 
 _CLAIMABLE = (
-    # Where `attempts` is no number, none can be added to it.
+    # If `attempts` is not a number, nothing can be added to it.
     "attribute_type(#attempts, :number) AND #passesDone = :before"
-    # A failed notification is due no longer, yet may be replayed; a done one is neither.
+    # A failed notification is no longer due, but may be replayed; a done one is not due and may not be replayed.
     " AND (attribute_not_exists(#leaseUntil) OR #leaseUntil <= :now) AND (#nextPassDue <= :now OR #state = :failed)"
 )
 # The sweep's: nobody has moved or claimed it since.
@@ -74,7 +74,7 @@ def _as_int(value: object) -> object:
 
 
 def _as_time_if_it_is_one(value: object) -> datetime | None:
-    # Nobody but the sweep needs it, and a pass that completes writes it anew.
+    # Only the sweep needs it, and a completed pass writes it anew.
     with suppress(ValueError):
         return parse_utc(value)
     return None
@@ -104,7 +104,7 @@ class Schema(BaseModel):
 
 
 class Record(Schema):
-    """One saved notification, as it was at one time. With `has_claim` the next pass is this run's to run.
+    """One saved notification, as it was at one time. With `has_claim` this run is the one to run the next pass.
 
     `attempts` counts all claims, `attempts_before` those of the passes that are done. `first_due` is when the next pass
     was first due; failures move `next_pass_due` only.
@@ -150,7 +150,7 @@ class Record(Schema):
         return self.attempts - self.attempts_before
 
     def is_claimed(self, now: datetime) -> bool:
-        """Whether a process is at the next pass."""
+        """Whether a run holds a claim on the next pass."""
         return self.lease_until is not None and self.lease_until > now
 
     def overdue(self, now: datetime) -> timedelta:
@@ -158,7 +158,7 @@ class Record(Schema):
         return now - (self.first_due or self.next_pass_due or now)
 
     def unclaimed_because(self, number: int, now: datetime) -> Literal["done", "early", "claimed"]:
-        """Why pass `number` was not this run's to run: a word for the log."""
+        """Why this run could not claim pass `number`: a word for the log."""
         if self.state == "DONE" or number != self.next_pass:
             return "done"
         return "early" if self.next_pass_due and self.next_pass_due > now else "claimed"
@@ -210,10 +210,10 @@ class Records:
             return _claimed_by(claim, _existing(found))
 
     def complete(self, record: Record, outcome: str, took: int, *, settled: bool, failure: Exception | None) -> Record:
-        """Record the claimed pass, which took so many milliseconds, and what comes next, in one write.
+        """Record the claimed pass, which took `took` milliseconds, and what comes next, in one write.
 
-        That is the next pass of the plan, or the end: where the plan has none, where the order is `settled`, or in
-        FAILED with the `failure` given. Where the claim was lost nothing is written, and the record is returned.
+        Next is another pass of the plan, or the end: DONE if the plan has none or the order is `settled`, FAILED if a
+        `failure` is given. If the claim was lost, nothing is written, and the record is returned.
         """
         now, number = self.clock(), record.next_pass
         done = {"number": number, "at": now, "outcome": outcome, "durationMs": took}
@@ -238,12 +238,12 @@ class Records:
         return self._update_claimed(record, self._failed(record.about, error))
 
     def due_keys(self, shard: int) -> Iterator[Item]:
-        """Return the keys that the sweep is to look at, in their line's order."""
+        """Return the keys that the sweep is to look at, in the order of their line."""
         values = {"shard": shard, "now": self.clock()}
         return self.table.query("due", "#sweepShard = :shard AND #sweepAt <= :now", values)
 
     def move_back(self, found: Item) -> Item:
-        """Move what `due_keys` found back in its line, and return the whole item; nothing where it has moved."""
+        """Move what `due_keys` found back in its line, and return the whole item; nothing if it has moved already."""
         values = {"seen": found["sweepAt"], "shard": found["sweepShard"]}
         later = {"sweepAt": self.clock() + HANDED_OVER_WAIT}
         return self.table.update_if(_key(found), later, "#sweepAt = :seen AND #sweepShard = :shard", values)
@@ -299,7 +299,7 @@ def _in_line(item: Item, due: datetime, first_due: datetime, sweep_at: datetime,
 
 
 def _claimed_by(claim: Item, item: Item) -> Record:
-    # Also where the write was refused: botocore sends a write again whose response was lost.
+    # Checked after a refused write, too: botocore retries a write whose response was lost.
     record = read_record(item)
     return record.model_copy(update={"has_claim": record.claim_id == claim["claimId"]})
 
@@ -325,11 +325,11 @@ def wait_after_failure(overdue: timedelta) -> timedelta:
 
 
 def sweep_shard(about: Item, failures: int) -> int:
-    """Return the shard that a record waits in after so many failures of its pass."""
+    """Return the shard that a record waits in after that many failures of its pass."""
     lane = _UNPROVED if about.get("checksumStatus") != PROVED else _FAILING if failures >= _FAILS_OFTEN else _PROVED
     return lane[hash_ids(about)[0] % len(lane)]
 
 
 def hash_ids(ids: Item) -> bytes:
-    """Hash the ids of a notification. Ids hold no line end, so no two notifications share a hash."""
+    """Hash the ids of a notification. Ids contain no line end, so no two notifications share a hash."""
     return hashlib.sha256(f"{ids['chargeId']}\n{ids['notificationId']}".encode()).digest()

@@ -1,7 +1,7 @@
-r"""Texts that others send: which can be an id, and what card data, tokens and secrets in them are masked.
+r"""Text from outside: what can be an id, and which card data, tokens and secrets in it are masked.
 
 A text is searched as it is, and in a plain view of the same length, where digits of any script, full-width letters and
-encoded characters (`%34`, `\u0034`) are ASCII. What is found there is masked in the text; the rest is left unchanged.
+encoded characters (`%34`, `\u0034`) are ASCII. What is found there is masked in the text; the rest does not change.
 No pattern repeats without a bound before it can fail: the time must not grow with the square of a text's length.
 """
 
@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import lru_cache
 from html import unescape
 
-# What editors, proxies and copying leave around a text: all kinds of blanks, and what nobody sees.
+# What editors, proxies and copying leave around a text: all kinds of blanks, and invisible characters.
 _HIDDEN = [*range(0x21), *range(0x2000, 0x2010), *range(0x2028, 0x2030), *range(0x205F, 0x2070)]
 BLANKS = "".join(map(chr, _HIDDEN)) + "\x85\xa0\xad\u061c\u1680\u180e\u3000\ufeff"
 _BASE64 = str.maketrans("-_", "+/", f"{BLANKS}=")
@@ -24,19 +24,19 @@ ID_EXPECTED = f"one line of 1 to {MAX_ID_BYTES} bytes, and no card number"
 # Line ends separate ids where they are hashed, and a lone surrogate has no UTF-8.
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
-# `_ACROSS`: how far behind the cut to search for the end of a secret that begins before it.
+# `_ACROSS`: how far beyond the cut to search for the end of a secret that begins before it.
 MASK, MAX_TEXT, MAX_BODY_BYTES, _MAX_DEPTH, _ACROSS = "[redacted]", 8_000, 32 * 1024, 12, 300
 
 
 def _any(names: str) -> str:
-    # The first letters as sets: the engine skips sooner what begins otherwise.
+    # The first letters as sets: the engine skips other text sooner.
     first = "".join(sorted({name[0] for name in names.split("|")}))
     each = "|".join(f"[{name[0]}{name[0].upper()}](?i:{name[1:]})" for name in names.split("|"))
     return f"(?=[{first}{first.upper()}])(?:{each})"
 
 
-# The one list of names, for JSON, forms and prose. Codes are a few digits, which prose gives with no sign before them.
-# Short ones are words of their own, as in `card_pin`, `cardPin` and `PIN code`, not in `shipping` or `PANIC`.
+# The one list of names, for JSON, forms and prose. Codes are a few digits; in prose no sign comes before them.
+# Short names count only as whole words, as in `card_pin`, `cardPin` and `PIN code`, not in `shipping` or `PANIC`.
 _WORD = "|[%s](?:(?<![A-Za-z].)|(?<=[a-z][%s]))(?i:%s)(?![a-z]|[A-Z]{2})"
 _CODES = _any(r"cv[vcx]|passcode|s(?<![a-z].)ec(?:urity)?[-_+ \1]?\0{,5}code") + "|"
 _CODES += _any(r"cv[-_ ]?code|cv[-_ ]?num(?:ber)?|v[ae][lr]i\w{1,3}ation[-_ +\1]?\0{,5}[cnv]\w{3,5}")
@@ -54,7 +54,7 @@ _NAMED = (
     r"(?:(\\{,15}[\"'])((?s:(?!(?<!\\)(?<!\\\0\0)\1).)+)|((?i:(?:basic|bearer|digest)[\s\1+]\0*)?[^&\s\"',}<]+))"
 )
 _FILLER = r"(?:\W{1,3}(?:is|was|code|number|no|value|of|on|the|back|entered|as|[34] digits?)){,6}"
-# A whole text such as `CID-100234` is an order's id: a card's code has three digits or four, a PAN twelve and more.
+# A whole text such as `CID-100234` is an order's id: a card's code has three or four digits, a PAN twelve or more.
 _SAID = rf"(?!\A(?:CID|CVN|PAN)-\d{{5,8}}\Z)(?:{_CODES})2?{_FILLER}\W{{,4}}(\d(?: ?\d){{2,7}})(?!\d)"
 _KEYS = r"[spSP](?<!\w.)key_\w+|e(?<![\w-].)yJ[\w-]++\.[\w.-]+|[cC](?i:ookie):\s([^\r\n\"']+)"
 _KEYS += r"|[tT](?<!\w.)okn?_\w+|[bB](?i:earer)[\s\1+][^\s\"',]+"
@@ -63,21 +63,21 @@ _SECRETS = [*map(re.compile, (_NAMED, _SAID, _KEYS, _MASKED))]
 # Long numbers, however they are grouped: with at most three of these characters between two digits.
 _BETWEEN = " \t\r\n\1/._+-\u2212\\"
 _CHAIN = re.compile(rf"[0-9](?:\0*+(?:[{re.escape(_BETWEEN)}]\0*+){{0,3}}[0-9]){{12,}}+\0*+")
-# Where nothing else is near, 14 digits and more may be a card's in any groups with gaps alike, or of 4 and more; else
-# only in the usual groups. Neither the digits of a fraction are, nor 13 after a plus, which are a telephone number.
+# With nothing else around them, 14 digits or more may be a card's in any groups with equal gaps, or of 4 or more; else
+# only in the usual groups. Digits of a fraction are not a card's, nor are 13 after a plus: they are a telephone number.
 _ALONE = re.compile(r"(?=(?:\D*\d){14})(?:\d+([^\d.]+)\d+(?:\1\d+)*|\d+(?:\.\d+){2,}|\d{4,}(?:\D+\d{4,}){2,})")
 _D, _G, _4, _X = r"[0-9]\0*+", r"(?:[^\d\r\n\0]\0*+){1,3}", r"(?:[0-9]\0*+){4}", "[0-9A-F]"
 _USUAL = re.compile(
     rf"(?<!\d)(?=[02-68])(?=((?<!\d\.)(?:(?<![\s\"'(]\+)(?<!^\+)|(?=(?:{_D}){{14}}))(?:{_D}){{13,19}}(?!\d)"
     rf"|{_4}{_G}(?:{_D}){{6}}{_G}(?:{_D}){{4,5}}(?!\d)|(?:{_4}{_G}){{3}}(?:{_D}){{1,4}}(?!\d))({_G}(?:{_D}){{1,3}}(?!\d))?)"
 )
-# The usual groups once more, with any signs between them, if these are alike.
+# The usual groups once more, with any signs between them, if these are all the same.
 _ALIKE = re.compile(
     rf"(?<!\d)(?=[2-68])({_4}(?P<gap>(?:[^\dA-Za-z\r\n\0]\0*+|<[/A-Za-z ]{{1,6}}>){{1,8}})"
     rf"(?:{_4}(?P=gap){_4}(?P=gap)(?:{_D}){{1,4}}"
     rf"|(?:{_D}){{6}}(?P=gap)(?:{_D}){{4,5}})(?!\d))(?:(?P=gap)(?:{_D}){{1,3}}(?!\d))?"
 )
-# How the card schemes' numbers begin, and how long they are: other numbers add up, too, but rarely fit.
+# How the card schemes' numbers begin, and how long they are: other numbers pass Luhn's check, too, but rarely fit.
 _SCHEME = re.compile(
     r"(?!2[2-7](?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])(?:[0-5]\d){2})"  # a date and a time
     r"(?:4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720|220[0-4]|8[12]\d\d)\d{12}"
@@ -106,13 +106,13 @@ def is_id(text: str, limit: int = MAX_ID_BYTES) -> bool:
 
 
 def trimmed_id(value: object) -> str | None:
-    """Return an id as it was sent, without the blanks around it; None where that is no key."""
+    """Return an id as it was sent, without the blanks around it; None if that cannot be a key."""
     text = value.strip(BLANKS) if isinstance(value, str) else ""
     return text if is_id(text) else None
 
 
 def redacted_event(event: object) -> str:
-    """Return an event as JSON that is safe to keep: what is secret masked, what is long cut."""
+    """Return an event as JSON that is safe to keep: secrets are masked, long texts are cut."""
     if isinstance(event, Mapping) and event.get("isBase64Encoded"):
         with suppress(ValueError, RecursionError):
             event = {**event, "body": decode_base64(str(event.get("body")))}
@@ -125,14 +125,14 @@ def mask_body(body: str) -> str:
 
 
 def is_card_number(text: str) -> bool:
-    """Whether a text is a card number, in one piece or in groups of four digits and more, or track data; any script."""
+    """Whether a text is a card number, in one piece or in groups of four digits or more, or track data; any script."""
     plain = _plain(text).replace("\0", "").strip("\1 ")
     is_track = any(re.match(r"\^|[=D]\d", plain[end:]) for _, end in _numbers(plain))
     return is_track or (bool(re.fullmatch(r"(?:\d{4,}[\W_]+)*\d+", plain)) and _adds_up(plain))
 
 
 def redacted_text(text: str, depth: int = 0, most: int = MAX_TEXT) -> str:
-    """Redact a text by its fields if it is JSON, else by its looks."""
+    """Redact a text by its fields if it is JSON, else by patterns."""
     try:
         return json.dumps(_redacted(json.loads(text.lstrip("\ufeff"), strict=False), depth), ensure_ascii=False)[:most]
     except (ValueError, RecursionError):

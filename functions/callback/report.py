@@ -1,7 +1,7 @@
-"""What happens to an error: a row in the error log, a mail, a count, and on it goes.
+"""What happens to an error: it makes a row in the error log, a mail and a count, and is raised again.
 
-Errors in here are logged and never replace the error that is reported. In a mail, what others sent is one short line of
-printable letters, without links.
+Errors in here are logged and never replace the error that is reported. In a mail, text from outside is one short line
+of printable letters, without links.
 """
 
 import re
@@ -21,14 +21,14 @@ from callback.settings import Settings
 from callback.table import AWS_ERRORS, Item, Table, format_utc, parse_utc
 
 RETENTION = timedelta(days=90)
-# For each kind, and for proved and unproved payments apart, so that nothing that a stranger sends uses up the mails
+# For each kind, once for proved and once for unproved payments, so that nothing that a stranger sends uses up the mails
 # about a proved payment.
 MAILS_AN_HOUR = {"failed": 20, "contradicted": 5, "refused": 3, "retried": 3}
 # What needs a person.
 _COUNTED = {"failed": "Failed", "contradicted": "Contradictions", "refused": "Refused"}
 _IDS = {"orderId": "Order", "notificationId": "Notification", "chargeId": "Charge"}
 _MAX_ID, _MAX_SHOWN, _MAX_PASTED = 2048, 60, 64
-# Where a mail program finds a link: one blank more, and it finds none.
+# Where a mail program finds a link: with a blank there it finds none.
 _LINK = re.compile(r"(?<=:)(?=//)|(?<=\w\.)(?=[^\W\d]{2})")
 # For each kind: the subject's end, the first line, the command to run, and the one that lists what is not mailed.
 _KINDS = {
@@ -54,7 +54,7 @@ class Reporter:
 
     @contextmanager
     def reported(self, function_name: str, message: str, event: object) -> Iterator[None]:
-        """Write the line of an invocation; report an error that ends it, and let it go on, since Lambda must see it."""
+        """Write the line of an invocation; report an error that ends it, and raise it again: Lambda must see it."""
         self._function_name, self._event = function_name, event
         log.begin(self.settings.branch, debug=self.settings.debug_mode)
         try:
@@ -68,7 +68,7 @@ class Reporter:
         log.write(message)
 
     def report(self, error: Exception) -> None:
-        """Write the row, send the mail, count; once, and whatever fails."""
+        """Write the row, send the mail and count, once for each error; a failure of one does not stop the others."""
         if error is not self._reported:
             self._reported = error
             self._report(error)
@@ -97,7 +97,7 @@ class Reporter:
         key = {"errorId": f"mails {budget} {format_utc(now)[:13]}"}
         condition = "attribute_not_exists(#sent) OR #sent < :limit"
         count: Item = {"sent": 0}
-        # A proved payment that waits for a person is mailed even where mails cannot be counted.
+        # A mail about a proved payment that waits for a person goes out even if mails cannot be counted.
         with suppress(*(AWS_ERRORS if budget == "failed" else ())):
             count = self.table.update_if(key, {"expiresAt": _expires(now)}, condition, {"limit": limit}, add="sent")
         if not count:
@@ -123,7 +123,7 @@ def send_callback_error_email(ses: Any, settings: Settings, subject: str, text: 
 
 
 def kind_of(error: Exception) -> str:
-    """Return the kind of mail that an error makes; what is not known to be hopeless is tried again."""
+    """Return the kind of mail that an error causes; what is not known to be hopeless is tried again."""
     if not isinstance(error, FollowUpError):
         return "retried"
     if isinstance(error, OrderContradicted) and not isinstance(error, ContradictionRefused):
@@ -132,7 +132,7 @@ def kind_of(error: Exception) -> str:
 
 
 def error_mail(settings: Settings, kind: str, row: Item, logged: Item, *, is_last: bool) -> tuple[str, str]:
-    """Return subject and text: what to do, what failed, for whom; in the hour's last of its kind where the others are.
+    """Return subject and text: what to do, what failed, for whom; the last of an hour also says where the others are.
 
     `row` is what is known of the error; `logged` its row of the error log, empty where that could not be written.
     """
@@ -157,7 +157,7 @@ def error_mail(settings: Settings, kind: str, row: Item, logged: Item, *, is_las
 def _with_id(command: str, row: Item, stack: str) -> str:
     if command not in {"show", "replay"}:
         return f"{command} {stack}"
-    # An id that is masked would find nothing, and one that is shown changed is none to paste.
+    # A masked id would find nothing, and an id that is not shown exactly as it is cannot be pasted.
     known = (row[name] for name in _IDS if name in row and MASK not in row[name])
     wanted = next((id_ for id_ in known if _shown(id_, _MAX_PASTED) == id_), None)
     return f"{command} {stack} -- {shlex.quote(wanted)}" if wanted else f"list {stack}"
@@ -173,6 +173,6 @@ def _expires(now: datetime) -> int:
 
 
 def _traceback(error: Exception) -> str:
-    # Masked before it is cut, so that no half of a card number stays.
+    # Masked before it is cut, so that no half of a card number is left.
     text = "".join(traceback.format_exception(error))
     return scrub(text, most=len(text))[-MAX_TEXT:]

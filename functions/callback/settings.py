@@ -1,4 +1,4 @@
-"""The environment, read once and checked whole."""
+"""The environment, read once and checked as a whole."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -18,7 +18,7 @@ Names = Annotated[tuple[Name, ...], BeforeValidator(_split)]
 Hours = Annotated[int, Field(ge=1, le=24 * 30)]
 Delay = Annotated[int, Field(ge=1, le=99_999)]
 Origin = Annotated[str, StringConstraints(to_lower=True, pattern=r"^https?://[A-Za-z0-9.-]+(:\d+)?$")]
-# The order id may be anywhere behind the origin, so that it can never choose the host.
+# The order id may be anywhere after the origin, so that it can never choose the host.
 RedirectUrl = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:-]+[/?#][^{}\s]*\{orderId\}[^{}\s]*$")]
 
 
@@ -58,7 +58,7 @@ class Settings(BaseModel):
     settled_order_statuses: Names = ()
 
     def give_up_after(self, *, proved: bool) -> timedelta:
-        """How long a pass is tried again, from when it was first due; what no checksum proves, anybody can send."""
+        """How long a pass is tried again, from when it was first due; anybody can send what no checksum proves."""
         hours = self.give_up_after_hours
         return timedelta(hours=hours if proved else min(hours, self.unproved_give_up_after_hours))
 

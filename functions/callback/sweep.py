@@ -1,7 +1,7 @@
 """The sweep: a timer is no guarantee, so what should have moved on is handed to Recheck.
 
-It runs no pass and claims none. What it looks at moves back in its line, so that nothing waits behind what keeps
-failing.
+It runs no pass and claims none. Each record that it looks at moves back in its line, so that none waits behind those
+that keep failing.
 """
 
 import json
@@ -49,7 +49,7 @@ class Sweep:
     shard_map: ShardMap
 
     def run(self) -> Counts:
-        """Hand over what is overdue, and return what became of it; one fault never keeps the rest waiting.
+        """Hand over what is overdue, and count what became of it; one fault never holds up the rest.
 
         `OldestOverdue` is reported in seconds since the pass was first due, and only where every shard was read.
         """
@@ -93,7 +93,7 @@ class Sweep:
             record = _read(item, now)
         except SpoiltRecord as error:
             return self._end(item, error)
-        # By one step, since other threads do the same.
+        # In one atomic step, since other threads do the same.
         self._ages[by_proof("OldestOverdue", record.checksum_status)].append(record.overdue(now))
         if record.is_claimed(now):
             return "inProgress"

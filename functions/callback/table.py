@@ -1,4 +1,4 @@
-"""One DynamoDB table, in Python values, times among them: conditional writes that say what was in the way."""
+"""One DynamoDB table, in Python values and times; a conditional write that fails has the item that was in the way."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ def format_utc(time: datetime) -> str:
 
 
 def parse_utc(text: object) -> datetime:
-    """Parse what `format_utc` made. Raises `ValueError` for a time without its zone, which would compare with none."""
+    """Parse what `format_utc` made. Raises `ValueError` for a time without a zone, which cannot be compared."""
     if isinstance(text, datetime):
         return text
     if not isinstance(text, str) or not text.endswith("Z"):
@@ -36,7 +36,7 @@ class _Writer(TypeSerializer):
 
 class _Reader(TypeDeserializer):
     def _deserialize_b(self, value: bytes) -> bytes:
-        return bytes(value)  # boto3's own type for it raises where it is made a text
+        return bytes(value)  # boto3's own type for it raises when it is made a text
 
 
 serialize = _Writer().serialize
@@ -59,14 +59,14 @@ class Table:
     name: str
 
     def put(self, item: Item, condition: str) -> None:
-        """Write a whole item, without what is None, where the condition holds, else raise `ConditionFailed`."""
+        """Write a whole item, without what is None, if the condition holds, else raise `ConditionFailed`."""
         self._send(self.client.put_item, condition, Item=_written(_present(item)))
 
     def update(self, key: Item, changes: Item, condition: str = "", values: Item | None = None, add: str = "") -> Item:
-        """Change an item where the condition holds and return it whole, else raise `ConditionFailed`.
+        """Change an item if the condition holds and return it whole, else raise `ConditionFailed`.
 
-        Of the changes, None removes an attribute, a tuple is appended to a list, and what is named `name?` is written
-        where there is no `name` yet. `add` is an attribute to count up by 1; `values` are the condition's.
+        In the changes, None removes an attribute, a tuple is appended to a list, and `name?` is only written if there
+        is no `name` yet. `add` is an attribute to count up by 1; `values` are the condition's.
         """
         sets = [_change(name, value) for name, value in _present(changes).items()]
         removed = [f"#{name}" for name, value in changes.items() if value is None]
@@ -79,14 +79,14 @@ class Table:
         return _item(answer["Attributes"])
 
     def update_if(self, key: Item, changes: Item, condition: str, values: Item | None = None, add: str = "") -> Item:
-        """Do as `update` does, but return an empty item where the condition does not hold."""
+        """Do as `update` does, but return an empty item if the condition does not hold."""
         try:
             return self.update(key, changes, condition, values, add)
         except ConditionFailed:
             return {}
 
     def get(self, key: Item, *attributes: str) -> Item:
-        """Read the named attributes of an item, as it is now; none where there is none."""
+        """Read the named attributes of an item, as it is now; empty if there is no such item."""
         names = ", ".join(f"#{name}" for name in attributes)
         request = {"Key": _written(key), "ProjectionExpression": names, "ConsistentRead": True} | _names(names)
         return _item(self.client.get_item(TableName=self.name, **request).get("Item", {}))

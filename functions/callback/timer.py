@@ -27,7 +27,7 @@ _CONTEXT = (
     '"executionId": "<aws.scheduler.execution-id>", "attemptNumber": "<aws.scheduler.attempt-number>"}'
 )
 _EXACTLY: Any = {"FlexibleTimeWindow": {"Mode": "OFF"}, "ScheduleExpressionTimezone": "UTC"}
-# Only the hand-over to Lambda is retried; what Recheck itself fails at waits in the record.
+# Only the hand-over to Lambda is retried; what fails in Recheck itself waits in the record.
 _HAND_OVER: Any = {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 10}
 
 Id = Annotated[StrictStr, Predicate(is_id), Field(description=ID_EXPECTED)]
@@ -63,7 +63,7 @@ class Timer:
     def create(self, record: Record, due: datetime) -> str:
         """Have Recheck invoked for the record's next pass when it is due, and return the schedule's name.
 
-        Scheduler fires within the minute after. A schedule that exists is as good. Raises `AWS_ERRORS`.
+        Scheduler fires within the minute after. A schedule that exists already is fine. Raises `AWS_ERRORS`.
         """
         expression = f"at({self._at(due):%Y-%m-%dT%H:%M:%S})"
         name, client, settings = schedule_name(record), self.client(), self.settings
@@ -71,13 +71,13 @@ class Timer:
         target |= {"RetryPolicy": _HAND_OVER, "DeadLetterConfig": {"Arn": settings.scheduler_dlq_arn}}
         request: Any = {"Name": name, "GroupName": settings.schedule_group, "ScheduleExpression": expression}
         request |= {"Target": target | {"Input": _input(record)}, "ActionAfterCompletion": "DELETE", **_EXACTLY}
-        # The name is this notification's and this pass's alone, so what has it is this very timer.
+        # No other pass or notification has this name, so a schedule with it is this very timer.
         with suppress(client.exceptions.ConflictException):
             client.create_schedule(**request)
         return name
 
     def _at(self, due: datetime) -> datetime:
-        # Later by the skew, since a timer that comes early leaves the pass to the sweep.
+        # Later by the skew, since a timer that fires early leaves the pass to the sweep.
         soonest = max(due + SKEW, self.clock() + SCHEDULE_LEAD_TIME)
         # `at()` knows whole seconds only: round up.
         return (soonest + timedelta(microseconds=999_999)).astimezone(UTC)

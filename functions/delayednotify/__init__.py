@@ -13,7 +13,7 @@ from callback.redact import is_id
 from callback.report import kind_of
 from callback.table import AWS_ERRORS
 
-# The retry queue's visibility timeout: how soon a letter comes again.
+# The retry queue's visibility timeout: how soon a message comes again.
 _RETRY_EVERY = timedelta(minutes=12)
 # The notification is saved, and the record knows what is missing.
 _SAVED = (PassError, SpoiltRecord)
@@ -58,17 +58,17 @@ def deliver(event: object, processor: CreditCardCallbackProcessor) -> Response:
 
 
 def _is_settled(message: dict[str, Any], app: Application) -> bool:
-    """Deliver a letter's event again, and return whether the letter may go; if not it comes again later.
+    """Deliver a message's event again, and return whether the message may go; if not, it comes again later.
 
-    What no retry can help moves to the refused queue. Errors are reported by then.
+    What no retry can help moves to the refused queue. Errors have been reported by then.
     """
     event = _event_of(message["body"])
     try:
         with app.reporter.reported("retry", "retried", event):
             _deliver_again(event, message, app)
-    except PassError:  # the letter comes again and finds the record: then the payment record is marked
+    except PassError:  # the message comes again and finds the record: then the payment record is marked
         return _is_last_try(message, app)
-    except Exception as error:  # noqa: BLE001 - one that raised would bring back the others of its batch
+    except Exception as error:  # noqa: BLE001 - raised, it would bring back the others of its batch
         return isinstance(error, SpoiltRecord) or (kind_of(error) == "refused" and _is_moved(message, error, app))
     return True
 

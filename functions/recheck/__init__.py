@@ -1,4 +1,4 @@
-"""Recheck: invoked by a pass's timer, 60 s or more after the pass before it; and the sweep, for what no timer did."""
+"""Recheck: invoked by a pass's timer, 60 s or more after the pass before it; and the sweep, for what no timer ran."""
 
 from callback.app import application
 from callback.errors import InvalidTimer
@@ -26,7 +26,7 @@ def lambda_handler(event: object, _context: object) -> dict[str, object]:
 def sweep_handler(event: object, _context: object) -> dict[str, int]:
     """Find what is overdue and hand it to Recheck; a schedule invokes this every minute.
 
-    Returns how many there were, by what became of them. Every error is reported and re-raised.
+    Returns how many there were, by outcome. Every error is reported and re-raised.
     """
     app = application()
     with app.reporter.reported("sweep", "swept", event):
