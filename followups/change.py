@@ -1,4 +1,4 @@
-"""What the commands share that change something: plan, ask, do, and print what became of each item."""
+"""What the commands that change something share: plan, ask, do, and print what became of each item."""
 
 import sys
 from collections import Counter
@@ -40,8 +40,8 @@ class Result(NamedTuple):
 class Change(Generic[T]):
     """A command that changes items: how it prints one, what it plans for it, and how it does that.
 
-    `words` and `ids` are those of the command that does it unasked. Of what is `harmless` one item alone needs no
-    question, and what is left alone is no failure. There may be `more` items than one run reads.
+    `words` and `ids` are those of the command that does it unasked. If it is `harmless`, a single item needs no
+    question, and an item left alone is no failure. There may be `more` items than one run reads.
     """
 
     operator: Operator

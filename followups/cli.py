@@ -38,7 +38,7 @@ _EXITS = {
 
 @dataclass
 class Operator:
-    """Who runs a command; tests replace the clock. `given` holds the shared options that are set, by name."""
+    """The person at a command; tests replace the clock. `given` holds the shared options that are set, by name."""
 
     clock: Clock = utc_now
     monotonic: Callable[[], float] = time.monotonic
@@ -65,7 +65,7 @@ class Operator:
 
     @cached_property
     def stack(self) -> "Stack":
-        """The stack that was named. Raises `StackError` where it is the local one and that is not up."""
+        """The stack that was named. Raises `StackError` if it is the local one, and that is not up."""
         from followups.stack import Stack, local_session
 
         named = {name: self.given[name] for name in ("profile", "region") if name in self.given}
@@ -77,14 +77,14 @@ class Operator:
 
 
 def keep(context: click.Context, option: click.Parameter, value: object) -> None:
-    """Keep what is given of a shared option in `Operator.given`."""
+    """Keep the value of a shared option in `Operator.given`."""
     # If it is given twice, the one after the command counts: it is read last.
     if value and not context.resilient_parsing:
         context.ensure_object(Operator).given[str(option.name)] = value
 
 
 def shared(*, is_eager: bool = False, **options: dict[str, Any]) -> dict[str, click.Parameter]:
-    """Make options that several commands have; what is given of them is in `Operator.given`."""
+    """Make options that several commands have; their values are kept in `Operator.given`."""
     how: Any = {"callback": keep, "expose_value": False, "is_eager": is_eager}
     return {name: click.Option([f"--{name.replace('_', '-')}"], **how, **about) for name, about in options.items()}
 
@@ -122,7 +122,7 @@ class ManualGroup(ManualCommand, click.Group):
     """Commands under one name."""
 
     def invoke(self, context: click.Context) -> Any:
-        """Run the command. A reader that closes the pipe early is no failure, though click takes it for one."""
+        """Run the command. A reader that closes the pipe early is no failure, though click treats it as one."""
         try:
             return super().invoke(context)
         except BrokenPipeError:
@@ -146,7 +146,7 @@ class ManualGroup(ManualCommand, click.Group):
 def manual(
     name: str, permissions: Sequence[str], *examples: str, options: Any = (), group: Any = click
 ) -> Callable[[Callable[..., int]], click.Command]:
-    """Make a function a command, of a group or to be imported by its name; its docstring is the manual's text."""
+    """Make a function a command, in a group or to be imported by its name; its docstring is the manual's text."""
     make = group.command(name, cls=ManualCommand, permissions=permissions, examples=examples, params=[*options])
     return lambda function: make(click.pass_obj(function))
 

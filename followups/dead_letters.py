@@ -28,10 +28,10 @@ from followups.stack import FAILURE, QUEUES, REFUSED, RETRY, Stack
 
 # What is there waits for a person.
 FOR_A_PERSON = (REFUSED, FAILURE)
-# As many as SQS returns at once, hidden from others for at most so long. Without a wait SQS may miss what is there.
+# As many as SQS returns at once, hidden from others for at most this long. Without a wait SQS may miss messages.
 _RECEIVE: dict[str, Any] = {"MaxNumberOfMessages": 10, "VisibilityTimeout": 300, "WaitTimeSeconds": 1}
 _RECEIVE |= {"MessageAttributeNames": ["All"], "MessageSystemAttributeNames": ["SentTimestamp"]}
-# Message attributes: the kind of an error, and its text; ours, and Scheduler's.
+# Message attributes: the kind of an error, and its text; this project's, and Scheduler's.
 _ERRORS = (("errorType", "reason"), ("ERROR_CODE", "ERROR_MESSAGE"))
 # Characters of a message id, and letters of a queue.
 _SHORTEST, _MOST_LISTED = 6, 100
@@ -48,7 +48,7 @@ class Letter:
 
     queue: str
     message_id: str
-    body: str  # which is never printed: it holds card data
+    body: str  # never printed: it holds card data
     sent_at: datetime
     error: str = ""
     kind: str = "unknown"
@@ -59,7 +59,7 @@ class Letter:
         """Return it without the body."""
         place = (self.queue, self.kind, self.message_id.partition("-")[0])
         about = [f"{name.removesuffix('Id')} {value}" for name, value in self.ids.items()]
-        # Clocks differ: nothing was sent after now.
+        # Clocks differ: no message was sent after now.
         about.append(f"{span(max(timedelta(0), now - self.sent_at))} old")
         record = {"queue": self.queue, "kind": self.kind, **self.ids, "messageId": self.message_id, "error": self.error}
         return Row(("\n".join(place), "\n".join(about)), record | {"sentAt": format_utc(self.sent_at)})
@@ -77,7 +77,7 @@ class Letter:
 class Letters(AbstractContextManager["Letters"]):
     """The letters of some queues, or those whose message ids begin as asked.
 
-    At the end of `with`, others can receive again what was received and not deleted.
+    At the end of `with`, what was received and not deleted can be received by others again.
     """
 
     stack: Stack
@@ -86,13 +86,13 @@ class Letters(AbstractContextManager["Letters"]):
     _held: dict[str, dict[str, str]] = field(default_factory=dict)  # by message id: its queue and its newest handle
 
     def __exit__(self, *_: object) -> None:
-        """Make what is left visible."""
+        """Make visible what is left."""
         for place in self._held.values():
             with suppress(*AWS_ERRORS):  # it is visible again some minutes later
                 self.stack.sqs.change_message_visibility(**place, VisibilityTimeout=0)
 
     def __iter__(self) -> Iterator[Letter]:
-        """Receive each letter once that is not hidden."""
+        """Receive once each letter that is not hidden."""
         for name in self.queues:
             url = self.stack.value(name)
             while messages := self.stack.sqs.receive_message(QueueUrl=url, **_RECEIVE).get("Messages"):
@@ -100,7 +100,7 @@ class Letters(AbstractContextManager["Letters"]):
                 self._held |= {
                     one["MessageId"]: {"QueueUrl": url, "ReceiptHandle": one["ReceiptHandle"]} for one in messages
                 }
-                if not new:  # in a long run the first ones are visible again: all were seen
+                if not new:  # in a long run the first ones are visible again: all have been seen
                     break
                 letters = (_letter(self.stack, name, message) for message in new)
                 yield from (one for one in letters if not self.asked or one.message_id.startswith(self.asked))
@@ -237,14 +237,14 @@ def _change(operator: Operator, name: str, those: Letters) -> Change[Letter]:
     word = "sent" if is_sent else "deleted"
 
     def plan(letter: Letter) -> Result:
-        # What is refused again comes back at once, as a new message of the same body: once is enough.
+        # What is refused again comes back at once, as a new message with the same body: once is enough.
         refusal = f"refused again: {letter.error}" if hash(letter.body) in sent else letter.refusal
         if is_sent and refusal:
             return Result("kept", f"kept: {refusal}")
         return Result("planned", f"would be {word}; {letter.error}")
 
     def do(letter: Letter) -> Result:
-        if is_sent:  # and *then* deleted: twice is harmless, the record knows which passes are done
+        if is_sent:  # and only *then* deleted: twice is harmless, the record knows which passes are done
             sent.add(hash(letter.body))
             stack.sqs.send_message(QueueUrl=stack.value(RETRY), MessageBody=letter.body)
         those.delete(letter)

@@ -57,7 +57,7 @@ CHOOSING = shared(
 
 
 def chosen(operator: Operator, states: Iterable[State]) -> dict[State, Found]:
-    """Read what is in some states, and is chosen."""
+    """Read what is in some states, and matches the options."""
     asked, now = {name: value for name, value in operator.given.items() if name in CHOOSING}, operator.clock()
     return {state: listed(operator.stack, Listing(state, **asked), now) for state in dict.fromkeys(states)}
 
@@ -100,7 +100,7 @@ def _row(one: Notification, now: datetime) -> Row:
 
 
 def extent(group: Sequence[Notification], now: datetime) -> str:
-    """Return the span of time in which those of a group failed, or have been due."""
+    """Return the span of time in which the members of a group failed, or were due."""
     times = sorted(at for one in group if (at := status(one, now).at))
     return f"{clock_time(times[0], now)} to {clock_time(times[-1], now)}" if times else "at times that are unknown"
 

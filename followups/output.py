@@ -1,4 +1,4 @@
-"""What commands print. Most of it was sent by others: neither a terminal nor rich may obey any of it."""
+"""What commands print. Most of it comes from outside: neither a terminal nor rich may obey any of it."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def shortened(text: str, width: int) -> str:
 
 
 def printable(text: str) -> str:
-    """Put a text that others wrote on one line, without secrets and control characters, and cut it."""
+    """Put a text from outside on one line, without secrets and control characters, and cut it."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in scrub(text)).split())[:_MAX_LINE]
 
 
@@ -149,7 +149,7 @@ class Output:
 
 
 def _json(value: object) -> object:
-    """Fractions as text, so that they stay exact."""
+    """Return fractions as text, so that they remain exact."""
     if isinstance(value, datetime):
         return format_utc(value)
     return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() else str(value)

@@ -1,4 +1,4 @@
-"""`followups preflight`: what CloudFormation cannot check, and a deployment would fail of later. It only reads."""
+"""`followups preflight`: what CloudFormation cannot check, and what would fail later. It only reads."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -37,13 +37,13 @@ _OF_TABLES = ("dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive", "kms:Desc
 _OF_MAILS = ("ses:GetAccount", "ses:GetEmailIdentity")
 _OF_ALL = ("sts:GetCallerIdentity", "cloudformation:DescribeStacks")
 PERMISSIONS = (*_OF_ALL, *_OF_TABLES, "lambda:GetFunctionConfiguration", "secretsmanager:GetSecretValue", *_OF_MAILS)
-# Where a file, or a part of it, is not of the kind that the SAM CLI's readers take.
+# Raised by the SAM CLI's readers where a file, or a part of it, is not what they accept.
 _UNREADABLE = (AttributeError, LookupError, OSError, TypeError, ValueError)
 _OVERRIDES = CfnParameterOverridesType()  # quotes, white space and long forms, as the SAM CLI reads them
 
 
 class Unanswered(Exception):
-    """AWS did not answer, or there is no such thing: its argument is what is found."""
+    """AWS did not answer, or there is no such thing: its argument is the finding."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Preflight:
     parameters: Mapping[str, str]
 
     def findings(self) -> Iterator[tuple[str, Found]]:
-        """Run each check, and yield what it finds of its subject; one that AWS does not answer ends alone."""
+        """Run each check, and yield its subject and findings; if AWS does not answer, only that check ends."""
         given = self.parameters
         tables = {logical: name for logical in self.resources if (name := given.get(f"Existing{logical}"))}
         process = given["ProcessPaidOrderFunction"] or f"payment3-process-paid-order-{given['Branch']}"
@@ -74,7 +74,7 @@ class Preflight:
                 yield subject, error.args[0]
 
     def _ask(self, permission: str, **request: str) -> Any:
-        """Return AWS's answer to the call that a permission is for. Raises `Unanswered`."""
+        """Return AWS's answer to the call that needs this permission. Raises `Unanswered`."""
         service, _, operation = permission.replace("ses:", "sesv2:").partition(":")
         try:
             return getattr(self.client(service), xform_name(operation))(**request)
@@ -189,7 +189,7 @@ def read_template(file: Path) -> tuple[dict[str, str], Item]:
 
 
 def read_environment(file: Path, name: str) -> dict[str, Any]:
-    """Return the options that `sam deploy --config-env NAME` has from samconfig.toml; of its parameters, a dict."""
+    """Return the options that `sam deploy --config-env NAME` reads from samconfig.toml, its parameters as a dict."""
     try:
         config = SamConfig(file.parent, file.name)
         known, options = config.get_stage_configuration_names(), dict(config.get_all(["deploy"], "parameters", name))

@@ -42,12 +42,12 @@ class Notification:
         self.checksum = next((word for word in CHECKSUMS if word == item.get("checksumStatus")), "unknown")
         self.next_pass = record.next_pass if record else 0
         self.attempts_made = record.attempts_made if record else 0
-        # Why it is not done, as far as is known.
+        # The reason why it is not done, as far as it is known.
         self.reason = f"spoilt: {fault}" if fault else printable(str(item.get("lastError", "")))
 
     @cached_property
     def cause(self) -> str:
-        """The reason without what differs between notifications: those of one cause are repaired at once."""
+        """The reason without what differs between notifications: those with one cause are repaired together."""
         text = self.reason or "no reason is known"
         for id_ in filter(None, self.ids.values()):
             text = text.replace(id_, "…")
@@ -59,7 +59,7 @@ class Notification:
         return hashlib.sha256(self.cause.encode(errors="replace")).hexdigest()[:6]
 
     def time(self, attribute: str) -> datetime | None:
-        """Return a time of the item, None where none can be read."""
+        """Return a time of the item, None if it cannot be read."""
         try:
             return parse_utc(self.item.get(attribute))
         except ValueError:
@@ -77,8 +77,8 @@ class Notification:
 class Status(NamedTuple):
     """The status of a notification at one time.
 
-    `at` is when its pass is or was due, until when it runs at the latest, or when it ended; `late` how long ago the
-    pass was first due.
+    `at` is when its pass is or was due, when a running pass must have ended, or when it ended; `late` is how long ago
+    the pass was first due.
     """
 
     word: Word
@@ -92,7 +92,7 @@ class Status(NamedTuple):
 
     @property
     def level(self) -> Level:
-        """How bad it is."""
+        """How serious it is."""
         return _LEVELS.get(self.word, "info")
 
 
@@ -150,7 +150,7 @@ def status(one: Notification, now: datetime) -> Status:
 
 
 def grouped(rows: Iterable[Notification]) -> list[tuple[Notification, ...]]:
-    """Put notifications of one cause together, the largest group first."""
+    """Put notifications with one cause together, the largest group first."""
     groups: dict[str, list[Notification]] = {}
     for one in rows:
         groups.setdefault(one.cause_id, []).append(one)

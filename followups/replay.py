@@ -36,7 +36,7 @@ _CHOSEN = [*CHOOSING.values(), *CHANGING]
 
 
 def _change(operator: Operator, name: str, plan: Step, do: Step, found: Collection[Found], **options: Any) -> int:
-    """Plan, ask and do what a command does to notifications. Return the exit code."""
+    """Plan a command's changes to notifications, ask, and make them. Return the exit code."""
 
     def plan_if_saved(one: Notification) -> Result:
         if "chargeId" not in one.item:
@@ -51,7 +51,7 @@ def _change(operator: Operator, name: str, plan: Step, do: Step, found: Collecti
 
 
 def _find(operator: Operator, ids: Iterable[str]) -> list[Found]:
-    """Find the notifications of some orders, charges or ids; what was not saved is one that has only this id."""
+    """Find the notifications of some orders, charges or ids; if none was saved, return one with only this id."""
     found = {id_: tables.find(operator.stack, id_, every=True) for id_ in ids}
     return [those if those.rows else Found((Notification({"orderId": id_}),)) for id_, those in found.items()]
 
@@ -81,14 +81,14 @@ def _plan_replay(operator: Operator, one: Notification) -> Result:
 
 
 def _run(operator: Operator, seen: Notification) -> Result:
-    """Run what is missing now, whatever was missing when it was seen. Recheck itself decides by the record."""
+    """Run what is missing now, whatever was missing when it was read. Recheck itself decides by the record."""
     one = tables.get(operator.stack, seen.ids["chargeId"], seen.ids["notificationId"])
     if one is None:
         return Result("left", "left: it is in the table no longer")
     plan, record = _plan_replay(operator, one), one.record
     if record is None or plan.word != "planned":
         return plan
-    # A failed notification is due no longer: its pass is due now.
+    # A failed notification is no longer due: its pass is made due now.
     asked = timer_input(record)
     asked["dueAt"] = asked["dueAt"] or format_utc(operator.clock())
     return _invoke_recheck(operator.stack, asked)
@@ -123,7 +123,7 @@ def replay_command(operator: Operator, ids: tuple[str, ...], states: tuple[State
         raise click.UsageError("--since, --until, --checksum, --cause and --limit go with --state")
     words, found = ["replay", "--yes"], _find(operator, ids)
     if states:
-        # The command that is printed is to mean the same ones, whenever it is run.
+        # The printed command must choose the same notifications, whenever it is run.
         operator.given.setdefault("until", operator.clock())
         asked = {name: operator.given[name] for name in CHOOSING if name in operator.given}
         texts = {name: format_utc(value) if isinstance(value, datetime) else value for name, value in asked.items()}
@@ -168,7 +168,7 @@ def resolve_command(operator: Operator, word: str, reason: str) -> int:
 
 def _plan_forget(operator: Operator, one: Notification) -> Result:
     word = status(one, operator.clock()).word
-    # The passes of what is still followed up would write again.
+    # The passes of a notification that is still followed up would write the data again.
     if one.item.get("state") not in ("DONE", "FAILED") or word == "running":
         return Result("left", f"left: {word}, so it is still followed up; forget it once it is done or failed")
     writes = _writes(operator.stack, one)
@@ -198,7 +198,7 @@ def _names(writes: list[tuple[str, Item, Item]]) -> str:
 
 
 def _changes(table: str, item: Item) -> Item:
-    """Return what to write, by attribute: None for what goes."""
+    """Return what to write, by attribute: None for what is removed."""
     changes = dict.fromkeys(item.keys() - _kept(item, _KEPT[table]).keys())
     if table == RECORDS and isinstance(passes := item.get("passes"), list):
         changes["passes"] = [_kept(one, _KEPT_OF_PASS) if isinstance(one, dict) else {} for one in passes]

@@ -108,7 +108,7 @@ def _spoilt(fault: str) -> Event:
 
 
 def _survived(what: str, events: Iterator[Event]) -> Iterator[Event]:
-    """Yield events; what AWS refuses, or another hand has spoilt, is an event, too."""
+    """Yield events; what AWS refuses, or another hand has spoilt, becomes an event, too."""
     try:
         yield from events
     except ClientError as error:
@@ -175,7 +175,7 @@ def _errors(stack: Stack, one: Notification, now: datetime) -> Iterator[Event]:
 
 
 def _answered(text: str) -> str:
-    """What ProcessPaidOrder answered: of an error of Lambda's, type and message alone."""
+    """What ProcessPaidOrder answered; for an error from Lambda, only its type and message."""
     answer: object = text
     with suppress(ValueError, RecursionError):
         answer = json.loads(text)
@@ -224,7 +224,7 @@ def _print(operator: Operator, one: Notification, events: list[Event]) -> None:
         times = (f"{at.astimezone(zone):%H:%M:%S}", f"{at:%Y-%m-%d %H:%M:%S}") if at else ("-", "-")
         rows.append(Row((*times[is_utc:], (what, STYLES[level]), (text, STYLES[level])), {}))
     output.rows(columns[is_utc:], *rows)
-    if output.is_table:  # in the table it may be broken in two
+    if output.is_table:  # in the table a command may be split over two lines
         for command in (part for event in events for part in with_command(event.text)[1:]):
             output.line(command)
     output.line("")

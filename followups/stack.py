@@ -41,7 +41,7 @@ def _service(name: str, config: Config = _QUICK) -> cached_property[Any]:
 
 @dataclass(frozen=True)
 class Stack:
-    """A deployed stack; CloudFormation describes it when that is first needed.
+    """A deployed stack; CloudFormation is asked about it when that is first needed.
 
     `session` has keywords of boto3.Session, and for the local stack its `endpoint_url`.
     """
@@ -77,14 +77,14 @@ class Stack:
         return " ".join(map(_quoted, ["followups", *words, *where, *(["--", *ids] if ids else [])]))
 
     def value(self, name: str) -> str:
-        """Return an output or a parameter. Raises `StackError` where there is no such stack, or none of that name."""
+        """Return an output or a parameter. Raises `StackError` if there is no such stack, or none of that name."""
         if name not in self.values:
             raise StackError(f"stack {self.name} has no {name}; name another (--stack), or deploy it anew")
         return self.values[name]
 
     @cached_property
     def values(self) -> dict[str, str]:
-        """Its outputs and parameters, by their names. Raises `StackError` where there is no such stack."""
+        """Its outputs and parameters, by their names. Raises `StackError` if there is no such stack."""
         client = self.client("cloudformation")
         try:
             [found] = client.describe_stacks(StackName=self.name)["Stacks"]
@@ -128,13 +128,13 @@ def _others(client: Any) -> str:
 
 
 def _quoted(word: str) -> str:
-    # A clipboard and a terminal obey control characters: they are escaped, as bash and zsh read them.
+    # A clipboard and a terminal obey control characters, so these are escaped, as bash and zsh read them.
     escaped = "".join(c if c.isprintable() and c not in "\\'" else f"\\U{ord(c):08x}" for c in word)
     return shlex.quote(word) if word.isprintable() else f"$'{escaped}'"
 
 
 def local_session() -> dict[str, str]:
-    """Return what leads to the local stack of this folder or of this program's checkout. Raises `StackError`."""
+    """Return how to reach the local stack of this folder or of this program's checkout. Raises `StackError`."""
     places = (folder / ".local" / "up.json" for folder in (Path.cwd(), _CHECKOUT))
     if (kept := next((place for place in places if place.is_file()), None)) is None:
         raise StackError(f"no local stack is up: {_TO_DO}")
@@ -173,7 +173,7 @@ class Problem(NamedTuple):
 
 
 def explain(error: Exception) -> Problem | None:
-    """Return the advice for an error of AWS's or of a stack's; None for any other."""
+    """Return the advice for an error of AWS or of a stack; None for any other."""
     names = " ".join(kind.__name__ for kind in type(error).__mro__)
     if isinstance(error, ValueError) and str(error).startswith("Invalid endpoint"):  # botocore's, which has no class
         names = "InvalidEndpoint"

@@ -1,7 +1,7 @@
 """Reads and writes of CreditCardNotifyTable and CallbackErrorLogTable.
 
-The indexes hold keys; every item is then read by its key, as it is now. Anybody can send notifications: every read has
-a bound, and what a checksum proves is read first.
+The indexes hold keys; every item is then read by its key, as it is now. Anybody can send notifications, so every read
+has a limit, and what a checksum proves is read first.
 """
 
 import heapq
@@ -36,7 +36,7 @@ _SHORTEST_PREFIX, _MOST_PREFIXED = 6, 1_000
 # Pages of one query, and as many items as BatchGetItem takes.
 _MOST_PAGES, _AT_ONCE = 100, 100
 _EVER = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
-# The sweep takes what is late again after 10 minutes at most, and a pass in time 2 minutes after it was due.
+# The sweep takes what is late again after 10 minutes at most, and a new pass 2 minutes after it was due.
 _SWEPT_WITHIN = timedelta(minutes=15)
 # The keys of the indexes.
 _INDEXES = {"due": ("sweepShard", "sweepAt"), "failed": ("failedShard", "failedAt")}
@@ -48,7 +48,7 @@ _MOVING = ("state", "attempts", "leaseUntil", "occurrences")
 class Listing:
     """A state and perhaps a verdict or a cause, in [since, until), at most `limit`.
 
-    What failed is bounded by when it failed, latest first; what waits by when its pass was first due, in the sweep's
+    `since` and `until` mean when it failed, latest first; for what waits, when its pass was first due, in the sweep's
     order. What is proved comes before what is not.
     """
 
@@ -60,7 +60,7 @@ class Listing:
     cause: str | None = None
 
     def has(self, one: Notification, now: datetime) -> bool:
-        """Whether a notification that an index named is asked for."""
+        """Whether a notification from an index is one that is asked for."""
         if (self.checksum or one.checksum) != one.checksum or (self.cause or one.cause_id) != one.cause_id:
             return False
         if self.state == "failed" or one.record is None:  # the times of a spoilt one cannot be read
@@ -80,12 +80,12 @@ def listed(stack: Stack, asked: Listing, now: datetime) -> Found:
 
 
 def _keys_of_state(stack: Stack, asked: Listing, now: datetime) -> Iterator[Item]:
-    """Read the shards of an index in one order, the latest first of what failed; what is proved comes first."""
+    """Read the shards of an index in one order, of what failed the latest first; what is proved comes first."""
     since, until, is_failed = asked.since, asked.until, asked.state == "failed"
     if since >= until:
         return iter(())
     if not is_failed:
-        # The index does not say when a pass was first due: the sweep takes none sooner, and each soon after.
+        # The index does not say when a pass was first due: the sweep takes it no sooner, and soon after.
         until = min(now if asked.state == "overdue" else max(until, now), _EVER[1]) + _SWEPT_WITHIN
     index = "failed" if is_failed else "due"
     at = _INDEXES[index][1]
@@ -99,14 +99,14 @@ def _keys_of_state(stack: Stack, asked: Listing, now: datetime) -> Iterator[Item
 
 
 def find(stack: Stack, word: str, *, every: bool = False) -> Found:
-    """Find those of an order, a charge or, of what waits or failed, an id, oldest first: some, or `every` one read."""
+    """Find those of an order or a charge, or an id that waits or failed; oldest first, some or `every` one."""
     of_order = _items(_pages(stack, "orderId = :word", {"word": word}, IndexName="order"))
     keys = [*_keys_of_charge(stack, word), *islice(of_order, MOST_FOUND + 1)] or _keys_of_notification(stack, word)
     return _chosen(list(islice(read_all(stack, keys), MOST_FOUND + 1)), MOST_FOUND if every else MOST_SHOWN)
 
 
 def look_up(stack: Stack, word: str, now: datetime) -> Found:
-    """Find what a person asks for: a whole id, or the beginning of one of what waits or failed."""
+    """Find what a person asks for: a whole id or, for what waits or failed, the beginning of one."""
     found = find(stack, word)
     if found.rows or len(word) < _SHORTEST_PREFIX:
         return found
@@ -116,7 +116,7 @@ def look_up(stack: Stack, word: str, now: datetime) -> Found:
 
 
 def _chosen(rows: list[Notification], most: int) -> Found:
-    """Take what is proved and then the latest of the others, oldest first."""
+    """Choose what is proved, then the latest of the others, and return them oldest first."""
 
     def age(one: Notification) -> str:
         return str(one.item.get("receivedAt", ""))
@@ -130,7 +130,7 @@ def _keys_of_charge(stack: Stack, charge_id: str) -> list[Item]:
     keys = list(islice(_items(pages({"word": charge_id})), MOST_FOUND + 1))
     if len(keys) <= MOST_FOUND:
         return keys
-    # What is proved may be among the rest.
+    # The rest may have proved ones, too.
     proved = pages({"word": charge_id, "proved": "valid"}, FilterExpression="checksumStatus = :proved")
     first = list(islice(_items(proved), MOST_SHOWN))
     return first + [key for key in keys if key not in first]
@@ -148,7 +148,7 @@ def get(stack: Stack, charge_id: str, notification_id: str) -> Notification | No
 
 
 def whole(stack: Stack, one: Notification) -> list[Item]:
-    """Read all attributes of a notification, its body too; nothing where it is gone."""
+    """Read all attributes of a notification, including its body; nothing if it is gone."""
     return [*get_all(stack, RECORDS, [{name: one.item[name] for name in KEY}])]
 
 
@@ -179,7 +179,7 @@ def error_rows(
 
 
 def _of_shards(stack: Stack, index: str, more: str, values: Item, **how: Any) -> list[Iterator[Any]]:
-    """Return the pages of each shard of an index, the first ones read at the same time, the rest as they are needed."""
+    """Return the pages of each shard of an index: the first ones are read at the same time, the rest when needed."""
     condition = f"{_INDEXES[index][0]} = :shard{more}"
 
     def begun(shard: int) -> Iterator[Any]:
@@ -201,7 +201,7 @@ def _pages(stack: Stack, condition: str, values: Item, **how: Any) -> Iterator[A
 
 
 def get_all(stack: Stack, table: str, keys: Iterable[Item], attributes: Iterable[str] = ()) -> Iterator[Item]:
-    """Read items as they are now, in any order, whole or some attributes; what is not there is left out."""
+    """Read items as they are now, in any order, whole or only some attributes; what is not there is left out."""
     names, left = {f"#{name}": name for name in attributes}, map(_written, keys)
     asked: Any = {"ConsistentRead": True}
     asked |= {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names} if names else {}
@@ -214,8 +214,8 @@ def get_all(stack: Stack, table: str, keys: Iterable[Item], attributes: Iterable
 
 
 def update(stack: Stack, table: str, seen: Item, changes: Item) -> bool:
-    """Change attributes, None removes one, if nothing has run since the item was seen; return whether it was so."""
-    # These parameters take names of any letters, as another hand may have written: an expression takes few.
+    """Change attributes (None removes one) if nothing has run since the item was seen; return whether it was done."""
+    # These parameters take names with any letters, which another hand may have written; an expression takes few.
     delete = {"Action": "DELETE"}
     updates = {name: delete if value is None else {"Value": serialize(value)} for name, value in changes.items()}
     expected = {name: {"Value": serialize(seen[name])} if name in seen else {"Exists": False} for name in _MOVING}

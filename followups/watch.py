@@ -20,7 +20,7 @@ from followups.records import STATES, Found, Notification, State, grouped, statu
 from followups.stack import ERRORS, Problem, Stack, explain
 from followups.tables import KEY, Listing, count_waiting, listed
 
-# Of what waits and of what failed, how many a snapshot reads: beyond it counts have a `+`.
+# How many of what waits and of what failed a snapshot reads: beyond that, counts have a `+`.
 BOUND, FAILED_BOUND = 300, 1000
 # The most urgent first: a section's title, its text where it is empty, the head of its column of times, its total.
 SECTIONS: dict[State, tuple[str, str, str, str]] = {
@@ -35,7 +35,7 @@ _WIDTHS = (18, 13, 5, 6, 16, 0)  # order, checksum, pass, tries, time, status
 class Snapshot:
     """The notifications of each state that was asked for, most urgent first; here `pending` is what is not late.
 
-    `letters` has a line for each queue that is not empty, `waiting` counts all that waits where there is more than was
+    `letters` has a line for each queue that is not empty, `waiting` counts all that waits if there is more than was
     read.
     """
 
@@ -81,7 +81,7 @@ class Poller:
 
 def take_snapshot(stack: Stack, states: Sequence[State], now: datetime) -> Snapshot:
     """Read both indexes at once, and count the letters."""
-    # What is late waits, too: one reading finds both, so that neither is missed between two.
+    # What is late waits, too: one read finds both, so that none is missed between two reads.
     asked = (Listing("pending", limit=BOUND), Listing("failed", limit=FAILED_BOUND))
     waiting, failed = stack.at_once(lambda listing: listed(stack, listing, now), asked)
     rows = sorted(waiting.rows, key=lambda row: str(row.item.get("firstDue", "")))
@@ -96,7 +96,7 @@ def take_snapshot(stack: Stack, states: Sequence[State], now: datetime) -> Snaps
 class WatchView:
     """A snapshot, drawn as of `now` into the space that there is; `problem` is why it could not be renewed.
 
-    A whole one has all rows and all ids, however much space that takes. What has one cause folds, unless it waits.
+    A whole one has all rows and all ids, however much space that takes. Rows with one cause fold, unless they wait.
     """
 
     stack: Stack
@@ -116,7 +116,7 @@ class WatchView:
             rows = self.snapshot.parts[state].rows
             groups = grouped(rows) if self.folds and state != "pending" else [(row,) for row in rows]
             lines = 1 + any(group[0].reason for group in groups) + 2 * any(len(group) > 1 for group in groups)
-            # An equal part for each, and what others do not need. An empty line, title, head and what is left out.
+            # Each gets an equal part, and what others do not need. The 4: a blank, title, head and what is left out.
             count = max((left // (len(asked) - position) - 4) // lines, 1)
             left -= 4 + lines * min(count, len(groups))
             yield from self._section(state, groups, len(groups) if self.is_whole else count)
@@ -170,7 +170,7 @@ def _cells(*cells: Cell) -> Text:
 
 
 def when(row: Notification, state: State, now: datetime) -> tuple[str, str]:
-    """Return how late, how long ago or how soon, as the section of that state shows it, and the status."""
+    """Return how late, how long ago or how soon it is, as the section of that state shows it, and the status."""
     current = status(row, now)
     left = span(current.at - now) if current.at and current.at > now else "due"
     if state == "overdue":
@@ -205,7 +205,7 @@ def watch_command(operator: Operator, states: tuple[State, ...], every: float, *
     def view() -> WatchView:
         return WatchView(stack, poller.last[0] or first, operator.clock(), poller.last[1])
 
-    # The alternate screen: a resize leaves no halves of pictures behind. Countdowns move while a snapshot is taken.
+    # The alternate screen: a resize leaves no half-drawn pictures. Countdowns move while a snapshot is taken.
     live = Live(get_renderable=view, console=output.console, screen=True, refresh_per_second=4)
     with suppress(KeyboardInterrupt), live:
         while True:
