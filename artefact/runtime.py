@@ -23,7 +23,7 @@ _MACHINES = {"x86_64": "x86_64", "aarch64": "arm64"}
 
 
 class RuntimeEmulatorError(Exception):
-    """The runtime emulator cannot run here, or did not come up; the message says why."""
+    """The runtime emulator cannot run here, or did not start; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Running:
 
 def emulator_program() -> Path:
     """Return the runtime emulator for this machine; raises `RuntimeEmulatorError` where there is none."""
-    # Found by its path: the environment of the measurements has no SAM CLI to import.
+    # It is found by its path: the environment of the measurements has no SAM CLI to import.
     name = f"site-packages/samcli/local/rapid/aws-lambda-rie-{_MACHINES.get(platform.machine())}"
     found = list(ROOT.glob(f".venv/lib/python3.*/{name}"))
     if platform.system() != "Linux" or not found:
@@ -92,7 +92,7 @@ def running(folder: Path, handler: str, environment: Mapping[str, str], log: Pat
     port = free_port()
     command: list[str | Path] = [emulator_program(), "--runtime-interface-emulator-address", f"{HOST}:{port}"]
     command += ["--runtime-api-address", f"{HOST}:{free_port()}", PYTHON, "-m", "awslambdaric", handler]
-    # From nothing, so that no path or account of this machine reaches the function.
+    # It begins empty, so that no path or account of this machine reaches the function.
     surroundings = {
         "PATH": os.defpath,
         "LAMBDA_TASK_ROOT": str(folder),

@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a quick look with few samples, in two minutes")
     parser.add_argument("--only", choices=SECTIONS, help="measure and print one section alone, and write nothing")
     given, began = parser.parse_args(), time.monotonic()
-    # Ends by an exception, so that what was started is stopped.
+    # Ends with an exception, so that what was started is stopped.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     subprocess.run([worker.PYTHON, "-m", "bench.facts"], cwd=ROOT, check=True)
     if given.only:

@@ -37,7 +37,7 @@ _WITHOUT_BYTECODE = shutil.ignore_patterns("__pycache__")
 FOLDERS = ROOM / "functions"
 # The last commit of the edition before this one.
 _PREVIOUS_COMMIT = "767a660c68e84cfedd45fa7365e2a75d8b28c39a"
-# As many calls as a delivery makes, by clients that are made at init, as everyone writes it.
+# As many calls as a delivery makes, by clients that are made at init, as is usual.
 _FLOOR = """import os
 import boto3
 from botocore.config import Config
@@ -61,7 +61,7 @@ def lambda_handler(event, context):
 
 
 def measure(url: str, first: int, *, quick: bool) -> dict[str, dict[str, list[float]]]:
-    """Start every variant in turn, so that all meet the same minutes of the machine; return each figure's values."""
+    """Start the variants in turn, so that the machine's load is the same for all; return each figure's values."""
     _make()
     found, fresh, waiting = defaultdict[str, list[dict[str, float]]](list), itertools.count(first), iter(WAITING)
     events: dict[str, Callable[[], dict[str, Any]]] = {
@@ -72,7 +72,7 @@ def measure(url: str, first: int, *, quick: bool) -> dict[str, dict[str, list[fl
         for name, (handler, folder) in _VARIANTS.items():
             if (FOLDERS / folder).exists():
                 event = events.get(handler, lambda: notification(next(fresh)))
-                # How memory grows with invocations is seen once.
+                # How memory grows with invocations is measured once.
                 one = _start(handler, FOLDERS / folder, url, [event() for _ in range(20 if turn == 1 else 1)])
                 found[name] += [one] if turn else []  # the first fills the machine's file cache
     return {name: {part: [one[part] for one in each] for part in each[0]} for name, each in found.items()}

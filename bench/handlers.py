@@ -29,7 +29,7 @@ _ITEM_OVERHEAD = 100
 
 
 def use(clock: Callable[[], datetime], shard_map: Any = None) -> dict[str, Any]:  # noqa: ANN401 - the sweep's own
-    """Have the handlers use another clock, in an application from the environment, and return them."""
+    """Make the handlers use another clock, in an application from the environment, and return them."""
     app, modules = Application(read_settings(os.environ), clock, shard_map), (delayednotify, recheck)
     for module in modules:
         vars(module)["application"] = lambda: app
@@ -42,7 +42,7 @@ def use(clock: Callable[[], datetime], shard_map: Any = None) -> dict[str, Any]:
 
 
 def _log() -> io.StringIO:
-    """Return where the log is written from now on; it was given standard output when it was imported."""
+    """Return the stream that the log writes to from now on; at import it took standard output."""
     handler: Any = logger.registered_handler
     handler.stream = io.StringIO()
     return handler.stream  # type: ignore[no-any-return]
@@ -66,7 +66,7 @@ def _steps(spent: Spent) -> list[Callable[[int], object]]:
 
 
 def measure(first: int, count: int, warm: int) -> dict[str, Any]:
-    """Run so many notifications; return for each what its handlers took, and of that its calls to AWS."""
+    """Run `count` notifications; return for each what its handlers took, and of that its calls to AWS."""
     handlers, calls, found = Spent(), Spent(), []
     client: Any = BaseClient
     client._make_api_call = timed(client._make_api_call, calls)  # noqa: SLF001 - the one place that calls pass
@@ -110,7 +110,7 @@ def study() -> dict[str, Any]:
 
 
 def sweep(first: int, count: int) -> dict[str, float]:
-    """Sweep so many overdue records over HTTP, then five times nothing; what is overdue is counted in CPU time."""
+    """Sweep `count` overdue records over HTTP, in CPU time, then five times nothing."""
     spent, due, printed = Spent(), {"S": format_utc(datetime.now(UTC) - timedelta(minutes=10))}, _log()
     run = timed(recheck.sweep_handler, spent)
     run({}, None)  # makes the clients
@@ -118,7 +118,7 @@ def sweep(first: int, count: int) -> dict[str, float]:
     for number in range(first, first + count):
         times = {"nextPassDue": due, "firstDue": due, "sweepAt": due, "sweepShard": {"N": str(number % 16)}}
         client.put_item(TableName=table, Item=waiting_record(number) | times)
-    # A slow machine may not reach the end within a sweep's time.
+    # A slow machine may not finish within a sweep's time.
     handed_over = run({}, None)["handedOver"]
     for _ in range(5):
         run({}, None)

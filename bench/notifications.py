@@ -10,7 +10,7 @@ _SAMPLE = (ROOT / "events" / "authorized.json").read_text()
 KEY = "skey_bench_not_a_real_key"
 # Charges whose second pass is due from the beginning, for a cold Recheck.
 WAITING = range(500_000, 501_000)
-# Charges from here on warm a process: ProcessPaidOrder answers them at once.
+# Charges from here on warm up a process: ProcessPaidOrder answers them at once.
 WARMING = 1_000_000
 
 
@@ -24,7 +24,7 @@ def variables(latency_ms: int, url: str) -> dict[str, str]:
 
 
 def notification(number: int) -> dict[str, Any]:
-    """Return Notify's event for the charge of a number: a sample of events/, signed anew."""
+    """Return Notify's event for the charge with a number: a sample of events/, signed again."""
     event, own = json.loads(_SAMPLE), ids(number)
     body = json.loads(event["body"]) | {"id": own["chargeId"], "reference_order": own["orderId"]}
     covered = f"{body['id']}{body['amount']:.4f}{body['currency']}{body['status']}{body['transaction_state']}{KEY}"

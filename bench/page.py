@@ -18,9 +18,9 @@ import matplotlib.pyplot as plt
 
 plt.rcParams |= {"svg.hashsalt": "bench", "svg.fonttype": "none", "figure.figsize": (8, 4), "axes.grid": True}
 PAGE = ROOT / "docs" / "benchmarks.md"
-# The plots, until all of the run is complete.
+# The plots, until the whole run is complete.
 WRITTEN = ROOT / ".local" / "benchmarks"
-# A table's rows, and the cells that a run finds out of each: those in front are the page's own.
+# A table's rows: of each the cells that a run measures; the cells before them are the page's own.
 Rows = list[tuple[Any, ...]]
 _TARGETS = re.compile(r"^\| (.+) \| (.+) \| (.+) \| (met|\*\*missed\*\*) \|$", re.MULTILINE)
 
@@ -75,7 +75,7 @@ def plot(name: str, **about: str) -> Iterator[Any]:
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)
-    # In this repository a drawing names nothing on the web, and no line ends in a space.
+    # In this repository a drawing has no link to the web, and no line ends in a space.
     drawn = re.sub(r"<!DOCTYPE.*?>\n| <metadata>.*?</metadata>\n", "", file.read_text(), flags=re.DOTALL)
     file.write_text("".join(f"{line.rstrip()}\n" for line in drawn.splitlines()))
 

@@ -10,17 +10,17 @@ from bench.facts import price, read, template
 from bench.run import LATENCIES, TITLES, Run
 
 Tables = dict[str, page.Rows]
-# What Lambda itself writes of each invocation: START, END and REPORT. AWS's own lines, about so long.
+# What Lambda itself writes for each invocation: START, END and REPORT. AWS's own lines are about this long.
 _OWN_LOG_BYTES = 320
 # CPU of a size: a whole core at 1,769 MB, says AWS (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
 _WHOLE_CORE_MB = 1769
 _SWEEPS = 30 * 24 * 60
-# With a maximum concurrency Lambda polls an idle queue by five connections, each of which waits for up to 20 s (Lambda
+# With a maximum concurrency Lambda polls an idle queue over five connections, each of which waits up to 20 s (Lambda
 # Developer Guide: "Configuring scaling behavior for SQS event source mappings").
 _POLLS = 5 * 3 * _SWEEPS
-# What an alternative would be billed of the tables: the function with the sleep and the durable one write the payment
-# record, the record and its entry in the index `order`, and read the order. Others need this project's writes but one,
-# since a record without what only checks and logs need is saved in one unit.
+# What an alternative would be billed for the tables: the function with the sleep and the durable one write the payment
+# record, the record and its entry in the index `order`, and read the order. Others need this project's writes less one:
+# a record without what only checks and logs need is saved in one unit.
 _FEW_WRITES, _FEW_READS = 3, 1
 # The lines that the description of the function with the sleep prints.
 _SLEEPING_LOG_BYTES = 271
@@ -58,7 +58,7 @@ def cold_starts(run: Run) -> Tables:
         axes.set_xlim(0)
         axes.invert_yaxis()
     ours, plain, compiled = (found[name] for name in (cold.OURS, cold.PLAIN, cold.COMPILED))
-    # Start by start, since both of a turn meet the same load of the machine. A shallow clone has no previous edition.
+    # Compared start by start: both of a turn have the same load. A shallow clone has no previous edition.
     turns = {part: zip(ours[part], found.get(cold.PREVIOUS, {}).get(part, ()), strict=False) for part in ours}
     init, first, cpu = (median([a / b for a, b in turns[part]] or [math.nan]) for part in ("init", "first", "cpu"))
     shown = {name: list(each.values())[:4] for name, each in found.items()}
@@ -194,7 +194,7 @@ def money(run: Run) -> Tables:
 
 
 def _bills(run: Run, latency: int) -> dict[str, tuple[float, ...]]:
-    """Return the dollars of a million notifications: compute, requests, waiting, tables and logs."""
+    """Return the dollars for a million notifications: compute, requests, waiting, tables and logs."""
     ms, counts = {name: median(each[latency]) for name, each in run.billed.items()}, run.counts["ours"]
     tables = _tables(counts["writes"] + counts["index_writes"], counts["reads"])
     few, bare = _tables(_FEW_WRITES, _FEW_READS), tables - _tables(1, 0)
@@ -230,7 +230,7 @@ def _bill_rows(bills: Mapping[str, tuple[float, ...]]) -> page.Rows:
 
 
 def _fixed(sweep: Mapping[str, float]) -> list[tuple[int, float]]:
-    """Return how many alarms, metrics, idle sweeps and polls a month has, each with their dollars."""
+    """Return how many alarms, metrics, idle sweeps and polls a month has, each with its dollars."""
     logs = (sweep["log_bytes"] + _OWN_LOG_BYTES) / 1024**3 * price("log_gb")
     # 16 queries that find nothing, half a unit each.
     queries, compute = 8 * price("dynamodb_read_unit"), _compute(sweep["idle_ms"], _WHOLE_CORE_MB)

@@ -30,7 +30,7 @@ class Run:
 
     @cached_property
     def counts(self) -> dict[str, Any]:
-        """What is counted of one notification, as it is measured and with the template's default parameters."""
+        """The counts for one notification, as it is measured and with the template's default parameters."""
         default = worker.run("handlers.study", REDIRECT_ALLOWED_ORIGINS="")
         return {"ours": worker.run("handlers.study"), "default": default}
 
@@ -75,7 +75,7 @@ class Run:
     def simulated(self) -> dict[str, dict[tuple[Any, ...], Any]]:
         """How bursts (by rate and seconds) and backlogs (by kind, size and the sweep's CPU) end, in virtual time."""
         bursts = ((10, 10), (100, 2)) if self.quick else ((10, 60), (100, 20), (1_000, 5), (5_000, 2))
-        # Those that wait differ in their time alone, so fewer of them do.
+        # Those that wait differ only in their time, so fewer of them are enough.
         sizes = {"due": 2_000, "waiting": 2_000} if self.quick else {"due": 100_000, "waiting": 10_000}
         given = {"backlog": [(*each, self.sweep["cpu_ms"]) for each in sizes.items()], "burst": bursts}
         started = {kind: {one: worker.start(f"simulation.{kind}", *one) for one in given[kind]} for kind in given}

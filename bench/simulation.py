@@ -86,14 +86,14 @@ class Storm(Standins):
         return answer
 
     def _quota(self, operation: str, request: Mapping[str, Any]) -> str:
-        # Those that bind first, but for Lambda's concurrency.
+        # The quotas that are reached first, except Lambda's concurrency.
         if operation in {"PutItem", "UpdateItem"} and self.tables[request["TableName"]] is self.records:
             return "table writes"
         return "CreateSchedule" if operation == "CreateSchedule" else ""
 
     def _fire_later(self, request: Mapping[str, Any]) -> None:
         at = datetime.strptime(request["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
-        # Somewhere in its minute: all at once at its end would be a burst of the model's own.
+        # At any moment of its minute: all at its end would be a burst that only the model has.
         at, given = at + self.random.random() * _MINUTE, json.loads(request["Target"]["Input"])
         self.model.at(at, lambda: self.model.accept(RECHECK, given, "timer"))
 
@@ -141,7 +141,7 @@ class Storm(Standins):
 
 
 def burst(rate: int, seconds: int) -> dict[str, Any]:
-    """Send so many notifications a second, and let two hours pass in which nobody does anything."""
+    """Send `rate` notifications a second, and let two hours pass in which nobody does anything."""
     storm, sent = Storm(), rate * seconds
     for number in range(sent):
         storm.send(number / rate, number)
@@ -154,7 +154,7 @@ def burst(rate: int, seconds: int) -> dict[str, Any]:
 
 
 def backlog(scenario: str, count: int, cpu_ms: float) -> dict[str, Any]:
-    """Begin with so many overdue, and go on until none of them is left, while others arrive."""
+    """Begin with `count` overdue, and go on until none of them is left, while others arrive."""
     storm, fresh, minutes = Storm(cpu_ms / 1000), 0, 0
     for number in range(count):
         storm.records.answer("PutItem", {"Item": _overdue(number, storm.random, waits=scenario == "waiting")})

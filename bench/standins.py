@@ -78,7 +78,7 @@ def _order(order: str) -> Typed:
 
 
 def in_process(standins: Standins) -> None:
-    """Answer every call of this process in the place that all of boto3's calls pass."""
+    """Answer every call of this process at the one place that all of boto3's calls pass through."""
 
     def send(client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
         try:
@@ -107,7 +107,7 @@ def _run_time_s(request: Mapping[str, Any]) -> float:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"  # which keeps connections
+    protocol_version = "HTTP/1.1"  # it keeps connections open
     disable_nagle_algorithm = True
     standins: Standins
     lock = threading.Lock()

@@ -25,7 +25,7 @@ class Refused(Exception):
 
 
 class Table:
-    """One table. Items are kept as text, so that a hundred thousand of them take the memory that their data takes."""
+    """One table. Items are kept as text, so that a hundred thousand take little more memory than their data."""
 
     def __init__(self, name: str) -> None:
         """Begin empty, but for what `default` returns of a partition key."""
@@ -88,7 +88,7 @@ class Table:
             insort(self.due[after["sweepShard"]["N"]], (after["sweepAt"]["S"], key))
 
     def entry(self, item: Typed, index: str) -> Typed:
-        """Return what an index, which holds keys only, has of an item; nothing if the item is not in it."""
+        """Return an item's entry in an index, which holds keys only; nothing if the item is not in it."""
         names = {*self.keys[""], *self.keys[index]}
         return {name: item[name] for name in names} if names <= item.keys() else {}
 

@@ -16,7 +16,7 @@ from bench.notifications import variables
 PYTHON = str(ROOT / ".venv" / "bin" / "python")
 _UNREACHABLE = "http://127.0.0.1:1"
 Process = subprocess.Popen[str]
-# The milliseconds and those of CPU that each call took.
+# The milliseconds that each call took, and its milliseconds of CPU.
 Spent = list[tuple[float, float]]
 _started: list[Process] = []
 
@@ -46,14 +46,14 @@ def run(function: str, *given: object, **how: Any) -> Any:  # noqa: ANN401 - the
 
 
 def stop() -> None:
-    """Kill what still runs after an error or a Ctrl-C."""
+    """Kill what is still running after an error or a Ctrl-C."""
     for process in _started:
         process.kill()
         process.wait()
 
 
 def timed(function: Callable[..., Any], spent: Spent) -> Callable[..., Any]:
-    """Return the function, noting what each call takes."""
+    """Return the function, which then notes what each call takes."""
 
     def run(*given: object) -> Any:  # noqa: ANN401 - what the function returns
         began, cpu = time.perf_counter(), time.process_time()

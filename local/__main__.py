@@ -53,7 +53,7 @@ def main() -> int:
 
 
 def _end(number: int, _frame: object) -> None:
-    # By an exception, so that what was started is stopped.
+    # It raises an exception, so that what was started is stopped.
     _signals.append(number)
     raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
@@ -94,7 +94,7 @@ def down(console: Console, _arguments: argparse.Namespace) -> int:
 
 
 def env(_console: Console, _arguments: argparse.Namespace) -> int:
-    """Print what leads a shell, and any AWS tool in it, to the local stack."""
+    """Print the variables that point a shell, and any AWS tool in it, at the local stack."""
     for name, value in must_be_kept().environment.items():
         print(f"export {name}={value}")
     print('export NO_PROXY="127.0.0.1${NO_PROXY:+,$NO_PROXY}" no_proxy="127.0.0.1${no_proxy:+,$no_proxy}"')
@@ -115,7 +115,7 @@ def _number(text: str) -> int:
 
 
 def _in_container(console: Console, arguments: argparse.Namespace) -> int:
-    # Imported only here: the SAM CLI and the engine's client take as long as all else together.
+    # Imported only here: the SAM CLI and the engine's client take as long as everything else together.
     containers: Any = import_module("local.containers")
     try:
         return int(getattr(containers, arguments.command)(console, arguments))

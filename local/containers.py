@@ -33,7 +33,7 @@ TAG = "payment3-follow-up"
 IMAGE = f"delayednotifyfunction:{TAG}"
 RUNTIME = "3.12"
 DEBUG_PORT = 5678
-# A container's name for its host; Docker Desktop knows it by itself, elsewhere --add-host makes it known.
+# A container's name for its host; Docker Desktop knows it by itself, elsewhere --add-host defines it.
 _HOST_NAME = "host.docker.internal"
 # Where `sam local` mounts --debugger-path.
 _DEBUGGER = "/tmp/lambci_debug_files/debugpy"  # noqa: S108 - in the container, and the SAM CLI's own
@@ -71,8 +71,8 @@ class SamLocal:
         return [sam, "local", kind, *rest, "--template", template, "--skip-pull-image", *image, *host]
 
     def environment(self) -> dict[str, str]:
-        """Return the environment of `sam`: keys of no account, and an endpoint for what it asks itself."""
-        # That is STS, before each invocation. An endpoint for all services would win over the template's.
+        """Return the environment of `sam`: keys of no account, and an endpoint for its own calls."""
+        # These go to STS, before each invocation. An endpoint for all services would override the template's.
         keys = {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": ACCOUNT, "AWS_DEFAULT_REGION": REGION}
         return os.environ | keys | {"AWS_ENDPOINT_URL_STS": self.stack.emulator.url}
 
@@ -103,7 +103,7 @@ def write_template(stack: Stack, *, as_image: bool = False) -> None:
 
 
 def build_for_containers() -> Path:
-    """Build the functions for Lambda's Python, apart where the emulator's is another, and return the folder."""
+    """Build the functions for Lambda's Python, separately if the emulator has another, and return the folder."""
     folder = BUILD if emulators_python() == RUNTIME else BUILD.with_name("containers")
     build(folder, RUNTIME)
     return folder
@@ -111,7 +111,7 @@ def build_for_containers() -> Path:
 
 @contextlib.contextmanager
 def bridged(address: str | None, port: int) -> Iterator[None]:
-    """Forward `address:port` to 127.0.0.1, where the emulator listens. Only on Linux are they not the same."""
+    """Forward `address:port` to 127.0.0.1, where the emulator listens. They differ only on Linux."""
     if address is None or platform.system() != "Linux":
         yield
         return
@@ -124,7 +124,7 @@ def bridged(address: str | None, port: int) -> Iterator[None]:
 
 
 class _Bridges(socketserver.ThreadingTCPServer):
-    daemon_threads = allow_reuse_address = True  # by one command after the other
+    daemon_threads = allow_reuse_address = True  # for one command after the other
 
 
 class _Bridge(socketserver.BaseRequestHandler):
@@ -154,7 +154,7 @@ def derive(template: dict[str, Any], architecture: str, base: str) -> dict[str, 
             command = [resource["Properties"].pop("Handler")]
             resource["Properties"] |= {"PackageType": "Image", "ImageConfig": {"Command": command}}
             resource["Metadata"] = build | {"DockerBuildArgs": {"BASE": base}}
-    # The zip is of both architectures, the image of one.
+    # The zip is for both architectures, the image for one.
     only = {"Default": architecture, "AllowedValues": [architecture], "Description": "The image's"}
     derived["Parameters"]["Architecture"] |= only
     return derived

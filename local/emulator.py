@@ -48,7 +48,7 @@ class Emulator:
 
     @property
     def log(self) -> Path:
-        """The file with what its functions log; it is kept when the emulator has ended."""
+        """The file that its functions log to; it is kept when the emulator has ended."""
         return STATE / "logs" / f"emulator-{self.port}.log"
 
     @property
@@ -57,12 +57,12 @@ class Emulator:
         return STATE / f"emulator-{self.port}"
 
     def ask(self, what: str) -> Any:  # noqa: ANN401 - whatever it answers
-        """Return what it reports of itself: `health`, or the mails sent. Raises `OSError` where it does not answer."""
+        """Return what it reports of itself: `health`, or the mails sent. Raises `OSError` if it does not answer."""
         with _OPENER.open(f"{self.url}/_ministack/{what}", timeout=5) as answer:
             return json.load(answer)
 
     def stop(self) -> None:
-        """End its process group, which works for a stopped process, too, and remove what it left on disk."""
+        """End its process group, even if it is suspended, and remove what it left on disk."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):  # `make down` ends what another process started
@@ -71,7 +71,7 @@ class Emulator:
 
 
 def start(sweep_every: float = 60, *, kept: bool = False) -> Emulator:
-    """Start an emulator on a free port and wait until it answers. `find_kept` finds one that is to be kept."""
+    """Start an emulator on a free port and wait until it answers. `find_kept` finds one that was started as `kept`."""
     new = Emulator(0, free_port())
     for folder in (STATE, new.folder, new.log.parent):
         folder.mkdir(exist_ok=True, parents=True)
@@ -101,7 +101,7 @@ def start(sweep_every: float = 60, *, kept: bool = False) -> Emulator:
 
 
 def _environment(emulator: Emulator) -> dict[str, str]:
-    # Nothing of the shell's: the emulator hands its own environment on to the functions.
+    # Nothing from the shell: the emulator passes its own environment to the functions.
     return {
         "PATH": os.defpath,
         **dict.fromkeys(("HOME", "TMPDIR"), str(emulator.folder)),
@@ -124,7 +124,7 @@ def _wait_until_up(emulator: Emulator, process: "subprocess.Popen[bytes]") -> No
 
 
 def find_kept() -> Emulator | None:
-    """Return the emulator that was started to be kept, by its process: no file can be out of date."""
+    """Return the emulator that was started to be kept. It looks for the process: a file could be out of date."""
     pattern = re.compile(rf" *(\d+) .*{re.escape(f'{MAIN} kept {STATE}')} (\d+) ?")
     found = next(filter(None, map(pattern.fullmatch, _processes())), None)
     return Emulator(int(found[1]), int(found[2])) if found else None
@@ -139,7 +139,7 @@ def _processes() -> Iterator[str]:
 
 
 def leave_account() -> None:
-    """Change the environment, so that nothing finds a way to a real account, nor a proxy to this machine itself."""
+    """Change the environment so that nothing can reach a real account, or reach this machine through a proxy."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ |= dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)

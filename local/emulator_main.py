@@ -32,7 +32,7 @@ def guarded(app: Any) -> Any:  # noqa: ANN401 - ASGI's own
 
 def _is_from_a_tool(headers: list[tuple[bytes, bytes]]) -> bool:
     names = [name.lower() for name, _ in headers]
-    # A page whose own name leads here (DNS rebinding) sends no `Origin`, but its name as `Host`.
+    # A page whose own name resolves to this machine (DNS rebinding) sends no `Origin`, but its name as `Host`.
     hosts = [value.lower() for name, value in headers if name.lower() == b"host"]
     here = len(hosts) == 1 and hosts[0].partition(b":")[0] in _HOSTS
     return here and not any(name.startswith(_BROWSERS) for name in names)
@@ -44,7 +44,7 @@ if __name__ == "__main__":
     eventbridge._parse_rate_seconds = lambda _: float(os.environ["SWEEP_EVERY"])
     # It waits 50 ms for a function's log line, and on a busy machine misses it.
     lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (2.0, 0.02, 3.0)
-    # It refuses a template that has saved queries: here they are created, and do nothing.
+    # It refuses a template with saved queries: here they are created, and do nothing.
     saved = {"create": lambda name, *_: (name, {}), "delete": lambda *_: None}
     provisioners._RESOURCE_HANDLERS["AWS::Logs::QueryDefinition"] = saved
     del sys.argv[1:]  # they are for the list of processes only

@@ -17,7 +17,7 @@ from local.emulator import ARCHITECTURE, ROOT, StackError
 AWS = "public.ecr.aws/lambda/python"
 STAND_IN = "delayednotify/lambda-stand-in:3.12"
 PARTS = ROOT / "local" / "stand-in"
-# The names that engines give to the network that containers are in by default.
+# The names that engines give to the default network of containers.
 _NETWORKS = ("bridge", "podman")
 INSTALL = """No container engine answers{where}. Any of these will do:
   Debian, Ubuntu   apt-get install docker.io    (or podman, with `systemctl start podman.socket`)
@@ -48,7 +48,7 @@ class Engine:
         networks = [network.attrs for network in self.client.networks.list()]
         settings = [about.get("IPAM") or {} for about in networks if about["Name"] in _NETWORKS]
         ranges = [one for about in settings for one in about.get("Config") or []]
-        # Docker leaves the gateway out where nobody chose it: then it is the first address.
+        # Docker omits the gateway if nobody chose one: then it is the first address.
         return next((one.get("Gateway") or str(ip_network(one["Subnet"])[1]) for one in ranges), None)
 
     def attributes(self, image: str) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Engine:
         return dict(self.client.images.get(image).attrs) if self.client.images.list(name=image) else {}
 
     def base_image(self, console: Console, named: str | None, architecture: str = ARCHITECTURE) -> str:
-        """Return the named image, or AWS's, or the stand-in, which is built where it is missing."""
+        """Return the named image, or AWS's, or the stand-in, which is built if it is missing."""
         official = f"{AWS}:3.12-{architecture}"
         try:
             if not named and not self.attributes(official):
@@ -96,7 +96,7 @@ class Engine:
         return f"{image} (NOT AWS's: {title})" if title.startswith("Stand-in") else image
 
     def unpinned(self, image: str) -> str | None:
-        """Say how to pin a base that a tag names: by the digest that it was pulled by, where the engine knows it."""
+        """Say how to pin a base that a tag names: by the digest that it was pulled by, if the engine knows it."""
         if "@sha256:" in image:
             return None
         pinned = next(iter(self.attributes(image).get("RepoDigests") or []), f"{AWS}@sha256:...")

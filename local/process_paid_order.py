@@ -1,4 +1,4 @@
-"""The stand-in for ProcessPaidOrder: it takes its time, fails as often as asked, and notes every call as evidence."""
+"""The stand-in for ProcessPaidOrder: it takes some time, fails as often as asked, and notes every call as evidence."""
 
 import os
 import time

@@ -18,7 +18,7 @@ from local.run import Progress, began_at, ended_at
 from local.stack import CALLS, Options, Stack
 
 _REPORT = re.compile(r"REPORT RequestId: \S+\s+Duration: ([\d.]+) ms.*?Memory Size: (\d+) MB", re.DOTALL)
-# Of proved and of unproved payments each, and in an hour; a run may see two.
+# Proved and unproved payments have a limit each, per hour; a run may see two hours.
 _MOST_MAILS = MAILS_AN_HOUR["retried"] * 2 * 2
 
 
@@ -62,7 +62,7 @@ def _invocations(stack: Stack) -> Iterator[Invocation]:
     paginator, lines = stack.client("logs").get_paginator("filter_log_events"), list[dict[str, Any]]()
     for function in ("DelayedNotify", "Recheck", "Sweep", "Retry"):
         pages = paginator.paginate(logGroupName=stack.outputs[f"{function}LogGroup"])
-        # A stream is of one process, which runs one invocation after the other.
+        # A stream belongs to one process, which runs one invocation after the other.
         for event in sorted((event for page in pages for event in page["events"]), key=itemgetter("logStreamName")):
             lines += [json.loads(text) for text in event["message"].splitlines() if text.startswith("{")]
             if report := _REPORT.search(event["message"]):
@@ -103,7 +103,7 @@ def _log_checks(rows: list[Progress], ran: list[Invocation]) -> list[Check]:
 
 
 def while_waiting(row: Progress, ran: list[Invocation]) -> float:
-    """Return the milliseconds that anything ran for this notification in the second half of its wait."""
+    """Return for how many milliseconds anything ran for this notification in the second half of its wait."""
     if row.schedule_at is None or not row.passes:
         return 0
     # In the first half DelayedNotify still creates the timer and answers.

@@ -1,4 +1,4 @@
-"""Send notifications and watch them to their end, in an outage, too: `make run`, and `make send` to what is up."""
+"""Send notifications and watch them to their end, also in an outage: `make run`, and `make send` to what is up."""
 
 import time
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from local.samples import Sample, deliver_anew
 from local.stack import BRANCH, Options, Stack, furnish
 
 SWEEP_EVERY = 3
-# Beyond the waits: the passes, and that a Recheck which is lost on a busy machine comes again after 5 minutes.
+# Beyond the waits: time for the passes, and for a Recheck lost on a busy machine, which comes again after 5 minutes.
 _PATIENCE = 360
 # A failed pass waits for a minute, the next sweep and its turn.
 _WAIT_AFTER_FAILURE = 70
@@ -26,7 +26,7 @@ _TICK, _DOT = "[green]✓[/]", "[dim]·[/]"
 
 @dataclass
 class Progress:
-    """One notification on its way; `changed` is a record that was changed from outside."""
+    """One notification in progress; `changed` is a record that was changed from outside."""
 
     sample: Sample
     item: dict[str, Any] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Progress:
 
     @property
     def failed_tries(self) -> int:
-        """How often a pass was tried in vain."""
+        """How often a pass was tried and failed."""
         return int(self.item.get("attempts", 0)) - len(self.passes) - ("leaseUntil" in self.item)
 
     @property
@@ -75,7 +75,7 @@ class Progress:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is to come."""
+        """Whether nothing more will happen."""
         return self.item.get("state") in {"DONE", "FAILED"} and (self.schedule_gone or self.schedule_at is None)
 
     def steps(self) -> list[str]:
@@ -192,7 +192,7 @@ class _Run:
             self.stack.notify(self._unsent.pop(0).sample.event)
 
     def outage(self, seconds: int) -> Iterator[None]:
-        """Step by step: let DelayedNotify save nothing at first; later take ProcessPaidOrder away for some seconds."""
+        """Step by step: at first DelayedNotify cannot save; later ProcessPaidOrder is away for some seconds."""
         lambdas, first = self.stack.client("lambda"), self.watcher.rows[0]
         name = "DelayedNotifyFunction"
         delayed_notify, variables = self.stack.outputs[name], self.stack.variables(name)
@@ -221,7 +221,7 @@ def _in_seconds(seconds: int) -> datetime:
 
 
 def send_and_wait(console: Console, stack: Stack, sample: Sample, count: int) -> int:
-    """Send a sample several times, each as a notification of its own, and see pass 1 of each; exit code 1 if not."""
+    """Send a sample several times, each as a new notification; exit code 1 if pass 1 of any does not come."""
     missing = 0
     for _ in range(max(count, 1)):
         watcher = Watcher(stack, [deliver_anew(sample, sample.name)])
@@ -229,7 +229,7 @@ def send_and_wait(console: Console, stack: Stack, sample: Sample, count: int) ->
         order = furnish(stack, row.sample.notification)
         stack.notify(row.sample.event)
         while not row.passes and time.monotonic() < deadline:
-            time.sleep(0.1)  # a table has no event for a pass that was recorded
+            time.sleep(0.1)  # a table sends no event when a pass is recorded
             watcher.look()
         missing += not row.passes
         outcome = "saved, pass 1 done" if row.passes else "NOT SAVED, or its pass 1 failed"

@@ -55,7 +55,7 @@ def samples(own: Path | None = None) -> list[Sample]:
 
 
 def deliver_anew(sample: Sample, name: str) -> Sample:
-    """Return the same charge delivered again by the bank: a notification of its own."""
+    """Return the same charge delivered again by the bank, as a new notification."""
     event = copy.deepcopy(sample.event)
     event.setdefault("requestContext", {})["requestId"] = str(uuid.uuid4())
     return Sample(name, event, parse_notification(event))

@@ -44,7 +44,7 @@ _BOTO3: Any = boto3  # whose types are by the service's name
 
 @dataclass(frozen=True)
 class Options:
-    """How the stack is to behave."""
+    """How the stack behaves."""
 
     delay: int = 60
     latency_ms: int = 300
@@ -104,7 +104,7 @@ class Stack:
 
 
 def build(folder: Path = BUILD, version: str | None = None) -> None:
-    """Build the functions with the SAM CLI, for the Python that the emulator runs them with; once per change."""
+    """Build the functions with the SAM CLI, for the Python that the emulator runs them with, once for each change."""
     folder.parent.mkdir(exist_ok=True)
     with locked(folder.parent / "local.lock"):
         if not _is_built(folder):
@@ -168,7 +168,7 @@ def running(
 
 
 def kept() -> Stack | None:
-    """Return what `make up` started and completed. Raises `StackError` where it does not answer."""
+    """Return what `make up` started and completed. Raises `StackError` if it does not answer."""
     if (found := emulator.find_kept()) is None:
         return None
     try:
@@ -176,12 +176,12 @@ def kept() -> Stack | None:
     except OSError as error:
         raise StackError(f"process {found.pid} does not answer (is it stopped?); `make down` ends it") from error
     complete = Stack(found).client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE"])
-    # It is incomplete where `make up` was killed.
+    # It is incomplete if `make up` was killed.
     return Stack(found) if NAME in {stack["StackName"] for stack in complete["StackSummaries"]} else None
 
 
 def must_be_kept() -> Stack:
-    """Return what `make up` started. Raises `StackError` where there is nothing."""
+    """Return what `make up` started. Raises `StackError` if there is nothing."""
     if (found := kept()) is None:
         raise StackError("nothing is up; `make up` first")
     return found
@@ -238,7 +238,7 @@ def create_surroundings(stack: Stack, options: Options) -> None:
         Environment={"Variables": {"LATENCY_MS": str(options.latency_ms), "FAILURES": str(options.failures)}},
     )
     stack.client("secretsmanager").create_secret(Name="payment3/kbank", SecretString=json.dumps(SECRET))
-    # The functions send by SES's first API, preflight asks the second: the emulator knows an identity by one of them.
+    # The functions use SES's first API, preflight the second: the emulator knows an identity only in one of them.
     stack.client("ses").verify_email_identity(EmailAddress=_SENDER)
     stack.client("sesv2").create_email_identity(EmailIdentity=_SENDER)
 
@@ -253,7 +253,7 @@ def _packaged(stack: Stack) -> str:
 
 
 def packaged(code: str) -> tuple[bytes, bytes]:
-    """Return the built template, and what it finds at `code`: all functions are built from the same files."""
+    """Return the built template, and the archive that it expects at `code`: all functions have the same files."""
     template, folder = yaml.safe_load((BUILD / "template.yaml").read_text()), BUILD / FUNCTIONS[0]
     for function in FUNCTIONS:
         template["Resources"][function]["Properties"]["CodeUri"] = code
