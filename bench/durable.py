@@ -1,6 +1,6 @@
 """Lambda's durable execution: two steps and a wait of 60 s, by AWS's SDK, in its own testing library.
 
-The library stands for the service: it invokes the function, keeps the checkpoints, skips the wait and invokes the
+The library replaces the service: it invokes the function, keeps the checkpoints, skips the wait and invokes the
 function again. Only what runs inside the handler is billed, and measured: ProcessPaidOrder is a sleep.
 """
 

@@ -180,9 +180,9 @@ def cli() -> None:
     """Answer "this customer paid, where is the order?", and repair what failed.
 
     Each command acts on one deployed stack, in the account and region of the environment or the options, which may come
-    before or after the command. None prints card data or keys. A terminal gets tables and colours (not with
-    NO_COLOR), a pipe one line per item, and --json prints what programs read, by the record's own names. COMMAND --help
-    is the manual of a command.
+    before or after the command. None prints card data or keys. A terminal gets tables and colours (unless NO_COLOR is
+    set), a pipe gets one line per item, and --json prints JSON for programs, with the record's own names.
+    COMMAND --help prints the manual of a command.
     """
 
 

@@ -158,7 +158,7 @@ def _letters(operator: Operator, queues: tuple[str, ...]) -> Letters:
 def dead_letters_command() -> None:
     """List, redrive or discard what could not be saved.
 
-    For at most 14 days it is in RetryQueue while it is tried again, in RefusedQueue where no retry can help, in
+    For at most 14 days it is in RetryQueue while it is tried again, in RefusedQueue if no retry can help, or in
     FailureQueue after its last try.
     """
 
@@ -213,8 +213,8 @@ dead_letters_command.add_command(show, "export")
 def redrive(operator: Operator) -> int:
     """Send the letters that are named, or all that wait for a person, back to the retry queue.
 
-    RetryFunction delivers each within seconds. More than one are only sent with --yes, or when you confirm the plan. It
-    may be stopped, and a pass that is done is not run again.
+    RetryFunction delivers each within seconds. Several are sent only with --yes, or when you confirm the plan. You may
+    stop it at any time, and a pass that is done is not run again.
     """
     with _letters(operator, FOR_A_PERSON) as those:
         return _change(operator, "redrive", those).run(those)
@@ -224,8 +224,8 @@ def redrive(operator: Operator) -> int:
 def discard(operator: Operator) -> int:
     """Delete the letters that are named, or all of a queue, for good.
 
-    It lists them and asks; without a terminal only --yes deletes. The default is RefusedQueue, where what
-    anybody may have sent ends. What is in FailureQueue was accepted, and is nowhere else: redrive it, if you can.
+    It lists them and asks; without a terminal only --yes deletes. The default is RefusedQueue, which holds what
+    anybody may have sent. What is in FailureQueue was accepted, and is nowhere else: redrive it if you can.
     """
     with _letters(operator, (REFUSED,)) as those:
         return _change(operator, "discard", those).run(list(those))

@@ -69,10 +69,10 @@ def list_command(operator: Operator, states: tuple[State, ...]) -> int:
 
     pending is all that waits, overdue the part that was first due more than two minutes ago; failed waits for a person,
     latest first. Without --state it lists overdue and failed. What the bank vouches for (checksum valid) comes first.
-    What is done is in no list: `followups show` finds it. On a terminal those of one cause are one row, unless --cause
-    asks for them.
+    What is done is in no list: `followups show` finds it. On a terminal those with one cause share one row, unless
+    --cause asks for them.
 
-    --since and --until bound when the pass was first due, or when it failed, the second excluded. WHEN is a date
+    --since and --until limit when the pass was first due, or when it failed, the second excluded. WHEN is a date
     (2026-11-22), a time (2026-11-22T09:30, or 09:30 today), today, yesterday, 90m, 2h, 3d or 1w ago, or +10m ahead; in
     your zone on a terminal, else in UTC, unless it names its own.
     """

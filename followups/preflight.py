@@ -208,7 +208,7 @@ def read_environment(file: Path, name: str) -> dict[str, Any]:
 def preflight_command(
     operator: Operator, config_env: str, parameters: tuple[str, ...], config_file: Path, template: Path
 ) -> int:
-    """Check, before `sam deploy`, live tables, ProcessPaidOrder, the secret and SES. Every call only reads.
+    """Check live tables, ProcessPaidOrder, the secret and SES before `sam deploy`. Every call only reads.
 
     The parameters are samconfig.toml's for the environment, else those that the stack was deployed with, else the
     template's defaults. The stack is the environment's stack_name, unless --stack names one.

@@ -115,7 +115,7 @@ def replay_command(operator: Operator, ids: tuple[str, ...], states: tuple[State
     """Run the missing pass of each notification now, by Recheck, one after the other.
 
     Name them, or choose by --state. What is DONE, claimed, or due (again) later is left alone, so a replay may be run
-    twice, or stopped at any time. More than one are only run with --yes, or when you confirm the plan.
+    twice, or stopped at any time. Several are run only with --yes, or when you confirm the plan.
     """
     if bool(ids) == bool(states):
         raise click.UsageError("name orders, or choose by --state failed or --state overdue")
@@ -214,8 +214,8 @@ def _kept(item: Item, names: Collection[str]) -> Item:
 def forget_command(operator: Operator, word: str) -> int:
     """Erase a customer's data from notifications that are done or failed, and from their rows of the error log.
 
-    The body, what ProcessPaidOrder answered, and every free text go; ids, money, verdict, state, passes and times stay.
-    It prints a plan and asks; without a terminal only --yes erases. docs/data.md says what it does not reach.
+    It erases the body, what ProcessPaidOrder answered, and every free text; it keeps ids, money, verdict, state, passes
+    and times. It prints a plan and asks; without a terminal only --yes erases. docs/data.md says what it cannot reach.
     """
     found, words = _find(operator, [word]), ("forget", "--yes")
     return _change(operator, "forget", _plan_forget, _erase, found, words=words, ids=(word,))

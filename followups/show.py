@@ -188,8 +188,8 @@ def _answered(text: str) -> str:
 def show_command(operator: Operator, word: str) -> int:
     """Answer "this customer paid, where is the order?".
 
-    It prints the timeline of each notification, of many of 20: those with a valid checksum, then the latest. Order and
-    charge find all that was saved; a request id, or the first six letters of any id, only what waits or failed.
+    It prints the timeline of each notification, 20 at most: those with a valid checksum, then the latest. Order and
+    charge find all that was saved; a request id, or the first six letters of any id, finds only what waits or failed.
     """
     output, stack, now = operator.output, operator.stack, operator.clock()
     found = look_up(stack, word, now)

@@ -21,9 +21,9 @@ _CODES = {"valid": 0, "invalid": 1, "missing": 1, "unverifiable": 2}
 def verify_command(operator: Operator, what: str) -> int:
     """Say whether the checksum of a notification holds, and under which of the merchant's keys.
 
-    FILE is what Notify handed on (an API Gateway proxy event), or the bank's bare JSON; `-` is standard input. What is
-    stored of an order, a charge or a notification's id is verified by the body that was kept. The keys are those of the
-    stack's secret. A checksum does not cover the order id: a valid one does not prove which order was paid.
+    FILE is what Notify passed on (an API Gateway proxy event), or the bank's bare JSON; `-` is standard input. For an
+    order, a charge or a notification's id it verifies the body that was kept. The keys are those of the stack's secret.
+    A checksum does not cover the order id: a valid one does not prove which order was paid.
 
     Exit code 1: it is not valid; 2: it could not be checked.
     """

@@ -189,8 +189,8 @@ def watch_command(operator: Operator, states: tuple[State, ...], every: float, *
     """Watch what waits, what is late and what failed, until Ctrl-C.
 
     What waits has a countdown to its pass; what is late, or failed, is above it. When a snapshot cannot be taken, a
-    line says why, and the last one stays. It reads at most 300 items of what waits and 1,000 of what failed: beyond
-    that a count has a +. In a pipe, and with --json, it prints one picture.
+    line says why, and the last one is kept. It reads at most 300 items of what waits and 1,000 of what failed: beyond
+    that a count has a +. In a pipe, and with --json, it prints one snapshot.
     """
     output, stack, states = operator.output, operator.stack, states or STATES
     first = take_snapshot(stack, states, operator.clock())

@@ -1,4 +1,4 @@
-"""The emulator's process: started on 127.0.0.1 with an environment of its own, and ended by its id."""
+"""The emulator's process: started on 127.0.0.1 with its own environment, and ended by its id."""
 
 import contextlib
 import fcntl
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-# The tests have a folder of their own, so that they never touch a developer's stack.
+# The tests have their own folder, so that they never touch a developer's stack.
 STATE = Path(os.environ.get("LOCAL_STATE") or ROOT / ".local")
 PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
 MAIN = ROOT / "local" / "emulator_main.py"

@@ -1,4 +1,4 @@
-"""What the bank sent, taken out of the proxy event that Notify hands on.
+"""What the bank sent, taken out of the proxy event that Notify passes on.
 
 A field that decides nothing never causes a refusal: what cannot be used is None, and the body keeps it.
 """
@@ -112,7 +112,7 @@ def _form(body: str) -> dict[str, Any]:
 
 def _json(body: str) -> dict[str, Any]:
     try:
-        # Numbers stay as they are spelled: most fields are not used, and the checksum covers amounts as text.
+        # Numbers keep their spelling: most fields are not used, and the checksum covers amounts as text.
         message = json.loads(body.strip(BLANKS), strict=False, parse_float=str, parse_int=str, parse_constant=str)
     except ValueError as error:
         raise InvalidNotification("body", "a JSON object, or a form that says so") from error
