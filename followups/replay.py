@@ -187,7 +187,7 @@ def _erase(operator: Operator, one: Notification) -> Result:
 def _writes(stack: Stack, one: Notification) -> list[tuple[str, Item, Item]]:
     """Return what is to be written: the table, the item as it was seen, and its changes."""
     passes = max(one.next_pass, stack.passes)
-    rows = tables.error_rows(stack, one.ids["notificationId"], passes, attributes=()).values()
+    rows = tables.error_rows(stack, one.ids, passes, attributes=()).values()
     writes = [(ERRORS, row, _changes(ERRORS, row)) for row in rows]
     writes += [(RECORDS, one.item, _changes(RECORDS, record)) for record in tables.whole(stack, one)]
     return [write for write in writes if write[2]]

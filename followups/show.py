@@ -166,7 +166,7 @@ def _timer(stack: Stack, record: Record, now: datetime) -> Iterator[Event]:
 
 
 def _errors(stack: Stack, one: Notification, now: datetime) -> Iterator[Event]:
-    for kind, row in error_rows(stack, one.ids["notificationId"], one.next_pass).items():
+    for kind, row in error_rows(stack, one.ids, one.next_pass).items():
         last, count = parse_utc(row["lastAt"]), int(row["occurrences"])
         often = f"{count} times in {span(last - parse_utc(row['firstAt']))}, " if count > 1 else ""
         mailed = f"mailed {clock_time(parse_utc(row['mailedAt']), now)}" if "mailedAt" in row else "not mailed"

@@ -5,7 +5,7 @@ has a limit, and what a checksum proves is read first.
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -168,12 +168,12 @@ def count_waiting(stack: Stack) -> int:
 
 
 def error_rows(
-    stack: Stack, notification_id: str, passes: int, attributes: Iterable[str] = ERROR_ATTRIBUTES
+    stack: Stack, ids: Mapping[str, str], passes: int, attributes: Iterable[str] = ERROR_ATTRIBUTES
 ) -> dict[str, Item]:
     """Return a notification's rows of the error log, by the kind of error and the pass that it ended at."""
-    kinds = {error_id(notification_id, kind): kind for kind in ("retried", "refused", "contradicted", "failed")}
+    kinds = {error_id(ids, kind): kind for kind in ("retried", "refused", "contradicted", "failed")}
     numbers = range(1, min(passes, MOST_PASSES) + 1)
-    kinds |= {error_id(notification_id, "failed", number): f"failed {number}" for number in numbers}
+    kinds |= {error_id(ids, "failed", number): f"failed {number}" for number in numbers}
     rows = get_all(stack, ERRORS, [{"errorId": id_} for id_ in kinds], attributes)
     return {kinds[row["errorId"]]: row for row in rows}
 

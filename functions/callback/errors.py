@@ -134,10 +134,10 @@ class RetriesExhausted(FollowUpError):
     ends_follow_up = True
 
 
-def error_id(notification_id: str, kind: str, number: int | None = None) -> str:
+def error_id(ids: Mapping[str, object], kind: str, number: int | None = None) -> str:
     """Return the key of a row in CallbackErrorLogTable.
 
     A notification has one row for all that is tried again, and one for each final failure: FAILED at a pass, say.
     """
-    about = [notification_id, kind, number if kind == "failed" else None]
+    about = [ids.get("chargeId"), ids["notificationId"], kind, number if kind == "failed" else None]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()

@@ -103,11 +103,11 @@ def _is_form(event: Mapping[str, Any], body: str) -> bool:
 
 def _form(body: str) -> dict[str, Any]:
     try:
-        form = dict(parse_qsl(body.strip(BLANKS), keep_blank_values=True, max_num_fields=100))
+        pairs = parse_qsl(body.strip(BLANKS), keep_blank_values=True, max_num_fields=100)
     except ValueError as error:
         raise InvalidNotification("body", "a form of at most 100 fields") from error
     # No checksum covers a form, so only the charge and the outcome are taken from it.
-    return {name: form.get(name) for name in ("id", "objectId", "status")}
+    return {name.strip(BLANKS): value for name, value in pairs if name.strip(BLANKS) in {"id", "objectId", "status"}}
 
 
 def _json(body: str) -> dict[str, Any]:

@@ -54,8 +54,8 @@ _MAX_ERROR, _MAX_FIELD = 1000, 256
 
 _CLAIMABLE = (
     # If `attempts` is not a number, nothing can be added to it.
-    "attribute_type(#attempts, :number) AND #passesDone = :before"
-    # A failed notification is no longer due, but may be replayed; a done one is not due and may not be replayed.
+    "attribute_type(#attempts, :number) AND #passesDone = :before AND attribute_not_exists(#resolvedAt)"
+    # A failed notification is no longer due, but may be replayed; a done or a resolved one may not.
     " AND (attribute_not_exists(#leaseUntil) OR #leaseUntil <= :now) AND (#nextPassDue <= :now OR #state = :failed)"
 )
 # The sweep's: nobody has moved or claimed it since.
@@ -159,7 +159,7 @@ class Record(Schema):
 
     def unclaimed_because(self, number: int, now: datetime) -> Literal["done", "early", "claimed"]:
         """Why this run could not claim pass `number`: a word for the log."""
-        if self.state == "DONE" or number != self.next_pass:
+        if number != self.next_pass or (self.state != "PENDING" and not self.is_claimed(now)):
             return "done"
         return "early" if self.next_pass_due and self.next_pass_due > now else "claimed"
 
@@ -183,8 +183,9 @@ class Records:
         A repeat returns the record as it is. Raises `NotificationConflict` for another body under its id.
         """
         now, claim = self.clock(), self._new_claim()
-        # As if pass 1 were done already, so that recording it need not move the record in the index.
-        sweep_at = now + timedelta(seconds=self.settings.recheck_delays[0]) + SKEW + OVERDUE_AFTER
+        # As if pass 1 were done already, so that recording it need not move the record in the index. But a long delay
+        # must not hide a lost pass 1.
+        sweep_at = now + timedelta(seconds=min(60, self.settings.recheck_delays[0])) + SKEW + OVERDUE_AFTER
         item = _new_item(notification, order_id, payment, verdict) | claim
         item |= {"receivedAt": now, **_in_line(item, now, now, sweep_at)}
         item["expiresAt"] = int((now + timedelta(days=self.settings.keep_days)).timestamp())
@@ -282,9 +283,9 @@ class Records:
 
 
 def _new_item(notification: "Notification", order_id: str, payment: Item | None, verdict: "Verdict") -> Item:
-    amount, currency = notification.amount, notification.currency
-    if amount is None:  # a browser return states neither
-        amount, currency = (payment or {}).get("amount"), (payment or {}).get("currency")
+    # A browser return states neither amount nor currency.
+    stated = (payment or {}) if notification.is_browser_return else vars(notification)
+    amount, currency = stated.get("amount"), stated.get("currency")
     item: Item = notification.ids | {"orderId": order_id, "note": NOTE, "amount": amount}
     item |= {"checksumStatus": verdict.status, "checksumForm": verdict.form, "bodyDigest": notification.body_digest}
     texts = {"status": notification.status, "transactionState": notification.transaction_state, "currency": currency}

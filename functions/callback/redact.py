@@ -53,7 +53,7 @@ _NAMED = (
     rf"(?:[=:]\0{{,8}}[\s\1+]{{,8}}+|(?:\w{{1,9}}\s?=[^<>]{{,60}})?>)\0{{,8}}+"
     r"(?:(\\{,15}[\"'])((?s:(?!(?<!\\)(?<!\\\0\0)\1).)+)|((?i:(?:basic|bearer|digest)[\s\1+]\0*)?[^&\s\"',}<]+))"
 )
-_FILLER = r"(?:\W{1,3}(?:is|was|code|number|no|value|of|on|the|back|entered|as|[34] digits?)){,6}"
+_FILLER = r"(?:\W{1,3}(?i:is|was|code|number|no|value|of|on|the|back|entered|as|[34] digits?)){,6}"
 # A whole text such as `CID-100234` is an order's id: a card's code has three or four digits, a PAN twelve or more.
 _SAID = rf"(?!\A(?:CID|CVN|PAN)-\d{{5,8}}\Z)(?:{_CODES})2?{_FILLER}\W{{,4}}(\d(?: ?\d){{2,7}})(?!\d)"
 _KEYS = r"[spSP](?<!\w.)key_\w+|e(?<![\w-].)yJ[\w-]++\.[\w.-]+|[cC](?i:ookie):\s([^\r\n\"']+)"
@@ -197,7 +197,7 @@ def _redacted(value: object, depth: int = 0) -> object:
         secret = {n for n in fields if _SECRET.search(n) or (is_named and n.lower() == "value")}
         return {scrub(n): MASK if n in secret else _redacted(v, depth + 1) for n, v in fields.items()}
     if isinstance(value, list):
-        in_pieces = is_card_number("".join(str(piece) for piece in value if isinstance(piece, str | int)))
+        in_pieces = is_card_number("".join(str(piece) for piece in value if isinstance(piece, str | int))[:_ACROSS])
         return MASK if in_pieces else [_redacted(inner, depth + 1) for inner in value]
     if isinstance(value, str) and value.lstrip("\ufeff \t\r\n")[:1] in {"{", "["}:
         return redacted_text(value, depth + 1)  # JSON in JSON: a proxy event's body, a Lambda's answer

@@ -80,8 +80,8 @@ class Reporter:
         if kind in _COUNTED:
             log.metric(by_proof(_COUNTED[kind], known.get("checksumStatus")))
         row: Item = {name: scrub(str(known[name]))[:_MAX_ID] for name in (*_IDS, "checksumStatus") if name in known}
-        whom = row.get("notificationId") or redacted_event(self._event)
-        row |= {"errorId": error_id(whom, kind, getattr(error, "number", None)), "functionName": self._function_name}
+        ids = known if known.get("notificationId") else {"notificationId": redacted_event(self._event)}
+        row |= {"errorId": error_id(ids, kind, getattr(error, "number", None)), "functionName": self._function_name}
         row |= {"errorType": type(error).__name__, "message": scrub(str(error))}
         row["responseData"] = redacted_text(answer) if answer else None
         logged: Item = {}

@@ -51,7 +51,7 @@ class Sweep:
     def run(self) -> Counts:
         """Hand over what is overdue, and count what became of it; one fault never holds up the rest.
 
-        `OldestOverdue` is reported in seconds since the pass was first due, and only where every shard was read.
+        `OldestOverdue` is reported in seconds since the pass was first due, and only where all that is due was read.
         """
         self._until = self.records.clock() + _RUN_FOR
         self._ages = {by_proof("OldestOverdue", status): [timedelta()] for status in (PROVED, None)}
@@ -77,6 +77,7 @@ class Sweep:
         return counts
 
     def _move_on(self, found: Item) -> str:
+        item: Item = {}
         try:
             item = self.records.move_back(found)
             return self._hand_over(item) if item else "moved"
@@ -85,7 +86,7 @@ class Sweep:
             if not isinstance(error, AWS_ERRORS):
                 vars(error)["about"] = found
                 self.reporter.report(error)
-            return "errors"
+            return "errors" if item else "unread"
 
     def _hand_over(self, item: Item) -> str:
         now, recheck = self.records.clock(), self.records.settings.recheck_function_arn

@@ -5,7 +5,7 @@ import pytest
 from callback.errors import error_id
 from callback.table import Item
 from tests.followups.conftest import Followups, Patch, fail
-from tests.support.aws import NOTIFICATION, ORDER
+from tests.support.aws import CHARGE, NOTIFICATION, ORDER
 from tests.support.deployed import PROCESS, STACK, Deployed, notification
 from tests.support.recorded_calls import Call, payload
 
@@ -83,8 +83,8 @@ def test_unknown_attributes_are_erased(deployed: Deployed, followups: Followups)
     """What is not known to be needed goes: odd names and types, in the record and in the error log."""
     odd: Item = {"customer name": NAME, "a.b-c": {"x": [NAME]}, "amount": {"of": NAME}}
     deployed.put_failed("1", passes=[NAME, {"at": "2026"}], **odd)
-    row = {"errorId": error_id("1", "failed", 2), "message": NAME, "chargeId": {NAME}, "lastAt": "2026"}
-    deployed.world.put(ERRORS, row)
+    id_ = error_id({"chargeId": CHARGE, "notificationId": "1"}, "failed", 2)
+    deployed.world.put(ERRORS, {"errorId": id_, "message": NAME, "chargeId": {NAME}, "lastAt": "2026"})
     followups(*FORGET.split())
     assert NAME not in str(stored(deployed))
     assert deployed.world.record()["passes"] == [{}, {"at": "2026"}]

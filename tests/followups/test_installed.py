@@ -131,9 +131,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
         ("dead-letters discard {nonsense}", (1, 0), "would be deleted; .*\nNothing was changed", "deleted; "),
     ],
 )
-def test_command_in_a_pipe_and_then_in_a_terminal(
-    user: User, command: str, codes: tuple[int, int], line: str, shown: str
-) -> None:
+def test_command_in_pipe_and_terminal(user: User, command: str, codes: tuple[int, int], line: str, shown: str) -> None:
     """A pipe gets lines or JSON without control characters, a terminal gets tables; each has its exit code."""
     piped = user.sees(command, codes[0])
     assert re.search(line, piped), piped

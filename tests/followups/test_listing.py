@@ -125,12 +125,10 @@ def test_letters_are_never_hidden(deployed: Deployed, followups: Followups) -> N
     """`list` and `show` name each queue that is not empty, with the command that repairs."""
     deployed.put_each_kind()
     for command in (["list"], ["show", ORDER]):
-        retry, refused, failure = followups(*command, code=int(command[0] == "show")).err.splitlines()
+        retry, refused, failed = followups(*command, code=int(command[0] == "show")).err.splitlines()
         assert retry == "1 not saved, in RetryQueue: retried automatically"
         assert refused.endswith("RefusedQueue: followups dead-letters list --stack payment3-follow-up-dev")
-        assert failure.startswith(
-            "1 not saved, in FailureQueue: once the cause is gone: followups dead-letters redrive"
-        )
+        assert failed.startswith("1 not saved, in FailureQueue: once the cause is gone: followups dead-letters redrive")
     deployed.world.wire.before["sqs.GetQueueAttributes"] = refuse("AccessDenied", times=9)
     assert re.search("How many were not saved is unknown: .*AccessDenied", followups("list").err)
 

@@ -126,9 +126,7 @@ def about(account: Account, subject: str) -> list[str]:
         ({"tables": {ORDERS: AWS}}, ORDERS, ["ok: its key: orderId (S)"]),
     ],
 )
-def test_finding_has_its_level_its_text_and_what_to_do(
-    account: Account, changes: dict[str, Any], subject: str, begins: list[str]
-) -> None:
+def test_finding_has_level_and_text(account: Account, changes: dict[str, Any], subject: str, begins: list[str]) -> None:
     """A `stop` makes the exit code 1; the other checks still run, and nothing secret is printed."""
     account.given |= {"PassTimeoutSeconds": "60", "ErrorMailTo": "a@one.example, b@two.example"}
     prepare(account, **changes)
@@ -204,7 +202,7 @@ def test_what_is_not_given_remains_as_deployed(account: Account) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "options", "error"),
+    ("files", "given", "error"),
     [
         *(([text], "", "samconfig.toml cannot be read") for text in BROKEN),
         (["version = 0.1\n[prod.deploy]"], "", "has no environment default; it has prod"),
@@ -213,14 +211,12 @@ def test_what_is_not_given_remains_as_deployed(account: Account) -> None:
         ([EMPTY, "5"], "--stack s", "template.yaml is no template"),
     ],
 )
-def test_files_that_cannot_be_read_are_exit_code_2(
-    tmp_path: Path, capsys: Print, files: list[str], options: str, error: str
-) -> None:
+def test_unreadable_file_is_exit_2(tmp_path: Path, capsys: Print, files: list[str], given: str, error: str) -> None:
     """Without an environment, a stack or a template there is nothing to check."""
     for name, text in zip(("samconfig.toml", "template.yaml"), files, strict=False):
         (tmp_path / name).write_text(text, encoding="latin-1")
     with contextlib.chdir(tmp_path):
-        assert main(["preflight", *options.split()]) == 2
+        assert main(["preflight", *given.split()]) == 2
     assert error in capsys.readouterr().err
 
 

@@ -127,9 +127,7 @@ def test_what_may_not_be_read_is_a_line(deployed: Deployed, followups: Followups
 
 
 @pytest.mark.parametrize("word", [ORDER, CHARGE])
-def test_many_notifications_are_cut_and_the_proved_are_shown(
-    deployed: Deployed, followups: Followups, monkeypatch: Patch, word: str
-) -> None:
+def test_of_many_the_proved_are_shown(deployed: Deployed, followups: Followups, monkeypatch: Patch, word: str) -> None:
     """Forged notifications of an order or a charge never hide the proved one, and `show` says there are more."""
     monkeypatch.setattr("followups.tables.MOST_FOUND", 10)
     monkeypatch.setattr("followups.tables.MOST_SHOWN", 3)

@@ -35,8 +35,8 @@ def test_spoilt_rows_are_survived_and_shown_everywhere(
         put = deployed.put_failed if number % 3 == 1 else deployed.put_waiting
         put(str(number), 60, **{name: value})
     for number, name in enumerate(OF_ERROR):
-        row = {"errorId": error_id(str(number), "failed", 2), name: value}
-        deployed.world.put("CALLBACK_ERROR_LOG_TABLE", row)
+        id_ = error_id({"chargeId": CHARGE, "notificationId": str(number)}, "failed", 2)
+        deployed.world.put("CALLBACK_ERROR_LOG_TABLE", {"errorId": id_, name: value})
     monkeypatch.setattr("followups.tables.MOST_SHOWN", len(ATTRIBUTES))
     client = application(poller).test_client()
     texts = {page: client.get(page).text for page in ("/", f"/?find={CHARGE}")}

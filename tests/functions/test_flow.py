@@ -102,7 +102,16 @@ def test_two_passes_end_the_follow_up(world: World) -> None:
 
 # --- repeats, early timers and lost races ---
 
+
+def close(world: World, **changes: str) -> None:
+    """End a notification as `followups resolve` does, or let a replay run."""
+    fail_pass_1(world)
+    kept = {name: value for name, value in world.record().items() if name not in WAITING}
+    world.put("CREDIT_CARD_NOTIFY_TABLE", kept | {"state": "FAILED"} | changes)
+
+
 # What happened before and how long ago, what arrives, its outcome, and how many timers there are then.
+RECHECK_1 = partial(World.recheck, number=1)
 _QUIET: dict[str, tuple[Callable[[World], Any], float, Callable[[World], Any], str, int]] = {
     "repeat after pass 1": (World.deliver, 1, World.deliver, "repeat", 1),
     "repeat, pass 2 is late": (World.deliver, 100, World.deliver, "repeat", 0),
@@ -115,6 +124,8 @@ _QUIET: dict[str, tuple[Callable[[World], Any], float, Callable[[World], Any], s
     "timer that fires twice": (done, 600, World.recheck, "done", 0),
     "timer beyond the plan": (done, 600, partial(World.recheck, number=3), "done", 0),
     "timer for another pass": (World.deliver, 600, partial(World.recheck, number=3), "done", 0),
+    "timer after it was settled by hand": (partial(close, resolvedAt="2026"), 600, RECHECK_1, "done", 0),
+    "timer beside a replay": (partial(close, leaseUntil="2027-01-01T00:00:00Z"), 600, RECHECK_1, "claimed", 0),
     "timer beside a running pass": (die_in_pass_2, 89.9, World.recheck, "claimed", 0),
 }
 

@@ -75,6 +75,8 @@ def test_each_event_has_its_own_row(world: World) -> None:
     failed(world)
     assert (len(world.errors()), len(world.mails()), ends_mailed(world)) == (8, 8, 1)
     assert as_text(world).endswith("Seen: once, at 2026-11-25 16:30:17 UTC\n")
+    fail_pass_1(world, event(signed(id="chrg_test_2")))  # under the same notification id
+    assert (len(world.errors()), len(world.mails())) == (9, 9)
 
 
 def test_secret_in_an_error_of_any_length_is_masked_wherever_it_goes(world: World) -> None:

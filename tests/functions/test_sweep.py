@@ -16,7 +16,7 @@ from callback.sweep import all_at_once
 from callback.table import format_utc, parse_utc
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER, World
 from tests.support.recorded_calls import Call, refuse
-from tests.support.steps import ENDED, WAITING, down, ends_mailed, fails, once, only, throttle
+from tests.support.steps import ENDED, WAITING, die_in_pass, down, ends_mailed, fails, once, only, throttle
 
 COUNTED = ("handedOver", "inProgress", "moved", "failed", "errors", "unread")
 
@@ -65,6 +65,14 @@ def test_pass_whose_timer_never_fired_is_run_two_minutes_after_it_was_due(world:
     sent = world.wire.of("lambda.Invoke")[-1]
     assert (sent["InvocationType"], sent["FunctionName"][-20:]) == ("Event", "payment3-recheck-dev")
     assert world.recheck(**asked) == {"state": "DONE", "passesDone": 2}
+
+
+def test_lost_pass_1_is_handed_over_in_minutes_whatever_the_delay(world: World) -> None:
+    """A branch whose second pass is a day later waits no longer for a first one whose process died."""
+    world.cold_start(RECHECK_DELAYS="86400")
+    die_in_pass(world)
+    world.wait(181)
+    assert names(swept(world)) == [NOTIFICATION]
 
 
 def test_every_shard_is_swept_past_its_first_page_oldest_first(world: World) -> None:
@@ -152,16 +160,17 @@ def test_shard_that_cannot_be_read_hides_no_other(world: World, unread: int) -> 
     assert world.metrics("OldestOverdue") == world.errors() == world.mails() == []
 
 
-@pytest.mark.parametrize("name", ["lambda.Invoke", "dynamodb.UpdateItem"])
+@pytest.mark.parametrize(("name", "counted"), [("lambda.Invoke", "errors"), ("dynamodb.UpdateItem", "unread")])
 @pytest.mark.parametrize("reported", [[], [("ZeroDivisionError", "chrg_test_1")]], ids=["refused", "unforeseen"])
-def test_fault_with_one_notification_stops_no_other(world: World, name: str, reported: list[Any]) -> None:
-    """The rest of its shard is handed over, and the next sweep tries it again; a bug has a row with the ids."""
+def test_fault_with_one_stops_no_other(world: World, name: str, counted: str, reported: list[Any]) -> None:
+    """The rest is handed over, and the next sweep tries it again; a bug has a row. What was not read has no age."""
     for number in (1, 17, 33):
         overdue(world, number)
     once(world, name, (lambda _: 1 // 0) if reported else refuse("TooManyRequestsException"))
     assert names(swept(world))[-2:] == ["n-17", "n-33"]
     [line] = world.log()
-    assert (line["level"], line["errors"], line["handedOver"]) == ("WARNING", 1, 2)
+    assert (line["level"], line[counted], line["handedOver"]) == ("WARNING", 1, 2)
+    assert len(world.metrics("OldestOverdue")) == (counted == "errors")
     assert line["warnings"][0].startswith("n-1 could not be handed over: ")
     assert [(row["errorType"], row["chargeId"]) for row in world.errors()] == reported
     assert len(world.mails()) == len(reported)

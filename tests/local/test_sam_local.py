@@ -121,9 +121,7 @@ def container_proxy(sam: SamLocal) -> Iterator[str]:
             function = sam.stack.outputs[name]
             address = f"http://{HOST}:{port}/2015-03-31/functions/{function}/invocations"
             sam.stack.client("lambda").update_function_configuration(
-                FunctionName=function,
-                Timeout=LIMIT,
-                Environment={"Variables": {"MINISTACK_LAMBDA_PROXY_URL": address}},
+                FunctionName=function, Timeout=LIMIT, Environment={"Variables": {"MINISTACK_LAMBDA_PROXY_URL": address}}
             )
         yield f"http://{HOST}:{port}"
 

@@ -21,9 +21,6 @@ from tests.support.template import source
 COMMANDS = documents.commands()
 ADOPTING = ROOT / "docs" / "adopting.md"
 CONTRACTS, OPERATIONS, DATA = (ROOT / "docs" / f"{name}.md" for name in ("contracts", "operations", "data"))
-BENCHMARKS = ROOT / "docs" / "benchmarks.md"
-# `sam` is tried in test_deploy.py; Python would run this suite, or needs the stack that is kept.
-TRIED_ELSEWHERE = {"sam", ".venv/bin/python"}
 
 
 def named(program: str) -> list[Any]:
@@ -36,8 +33,9 @@ def test_every_program_is_tried_or_listed() -> None:
     """The collector finds blocks, tables and text; there is no command of a program that no test knows."""
     texts = {(command.document, command.text) for command in COMMANDS}
     assert {("README.md", "make run DELAY=5"), ("docs/runbook.md", "followups show ORDER-1001")} <= texts
-    tried = {"make", "followups", "aws", "eval"}
-    assert {command.words[0] for command in COMMANDS} == tried | TRIED_ELSEWHERE
+    # `sam` is tried in test_deploy.py; Python would run this suite, or needs the stack that is kept.
+    known = {"make", "followups", "aws", "eval", "sam", ".venv/bin/python"}
+    assert {command.words[0] for command in COMMANDS} == known
 
 
 @pytest.mark.parametrize("command", named("make"))
@@ -94,7 +92,7 @@ def test_documented_environment_would_deploy(tmp_path: Path) -> None:
 
 def test_published_benchmarks_are_of_a_whole_run() -> None:
     """The table of costs in README.md is one of docs/benchmarks.md, to the letter."""
-    page = BENCHMARKS.read_text()
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
     assert "\n| run | `make bench`, " in page
     section = (ROOT / "README.md").read_text().partition("## What it costs\n")[2].partition("\n## ")[0]
     table = "\n".join(line for line in section.splitlines() if line.startswith("|"))

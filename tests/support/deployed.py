@@ -189,7 +189,8 @@ def make_busy(deployed: Deployed) -> None:
     running: dict[str, Any] = {"leaseUntil": format_utc(world.now + timedelta(seconds=89)), "claimId": "c"}
     running |= {"orderId": "ORDER-3000", "passesDone": 0, "attempts": 1, "attemptsBefore": 0}
     deployed.put_waiting(_id("ORDER-3000"), 0, **running)
-    row: dict[str, Any] = {"errorId": error_id(_id(FAILED_ORDER), "failed", 2), "errorType": "GaveUp", "occurrences": 1}
+    ids = {"chargeId": CHARGE, "notificationId": _id(FAILED_ORDER)}
+    row: dict[str, Any] = {"errorId": error_id(ids, "failed", 2), "errorType": "GaveUp", "occurrences": 1}
     row |= {"message": GAVE_UP.partition(": ")[2], "firstAt": failed_at, "lastAt": failed_at, "mailedAt": failed_at}
     world.put("CALLBACK_ERROR_LOG_TABLE", row)
 

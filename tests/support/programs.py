@@ -40,8 +40,6 @@ def absent(why: str) -> NoReturn:
 def chromium() -> Iterator[Browser]:
     """Start the machine's Chromium; skip the test where it has none."""
     names = ("chromium", "chromium-browser", "google-chrome")
-    found = next(filter(None, map(shutil.which, names)), None) or absent(
-        "no Chromium is here: apt-get install chromium"
-    )
+    found = next(filter(None, map(shutil.which, names)), None) or absent("no Chromium here: apt-get install chromium")
     with sync_playwright() as playwright, playwright.chromium.launch(executable_path=found) as browser:
         yield browser

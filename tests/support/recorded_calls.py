@@ -75,9 +75,7 @@ def _update(asked: dict[str, Any]) -> SimpleNamespace:
     if text and not condition(text)(old, values):
         raise ConditionalCheckFailed(item=old)
     new = updated(asked["Key"] | old, asked["UpdateExpression"], values)
-    assert not any(f"#{name} =" in asked["UpdateExpression"] for name in asked["Key"]), (
-        "DynamoDB refuses to change a key"
-    )
+    assert not any(f"#{name} =" in asked["UpdateExpression"] for name in asked["Key"]), "DynamoDB changes no key"
     table.put_item(new)
     return SimpleNamespace(result={"Attributes": new})
 

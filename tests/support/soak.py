@@ -33,9 +33,7 @@ class Stories(RuleBasedStateMachine):
     world: ClassVar[World]
     counts: ClassVar[Counter[str]] = Counter()
 
-    @initialize(
-        timer=st.sampled_from(["once", "twice", "late", "never", "refused"]), hours=st.sampled_from(["1", "72"])
-    )
+    @initialize(timer=st.sampled_from("once twice late never refused".split()), hours=st.sampled_from(["1", "72"]))
     def begin(self, timer: str, hours: str) -> None:
         """Timers behave in one way, and the branch gives up after one of two times."""
         self.world.empty(GIVE_UP_AFTER_HOURS=hours)

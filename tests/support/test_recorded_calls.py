@@ -11,12 +11,10 @@ from tests.support.aws import worlds
 from tests.support.failure_table import SCENARIOS, Story
 from tests.support.recorded_calls import Answer, backend, by_http, directly
 
-_UNREAD = {"ResponseMetadata", "ConsumedCapacity", "message"}
-
 
 def test_calls_of_the_stories_are_answered_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the functions ask, by HTTP and, with what that changed undone, directly: answers and tables match."""
-    kinds: set[tuple[str, str]] = set()
+    kinds, unread = set[tuple[str, str]](), {"ResponseMetadata", "ConsumedCapacity", "message"}
 
     def ask_both(client: BaseClient, operation: str, request: dict[str, Any]) -> Answer:
         if "ExpressionAttributeNames" not in request:
@@ -30,7 +28,7 @@ def test_calls_of_the_stories_are_answered_alike(monkeypatch: pytest.MonkeyPatch
                 answer = ask(client, operation, request)
             except ClientError as error:
                 refused, answer = error, {**error.response}
-            read = {name: value for name, value in answer.items() if name not in _UNREAD}
+            read = {name: value for name, value in answer.items() if name not in unread}
             rows = [item.to_regular_json() for table in tables.values() for item in table.all_items()]
             ended.append((type(refused), str(refused), read, rows))
         assert ended[0] == ended[1]
