@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ConnectionClosedError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
+from botocore import exceptions as aws
 
 from callback.clock import Clock
 from callback.errors import FollowUpError, GaveUp, OrderUnsettled, PassFailed, PassTimedOut
@@ -21,7 +21,7 @@ from callback.timer import Timer, TimerInput
 _MAX_ANSWER_BYTES, _MAX_OUTCOME_BYTES = 64 * 1024, 1000
 # A kept-alive connection that died while the function was frozen, or one that was never made: nothing ran. One
 # that closes later may have been in the middle of the pass.
-_DEAD_CONNECTION = (ConnectionClosedError, ConnectTimeoutError, EndpointConnectionError)
+_DEAD_CONNECTION = (aws.ConnectionClosedError, aws.ConnectTimeoutError, aws.EndpointConnectionError, aws.SSLError)
 _AT_ONCE = 2
 
 
@@ -38,7 +38,7 @@ class PaidOrders:
         try:
             answer = self._invoke(json.dumps(about | {"pass": number, "checksumStatus": record.checksum_status}))
             outcome = _outcome(answer["Payload"])
-        except ReadTimeoutError as error:
+        except aws.ReadTimeoutError as error:
             raise PassTimedOut(number, "ProcessPaidOrder did not answer in time; it may have finished") from error
         except AWS_ERRORS as error:
             raise PassFailed(number, f"ProcessPaidOrder could not be invoked: {scrub(str(error))}") from error

@@ -198,7 +198,7 @@ def test_failed_pass_is_recorded_raised_and_due_again(world: World, error: type[
 
 _TRIES: list[tuple[Any, float, int]] = [(aws.ConnectionClosedError, 0, 2), (aws.EndpointConnectionError, 0, 2)]
 _TRIES += [(aws.ConnectTimeoutError, 1, 2), (aws.ReadTimeoutError, 1, 1)]
-_TRIES += [(aws.ConnectionClosedError, 2, 2), (aws.ConnectionClosedError, 2.1, 1)]
+_TRIES += [(aws.ConnectionClosedError, 2, 2), (aws.ConnectionClosedError, 2.1, 1), (aws.SSLError, 0, 2)]
 
 
 @pytest.mark.parametrize(("error", "seconds", "tries"), _TRIES)
@@ -212,7 +212,7 @@ def test_only_a_dead_connection_is_retried_at_once(
         world.wait(seconds)
         left[0] -= 1
         if left[0] >= 0:
-            raise error(endpoint_url="a test")
+            raise error(endpoint_url="a test", error="EOF")
 
     monkeypatch.setattr("callback.passes.time", world)
     world.wire.before["lambda.Invoke"] = die

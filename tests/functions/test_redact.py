@@ -275,7 +275,6 @@ UNITS += ['{"cvv":', "4444444444444448 44 ", "\\u", "\\\\u0034", "%34", "%C2%A0"
 UNITS += [sample("authorized")["body"]]
 
 
-# Lists that are each the JSON of the next.
 NESTED = reduce(lambda inner, _: json.dumps([inner]), range(10), "4444 " * 200_000)
 
 

@@ -21,19 +21,10 @@ STEPS = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
 NOTES = 'for word in "$@"; do printf "%s\\0" "$word" >> words; done'
 PROGRAMS = {"python": NOTES, "followups": NOTES, "sam": "exec make -f other.mk"}
 # What each takes: texts that become arguments, and the switches IMAGE and QUICK.
-TARGETS = {
-    "run": {"DELAY", "LATENCY", "FAILURES", "OUTAGE", "EVENT"},
-    "send": {"COUNT", "EVENT"},
-    "invoke": {"ADDRESS", "BASE", "IMAGE", "FUNCTION", "EVENT"},
-    "image": {"ARCHITECTURE"},
-    "preflight": {"ENVIRONMENT"},
-    "redrive": {"STACK"},
-    "replay": {"STACK", "ORDER"},
-    "fuzz": {"SEED"},
-    "mutants": {"ONLY"},
-    "soak": {"MINUTES"},
-    "bench": {"QUICK", "ONLY"},
-}
+_TAKEN = """run DELAY LATENCY FAILURES OUTAGE EVENT|send COUNT EVENT|invoke ADDRESS BASE IMAGE FUNCTION EVENT
+|redrive STACK|image ARCHITECTURE|preflight ENVIRONMENT|replay STACK ORDER|fuzz SEED|mutants ONLY|soak MINUTES
+|bench QUICK ONLY"""
+TARGETS = {target: set(names) for target, *names in map(str.split, _TAKEN.split("|"))}
 # Without leading blanks, which make drops.
 NASTY = {
     "in no quotes": "two  words;touch mark|touch mark&touch mark>mark # * ~ ? a\\ คำสั่ง ",

@@ -218,6 +218,7 @@ class Model:
             self._later(event._replace(throttled=event.throttled + 1), wait)
 
     def _give_up(self, event: Event) -> None:
+        self.count("AsyncEventsDropped", event.function)
         if queue := self.rules.functions[event.function].on_failure:  # L3
             # Of Lambda's record, what the functions read.
             self._deliver(queue, json.dumps({"requestPayload": event.payload}), event.function)
