@@ -42,8 +42,9 @@ class Notification:
         self.checksum = next((word for word in CHECKSUMS if word == item.get("checksumStatus")), "unknown")
         self.next_pass = record.next_pass if record else 0
         self.attempts_made = record.attempts_made if record else 0
-        # The reason why it is not done, as far as it is known.
-        self.reason = f"spoilt: {fault}" if fault else printable(str(item.get("lastError", "")))
+        # What failed before the last completed pass is no reason why the next one waits.
+        last = "" if record and record.state == "PENDING" and not self.attempts_made else item.get("lastError", "")
+        self.reason = f"spoilt: {fault}" if fault else printable(str(last))
 
     @cached_property
     def cause(self) -> str:

@@ -20,8 +20,7 @@ from followups.stack import Stack
 from followups.tables import error_rows, look_up
 
 # Scheduler's precision (docs/decisions/02), and the sweep's interval (template.yaml).
-TIMER_LATE = timedelta(seconds=60)
-_SWEEP_EVERY = timedelta(minutes=1)
+_WITHIN = timedelta(minutes=1)
 _LAST = datetime.max.replace(tzinfo=UTC)
 _CHECKSUMS = {
     "valid": "the bank vouches for all but the order id",
@@ -74,10 +73,10 @@ def _next(stack: Stack, one: Notification, record: Record, timer: datetime | Non
     which = f"pass {record.next_pass} of {stack.passes}"
     yield Event(None, "waits", _waits(which, record, current, limit, now), current.level)
     swept_at = max(one.time("sweepAt") or now, now)
-    sweep = f"the sweep starts pass {record.next_pass}, by {clock_time(swept_at + _SWEEP_EVERY, now)}"
+    sweep = f"the sweep starts pass {record.next_pass}, by {clock_time(swept_at + _WITHIN, now)}"
     if current.word == "failed":
         yield Event(None, "next", f"nothing by itself; once the cause is gone: {replay}", "bad")
-    elif timer and now <= (latest := timer + TIMER_LATE):
+    elif timer and now <= (latest := timer + _WITHIN):
         text = f"the timer starts pass {record.next_pass}, by {clock_time(latest, now)}"
         yield Event(max(timer, now), "next", text)
     elif current.word == "running":
@@ -135,7 +134,7 @@ def _passes(record: Record) -> Iterator[Event]:
     for done in record.passes[:MOST_PASSES]:
         attempts, before = int(done["attempt"]) - before, int(done["attempt"])
         tried = f" at attempt {attempts}" if attempts > 1 else ""
-        text = printable(f"completed{tried} in {int(done['durationMs']) / 1000:.1f} s: {done['outcome']}")
+        text = printable(f"completed{tried} in {int(done['durationMs']) / 1000:.1f} s: {done.get('outcome', 'erased')}")
         yield Event(parse_utc(done["at"]), f"pass {int(done['number'])}", text, "ok")
 
 
@@ -145,9 +144,9 @@ def _ended(one: Notification, now: datetime) -> Iterator[Event]:
         text = f"ran out: the run of pass {record.next_pass} died, or could not record its end"
         yield Event(record.lease_until, "claim", text, "warn")
     if ended := one.time("failedAt"):
-        yield Event(ended, "ended", f"FAILED, passes completed: {one.next_pass - 1}", "bad")
+        yield Event(ended, "ended", f"FAILED, passes completed: {max(one.next_pass - 1, 0)}", "bad")
     if resolved := one.time("resolvedAt"):
-        yield Event(resolved, "resolved", printable(f"by hand: {one.item.get('resolvedReason', '')}"), "ok")
+        yield Event(resolved, "resolved", printable(f"by hand: {one.item.get('resolvedReason', 'erased')}"), "ok")
 
 
 def _timer(stack: Stack, record: Record, now: datetime) -> Iterator[Event]:
@@ -170,17 +169,17 @@ def _errors(stack: Stack, one: Notification, now: datetime) -> Iterator[Event]:
         last, count = parse_utc(row["lastAt"]), int(row["occurrences"])
         often = f"{count} times in {span(last - parse_utc(row['firstAt']))}, " if count > 1 else ""
         mailed = f"mailed {clock_time(parse_utc(row['mailedAt']), now)}" if "mailedAt" in row else "not mailed"
-        text = printable(f"{row['errorType']}: {row['message']}") + _answered(str(row.get("responseData") or ""))
+        text = printable(f"{row['errorType']}: {row.get('message', 'erased')}") + _answered(row.get("responseData"))
         yield Event(last, "error", f"{text} ({often}{mailed})", "bad" if kind.startswith("failed") else "warn")
 
 
-def _answered(text: str) -> str:
+def _answered(kept: object) -> str:
     """What ProcessPaidOrder answered; for an error from Lambda, only its type and message."""
-    answer: object = text
+    answer = kept
     with suppress(ValueError, RecursionError):
-        answer = json.loads(text)
+        answer = json.loads(str(kept))
     is_error = isinstance(answer, dict) and "errorMessage" in answer
-    return f"; it answered {error_line(answer) if is_error else printable(text)}" if answer else ""
+    return f"; it answered {error_line(answer) if is_error else printable(str(kept))}" if answer else ""
 
 
 @manual("show", READ + LETTERS + TIMERS, "followups show ORDER-1001", "followups show chrg_test_2250… --json")

@@ -175,7 +175,7 @@ class Problem(NamedTuple):
 def explain(error: Exception) -> Problem | None:
     """Return the advice for an error of AWS or of a stack; None for any other."""
     names = " ".join(kind.__name__ for kind in type(error).__mro__)
-    if isinstance(error, ValueError) and str(error).startswith("Invalid endpoint"):  # botocore's, which has no class
+    if any(text in str(error) for text in ("Invalid endpoint: ", "AUTH_SIGNING_INVALID")):  # they have no class
         names = "InvalidEndpoint"
     elif not isinstance(error, ERRORS):
         return None

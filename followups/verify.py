@@ -31,7 +31,7 @@ def verify_command(operator: Operator, what: str) -> int:
         with click.open_file(what, "rb") as file:
             notifications = [(_notification(file.read()), "")]
     elif not (notifications := list(_stored(operator, what))):
-        operator.output.note(f"{what} is neither a file, nor was a notification saved under it.")
+        operator.output.note(f"{what}: neither a file, nor a notification whose body is kept.")
         return 1
     secret = operator.stack.value("KBankSecretId")
     try:
@@ -75,7 +75,7 @@ def _print(output: Output, n: Notification, verdict: Verdict, stored: str) -> in
 
 def _notification(content: bytes) -> Notification:
     try:
-        text = content.decode()
+        text = content.decode(json.detect_encoding(content))
         event = json.loads(text)
         is_event = isinstance(event, dict) and "body" in event
         # As text, so that an amount keeps its digits.

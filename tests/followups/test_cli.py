@@ -46,6 +46,7 @@ try:
 finally:
     print(round(time.process_time() * 1000), *sys.modules)
 """
+IDS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
 KEYS = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "ap-southeast-1"}
 
 
@@ -101,6 +102,7 @@ def test_few_modules_are_imported(figure: Callable[[str], None], words: list[str
     [
         ({"AWS_ENDPOINT_URL": "localhost:4566"}, "which begins with http:// or https://"),
         ({"AWS_DEFAULT_REGION": "no region"}, "Check AWS_DEFAULT_REGION"),
+        ({"AWS_DEFAULT_REGION": "", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"} | IDS, "which may not be empty"),
         ({}, "Sign in again"),
         ({"AWS_PROFILE": "unknown"}, "Set AWS_PROFILE"),
         ({"AWS_CONFIG_FILE": "fails"}, "Sign in again"),

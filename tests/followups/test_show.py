@@ -248,10 +248,11 @@ def test_claim_is_shown_while_the_pass_runs(deployed: Deployed, followups: Follo
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"lastError": FAILED}, f"- warn error: of the last failed attempt: {FAILED}"),
+        ({"lastError": FAILED, "attempts": 2}, f"- warn error: of the last failed attempt: {FAILED}"),
         (DONE | {"lastError": FAILED}, f"- info error: of the last failed attempt: {FAILED}"),
         ({"checksumStatus": "invalid"}, " warn checksum: invalid: it matches no merchant key"),
         ({"passes": [{"number": 1}]}, f"{SPOILT}KeyError: 'attempt'"),
+        ({"passes": [{"number": 1, "attempt": 1, "durationMs": 100, "at": "2026-11-22T09:30:00Z"}]}, "0.1 s: erased"),
         ({"attempts": 9}, "the sweep starts pass 2, by 09:31:17 UTC, for the last time, or ends it in FAILED"),
     ],
 )

@@ -56,7 +56,7 @@ def test_form_and_key_are_named(deployed: Deployed, followups: Followups, monkey
     keep_secret(deployed, json.dumps({"secretKey": OLD, "previousSecretKey": NEW}))
     amount = "12345678901234.5678"
     event = signed(status="fail", failure_code="insufficient_fund", amount=Decimal(amount))
-    content = json.dumps(event, default=str).replace(f'"{amount}"', amount).encode()
+    content = json.dumps(event, default=str).replace(f'"{amount}"', amount).encode("utf-8-sig")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     [found] = followups("verify", "-", "--json").objects
     assert (found["checksumStatus"], found["checksumForm"], found["key"]) == ("valid", "failure_code", "previous")
@@ -75,7 +75,7 @@ def test_form_and_key_are_named(deployed: Deployed, followups: Followups, monkey
 )
 def test_what_does_not_hold_is_printed(followups: Followups, file: Path, content: str, code: int, text: str) -> None:
     """Exit 1 where it is not valid, 2 where it cannot be checked; the right checksum is not printed."""
-    file.write_text(content)
+    file.write_text(content, encoding="utf-16")
     printed = followups("verify", str(file), code=code).out
     assert re.match(text, printed)
     assert re.search(COVERED, printed)
@@ -87,7 +87,7 @@ def test_what_is_not_a_notification_is_refused(followups: Followups, file: Path,
     """Exit 2 and one line that says why; a name of neither a file nor an order is exit 1."""
     file.write_bytes(content.encode("latin-1"))
     assert followups("verify", str(file), code=2).err.startswith("Error: no notification: ")
-    assert "is neither a file, nor was a notification saved" in followups("verify", "ORDER-9", code=1).out
+    assert "neither a file, nor a notification whose body is kept" in followups("verify", "ORDER-9", code=1).out
 
 
 @pytest.mark.parametrize("text", ["{", "skey_test_bare", '{"secretKey": ""}'])
