@@ -62,5 +62,5 @@ def test_nonsense_is_one_letter_and_leaves_the_alarms_able_to_ring(shared: World
     assert {name: len(letters) for name, letters in model.queues.items() if letters} == {"RefusedQueue": 2}
     rang = [name for name, _ in rings(shared, model)]
     assert rang.count("RefusedQueue") == 2
-    assert not {"FailureQueue", "RetryQueue", "EventsDropped", "Refused", "Failed"} & set(rang)
+    assert not {"FailureQueue", "RetryQueue", "Refused", "Failed"} & set(rang)
     assert [row["errorType"] for row in shared.errors()] == ["InvalidNotification"] * 2

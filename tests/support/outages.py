@@ -20,7 +20,6 @@ from tests.support.aws import HANDLERS, START, World, sample, worlds
 from tests.support.documents import rewritten
 from tests.support.lambda_model import DELAYED_NOTIFY, RECHECK, SWEEP, Metrics, Model
 from tests.support.steps import FORM_CHARGE
-from tests.support.template import alarm_metrics
 
 FILE = ROOT / "docs" / "outages.md"
 # How long each lasts, and how far apart the notifications come: fewer in a long outage, so that all of them take
@@ -139,11 +138,10 @@ def rings(world: World, model: Model) -> Iterator[tuple[str, datetime]]:
                 values[metric["Name"], line["Branch"]].append((when, when, line[metric["Name"]]))
     for name, about in world.resources.items():
         if about["Type"] == "AWS::CloudWatch::Alarm":
-            parts = alarm_metrics(about["Properties"])
-            of_each = [values[part["MetricName"], _called(world, part["Dimensions"][0])] for part in parts]
-            found = [(a, b, sign * value) for sign, of in zip((1, -1), of_each, strict=False) for a, b, value in of]
-            for at in _rings(parts[0], found, model.sweeps):
-                yield name.removesuffix("Alarm"), datetime.fromtimestamp(at * parts[0]["Period"], UTC)
+            alarm, [dimension] = about["Properties"], about["Properties"]["Dimensions"]
+            found = values[alarm["MetricName"], _called(world, dimension)]
+            for at in _rings(alarm, found, model.sweeps):
+                yield name.removesuffix("Alarm"), datetime.fromtimestamp(at * alarm["Period"], UTC)
 
 
 def _called(world: World, dimension: dict[str, str]) -> str:

@@ -70,12 +70,6 @@ def outputs() -> dict[str, str]:
     return {name: _Resolver().value(about["Value"]) for name, about in source()["Outputs"].items()}
 
 
-def alarm_metrics(alarm: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return an alarm for each of its metrics; with two it rings by how much the first exceeds the second."""
-    stats = [each["MetricStat"] for each in alarm.get("Metrics", ()) if "MetricStat" in each]
-    return [alarm | {"Statistic": one["Stat"], "Period": one["Period"]} | one["Metric"] for one in stats] or [alarm]
-
-
 def refusals(**parameters: str) -> list[str]:
     """What the rules say to a deployment with these parameters; nothing if it may go on."""
     return _Resolver(**parameters).refusals()

@@ -45,7 +45,7 @@ def test_every_metric_is_in_such_lines(lines: list[dict[str, Any]]) -> None:
     assert all((about["Namespace"], about["Dimensions"]) == (NAMESPACE, [["Branch"]]) for about in declared)
     plotted = [line for line in PLOTTED if line[0] == NAMESPACE]
     assert {tuple(line[2:4]) for line in plotted} == {("Branch", "dev")}
-    alarmed = {alarm["MetricName"] for alarm in ALARMS.values() if alarm.get("Namespace") == NAMESPACE}
+    alarmed = {alarm["MetricName"] for alarm in ALARMS.values() if alarm["Namespace"] == NAMESPACE}
     counted = {metric["Name"] for about in declared for metric in about["Metrics"]}
     assert {line[1] for line in plotted} | alarmed == counted
 
