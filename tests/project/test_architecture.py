@@ -32,7 +32,8 @@ def calls(below: str = FUNCTIONS) -> Iterator[Calls]:
     made: Calls = []
 
     def note(frame: FrameType, event: str, _argument: object) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(below):
+        # Python 3.11 also calls its comprehensions.
+        if event == "call" and frame.f_code.co_filename.startswith(below) and frame.f_code.co_name[-5:] != "comp>":
             caller = frame.f_back
             while caller and caller.f_code.co_filename == contextlib.__file__:  # a decorator
                 caller = caller.f_back
