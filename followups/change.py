@@ -41,7 +41,7 @@ class Change(Generic[T]):
     """A command that changes items: how it prints one, what it plans for it, and how it does that.
 
     `words` and `ids` are those of the command that does it unasked. If it is `harmless`, a single item needs no
-    question, and an item left alone is no failure. There may be `more` items than one run reads.
+    question, and an item left alone is no failure. There may be `more` than one run reads; `if_none` says why.
     """
 
     operator: Operator
@@ -53,6 +53,7 @@ class Change(Generic[T]):
     ids: tuple[str, ...] = ()
     harmless: bool = False
     more: bool = False
+    if_none: Callable[[], str] = str
 
     def run(self, items: Iterable[T]) -> int:
         """Do it, or print the plan and ask. Return the exit code."""
@@ -63,19 +64,21 @@ class Change(Generic[T]):
             yes = sum(self.plan(item).word == "planned" for item in items) == 1
         if dry_run or not yes:
             counts = self._print((item, self.plan(item)) for item in items)
-            # A pipe cannot answer.
-            can_ask = counts["planned"] and not dry_run and output.is_table and sys.stdin.isatty()
+            can_ask = counts["planned"] and not dry_run and output.is_table and sys.stdin.isatty()  # a pipe cannot
             yes = bool(can_ask) and click.confirm(f"{self.name.capitalize()} {counts['planned']}?")
         if yes and not dry_run:
             counts = self._print(self._done(items))
+        why = "" if counts else self.if_none()
+        if not counts:
+            output.note(why or f"Nothing to {self.name}.")
         if counts["planned"]:
             output.note(f"Nothing was changed. To do it:  {stack.command(*self.words, ids=self.ids)}")
         if counts["unknown"]:
             output.note(f"It may be in a queue:  {stack.command('dead-letters', 'list')}")
         if self.more:
-            output.warn(f"There are more than one run reads: run {self.name} again.")
+            output.warn(f"One run does not take them all: run {self.name} again.")
         is_left = counts["planned"] or ((counts["left"] or self.more) and not self.harmless)
-        is_wrong = any(_LEVELS.get(word) == "bad" for word in counts) or (self.ids and not counts)
+        is_wrong = any(_LEVELS.get(word) == "bad" for word in counts) or why or (self.ids and not counts)
         return int(bool(is_wrong or (is_left and not dry_run)))
 
     def _done(self, items: Iterable[T]) -> Iterator[tuple[T, Result]]:
@@ -95,9 +98,7 @@ class Change(Generic[T]):
         for item, result in results:
             output.rows(COLUMNS, result.row(self.about(item)))
             counts[result.word] += 1
-        if not counts:
-            output.note(f"Nothing to {self.name}.")
-        elif counts.total() > 1:
+        if counts.total() > 1:
             output.note(f"{', '.join(f'{count} {word}' for word, count in counts.items())}.")
         if (counts["failed"] or counts["kept"]) and not counts["planned"]:
             output.note("Remove the cause that is printed above, then run it again.")

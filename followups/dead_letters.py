@@ -26,19 +26,17 @@ from followups.output import Row, error_line, printable, span
 from followups.records import IDS
 from followups.stack import FAILURE, QUEUES, REFUSED, RETRY, Stack
 
-# What is there waits for a person.
-FOR_A_PERSON = (REFUSED, FAILURE)
+FOR_A_PERSON = (REFUSED, FAILURE)  # what is there waits for one
 # As many as SQS returns at once, hidden from others for at most this long. Without a wait SQS may miss messages.
 _RECEIVE: dict[str, Any] = {"MaxNumberOfMessages": 10, "VisibilityTimeout": 300, "WaitTimeSeconds": 1}
 _RECEIVE |= {"MessageAttributeNames": ["All"], "MessageSystemAttributeNames": ["SentTimestamp"]}
 # Message attributes: the kind of an error, and its text; this project's, and Scheduler's.
 _ERRORS = (("errorType", "reason"), ("ERROR_CODE", "ERROR_MESSAGE"))
-# Characters of a message id, and letters of a queue.
-_SHORTEST, _MOST_LISTED = 6, 100
+_SHORTEST, _MOST_LISTED = 6, 100  # characters of a message id, and letters of a queue
 _DRAINS = {
     RETRY: "It drains by itself: each letter is delivered again every 12 to 15 minutes.",
-    REFUSED: "No retry helps: `followups dead-letters discard`, or `redrive` once its cause is gone.",
-    FAILURE: "Nothing tries again: `followups dead-letters redrive` once the cause is gone.",
+    REFUSED: "No retry helps: `{discard}`, or `{redrive}` once its cause is gone.",
+    FAILURE: "Nothing tries again: `{redrive}` once the cause is gone.",
 }
 
 
@@ -97,13 +95,17 @@ class Letters(AbstractContextManager["Letters"]):
             url = self.stack.value(name)
             while messages := self.stack.sqs.receive_message(QueueUrl=url, **_RECEIVE).get("Messages"):
                 new = [message for message in messages if message["MessageId"] not in self._held]
-                self._held |= {
-                    one["MessageId"]: {"QueueUrl": url, "ReceiptHandle": one["ReceiptHandle"]} for one in messages
-                }
+                self._held |= {m["MessageId"]: {"QueueUrl": url, "ReceiptHandle": m["ReceiptHandle"]} for m in messages}
                 if not new:  # in a long run the first ones are visible again: all have been seen
                     break
                 letters = (_letter(self.stack, name, message) for message in new)
                 yield from (one for one in letters if not self.asked or one.message_id.startswith(self.asked))
+
+    def hidden(self) -> str:
+        """Return why some cannot be read, if there are more than were received."""
+        count = sum(map(self.stack.count_letters, self.queues)) - len(self._held)
+        why = f"another run has just read are hidden for up to {_RECEIVE['VisibilityTimeout'] // 60} minutes"
+        return f"{count} cannot be read: messages that {why}." if count > 0 else ""
 
     def delete(self, letter: Letter) -> None:
         """Delete a letter. Raises `AWS_ERRORS`."""
@@ -164,7 +166,7 @@ def dead_letters_command() -> None:
 
 
 _LOOKING = ("cloudformation:DescribeStacks", "sqs:ReceiveMessage", "sqs:ChangeMessageVisibility")
-_DELETING = (*_LOOKING, "sqs:DeleteMessage")
+_DELETING = (*_LOOKING, *LETTERS, "sqs:DeleteMessage")
 _SHOWN = ("followups dead-letters show 1f0c5a55", "followups dead-letters export > letters.jsonl")
 _MOVING = [*_from(FOR_A_PERSON), *CHANGING]
 _manual = partial(manual, group=dead_letters_command)
@@ -178,6 +180,7 @@ def list_command(operator: Operator) -> int:
     only counted: RetryFunction or another redrive has it, or it waits for its next try.
     """
     stack, output, asked = operator.stack, operator.output, _letters(operator, QUEUES)
+    commands = {word: stack.command("dead-letters", word) for word in ("redrive", "discard")}
 
     def read(name: str) -> tuple[int, list[Row]]:
         with Letters(stack, (name,), asked.asked) as those:
@@ -189,7 +192,7 @@ def list_command(operator: Operator) -> int:
         if rows:
             output.rows(COLUMNS, *rows)
         if count or rows:
-            output.note(f"{name}: {count} in all, {len(rows)} printed.", _DRAINS[name])
+            output.note(f"{name}: {count} in all, {len(rows)} printed.", _DRAINS[name].format(**commands))
         elif output.is_table:
             output.note(f"{name}: empty.")
     return 0
@@ -203,6 +206,9 @@ def show(operator: Operator) -> int:
         for letter in those:
             code = 0
             operator.output.document({**letter.row(operator.clock()).record, "event": letter.event()})
+    if code:
+        todo = operator.stack.command("dead-letters", "list")
+        operator.output.warn(f"There is no such message, or it is hidden for some minutes. To list them:  {todo}")
     return code
 
 
@@ -251,5 +257,5 @@ def _change(operator: Operator, name: str, those: Letters) -> Change[Letter]:
         return Result(word, f"{word}; {letter.error}")
 
     words = ("dead-letters", name, "--yes", *(f"--queue={queue}" for queue in those.queues))
-    about = partial(Letter.row, now=operator.clock())
-    return Change(operator, name, about, plan, do, words, those.asked, harmless=is_sent)
+    row = partial(Letter.row, now=operator.clock())
+    return Change(operator, name, row, plan, do, words, those.asked, is_sent, if_none=those.hidden)

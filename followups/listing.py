@@ -1,12 +1,13 @@
 """`followups list`: what waits, is late or failed."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import click
 
+from callback.table import format_utc
 from followups.cli import LETTERS, READ, Operator, manual, shared
 from followups.output import Row, clock_time
 from followups.records import CHECKSUMS, STATES, Found, Notification, State, status
@@ -18,8 +19,8 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 _EXPECTED = "2026-11-22, 2026-11-22T09:30, 09:30, today, yesterday, 90m, 2h, 3d or 1w (ago), or +10m (ahead)"
 
 
-def parse_when(text: str, now: datetime, zone: tzinfo = UTC) -> datetime:
-    """Parse a time that was typed in a zone. Raises `ValueError`."""
+def parse_when(text: str, now: datetime, zone: tzinfo = UTC, *, past: bool = False) -> datetime:
+    """Parse a time that was typed in a zone; a `past` time of day is the last one. Raises `ValueError`."""
     text, today = text.strip().lower(), now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
     if text in {"today", "yesterday"}:
         return today - timedelta(days=text == "yesterday")
@@ -27,7 +28,8 @@ def parse_when(text: str, now: datetime, zone: tzinfo = UTC) -> datetime:
         distance = timedelta(**{_UNITS[length["unit"]]: int(length["number"])})
         return now + distance if length["ahead"] else now - distance
     if re.fullmatch(r"\d\d:\d\d(:\d\d)?", text):
-        text = f"{today:%Y-%m-%d}T{text}"
+        moment = datetime.fromisoformat(f"{today:%Y-%m-%d}T{text}").replace(tzinfo=zone)
+        return moment - timedelta(days=past and moment > now)
     moment = datetime.fromisoformat(text.upper())
     return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 
@@ -41,7 +43,7 @@ class When(click.ParamType):
         """Parse it in the operator's zone."""
         operator = click.get_current_context().ensure_object(Operator)
         try:
-            return parse_when(value, operator.clock(), operator.zone)
+            return parse_when(value, operator.clock(), operator.zone, past=bool(param and param.name == "since"))
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time: expected {_EXPECTED}", param, ctx)
 
@@ -73,16 +75,16 @@ def list_command(operator: Operator, states: tuple[State, ...]) -> int:
     --cause asks for them.
 
     --since and --until limit when the pass was first due, or when it failed, the second excluded. WHEN is a date
-    (2026-11-22), a time (2026-11-22T09:30, or 09:30 today), today, yesterday, 90m, 2h, 3d or 1w ago, or +10m ahead; in
-    your zone on a terminal, else in UTC, unless it names its own.
+    (2026-11-22), a time (2026-11-22T09:30, or 09:30 today; --since takes yesterday's where that is still ahead), today,
+    yesterday, 90m, 2h, 3d or 1w ago, or +10m ahead; in your zone on a terminal, else in UTC, unless it names its own.
     """
     output, stack, now = operator.output, operator.stack, operator.clock()
     parts, letters = chosen(operator, states or ("overdue", "failed")), stack.about_letters()
     if output.is_table:
         from followups.watch import Snapshot, WatchView
 
-        folds = "cause" not in operator.given
-        output.console.print(WatchView(stack, Snapshot(now, parts, letters), now, is_whole=True, folds=folds))
+        view = WatchView(stack, Snapshot(now, parts, letters), now, is_whole=True, given=operator.given)
+        output.console.print(view, crop=False)
     else:
         output.rows((), *(_row(one, now) for part in parts.values() for one in part.rows))
         for line in letters:
@@ -105,7 +107,13 @@ def extent(group: Sequence[Notification], now: datetime) -> str:
     return f"{clock_time(times[0], now)} to {clock_time(times[-1], now)}" if times else "at times that are unknown"
 
 
-def group_command(stack: Stack, one: Notification, now: datetime) -> str:
-    """Return the command that replays all with the cause and state of a notification."""
+def group_command(stack: Stack, one: Notification, now: datetime, given: Mapping[str, Any]) -> str:
+    """Return the command that replays all with the cause and state of a notification that the options choose."""
     state = "failed" if status(one, now).word == "failed" else "overdue"
-    return stack.command("replay", f"--state={state}", f"--cause={one.cause_id}")
+    return stack.command("replay", f"--state={state}", f"--cause={one.cause_id}", *choice(given))
+
+
+def choice(given: Mapping[str, Any]) -> list[str]:
+    """Return the options that choose, with times that mean the same whenever they are pasted."""
+    asked = {name: given[name] for name in CHOOSING if name in given}
+    return [f"--{name}={format_utc(one) if isinstance(one, datetime) else one}" for name, one in asked.items()]

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -14,7 +13,7 @@ from callback.timer import timer_input
 from followups import tables
 from followups.change import CHANGING, Change, Result
 from followups.cli import READ, Operator, manual
-from followups.listing import CHOOSING, chosen
+from followups.listing import CHOOSING, choice, chosen
 from followups.output import Row, error_line, printable
 from followups.records import IDS, Found, Notification, State, status
 from followups.stack import Stack
@@ -32,7 +31,7 @@ _KEPT = {
 }
 _KEPT_OF_PASS = ("number", "at", "attempt", "durationMs")
 _EXAMPLES = ("followups replay ORDER-1001", "followups replay --state failed --since 2h")
-_CHOSEN = [*CHOOSING.values(), *CHANGING]
+_SPOILT = "; correct the record first"
 
 
 def _change(operator: Operator, name: str, plan: Step, do: Step, found: Collection[Found], **options: Any) -> int:
@@ -40,7 +39,8 @@ def _change(operator: Operator, name: str, plan: Step, do: Step, found: Collecti
 
     def plan_if_saved(one: Notification) -> Result:
         if "chargeId" not in one.item:
-            return Result("unknown", f"no notification was saved in stack {operator.stack.name}")
+            todo = "what is done is found by its whole order or charge id"
+            return Result("unknown", f"nothing was found under it in stack {operator.stack.name}; {todo}")
         if status(one, operator.clock()).word == "foreign":
             return Result("left", "left: a row of another function's, which has no passes")
         return plan(operator, one)
@@ -88,9 +88,8 @@ def _run(operator: Operator, seen: Notification) -> Result:
     plan, record = _plan_replay(operator, one), one.record
     if record is None or plan.word != "planned":
         return plan
-    # A failed notification is no longer due: its pass is made due now.
     asked = timer_input(record)
-    asked["dueAt"] = asked["dueAt"] or format_utc(operator.clock())
+    asked["dueAt"] = asked["dueAt"] or format_utc(operator.clock())  # what failed is no longer due: it is made due now
     return _invoke_recheck(operator.stack, asked)
 
 
@@ -108,7 +107,7 @@ def _invoke_recheck(stack: Stack, asked: Mapping[str, object]) -> Result:
     return Result("run", f"pass {number} was run: now {state}, passes completed: {done}")
 
 
-@manual("replay", (*READ, "lambda:InvokeFunction"), *_EXAMPLES, options=_CHOSEN)
+@manual("replay", (*READ, "lambda:InvokeFunction"), *_EXAMPLES, options=[*CHOOSING.values(), *CHANGING])
 @click.argument("ids", nargs=-1, metavar="[ORDER|CHARGE|NOTIFICATION]...")
 @click.option("--state", "states", type=click.Choice(["failed", "overdue"]), multiple=True, help="all of these")
 def replay_command(operator: Operator, ids: tuple[str, ...], states: tuple[State, ...]) -> int:
@@ -123,11 +122,8 @@ def replay_command(operator: Operator, ids: tuple[str, ...], states: tuple[State
         raise click.UsageError("--since, --until, --checksum, --cause and --limit go with --state")
     words, found = ["replay", "--yes"], _find(operator, ids)
     if states:
-        # The printed command must choose the same notifications, whenever it is run.
-        operator.given.setdefault("until", operator.clock())
-        asked = {name: operator.given[name] for name in CHOOSING if name in operator.given}
-        texts = {name: format_utc(value) if isinstance(value, datetime) else value for name, value in asked.items()}
-        words += [f"--state={state}" for state in states] + [f"--{name}={text}" for name, text in texts.items()]
+        operator.given.setdefault("until", operator.clock())  # so that the printed command chooses the same later
+        words += [*(f"--state={state}" for state in states), *choice(operator.given)]
         found = [*chosen(operator, states).values()]
     return _change(operator, "replay", _plan_replay, _run, found, words=words, ids=ids, harmless=True)
 
@@ -139,7 +135,8 @@ def _plan_resolve(operator: Operator, one: Notification) -> Result:
     is_failed = one.item.get("state") == "FAILED" and current.word != "running"
     if is_failed or (current.word in {"overdue", "retrying"} and current.is_late):
         return Result("planned", "would be resolved")
-    return Result("left", f"left: {current.word}, which is followed up, or has to be corrected first")
+    why = _SPOILT if current.word == "spoilt" else ", so it goes on by itself"
+    return Result("left", f"left: {current.word}{why}")
 
 
 def _close(operator: Operator, one: Notification, reason: str) -> Result:
@@ -170,7 +167,8 @@ def _plan_forget(operator: Operator, one: Notification) -> Result:
     word = status(one, operator.clock()).word
     # The passes of a notification that is still followed up would write the data again.
     if one.item.get("state") not in ("DONE", "FAILED") or word == "running":
-        return Result("left", f"left: {word}, so it is still followed up; forget it once it is done or failed")
+        why = ", so it is still followed up; forget it once it is done or failed"
+        return Result("left", f"left: {word}{_SPOILT if word == 'spoilt' else why}")
     writes = _writes(operator.stack, one)
     return Result("planned", f"would be erased: {_names(writes)}") if writes else Result("unchanged", "nothing is left")
 
@@ -178,16 +176,14 @@ def _plan_forget(operator: Operator, one: Notification) -> Result:
 def _erase(operator: Operator, one: Notification) -> Result:
     writes, at = _writes(operator.stack, one), {"erasedAt": format_utc(operator.clock())}
     for table, item, changes in writes:
-        is_written = tables.update(operator.stack, table, item, changes | at)
-        if table == RECORDS and not is_written:
+        if not tables.update(operator.stack, table, item, changes | at) and table == RECORDS:
             return Result("left", "left: it moved on meanwhile; try again")
     return Result("erased", f"erased: {_names(writes)}")
 
 
 def _writes(stack: Stack, one: Notification) -> list[tuple[str, Item, Item]]:
     """Return what is to be written: the table, the item as it was seen, and its changes."""
-    passes = max(one.next_pass, stack.passes)
-    rows = tables.error_rows(stack, one.ids, passes, attributes=()).values()
+    rows = tables.error_rows(stack, one.ids, max(one.next_pass, stack.passes), attributes=()).values()
     writes = [(ERRORS, row, _changes(ERRORS, row)) for row in rows]
     writes += [(RECORDS, one.item, _changes(RECORDS, record)) for record in tables.whole(stack, one)]
     return [write for write in writes if write[2]]

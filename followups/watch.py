@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import click
 from rich.console import Console, ConsoleOptions, OverflowMethod
@@ -14,7 +15,7 @@ from rich.text import Text
 from callback.clock import Clock, utc_now
 from callback.table import format_utc
 from followups.cli import LETTERS, READ, Operator, manual
-from followups.listing import extent, group_command, state_option
+from followups.listing import CHOOSING, extent, group_command, state_option
 from followups.output import STYLES, Cell, clock_time, shortened, span, styled, visible, with_command
 from followups.records import STATES, Found, Notification, State, grouped, status
 from followups.stack import ERRORS, Problem, Stack, explain
@@ -28,6 +29,7 @@ SECTIONS: dict[State, tuple[str, str, str, str]] = {
     "failed": ("Failed", "Nothing has failed.", "failed", "failed"),
     "pending": ("Waiting", "Nothing waits.", "due in", "waiting"),
 }
+_FILTERS = CHOOSING.keys() - {"limit"}
 _WIDTHS = (18, 13, 5, 6, 16, 0)  # order, checksum, pass, tries, time, status
 
 
@@ -48,10 +50,9 @@ class Snapshot:
         """For programs."""
         data: dict[str, object] = {"at": format_utc(self.at), "notSaved": list(self.letters), "waiting": self.waiting}
         for state, found in self.parts.items():
-            groups = grouped(found.rows)
-            causes = [{"cause": one[0].cause_id, "text": one[0].cause, "count": len(one)} for one in groups]
-            rows = [row.as_data(self.at) for row in found.rows]
-            data[state] = {"rows": rows, "more": found.more, "causes": causes}
+            groups = ((one[0], len(one)) for one in grouped(found.rows))
+            causes = [{"cause": one.cause_id, "text": one.cause, "count": count} for one, count in groups]
+            data[state] = {"rows": [row.as_data(self.at) for row in found.rows], "more": found.more, "causes": causes}
         return data
 
 
@@ -86,8 +87,7 @@ def take_snapshot(stack: Stack, states: Sequence[State], now: datetime) -> Snaps
     waiting, failed = stack.at_once(lambda listing: listed(stack, listing, now), asked)
     rows = sorted(waiting.rows, key=lambda row: str(row.item.get("firstDue", "")))
     late, others = (tuple(row for row in rows if status(row, now).is_late == is_late) for is_late in (True, False))
-    parts: dict[State, Found] = {"overdue": Found(late, waiting.more), "failed": failed}
-    parts["pending"] = Found(others, waiting.more)
+    parts = {"overdue": Found(late, waiting.more), "failed": failed, "pending": Found(others, waiting.more)}
     in_all = count_waiting(stack) if waiting.more and "pending" in states else None
     return Snapshot(now, {state: parts[state] for state in states}, stack.about_letters(), in_all)
 
@@ -96,7 +96,7 @@ def take_snapshot(stack: Stack, states: Sequence[State], now: datetime) -> Snaps
 class WatchView:
     """A snapshot, drawn as of `now` into the space that there is; `problem` is why it could not be renewed.
 
-    A whole one has all rows and all ids, however much space that takes. Rows with one cause fold, unless they wait.
+    A whole one has all rows and all ids, however long. Rows with one cause fold, unless they wait or it was `given`.
     """
 
     stack: Stack
@@ -104,7 +104,7 @@ class WatchView:
     now: datetime
     problem: Problem | None = None
     is_whole: bool = False
-    folds: bool = True
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         """Draw all of it, cut to the terminal's height."""
@@ -114,7 +114,7 @@ class WatchView:
         left = (options.height or (console.height if console.is_terminal else 60)) - len(above)
         for position, state in enumerate(asked):
             rows = self.snapshot.parts[state].rows
-            groups = grouped(rows) if self.folds and state != "pending" else [(row,) for row in rows]
+            groups = [(row,) for row in rows] if state == "pending" or "cause" in self.given else grouped(rows)
             lines = 1 + any(group[0].reason for group in groups) + 2 * any(len(group) > 1 for group in groups)
             # Each gets an equal part, and what others do not need. The 4: a blank, title, head and what is left out.
             count = max((left // (len(asked) - position) - 4) // lines, 1)
@@ -138,6 +138,7 @@ class WatchView:
         part, (title, nothing, head, _) = self.snapshot.parts[state], SECTIONS[state]
         yield Text()
         if not groups:
+            nothing = "Nothing of what was asked for was found." if self.given.keys() & _FILTERS else nothing
             yield Text("None of what was read." if part.more else nothing, "dim")
             return
         yield Text.assemble((title, "bold" if state == "pending" else "bold red"), f"  {part.count}")
@@ -155,7 +156,7 @@ class WatchView:
                 yield _line(f"  {row.reason}", "red")
             if others:
                 yield Text(f"  {1 + len(others)} of this cause, {extent((row, *others), self.now)}", "bold")
-                yield _line(f"  {group_command(self.stack, row, self.now)}", "dim", "ignore")
+                yield _line(f"  {group_command(self.stack, row, self.now, self.given)}", "dim", "ignore")
         if more := sum(map(len, groups[count:])):
             yield Text(f"… and {'more than ' if part.more else ''}{more} more", "dim")
 

@@ -35,7 +35,6 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_HOURS = 24
 
 
 def application(poller: Poller) -> Flask:
@@ -83,7 +82,7 @@ def _protected(response: Response) -> Response:
 def per_hour(rows: Iterable[Notification], now: datetime) -> list[int]:
     """Count what failed in each of the last 24 hours, the oldest first."""
     hours = Counter(int((now - at) / timedelta(hours=1)) for one in rows if (at := one.time("failedAt")))
-    return [hours[hour] for hour in reversed(range(_HOURS))]
+    return [hours[hour] for hour in reversed(range(24))]
 
 
 def matching(rows: Iterable[Notification], text: str) -> list[Notification]:
@@ -97,7 +96,7 @@ def _panel(stack: Stack, word: str, now: datetime) -> dict[str, object] | None:
         return None
     charge, _, notification = word.rpartition(" ")  # a row's link asks for both
     try:
-        one = get(stack, charge, notification) if charge else None
+        one = charge and get(stack, charge, notification)
         found = Found((one,)) if one else look_up(stack, word, now)
         timelines = [(one, timeline(stack, one, now)) for one in reversed(found.rows)]
     except ERRORS as error:
@@ -107,8 +106,7 @@ def _panel(stack: Stack, word: str, now: datetime) -> dict[str, object] | None:
 
 def server(app: Flask, port: int) -> BaseWSGIServer:
     """Listen on a port of 127.0.0.1, a free one for 0. Raises `OSError` where it is taken."""
-    # Bound here: werkzeug would end the process where the port is taken.
-    with socket.create_server((HOST, port)) as bound:
+    with socket.create_server((HOST, port)) as bound:  # werkzeug would end the process where the port is taken
         return make_server(HOST, port, app, threaded=True, fd=bound.fileno())
 
 
@@ -122,7 +120,6 @@ def board_command(operator: Operator, port: int, *, browser: bool) -> int:
     read it. It needs no network but AWS, which is asked every 2 seconds at most, however many pages are open.
     """
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not each request
-    # However many pages are open, they share a snapshot.
     app = application(Poller(operator.stack, clock=operator.clock, at_most_every=timedelta(seconds=2)))
     try:
         listening = server(app, port)

@@ -4,6 +4,7 @@ import json
 import re
 from datetime import timedelta
 from functools import partial
+from unittest.mock import Mock
 
 import pytest
 
@@ -12,7 +13,7 @@ from local.emulator import ACCOUNT
 from tests.followups.conftest import Followups, Patch, Printed
 from tests.support.aws import CHARGE, NOTIFICATION, ORDER
 from tests.support.deployed import STACK, Deployed, arn, notification, notify_letter, refused_letter, timer_letter
-from tests.support.recorded_calls import Call, refuse
+from tests.support.recorded_calls import refuse
 
 CARD, KEY = "4111111111111111", "skey_test_planted"
 REASON = "InvalidNotification: body: expected a JSON object"
@@ -37,10 +38,11 @@ def test_list_shows_each_letter_and_what_drains_its_queue(deployed: Deployed, fo
     drains = "It drains by itself: each letter is delivered again every 12 to 15 minutes."
     assert retry == f"RetryQueue: 1 in all, 0 printed.  {drains}"
     assert re.fullmatch(rf"RefusedQueue on-failure  notification [0-9a-f]{{64}} 1 min old  {REASON}", refused)
-    assert of_refused.startswith("RefusedQueue: 1 in all, 1 printed.  No retry helps: `followups dead-letters discard`")
+    discard, redrive = (f"`followups dead-letters {word} --stack {STACK}`" for word in ("discard", "redrive"))
+    assert of_refused.startswith(f"RefusedQueue: 1 in all, 1 printed.  No retry helps: {discard}, or {redrive} once")
     about = f"{IDS}-2 order {ORDER} 1 min old"
     assert failed == f"FailureQueue on-failure  {about}  TimeoutError: the table is asleep"
-    assert of_failed.startswith("FailureQueue: 1 in all, 1 printed.  Nothing tries again: `followups dead-letters")
+    assert of_failed.startswith(f"FailureQueue: 1 in all, 1 printed.  Nothing tries again: {redrive} once")
     assert (deployed.left(), deployed.hidden()) == (left, 0)
     calls = {"sqs.GetQueueAttributes", "sqs.ReceiveMessage", "sqs.ChangeMessageVisibility"}
     assert {*deployed.world.wire.names()} == calls | {"cloudformation.DescribeStacks"}
@@ -54,10 +56,9 @@ def test_json_lines_are_for_programs(deployed: Deployed, followups: Followups) -
     deployed.put(FAILURE, notify_letter(error=ASLEEP))
     [found] = followups("dead-letters", "list", "--json").objects
     assert found.pop("messageId") == deployed.messages(FAILURE)[0].id
-    ids = {"chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER}
-    known = {"version": 1, "queue": FAILURE, "kind": "on-failure", "sentAt": "2026-11-22T09:30:17.250000Z", **ids}
-    known |= {"error": "TimeoutError: the table is asleep"}
-    assert found == {**known, "result": "waiting", "text": known["error"]}
+    about = {"chargeId": CHARGE, "notificationId": NOTIFICATION, "orderId": ORDER, "error": f"TimeoutError: {ASLEEP}"}
+    known = {"version": 1, "queue": FAILURE, "kind": "on-failure", "sentAt": "2026-11-22T09:30:17.250000Z", **about}
+    assert found == {**known, "result": "waiting", "text": about["error"]}
     [exported] = followups("dead-letters", "export").objects
     assert known.items() <= exported.items()
     assert exported["event"]["requestContext"]["requestId"] == NOTIFICATION
@@ -76,8 +77,7 @@ def test_more_letters_than_one_answer_holds(deployed: Deployed, followups: Follo
     assert lines[3].startswith("FailureQueue: 25 in all, 3 printed.  Nothing tries again")
     assert (len(lines), deployed.hidden()) == (4, 0)
     followups("dead-letters", "redrive", "--yes")
-    assert deployed.left() == {}
-    assert len(deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE")) == 25
+    assert (deployed.left(), len(deployed.world.rows("CREDIT_CARD_NOTIFY_TABLE"))) == ({}, 25)
 
 
 def test_nothing_secret_is_printed(deployed: Deployed, followups: Followups) -> None:
@@ -96,9 +96,8 @@ def test_nothing_secret_is_printed(deployed: Deployed, followups: Followups) -> 
             printed += run("dead-letters", *command.split(), code=code).out
         printed += followups("dead-letters", *command.split(), "--json", code=code).out
     assert not any(secret in printed for secret in (CARD, KEY, "\x1b"))
-    assert "ValueError: card [redacted] [2J [redacted] refused\n" in printed
-    for part in ("order O[red]1 ", "seen", "no JSON"):
-        assert part in printed
+    shown = ("order O[red]1 ", "seen", "no JSON", "ValueError: card [redacted] [2J [redacted] refused\n")
+    assert all(part in printed for part in shown)
     assert (deployed.left(), deployed.hidden()) == (left, 0)
 
 
@@ -115,8 +114,7 @@ def test_letters_go_back_through_the_flow(deployed: Deployed, followups: Followu
     assert passes == {NOTIFICATION: 1, f"{NOTIFICATION}-2": 1}
     line = f"on-failure  {IDS}-2 order {ORDER} 0 s old"
     assert refused == f"RefusedQueue {line}  sent; ChecksumRejected: checksum invalid"
-    assert failed.endswith("0 s old  sent; TimeoutError: the table is asleep")
-    assert counted == "2 sent."
+    assert f"{failed}\n{counted}".endswith("0 s old  sent; TimeoutError: the table is asleep\n2 sent.")
 
 
 def test_what_is_refused_again_is_sent_once(deployed: Deployed, followups: Followups) -> None:
@@ -130,14 +128,12 @@ def test_what_is_refused_again_is_sent_once(deployed: Deployed, followups: Follo
     assert lines[-2:] == ["2 sent, 1 kept.", "Remove the cause that is printed above, then run it again."]
 
 
-@pytest.mark.parametrize(("name", "queues", "count"), [("redrive", (REFUSED, FAILURE), 3), ("discard", (REFUSED,), 2)])
-def test_nothing_is_moved_unasked(
-    deployed: Deployed, followups: Followups, name: str, queues: tuple[str, ...], count: int
-) -> None:
+@pytest.mark.parametrize(("name", "queues"), [("redrive", (REFUSED, FAILURE)), ("discard", (REFUSED,))])
+def test_nothing_is_moved_unasked(deployed: Deployed, followups: Followups, name: str, queues: tuple[str, ...]) -> None:
     """A dry run, a pipe and the answer `n` print the plan and the command, and change nothing."""
     for number, queue in enumerate((FAILURE, REFUSED, REFUSED), 1):
         deployed.put(queue, notify_letter(notification(number)))
-    words, typed = ("dead-letters", name), partial(followups.in_terminal, "dead-letters", name)
+    words, typed, count = ("dead-letters", name), partial(followups.in_terminal, "dead-letters", name), 1 + len(queues)
     command = f"dead-letters {name} --yes {' '.join(f'--queue={queue}' for queue in queues)} --stack {STACK}"
     for printed in (followups(*words, "--dry-run"), followups(*words, code=1), typed(typed="n\n", code=1)):
         assert f"{count} planned.\n" in printed.out
@@ -156,9 +152,9 @@ def test_letters_are_named_by_their_ids_and_sent_at_a_rate(deployed: Deployed, f
     followups("dead-letters", "redrive", first[:8])
     assert deployed.left() == {REFUSED: 1, FAILURE: 2}
     assert "Nothing to redrive" in followups("dead-letters", "redrive", first[:8], code=1).out
-    followups("dead-letters", "show", first, code=1)
-    [line] = followups("dead-letters", "discard", "--yes", nonsense[:8]).lines
-    assert line.endswith(f"deleted; {REASON}")
+    hint = f"or it is hidden for some minutes. To list them:  followups dead-letters list --stack {STACK}\n"
+    assert followups("dead-letters", "show", first, code=1).err == f"There is no such message, {hint}"
+    assert followups("dead-letters", "discard", "--yes", nonsense[:8]).out.endswith(f"deleted; {REASON}\n")
     assert "at least 6 characters" in followups("dead-letters", "discard", "--yes", first[:5], code=2).err
     began = deployed.world.now
     followups("dead-letters", "redrive", "--yes", "--rate", "0.1")
@@ -175,30 +171,33 @@ def test_foreign_messages_are_kept_and_can_be_discarded(deployed: Deployed, foll
     messages = [{"MessageBody": body} for body in unknown] + [notify_letter(function=name) for name in others]
     for message in messages:
         deployed.put(REFUSED, message)
-    deployed.world.wire.before["sqs.ChangeMessageVisibility"] = refuse("InternalError")
     *lines, _, _ = followups("dead-letters", "redrive", "--yes", code=1).lines
-    assert (deployed.left(), deployed.hidden()) == ({REFUSED: len(messages)}, 1)
-    deployed.show_again()  # SQS does so by itself, some minutes after that error
+    assert (deployed.left(), deployed.hidden()) == ({REFUSED: len(messages)}, 0)
     assert all("kept: neither a record" in line for line in lines[: len(unknown)])
     assert all(re.search(f"kept: .* is not DelayedNotify of stack {STACK}", line) for line in lines[len(unknown) :])
     followups("dead-letters", "discard", "--yes")
     assert deployed.left() == {}
 
 
+def test_what_another_run_holds_is_reported(deployed: Deployed, followups: Followups) -> None:
+    """A queue whose messages are hidden, for up to 5 minutes, is not taken for empty: exit 1."""
+    deployed.put(REFUSED, NONSENSE)
+    deployed.world.wire.before["sqs.ChangeMessageVisibility"] = refuse("InternalError")
+    followups("dead-letters", "list")  # cannot let go of it
+    expected = "1 cannot be read: messages that another run has just read are hidden for up to 5 minutes.\n"
+    for words in ("redrive --yes", "discard --dry-run", "discard 1f0c5a55"):
+        assert followups("dead-letters", *words.split(), code=1).out == expected
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("call", ["ReceiveMessage", "SendMessage", "DeleteMessage"])
 def test_ctrl_c_loses_no_letter(deployed: Deployed, followups: Followups, call: str, when: str) -> None:
     """Exit 130, and no letter stays hidden; a second redrive does the rest and runs no pass twice."""
-
-    def press(_call: Call) -> None:
-        raise KeyboardInterrupt
-
     deployed.put(REFUSED, notify_letter())
     hooks = getattr(deployed.world.wire, when)
-    hooks[f"sqs.{call}"] = press
+    hooks[f"sqs.{call}"] = Mock(side_effect=KeyboardInterrupt)
     assert "unchanged or under way" in followups("dead-letters", "redrive", "--yes", code=130).err
-    # What SQS had just handed over shows again by itself.
-    assert deployed.hidden() == int((call, when) == ("ReceiveMessage", "after"))
+    assert deployed.hidden() == int((call, when) == ("ReceiveMessage", "after"))  # which shows again by itself
     deployed.show_again()
     del hooks[f"sqs.{call}"]
     followups("dead-letters", "redrive", "--yes")

@@ -33,7 +33,7 @@ def listed(deployed: Deployed) -> Deployed:
 
 
 def test_options_choose_what_is_listed(listed: Deployed, followups: Followups) -> None:
-    """Without --state: what is overdue or failed. --since and --until bound when it was first due, or failed."""
+    """Without --state: what is overdue or failed. --since (10:00 is the last) and --until bound when that was."""
     for options, found in {
         "": ["1 overdue", "4 retrying", "3 failed"],
         "--state overdue": ["1 overdue", "4 retrying"],
@@ -44,6 +44,8 @@ def test_options_choose_what_is_listed(listed: Deployed, followups: Followups) -
         "--state overdue --until 9m": ["4 retrying"],
         "--state failed --since 1h": ["3 failed"],
         "--state failed --until 1h": [],
+        "--state failed --since 10:00 --until 10:00": ["3 failed"],
+        "--state failed --since 09:00": [],
         "--limit 1": ["1 overdue", "3 failed"],
         "--checksum invalid": [],
     }.items():
@@ -69,18 +71,19 @@ def test_pipe_gets_a_line_and_programs_an_object(deployed: Deployed, followups: 
 
 
 def test_terminal_shows_each_with_its_whole_ids(listed: Deployed, followups: Followups) -> None:
-    """A terminal of 80 columns shows what is late and what failed, with all ids, and the number of each."""
+    """A terminal of 80 columns shows what is late and what failed, with all ids, and the number of each, or none."""
     for number in range(10, 49):
-        listed.put_waiting(f"{number}", 10, lastError="x" * number)  # each has a cause of its own
-    listed.put_waiting("49", 10, orderId="ORDER-of-quite-some-length", lastError="another")
+        listed.put_waiting(f"{number}", 10, attempts=2, lastError="x" * number)  # each has a cause of its own
+    listed.put_waiting("49", 10, orderId="ORDER-of-some-length", attempts=2, lastError="another")
     lines = followups.in_terminal("list").lines
     assert max(map(len, lines)) <= 80
-    assert {"42 late · 1 failed", "Late  42", "Failed  1"} <= set(lines)
+    assert {"42 late · 1 failed", "Late  42", "Failed  1", f"  ORDER-of-some-length, charge {CHARGE}"} <= set(lines)
     assert {f"  notification {number}" for number in (1, 3, 4, *range(10, 50))} <= set(lines)
-    assert f"  ORDER-of-quite-some-length, charge {CHARGE}" in lines
     assert lines.count(f"  charge {CHARGE}") == 42
     listed.world.empty()
     assert "Nothing is late." in followups.in_terminal("list").lines
+    for option in ("--since=1h", "--until=1h", "--checksum=valid", "--cause=055562"):
+        assert followups.in_terminal("list", option).lines.count("Nothing of what was asked for was found.") == 2
 
 
 def test_forged_ones_do_not_push_out_the_proved(deployed: Deployed, followups: Followups, monkeypatch: Patch) -> None:
@@ -102,19 +105,22 @@ def test_forged_ones_do_not_push_out_the_proved(deployed: Deployed, followups: F
 
 
 def test_failures_of_one_cause_fold(deployed: Deployed, followups: Followups) -> None:
-    """Each cause has one row, with the number of failures, their times, and the command that replays them all."""
+    """Each cause has one row, with the number of failures, their times, and the command that replays just them."""
     for number in range(10):
         error = f"GaveUp: pass {number % 2}: order {ORDER} at 172398{number}"
         deployed.put_failed(f"a{number}", number, lastError=error)
         deployed.put_failed(f"b{number}", 60, orderId=f"ORDER-{number}", lastError="GaveUp: timed out")
     deployed.put_failed("c", lastError="OrderUnsettled: no")
-    lines = followups.in_terminal("list").lines
+    deployed.put_failed("forged", lastError="GaveUp: timed out", checksumStatus="invalid")
+    deployed.put_failed("old", 600, lastError="GaveUp: timed out")
+    lines = followups.in_terminal("list", *"--checksum valid --since 14:00 --until +1m --tz Asia/Bangkok".split()).lines
     assert [line for line in lines if "of this cause" in line] == [
         "  10 of this cause, 09:21:17 UTC to 09:30:17 UTC",
         "  10 of this cause, 08:30:17 UTC to 08:30:17 UTC",
     ]
     assert lines[1] == "0 late · 21 failed"
     command = [line.split() for line in lines if line.startswith("  followups replay")][1]
+    assert "--until=2026-11-22T09:31:17.250000Z" in command
     found = followups(*command[1:], "--dry-run", "--json").objects
     assert sorted(one["notificationId"] for one in found) == [f"b{number}" for number in range(10)]
     lines = followups.in_terminal("list", command[3]).lines
@@ -214,5 +220,4 @@ def test_no_read_goes_on_without_a_bound(deployed: Deployed, followups: Followup
     page = {"Items": [], "Count": 0}
     deployed.world.wire.answers["dynamodb.Query"] = lambda _call: page | {"LastEvaluatedKey": next(keys)}
     followups("replay", "unknown", code=1)
-    # Of the charge, the order, and four shards of two indexes.
-    assert len(deployed.world.wire.of("dynamodb.Query")) == 2 * (2 + 2 * 4)
+    assert len(deployed.world.wire.of("dynamodb.Query")) == 2 * (2 + 2 * 4)  # charge, order, and 4 shards of 2 indexes

@@ -59,7 +59,7 @@ def test_what_does_not_fit_is_counted(deployed: Deployed, followups: Followups, 
     """The rows fit into the terminal, and a line counts the rest, exactly or as a minimum."""
     monkeypatch.setattr("followups.watch.BOUND", 24)
     for number in range(25):
-        changes = {"orderId": f"ORDER-{number}", "lastError": "E: " + "x" * number}  # none folds
+        changes = {"orderId": f"ORDER-{number}", "attempts": 9, "lastError": "E: " + "x" * number}  # none folds
         deployed.put_waiting(f"w{number}", number + 3, **changes)
         deployed.put_failed(f"f{number}", number, **changes)
     for height in (16, 24, 40, 60):
