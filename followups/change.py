@@ -41,7 +41,7 @@ class Change(Generic[T]):
     """A command that changes items: how it prints one, what it plans for it, and how it does that.
 
     `words` and `ids` are those of the command that does it unasked. If it is `harmless`, a single item needs no
-    question, and an item left alone is no failure. There may be `more` than one run reads; `if_none` says why it reads none.
+    question, and an item left alone is no failure. There may be `more` than one run reads; `if_none`: why it has none.
     """
 
     operator: Operator
