@@ -124,12 +124,12 @@ clean: ## remove what the other targets made
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# With bytecode where starts are measured: Lambda's own runtime is thought to have it (docs/decisions/19).
+# With bytecode, beside the sources, where starts are measured: Lambda's own runtime is thought to have it (docs/decisions/19).
 $(RUNTIME)/installed $(BENCH)/installed: COMPILE := --compile-bytecode
 define environment
 	@echo "Making $(@D)" >&2
 	@rm -rf $(@D) && "$$(local/find-python)" -m venv --without-pip $(@D)
-	@$(BIN)/uv pip install --quiet $(COMPILE) --python $(@D)/bin/python --require-hashes -r $<
+	@env -u PYTHONPYCACHEPREFIX $(BIN)/uv pip install --quiet $(COMPILE) --python $(@D)/bin/python --require-hashes -r $<
 	@touch $@
 endef
 .venv-%/installed: requirements/%.txt | .venv/installed

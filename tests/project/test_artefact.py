@@ -83,6 +83,7 @@ def test_notification_goes_through_the_artefact(built: Path, tmp_path: Path) -> 
         emulator_program()
     except RuntimeEmulatorError as why:
         absent(str(why))
+    assert [*(ROOT / ".venv-runtime").rglob("*.pyc")]  # as Lambda's own runtime has, where starts are measured
     facts.write_template()
     with serving() as url:
 
