@@ -28,8 +28,8 @@ def parse_when(text: str, now: datetime, zone: tzinfo = UTC, *, past: bool = Fal
         distance = timedelta(**{_UNITS[length["unit"]]: int(length["number"])})
         return now + distance if length["ahead"] else now - distance
     if re.fullmatch(r"\d\d:\d\d(:\d\d)?", text):
-        moment = datetime.fromisoformat(f"{today:%Y-%m-%d}T{text}").replace(tzinfo=zone)
-        return moment - timedelta(days=past and moment > now)
+        time = datetime.fromisoformat(f"{today:%Y-%m-%d}T{text}").replace(tzinfo=zone)
+        return time - timedelta(days=past and time > now)
     moment = datetime.fromisoformat(text.upper())
     return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 

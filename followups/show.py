@@ -19,8 +19,8 @@ from followups.records import MOST_PASSES, Level, Notification, Status, status
 from followups.stack import Stack
 from followups.tables import error_rows, look_up
 
-# Scheduler's precision (docs/decisions/02), and the sweep's interval (template.yaml).
-_WITHIN = timedelta(minutes=1)
+# How late a timer (docs/decisions/02) or the sweep (template.yaml) may start a pass.
+_MOST_DELAY = timedelta(minutes=1)
 _LAST = datetime.max.replace(tzinfo=UTC)
 _CHECKSUMS = {
     "valid": "the bank vouches for all but the order id",
@@ -73,10 +73,10 @@ def _next(stack: Stack, one: Notification, record: Record, timer: datetime | Non
     which = f"pass {record.next_pass} of {stack.passes}"
     yield Event(None, "waits", _waits(which, record, current, limit, now), current.level)
     swept_at = max(one.time("sweepAt") or now, now)
-    sweep = f"the sweep starts pass {record.next_pass}, by {clock_time(swept_at + _WITHIN, now)}"
+    sweep = f"the sweep starts pass {record.next_pass}, by {clock_time(swept_at + _MOST_DELAY, now)}"
     if current.word == "failed":
         yield Event(None, "next", f"nothing by itself; once the cause is gone: {replay}", "bad")
-    elif timer and now <= (latest := timer + _WITHIN):
+    elif timer and now <= (latest := timer + _MOST_DELAY):
         text = f"the timer starts pass {record.next_pass}, by {clock_time(latest, now)}"
         yield Event(max(timer, now), "next", text)
     elif current.word == "running":

@@ -96,7 +96,7 @@ def _panel(stack: Stack, word: str, now: datetime) -> dict[str, object] | None:
         return None
     charge, _, notification = word.rpartition(" ")  # a row's link asks for both
     try:
-        one = charge and get(stack, charge, notification)
+        one = get(stack, charge, notification) if charge else None
         found = Found((one,)) if one else look_up(stack, word, now)
         timelines = [(one, timeline(stack, one, now)) for one in reversed(found.rows)]
     except ERRORS as error:
