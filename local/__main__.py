@@ -129,7 +129,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "delay": {"type": _number, "default": 60, "help": "seconds between the passes"},
     "latency": {"type": _number, "default": 300, "help": "how long ProcessPaidOrder takes, in ms"},
     "failures": {"type": _number, "default": 0, "help": "how often pass 1 fails first"},
-    "outage": {"type": _number, "default": 0, "help": "for how many seconds ProcessPaidOrder is away"},
+    "outage": {"type": _number, "default": 0, "help": "for how many seconds ProcessPaidOrder is down"},
     "limit": {"type": _number, "help": "how many seconds to watch a run at most, if not as long as it may take"},
     "count": {"type": _number, "default": 1, "help": "how many notifications to send"},
     "event": {"type": Path, "help": "an event file to send instead of the samples"},

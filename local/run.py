@@ -85,7 +85,7 @@ class Progress:
             "not saved: Lambda tries twice more, then it goes to the retry queue": self.was_unsaved,
             "saved": self.item,
             "pass 1": self.passes,
-            "schedule armed": self.schedule_at,
+            "schedule set": self.schedule_at,
             f"pass {len(self.passes) + 1} failed, and is due again at {due}": due,
             "pass 2": self.passes[1:],
             "schedule gone": self.schedule_gone,
@@ -126,13 +126,13 @@ class Watcher:
 
     def look(self) -> None:
         """Bring every row up to date."""
-        armed = {s["Name"] for s in self._scheduler.list_schedules(GroupName=self._group)["Schedules"]}
+        scheduled = {s["Name"] for s in self._scheduler.list_schedules(GroupName=self._group)["Schedules"]}
         items = {(item["chargeId"], item["notificationId"]): item for item in self._records.scan()["Items"]}
         for row in self.rows:
             row.item = items.get((row.key["chargeId"], row.key["notificationId"]), {})
-            if row.schedule_name in armed and row.schedule_at is None:
+            if row.schedule_name in scheduled and row.schedule_at is None:
                 row.schedule_at = row.record.next_pass_due if row.record else None
-            row.schedule_gone = row.schedule_at is not None and row.schedule_name not in armed
+            row.schedule_gone = row.schedule_at is not None and row.schedule_name not in scheduled
 
 
 def picture(rows: list[Progress], now: datetime) -> Table:
@@ -141,7 +141,7 @@ def picture(rows: list[Progress], now: datetime) -> Table:
     table = Table(*columns, box=box.SIMPLE, padding=(0, 1))
     for row in rows:
         passes = " ".join(_TICK if number < len(row.passes) else _DOT for number in range(2))
-        timer = "gone" if row.schedule_gone else "armed" if row.schedule_at else _DOT
+        timer = "gone" if row.schedule_gone else "set" if row.schedule_at else _DOT
         style = "yellow" if row.next_try else ""
         table.add_row(row.sample.name, _TICK if row.item else _DOT, passes, timer, row.next_step(now), style=style)
     return table
@@ -192,7 +192,7 @@ class _Run:
             self.stack.notify(self._unsent.pop(0).sample.event)
 
     def outage(self, seconds: int) -> Iterator[None]:
-        """Step by step: at first DelayedNotify cannot save; later ProcessPaidOrder is away for some seconds."""
+        """Step by step: at first DelayedNotify cannot save; later ProcessPaidOrder is down for some seconds."""
         lambdas, first = self.stack.client("lambda"), self.watcher.rows[0]
         name = "DelayedNotifyFunction"
         delayed_notify, variables = self.stack.outputs[name], self.stack.variables(name)
@@ -209,7 +209,7 @@ class _Run:
             yield
         process_paid_order, ends = f"payment3-process-paid-order-{BRANCH}", _in_seconds(seconds)
         lambdas.put_function_concurrency(FunctionName=process_paid_order, ReservedConcurrentExecutions=0)
-        self.say(f"ProcessPaidOrder is away for {seconds} s: Lambda throttles every call")
+        self.say(f"ProcessPaidOrder is down for {seconds} s: Lambda throttles every call")
         while _in_seconds(0) < ends:
             yield
         lambdas.delete_function_concurrency(FunctionName=process_paid_order)

@@ -91,7 +91,7 @@ def test_picture_shows_what_waits_and_until_when() -> None:
     shown.print(picture(rows, now))
     text = shown.export_text()
     assert re.search(r"pre-authorized .* gone +pass 2, try 2 at 09:30:43, 43 s", text)
-    assert re.search(r"authorized .* armed +pass 2 at 09:30:43, 43 s", text)
+    assert re.search(r"authorized .* set +pass 2 at 09:30:43, 43 s", text)
 
 
 @pytest.mark.parametrize("text", ["{}", "no json", b"\xff\xfe\x00", None, '"text"', "[" * 200_000, bytes(range(256))])
@@ -257,7 +257,7 @@ def test_run_takes_every_sample_through_a_failure_and_both_passes(runs: dict[str
     printed = ended(runs["failures"])
     failed = r"pass 1 failed, and is due again at \d\d:\d\d:\d\d"
     for name in NAMES:
-        steps = ("saved", failed, "pass 1", "schedule armed", "pass 2", "schedule gone")
+        steps = ("saved", failed, "pass 1", "schedule set", "pass 2", "schedule gone")
         story = [re.search(rf"^\d\d:\d\d:\d\d {name}: {step}$", printed, re.MULTILINE) for step in steps]
         places = [found.start() for found in story if found]
         assert len(places) == len(steps), printed
@@ -277,7 +277,7 @@ def test_run_shows_an_outage_and_how_it_heals(runs: dict[str, Program]) -> None:
         "declined: saved",
         "CreditCardNotifyTable is back",
         "declined: pass 1",
-        "ProcessPaidOrder is away for 10 s",
+        "ProcessPaidOrder is down for 10 s",
         "declined: pass 2 failed, and is due again at",
         "ProcessPaidOrder is back",
         "declined: pass 2\n",

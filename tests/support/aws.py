@@ -273,7 +273,7 @@ class World:
         return [row for row in self.rows("CALLBACK_ERROR_LOG_TABLE") if "errorType" in row]
 
     def schedules(self) -> list[str]:
-        """The names of the timers that are armed, read where moto keeps them."""
+        """The names of the timers that are set, read where moto keeps them."""
         return sorted(self._timers())
 
     def fire(self) -> None:

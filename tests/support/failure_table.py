@@ -179,7 +179,7 @@ class Story:
         if row["state"] != "PENDING":
             return f"the record: {row['state']}"
         done, now = int(row["passesDone"]), format_utc(self.world.now)
-        timer = ", its timer armed" if self.world.schedules() else ", no timer"
+        timer = ", its timer set" if self.world.schedules() else ", no timer"
         waits = "claimed" if row.get("leaseUntil", "") > now else f"due{timer if row['nextPassDue'] > now else ''}"
         return f"the record: {done} done, pass {done + 1} {waits}"
 
